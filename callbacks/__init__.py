@@ -1,0 +1,1 @@
+"""What happens beside training: dumps, checkpoints, resume, run card."""

@@ -1,0 +1,37 @@
+"""Options and fixtures shared by all tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden",
+        type=Path,
+        default=Path(__file__).parent / "golden",
+        help="folder of golden vectors (numbers produced by the original implementations)",
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder given by --golden; every parity test reads its vectors, sizes and seeds from there."""
+    folder: Path = request.config.getoption("--golden")
+    if not folder.is_dir():
+        pytest.fail(f"--golden {folder}: no such folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def golden_path(golden_dir: Path) -> Callable[[str], Path]:
+    """Path of one golden file, relative to the folder; skips the test where the family is absent."""
+
+    def path(name: str) -> Path:
+        file = golden_dir / name
+        if not file.exists():
+            pytest.skip(f"{golden_dir} holds no {name}: this family's vectors are absent there")
+        return file
+
+    return path
