@@ -1,0 +1,55 @@
+"""What a detector wants to see of an image: declared by the detector, carried out by the data module."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from contracts.errors import ConfigError, nearest
+
+SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
+"""One image in, one image out: [3, H, W] uint8 (or float32, 1.0 = white) and the image's own random generator."""
+
+FILLS = ("tile", "zero", "error")
+CROPS = ("one", "five")
+
+
+@dataclass(frozen=True)
+class View:
+    """Size policy and per-image augmentation, in this order: resize, crop, flip, augment.
+
+    Attributes:
+        resize: side of the square every image is resized to (bilinear, antialiased), or None for native size.
+        crop: side of the crop, or None for the whole image. Random place in training, central in evaluation.
+        fill: where an image is smaller than the crop: repeat it ("tile", the NPR authors' translate-and-duplicate),
+            pad with zeros ("zero"), or refuse it ("error").
+        flip: probability of a horizontal flip.
+        crops: "one", or "five" (four corners and the centre) fused into one score.
+        augment: further functions (image, rng) -> image.
+    """
+
+    resize: int | None = None
+    crop: int | None = None
+    fill: Literal["tile", "zero", "error"] = "tile"
+    flip: float = 0.0
+    crops: Literal["one", "five"] = "one"
+    augment: Sequence[SampleFunction] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in (("resize", self.resize), ("crop", self.crop)):
+            if value is not None and value < 1:
+                raise ConfigError(f"view.{name}={value}", "Give a side in pixels, or null for the native size.")
+        for name, text, known in (("fill", self.fill, FILLS), ("crops", self.crops, CROPS)):
+            if text not in known:
+                raise ConfigError(f"view.{name}={text!r} is unknown", nearest(text, known))
+        if not 0 <= self.flip <= 1:
+            raise ConfigError(f"view.flip={self.flip} is no probability", "Give a number from 0 to 1.")
+        if self.crops == "five" and self.crop is None:
+            raise ConfigError("view.crops=five without view.crop", "Give the side of the five crops, e.g. crop=224.")
+
+    @property
+    def square(self) -> int | None:
+        """Side of every resulting image, or None where sizes differ."""
+        return self.crop or self.resize

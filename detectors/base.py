@@ -1,0 +1,128 @@
+"""The contract of a detector: batches in, scores out."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from contracts.batch import Batch
+from contracts.errors import ConfigError
+from contracts.view import View
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[..., LRScheduler]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a detector says of a batch of B crops.
+
+    Attributes:
+        logits: [B] float32, higher means "more likely generated"; [B, K] for a tracer, one a source.
+        extras: named per-crop columns, [B] or [B, ...] float32 (attention weights, D-maps, token statistics).
+    """
+
+    logits: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Detector(L.LightningModule):
+    """A thin Lightning shell round a plain ``nn.Module``.
+
+    Sub-classes set ``self.net`` and say how it is trained (`loss`) and read (`score`). Everything else (collection over
+    ranks, metrics, dumps, checkpoints, resume) happens beside, in callbacks that know this class alone.
+
+    Args:
+        train_view: size policy and augmentation of a training image.
+        eval_view: size policy of an evaluated image; carried in the checkpoint.
+        optimizer: partial of a torch optimiser, called with the trainable parameters.
+        scheduler: partial of a learning-rate scheduler, called with the optimiser, or None.
+        scheduler_steps: name of the scheduler's argument that takes the total number of optimiser steps
+            (``total_steps`` of OneCycleLR), filled in when training starts; None if it has none.
+        scheduler_interval: "step" or "epoch", when the scheduler advances.
+        compile: compile the inner net (``torch.compile``), in place, so that keys stay as they are.
+        channels_last: keep weights and images in channels-last order.
+    """
+
+    net: nn.Module
+
+    def __init__(
+        self,
+        train_view: View,
+        eval_view: View,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        scheduler_steps: str | None = None,
+        scheduler_interval: str = "step",
+        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        if scheduler_interval not in ("step", "epoch"):
+            raise ConfigError(f"detector.scheduler_interval={scheduler_interval!r}", "Choose 'step' or 'epoch'.")
+        self.train_view = train_view
+        self.eval_view = eval_view
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.scheduler_steps = scheduler_steps
+        self.scheduler_interval = scheduler_interval
+        self.compile_net = compile
+        self.channels_last = channels_last
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """The training loss of a batch: a scalar, averaged over images."""
+
+    @abstractmethod
+    def score(self, batch: Batch) -> Scores:
+        """Logits and extras of a batch in evaluation; float32 taken from float32 logits."""
+
+    def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Hook: turn a foreign state dict (published weights) into this detector's keys; strict loading follows."""
+        return state
+
+    def configure_model(self) -> None:
+        """Memory format and compilation, once, on the device."""
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks the keyword
+        if self.compile_net and getattr(self.net, "_compiled_call_impl", None) is None:
+            self.net.compile()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+        """One optimiser step's loss, logged as ``train/loss``."""
+        loss = self.loss(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.label))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # noqa: ARG002
+        """Scores; the collecting callback does the rest."""
+        return self.score(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Scores:  # noqa: ARG002
+        """Scores; the collecting callback does the rest."""
+        return self.score(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Scores:  # noqa: ARG002
+        """Scores; the collecting callback does the rest."""
+        return self.score(batch)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Parameters the optimiser gets."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and, where configured, scheduler, in Lightning's form."""
+        if self.make_optimizer is None:
+            raise ConfigError("detector.optimizer is null, so nothing can be trained", "Give detector.optimizer.")
+        optimizer = self.make_optimizer(self.trainable())
+        if self.make_scheduler is None:
+            return optimizer
+        steps = {self.scheduler_steps: int(self.trainer.estimated_stepping_batches)} if self.scheduler_steps else {}
+        scheduler = self.make_scheduler(optimizer, **steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler_interval}}
