@@ -1,0 +1,89 @@
+"""Replay of earlier windows in continual learning: how many images each gives, and which.
+
+The follow-up of AI-GenBench (arXiv 2511.21507) names replay strategies, harmonic-in-time among them, without
+publishing the exact lists. Ours: a memory of a given size is divided over the earlier windows, equally (`uniform`) or
+in proportion to 1/age (`harmonic`: the window before gets 1, the one before that 1/2, …), and filled with as many
+generated as real images of each window.
+"""
+
+import random
+from typing import Literal
+
+import numpy as np
+
+from benchmarks.ai_genbench.windows import Rows, TrainingWindows, as_rows
+
+Replay = Literal["none", "uniform", "harmonic"]
+
+REPLAY_SEED = 1337
+"""Default seed of the draw of replayed images; window k adds k."""
+
+
+def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[int]:
+    """Images that each earlier window gives, oldest first.
+
+    Args:
+        strategy: How the memory is divided.
+        capacities: Images each earlier window has.
+        memory: Images to replay in all; fewer where the earlier windows hold fewer.
+
+    Returns:
+        One count per earlier window, at most its capacity. What a small window cannot give goes to the others;
+        rounding is by largest remainder, ties to the later window.
+
+    Raises:
+        ValueError: Unknown strategy, or negative memory.
+    """
+    if strategy not in ("none", "uniform", "harmonic"):
+        raise ValueError(f"replay strategy {strategy!r} is none of 'none', 'uniform', 'harmonic'.")
+    if memory < 0:
+        raise ValueError(f"a replay memory of {memory} images is negative.")
+    count = len(capacities)
+    quotas = np.zeros(count, dtype=np.int64)
+    if strategy == "none" or not count:
+        return [0] * count
+    weights = np.ones(count) if strategy == "uniform" else 1.0 / np.arange(count, 0, -1)
+    room = np.asarray(capacities, dtype=np.int64)
+    left = min(memory, int(room.sum()))
+    while left:
+        open_windows = quotas < room
+        share = np.where(open_windows, weights, 0.0)
+        share = share / share.sum() * left
+        given = np.minimum(np.floor(share).astype(np.int64), room - quotas)
+        if not given.any():
+            order = np.lexsort((-np.arange(count), -share))
+            given[[w for w in order if open_windows[w]][:left]] = 1
+        quotas += given
+        left -= int(given.sum())
+    return [int(quota) for quota in quotas]
+
+
+def replayed_rows(
+    training: TrainingWindows, window: int, strategy: Replay, memory: int | None = None, seed: int = REPLAY_SEED
+) -> Rows:
+    """Rows of earlier windows to train on beside `window`'s own, under `mode="continual"`.
+
+    Args:
+        training: The training rows of all windows.
+        window: Window being trained.
+        strategy: How the memory is divided over earlier windows.
+        memory: Images to replay; as many as the window's own by default. Odd memories are rounded down to pairs.
+        seed: Seed of the draw; the same window always replays the same images.
+
+    Returns:
+        Rows, oldest window first, each window's real rows before its generated ones; none of them is in `window`.
+    """
+    own = training.continual(window)
+    pools = []
+    for real, generated in training.own[:window]:
+        pools.append((np.setdiff1d(real, own), np.setdiff1d(generated, own)))
+        own = np.concatenate([own, real, generated])
+    budget = (training.continual(window).size if memory is None else memory) // 2
+    quotas = replay_quotas(strategy, [min(len(real), len(generated)) for real, generated in pools], budget)
+    draw = random.Random(seed + window)
+    chosen = [
+        as_rows(draw.sample(pool.tolist(), quota))
+        for pools_w, quota in zip(pools, quotas, strict=True)
+        for pool in pools_w
+    ]
+    return np.concatenate([as_rows([]), *chosen])
