@@ -1,0 +1,42 @@
+# Each target sets up what it needs. PYTHON picks the interpreter the virtual environment is made with (3.11 or newer).
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python -m
+PIXELPROOF := $(VENV)/bin/pixelproof
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(VENV)/.installed
+	$(PIXELPROOF) task=prepare experiment_id=demo datamodule=sample
+	$(PIXELPROOF) task=fit experiment=demo experiment_id=demo
+	$(PIXELPROOF) task=test experiment=demo experiment_id=demo
+	$(PIXELPROOF) task=review experiment_id=demo
+
+test: $(VENV)/.installed-dev
+	$(RUN) pytest
+
+lint: $(VENV)/.installed-dev
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+bench: $(VENV)/.installed-dev
+	$(RUN) bench
+
+docs: $(VENV)/.installed
+	$(RUN) docs.build
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("PixelProof needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(RUN) pip install --disable-pip-version-check -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(RUN) pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

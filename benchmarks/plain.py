@@ -1,0 +1,70 @@
+"""The plain protocol: train on one split, choose on the next, test on the last."""
+
+import numpy as np
+
+from contracts.errors import ConfigError, DataError
+from contracts.keys import random_key
+from contracts.stage import Rows, Stage
+from contracts.view import SampleFunction
+from datamodules.manifest import Manifest
+
+
+class Plain:
+    """One stage: the splits ``train``, ``valid`` and ``test`` of the manifest.
+
+    Where a set names no validation images, some are drawn from the training images: whole groups (photographs), by a
+    key of the seed and the group, so that the draw does not change when other images come or go.
+
+    Args:
+        seed: for the drawn validation images.
+        validation_share: share of the training groups drawn where the set has no ``valid`` split.
+    """
+
+    degrade: SampleFunction | None = None
+
+    def __init__(self, seed: int, validation_share: float = 0.1) -> None:
+        if not 0 < validation_share < 1:
+            raise ConfigError(f"benchmark.validation_share={validation_share}", "Give a share between 0 and 1.")
+        self.seed = seed
+        self.validation_share = validation_share
+
+    def stages(self, manifest: Manifest) -> list[Stage]:
+        """The one stage; never looks at test rows.
+
+        Raises:
+            DataError: there are no training rows, or all of one class.
+        """
+        train = manifest.rows("train")
+        if len(train) == 0:
+            raise DataError(
+                "the data set has no image in split 'train'", "Name the split column, or run task=prepare to make folds."
+            )
+        validate = manifest.rows("valid")
+        if len(validate) == 0:
+            drawn = self._drawn(manifest, train)
+            train, validate = train[~drawn], train[drawn]
+        for name, rows in (("train", train), ("valid", validate)):
+            labels = set(manifest.label[rows].tolist())
+            if labels != {0, 1}:
+                raise DataError(
+                    f"split '{name}' holds {len(rows)} images of label(s) {sorted(labels)}, not both 0 and 1",
+                    "Check the label column and its name map (datamodule.columns, datamodule.labels).",
+                )
+        return [Stage(0, "all", train, validate)]
+
+    def test_rows(self, manifest: Manifest) -> Rows:
+        """The rows of split ``test``.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = manifest.rows("test")
+        if len(rows) == 0:
+            raise DataError("the data set has no image in split 'test'", "Test on a set that has one.")
+        return rows
+
+    def _drawn(self, manifest: Manifest, train: Rows) -> np.ndarray:
+        """Mask over the training rows: those drawn for validation."""
+        units = [group or image for group, image in zip(manifest.group[train], manifest.id[train], strict=True)]
+        limit = int(self.validation_share * 2**63)
+        return np.array([random_key(self.seed, "validation", str(unit)) < limit for unit in units], dtype=bool)

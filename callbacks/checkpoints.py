@@ -1,0 +1,121 @@
+"""Which checkpoints are kept, and which one a restart goes on from."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+
+from callbacks.checkpoint_io import read_checkpoint, write_atomically
+from contracts.batch import Batch
+from contracts.errors import CheckpointError, ConfigError
+
+STEP = re.compile(r"step-(\d+)\.ckpt")
+
+
+class Checkpoints(L.Callback):
+    """Keeps the best checkpoint on validation, and the newest ones to resume from.
+
+    ``best.ckpt`` holds weights (chosen on validation data, never on test images). ``step-<N>.ckpt`` hold everything a
+    restart needs; ``last.ckpt`` points to the newest of them. They are written at the end of every epoch and, inside
+    an epoch, whenever ``minutes`` have passed. Lightning resumes exactly from two places: behind a training batch that
+    is not an epoch's last, and behind an epoch's validation; so only there is anything saved.
+
+    Args:
+        folder: where the files go.
+        monitor: logged value that the best checkpoint is chosen by.
+        mode: "max" or "min".
+        minutes: wall time between two saves inside an epoch.
+        keep: number of newest resumable checkpoints kept.
+    """
+
+    def __init__(
+        self, folder: Path, monitor: str = "val/auroc", mode: str = "max", minutes: float = 10.0, keep: int = 2
+    ) -> None:
+        if mode not in ("max", "min"):
+            raise ConfigError(f"callbacks.checkpoints.mode={mode!r}", "Choose 'max' or 'min'.")
+        if keep < 1:
+            raise ConfigError(f"callbacks.checkpoints.keep={keep}", "Keep at least one checkpoint to resume from.")
+        self.folder = folder
+        self.monitor = monitor
+        self.mode = mode
+        self.seconds = 60 * minutes
+        self.keep = keep
+        self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The clock of wall-time saves starts with training, not with the import of torch."""
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Saves when the time has come, except behind an epoch's last batch, where the epoch's end saves anyway."""
+        loop = trainer.fit_loop.epoch_loop
+        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return  # gradients accumulated so far would be lost, so the next optimiser step is waited for
+        due = time.monotonic() - self._saved_at >= self.seconds
+        if trainer.strategy.broadcast(due):
+            self.save_resumable(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keeps the weights if they are the best so far."""
+        if trainer.sanity_checking or not trainer.fit_loop.epoch_loop.val_loop._has_run:
+            return
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:
+            known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
+            raise ConfigError(
+                f"callbacks.checkpoints.monitor={self.monitor!r} was not logged (logged: {known})",
+                "Name a logged value; a validation split with one class alone has no AUROC: monitor val/loss with "
+                "mode=min.",
+            )
+        score = float(value)
+        note = self.folder / "best.json"
+        best = json.loads(note.read_text())["value"] if note.is_file() else None
+        if best is None or (score > best if self.mode == "max" else score < best):
+            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
+            if trainer.is_global_zero:
+                state = {"monitor": self.monitor, "value": score, "step": trainer.global_step, "epoch": trainer.current_epoch}
+                write_atomically(note, json.dumps(state).encode())
+        trainer.strategy.barrier("best")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Saves behind every epoch, its validation included."""
+        self.save_resumable(trainer)
+
+    def save_resumable(self, trainer: L.Trainer) -> None:
+        """Writes ``step-<N>.ckpt``, points ``last.ckpt`` to it, and drops the oldest beyond ``keep``."""
+        path = self.folder / f"step-{trainer.global_step:08d}.ckpt"
+        trainer.save_checkpoint(path)
+        if trainer.is_global_zero:
+            link = self.folder / f".last.{trainer.global_step}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(path.name)
+            link.replace(self.folder / "last.ckpt")
+            for old in list(resumable(self.folder))[self.keep :]:
+                old.unlink()
+        self._saved_at = time.monotonic()
+
+
+def resumable(folder: Path) -> Iterator[Path]:
+    """The resumable checkpoints of a folder, highest step first (by name, never by date)."""
+    found = [(int(match[1]), file) for file in folder.glob("step-*.ckpt") if (match := STEP.fullmatch(file.name))]
+    yield from (file for _, file in sorted(found, reverse=True))
+
+
+def newest_resumable(folder: Path) -> Path | None:
+    """The newest checkpoint that can be read; those that cannot are named and passed over."""
+    for file in resumable(folder):
+        try:
+            content = read_checkpoint(file)
+        except CheckpointError as error:
+            rank_zero_warn(f"passed over: {error.what}")
+            continue
+        rank_zero_info(f"resuming from {file} (epoch {content['epoch']}, step {content['global_step']})")
+        return file
+    return None
