@@ -1,0 +1,97 @@
+"""The multi-resolution pyramid under every ZED density model (Cozzolino et al. 2024, after Cao et al. 2020, SReC).
+
+Each level averages 2x2 blocks of the *rounded* level below it. All arithmetic is in integers, hence exact.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Rounding = Literal["ties_down", "half_even"]
+
+OFFSETS: tuple[tuple[int, int], ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Row and column of top-left, top-right, bottom-left and bottom-right inside a 2x2 block, in coding order."""
+
+
+class Pyramid(NamedTuple):
+    """Rounded images and the exact averages they were rounded from.
+
+    Attributes:
+        x: Images from full resolution to coarsest, uint8 ``[..., H_l, W_l]``, ``levels + 1`` of them.
+        y: Averages, float32 multiples of 0.25 in 0..255; ``y[l]`` belongs to ``x[l + 1]``.
+    """
+
+    x: list[Tensor]
+    y: list[Tensor]
+
+
+def pad_to_even(x: Tensor) -> Tensor:
+    """Repeat the last column and the last row where a side is odd (SReC's padding)."""
+    if x.shape[-1] % 2:
+        x = torch.cat([x, x[..., -1:]], dim=-1)
+    if x.shape[-2] % 2:
+        x = torch.cat([x, x[..., -1:, :]], dim=-2)
+    return x
+
+
+def subimages(x: Tensor) -> list[Tensor]:
+    """The four phases of the 2x2 grid in coding order, each ``[..., ceil(H / 2), ceil(W / 2)]`` after padding."""
+    x = pad_to_even(x)
+    return [x[..., i::2, j::2] for i, j in OFFSETS]
+
+
+def block_sum(x: Tensor) -> Tensor:
+    """Sum of every 2x2 block of a uint8 image, int16 in 0..1020."""
+    first, *others = subimages(x)
+    total = first.to(torch.int16)
+    for other in others:
+        total = total + other
+    return total
+
+
+def bottom_right(y: Tensor, top_left: Tensor, top_right: Tensor, bottom_left: Tensor) -> Tensor:
+    """The fourth pixel of each block, which the average and the other three determine: it costs no bits.
+
+    Args:
+        y: Averages of the blocks, multiples of 0.25.
+        top_left: Pixel values of the same shape; likewise ``top_right`` and ``bottom_left``.
+        top_right: See ``top_left``.
+        bottom_left: See ``top_left``.
+    """
+    return 4 * y - top_left - top_right - bottom_left
+
+
+def build_pyramid(image: Tensor, levels: int = 3, rounding: Rounding = "ties_down") -> Pyramid:
+    """Halve an image ``levels`` times.
+
+    Args:
+        image: uint8 ``[..., H, W]``, any size.
+        levels: Number of halvings.
+        rounding: ``ties_down`` is SReC's rule, an average ending in .5 goes down; ``half_even`` is ``torch.round``,
+            used by ZED_Rep, and differs on one block in eight of random pixels.
+
+    Raises:
+        TypeError: If the image is not uint8.
+        ValueError: If ``rounding`` is unknown, or the image has no pixel.
+    """
+    if image.dtype != torch.uint8:
+        raise TypeError(f"the pyramid needs uint8 pixels, got {image.dtype}: scale to 0..255 and round first")
+    if image.ndim < 2 or 0 in image.shape[-2:]:
+        raise ValueError(f"an image of shape {tuple(image.shape)} has no pixel to average")
+    if rounding not in ("ties_down", "half_even"):
+        raise ValueError(f"rounding={rounding!r} is unknown: choose 'ties_down' or 'half_even'")
+    xs, ys = [image], []
+    for _ in range(levels):
+        total = block_sum(xs[-1])
+        y = total.float() / 4
+        rounded = (total + 1).div(4, rounding_mode="floor") if rounding == "ties_down" else torch.round(y)
+        ys.append(y)
+        xs.append(rounded.to(torch.uint8))
+    return Pyramid(xs, ys)
+
+
+def upsample_nearest(y: Tensor, size: tuple[int, int]) -> Tensor:
+    """Repeat each value over its 2x2 block and crop to ``size``; ``y`` is ``[B, C, h, w]``."""
+    return F.interpolate(y, scale_factor=2, mode="nearest")[..., : size[0], : size[1]]
