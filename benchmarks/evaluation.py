@@ -1,0 +1,147 @@
+"""Metrics of predictions: pooled, for each generator, and averaged over generators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
+from benchmarks.predictions import Predictions
+
+THRESHOLD_NAMES = ("0.5", "validation")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Images measured together.
+
+    Attributes:
+        kind: "pooled" (all labelled images), "generator" (one generator's images against all real ones), "paired"
+            (against the real images paired with it), or "macro" (mean over generators; no images of its own).
+        name: the generator, or "" where it is no single one.
+        images: positions in the predictions.
+    """
+
+    kind: str
+    name: str
+    images: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number: a metric on a subset of the images.
+
+    Attributes:
+        kind: see `Subset`.
+        generator: "" for pooled and macro.
+        metric: name in `benchmarks.metrics.METRICS`.
+        at: name of the threshold ("0.5", "validation"), "" where the metric needs none.
+        threshold: its value, or NaN.
+        value: NaN where undefined.
+        reason: why it is undefined, else "".
+        real: real images in the subset.
+        generated: generated images in it (for macro: generators averaged).
+        low: lower end of the confidence interval, or NaN.
+        high: upper end.
+    """
+
+    kind: str
+    generator: str
+    metric: str
+    at: str
+    threshold: float
+    value: float
+    reason: str
+    real: int
+    generated: int
+    low: float = nan
+    high: float = nan
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What identifies the number: (kind, generator, metric, at)."""
+        return self.kind, self.generator, self.metric, self.at
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; undefined numbers are null."""
+        return {name: None if isinstance(v, float) and isnan(v) else v for name, v in asdict(self).items()}
+
+
+def subsets(predictions: Predictions) -> list[Subset]:
+    """Pooled; every generator against all real images; and against its paired ones where the dump pairs them."""
+    labels, generators = predictions.fused_labels, predictions.fused_generator_ids
+    real = np.flatnonzero(labels == 0)
+    found = [Subset("pooled", "", np.flatnonzero(labels >= 0))]
+    paired = bool((predictions.pairing >= 0).any())
+    for index in np.unique(generators[labels == 1]).tolist():
+        name = str(predictions.generator_id_to_name[index]) or "(unnamed)"
+        fakes = np.flatnonzero((labels == 1) & (generators == index))
+        found.append(Subset("generator", name, np.sort(np.concatenate([real, fakes]))))
+        if paired:
+            partners = np.flatnonzero((labels == 0) & (predictions.pairing == index))
+            found.append(Subset("paired", name, np.sort(np.concatenate([partners, fakes]))))
+    return found
+
+
+def evaluate(
+    predictions: Predictions,
+    threshold: float | None = None,
+    metrics: Mapping[str, Metric] | Sequence[str] | None = None,
+) -> list[Result]:
+    """Every metric on every subset, at 0.5 and at the threshold chosen on validation.
+
+    Args:
+        predictions: images with unknown labels are left out.
+        threshold: the one chosen on validation; the provenance's ``threshold`` if not given, none if that is absent.
+        metrics: see `benchmarks.metrics.choose`.
+    """
+    specs = choose(metrics)
+    given = predictions.about.get("threshold") if threshold is None else threshold
+    thresholds = {"0.5": 0.5} | ({} if given is None else {"validation": float(given)})
+    scores = predictions.fused_scores.astype(np.float64)
+    results = []
+    for subset in subsets(predictions):
+        results += measure(subset, scores, predictions.fused_labels, thresholds, specs)
+    return results + _macro(results, int((predictions.fused_labels == 0).sum()))
+
+
+def measure(
+    subset: Subset,
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    thresholds: Mapping[str, float],
+    specs: Mapping[str, Spec],
+) -> list[Result]:
+    """The metrics of one subset of scores [N] and labels [N]."""
+    chosen, truth = scores[subset.images], labels[subset.images]
+    fakes = int((truth == 1).sum())
+    results = []
+    for spec in specs.values():
+        for at, threshold in thresholds.items() if spec.thresholded else (("", nan),):
+            reason = ""
+            try:
+                value = spec(chosen, truth, threshold)
+            except UndefinedMetricError as error:
+                value, reason = nan, str(error)
+            results.append(
+                Result(subset.kind, subset.name, spec.name, at, threshold, value, reason, truth.size - fakes, fakes)
+            )
+    return results
+
+
+def _macro(results: Sequence[Result], real: int) -> list[Result]:
+    """Mean over generators (against all real images) of every metric; undefined if it is so for one of them."""
+    groups: dict[tuple[str, str, float], list[Result]] = {}
+    for result in results:
+        if result.kind == "generator":
+            groups.setdefault((result.metric, result.at, 0.0 if isnan(result.threshold) else result.threshold), [])
+            groups[result.metric, result.at, 0.0 if isnan(result.threshold) else result.threshold].append(result)
+    macro = []
+    for (metric, at, _), members in groups.items():
+        undefined = next((f"{m.generator}: {m.reason}" for m in members if m.reason), "")
+        value = float(np.mean([m.value for m in members]))
+        macro.append(Result("macro", "", metric, at, members[0].threshold, value, undefined, real, len(members)))
+    return macro
