@@ -1,0 +1,92 @@
+"""What the two image tokenizers promise, and the checks that keep a wrong picture out of them."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Tokenizer(Protocol):
+    """An autoencoder with a codebook. Images are in the tokenizer's own value range unless a method says otherwise."""
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        ...
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Smallest and largest pixel value."""
+        ...
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images [B, 3, S, S] → continuous features [B, C, h, w]."""
+        ...
+
+    def quantise(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """Features → greedy tokens [B, L] and the quantised features [B, C, h, w] they decode from."""
+        ...
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, L] → quantised features [B, C, h, w]."""
+        ...
+
+    def decode(self, f: Tensor) -> Tensor:
+        """Features (quantised or not) → images [B, 3, S, S], clamped to the value range."""
+        ...
+
+
+def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
+    """Map images from [0, 1] to the tokenizer's range, refusing what would silently destroy the signal.
+
+    Args:
+        tokenizer: The tokenizer that will encode them.
+        images: [B, 3, S, S], floating point, in [0, 1], S the tokenizer's own image size.
+
+    Raises:
+        ValueError: For another shape, size, type or range; images are never resampled, since resampling erases
+            the quantisation traces which the tracer reads.
+    """
+    size = tokenizer.image_size
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"expected RGB images [B, 3, {size}, {size}], got shape {tuple(images.shape)}; convert to RGB")
+    if tuple(images.shape[2:]) != (size, size):
+        raise ValueError(
+            f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}; the tracer does not resample "
+            "(that destroys the traces): give it the file as generated, or crop it"
+        )
+    if not images.is_floating_point():
+        raise ValueError(f"expected floating-point images in [0, 1], got {images.dtype}; divide uint8 pixels by 255")
+    low, high = (float(v) for v in images.aminmax()) if images.numel() else (0.0, 0.0)
+    if not (low >= 0.0 and high <= 1.0):
+        raise ValueError(f"expected pixel values in [0, 1], got {low:.4g} … {high:.4g}")
+    bottom, top = tokenizer.value_range
+    return images * (top - bottom) + bottom
+
+
+def to_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
+    """Map images from the tokenizer's range to [0, 1]."""
+    bottom, top = tokenizer.value_range
+    return (images - bottom) / (top - bottom)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [0, 1] → uint8 as every published saver does it: ``floor(255 x)``, not rounded."""
+    return images.mul(255).clamp(0, 255).to(torch.uint8)
+
+
+def nearest_code(x: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the nearest codebook row, squared Euclidean distance, always in float32.
+
+    Args:
+        x: [..., C].
+        codebook: [V, C].
+
+    Returns:
+        int64 [...]; the lowest index wins a tie.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        flat, codes = x.reshape(-1, x.shape[-1]).float(), codebook.float()
+        distance = flat.square().sum(1, keepdim=True) + codes.square().sum(1)
+        distance = distance.addmm(flat, codes.T, alpha=-2)
+        return distance.argmin(1).reshape(x.shape[:-1])

@@ -1,0 +1,85 @@
+"""Both tokenizers against the originals: features, tokens, reconstructions, and what the transformers are fed."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.detectors.tracer.tracer_golden_models import (
+    GoldenPath,
+    check_probes,
+    images,
+    rar_vqgan,
+    thinned,
+    tokens,
+    var_vqvae,
+    vectors,
+)
+
+pytestmark = pytest.mark.golden
+VAR_CASES = ["tiny", "10scale", pytest.param("full", marks=pytest.mark.slow)]
+RAR_CASES = ["tiny", "256", pytest.param("full", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("case", VAR_CASES)
+def test_var_encoder_and_reconstruction(golden_path: GoldenPath, case: str) -> None:
+    z = vectors(golden_path, f"var_vae_{case}")
+    model = var_vqvae(golden_path, case)
+    x = images(z, model.value_range)
+    assert model.image_size == x.shape[-1]
+    run = torch.no_grad()(lambda: model.decode(model.quantise(model.encode(x[:1]))[1]))
+    check_probes(model, z, run, atol=2e-3)
+    with torch.no_grad():
+        enc_out = model.encoder(x)
+        np.testing.assert_allclose(enc_out, z["enc_out"], atol=1e-3)
+        np.testing.assert_allclose(model.quant_conv(enc_out), z["f"], atol=1e-3)
+        f_hat = torch.from_numpy(z["f_hat"])
+        rec = model.decode(f_hat)
+        np.testing.assert_allclose(thinned(rec, z["rec"]), z["rec"], atol=2e-4)
+        per_image = torch.stack([rec.mean((2, 3)), rec.std((2, 3))])
+        np.testing.assert_allclose(per_image, z["rec_mean_std"], atol=5e-4)
+        raw = model.decoder(model.post_quant_conv(f_hat[:1]))
+        np.testing.assert_allclose(thinned(raw, z["rec_raw_img0"]), z["rec_raw_img0"], atol=2e-4)
+        rand_rec = model.decode(model.features(tokens(z, "rand_tokens")))
+        np.testing.assert_allclose(thinned(rand_rec, z["rand_rec"]), z["rand_rec"], atol=2e-4)
+
+
+@pytest.mark.parametrize("case", VAR_CASES)
+def test_var_quantiser_is_exact(golden_path: GoldenPath, case: str) -> None:
+    z = vectors(golden_path, f"var_vae_{case}")
+    model = var_vqvae(golden_path, case)
+    with torch.no_grad():
+        got, f_hat = model.quantise(torch.from_numpy(z["f"]))
+        np.testing.assert_array_equal(got, z["tokens"])
+        np.testing.assert_allclose(f_hat, z["f_hat"], atol=1e-5)
+        parts = [part[0] for part in model.quantize.partial_features(tokens(z)[:1])]
+        stored = z["f_hat_per_scale_img0"]
+        for part, expected in zip(parts, stored, strict=True):
+            np.testing.assert_allclose(part if stored.ndim > 1 else part.mean(), expected, atol=1e-5)
+        for prefix in ("", "rand_"):
+            given = tokens(z, f"{prefix}tokens")
+            np.testing.assert_allclose(model.features(given), z[f"{prefix}f_hat"], atol=1e-5)
+            np.testing.assert_allclose(model.quantize.teacher_input(given), z[f"{prefix}var_input"], atol=1e-5)
+
+
+@pytest.mark.parametrize("case", RAR_CASES)
+def test_rar_tokenizer(golden_path: GoldenPath, case: str) -> None:
+    z = vectors(golden_path, f"rar_vqgan_{case}")
+    model = rar_vqgan(golden_path, case)
+    x = images(z, model.value_range)
+    assert model.image_size == x.shape[-1]
+    run = torch.no_grad()(lambda: model.decode(model.quantise(model.encode(x[:1]))[1]))
+    check_probes(model, z, run, atol=2e-3)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.encode(x), z["f"], atol=1e-3)
+        got, f_z = model.quantise(torch.from_numpy(z["f"]))
+        np.testing.assert_array_equal(got, z["tokens"])
+        rec = model.decode(f_z)
+        np.testing.assert_allclose(thinned(rec, z["rec"]), z["rec"], atol=2e-4)
+        per_image = torch.stack([rec.mean((2, 3)), rec.std((2, 3))])
+        np.testing.assert_allclose(per_image, z["rec_mean_std"], atol=5e-4)
+        raw = model.decoder(f_z[:1])
+        np.testing.assert_allclose(thinned(raw, z["rec_raw_img0"]), z["rec_raw_img0"], atol=2e-4)
+        unquantised = model.decode(torch.from_numpy(z["f"]))
+        np.testing.assert_allclose(thinned(unquantised, z["rec_noquant"]), z["rec_noquant"], atol=2e-4)
+        rand_rec = model.decode(model.features(tokens(z, "rand_tokens")))
+        np.testing.assert_allclose(thinned(rand_rec, z["rand_rec"]), z["rand_rec"], atol=2e-4)
