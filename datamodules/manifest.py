@@ -1,0 +1,236 @@
+"""The manifest: one Arrow table that describes any data set, a row an image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from contracts.errors import DataError, nearest
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("label", pa.int8()),
+        ("generator", pa.string()),
+        ("split", pa.string()),
+        ("source", pa.string()),
+        ("group", pa.string()),
+        ("where", pa.string()),
+        ("row", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("format", pa.string()),
+    ]
+)
+"""Columns every manifest has, in this order; further columns may follow."""
+
+DEFAULTS: dict[str, str | int] = {
+    "generator": "", "split": "", "source": "", "group": "", "where": "", "row": -1,
+    "width": 0, "height": 0, "format": "",
+}  # fmt: skip
+"""What a column holds where a layout does not say; `id` and `label` must always be given."""
+
+SPLITS = ("train", "valid", "test", "")
+LABELS = (0, 1, -1)
+CONTENT = ("id", "label", "generator", "split", "source", "group")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """A checked table of images.
+
+    Attributes:
+        table: the columns of `SCHEMA`, then any others. `label` is 0 (real), 1 (generated) or -1 (unknown);
+            `generator` is "" for a real or unlabelled image, and for a generated one whose generator nobody noted;
+            `where` is a file or container, `row` the row in the container or -1; `width` and `height` are those of the
+            image as displayed (after EXIF orientation), 0 where unknown.
+
+    Raises:
+        DataError: on a missing column, a wrong type, a null, a repeated or empty id, an unknown label or split, a real
+            or unlabelled image with a generator; the message names the first offending row and its value.
+    """
+
+    table: pa.Table
+
+    def __post_init__(self) -> None:
+        _check_columns(self.table)
+        _refuse(self, pc.equal(self.table["id"], ""), "id", "is empty", "Give every image a stable id.")
+        self._check_unique()
+        for name, known in (("label", LABELS), ("split", SPLITS)):
+            strange = pc.invert(pc.is_in(self.table[name], value_set=pa.array(known, SCHEMA.field(name).type)))
+            _refuse(self, strange, name, "is unknown", f"Allowed: {', '.join(map(repr, known))}.")
+        named = pc.and_(pc.not_equal(self.table["label"], 1), pc.not_equal(self.table["generator"], ""))
+        _refuse(self, named, "generator", "stands at an image whose label is not 1", "Clear it, or set label to 1.")
+        for name, least in (("row", -1), ("width", 0), ("height", 0)):
+            _refuse(self, pc.less(self.table[name], least), name, "is out of range", f"Give {least} or more.")
+
+    def _check_unique(self) -> None:
+        ids = self.table["id"]
+        if pc.count_distinct(ids).as_py() == len(ids):
+            return
+        counts = pc.value_counts(ids)
+        name = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
+        rows = np.flatnonzero(pc.equal(ids, name).to_numpy(zero_copy_only=False))
+        raise DataError(
+            f"manifest: id {name!r} stands in rows {rows[0]} and {rows[1]}"
+            + (f" and {len(rows) - 2} more" if len(rows) > 2 else ""),
+            "Ids must be unique over all splits.",
+        )
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Sequence[Any] | ArrayLike | pa.Array | pa.ChunkedArray]) -> "Manifest":
+        """A manifest of columns given by name; those of `DEFAULTS` may be left out.
+
+        Raises:
+            DataError: where a column cannot be brought to its type, and as the constructor does.
+        """
+        for name in ("id", "label"):
+            if name not in columns:
+                raise DataError(f"manifest: no column {name!r} among {', '.join(columns)}", f"Give a column {name!r}.")
+        count = len(columns["id"])  # type: ignore[arg-type]  # every form of a column has a length
+        arrays: dict[str, pa.Array | pa.ChunkedArray] = {}
+        for field in SCHEMA:
+            values = columns[field.name] if field.name in columns else pa.repeat(DEFAULTS[field.name], count)
+            arrays[field.name] = _as_array(field.name, values, field.type)
+        arrays |= {name: _as_array(name, v, None) for name, v in columns.items() if name not in SCHEMA.names}
+        for name, array in arrays.items():
+            if len(array) != count:
+                raise DataError(f"manifest: column {name!r} has {len(array)} rows, 'id' has {count}")
+        return cls(pa.table(arrays))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def take(self, rows: ArrayLike) -> "Manifest":
+        """The manifest of some rows, in the order given; row k of the result is row ``rows[k]`` of this one."""
+        return Manifest(self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
+
+    def rows(self, *splits: str) -> NDArray[np.int64]:
+        """Rows of one or more splits, ascending."""
+        for split in splits:
+            if split not in SPLITS:
+                raise DataError(f"split {split!r} is unknown", nearest(split, SPLITS))
+        return np.flatnonzero(np.isin(self.column("split"), splits)).astype(np.int64)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column as numpy array (strings as objects)."""
+        if name not in self.table.column_names:
+            raise DataError(f"manifest: no column {name!r}", nearest(name, self.table.column_names))
+        return np.asarray(self.table[name].to_numpy())
+
+    @cached_property
+    def labels(self) -> NDArray[np.int8]:
+        """[N] 0, 1 or -1."""
+        return self.column("label")
+
+    @cached_property
+    def generator_names(self) -> list[str]:
+        """Generators, sorted; "" (real or unknown) comes first, whether or not it occurs."""
+        return ["", *sorted(set(pc.unique(self.table["generator"]).to_pylist()) - {""})]
+
+    @cached_property
+    def generator_index(self) -> NDArray[np.int64]:
+        """[N] position of each image's generator in `generator_names`."""
+        found = pc.index_in(self.table["generator"], value_set=pa.array(self.generator_names, pa.string()))
+        return np.asarray(found.to_numpy(), dtype=np.int64)
+
+    def image_id(self, row: int) -> str:
+        """Id of a row."""
+        return str(self.table["id"][int(row)].as_py())
+
+    def place(self, row: int) -> str:
+        """Where a row's image lies, for messages: the file, with the row in it where it is a container."""
+        where, inner = self.table["where"][int(row)].as_py(), self.table["row"][int(row)].as_py()
+        return f"{where}[{inner}]" if inner >= 0 else str(where)
+
+    def fingerprint(self) -> str:
+        """Hash (BLAKE2b, 32 hex digits) of what the images are, in row order; where they lie does not count."""
+        digest = blake2b(digest_size=16)
+        for name in CONTENT:
+            values = self.column(name)
+            if values.dtype == object:
+                texts = [str(value).encode() for value in values]
+                digest.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
+                digest.update(b"".join(texts))
+            else:
+                digest.update(values.tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write as Parquet (``.parquet``) or Arrow IPC (any other suffix), under a temporary name first."""
+        part = path.with_name(path.name + ".part")
+        if path.suffix == ".parquet":
+            pq.write_table(self.table, part)
+        else:
+            with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, self.table.schema) as writer:
+                writer.write_table(self.table)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: if the file is missing, is no such table, or the table is no manifest.
+        """
+        try:
+            if path.suffix == ".parquet":
+                return cls(pq.read_table(path))
+            with pa.OSFile(str(path), "rb") as source:
+                return cls(pa.ipc.open_file(source).read_all())
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"manifest {path} cannot be read: {error}", "Check the path, or write it anew.") from error
+
+
+def _check_columns(table: pa.Table) -> None:
+    names = table.column_names
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"manifest: column {min(repeated)!r} stands twice", "Rename one of them.")
+    for field in SCHEMA:
+        if field.name not in names:
+            raise DataError(
+                f"manifest: no column {field.name!r} among {', '.join(names)}", "See Manifest.from_columns."
+            )
+        column = table[field.name]
+        if column.type != field.type:
+            raise DataError(f"manifest: column {field.name!r} is {column.type}, not {field.type}")
+        if column.null_count:
+            row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
+            raise DataError(
+                f"manifest: row {row} has no {field.name!r}", f"Use {DEFAULTS.get(field.name, 'a value')!r}."
+            )
+
+
+def _refuse(manifest: Manifest, bad: pa.ChunkedArray, name: str, why: str, step: str) -> None:
+    rows = np.flatnonzero(bad.to_numpy())
+    if len(rows):
+        row = int(rows[0])
+        more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
+        value = manifest.table[name][row].as_py()
+        raise DataError(f"manifest: row {row} (id {manifest.image_id(row)!r}): {name} {value!r} {why}{more}", step)
+
+
+def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa.ChunkedArray:
+    try:
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        if kind is None or array.type == kind:
+            return array
+        if pa.types.is_string(kind) and not (_is_text(array.type) or pa.types.is_null(array.type)):
+            raise DataError(f"manifest: column {name!r} is {array.type}, not text", "Turn the values into strings.")
+        return array.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"manifest: column {name!r} cannot become {kind}: {error}") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
