@@ -100,11 +100,11 @@ class Detector(L.LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.label))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # noqa: ARG002
+    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # noqa: ARG002
         """Scores; the collecting callback does the rest."""
         return self.score(batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Scores:  # noqa: ARG002
+    def test_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # noqa: ARG002
         """Scores; the collecting callback does the rest."""
         return self.score(batch)
 

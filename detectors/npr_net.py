@@ -1,0 +1,94 @@
+"""The single-scale NPR network: the residual of `detectors.residual` into the first half of a ResNet-50.
+
+State-dict keys are those of the published weights (146 entries, 1,437,761 parameters): 3x3 stem, Bottleneck stages of
+3 and 4 blocks, global average pooling, one linear unit ``fc1``.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectors.fold import conv_bn
+from detectors.residual import even_size, npr_residual, npr_residual_by_resampling
+
+
+class Bottleneck(nn.Module):
+    """ResNet bottleneck with the stride on its 3x3 convolution; expansion 4.
+
+    Args:
+        inputs: channels in.
+        planes: channels inside; ``4 * planes`` leave.
+        stride: of the 3x3 convolution and the shortcut.
+    """
+
+    def __init__(self, inputs: int, planes: int, stride: int = 1) -> None:
+        super().__init__()
+        outputs = 4 * planes
+        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor, fold: bool) -> Tensor:
+        """[B, inputs, H, W] → [B, 4 · planes, H / stride, W / stride]."""
+        shortcut = x if self.downsample is None else conv_bn(x, *self.downsample, fold=fold)
+        x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
+        x = F.relu(conv_bn(x, self.conv2, self.bn2, fold), inplace=True)
+        x = conv_bn(x, self.conv3, self.bn3, fold)
+        return F.relu(x.add_(shortcut) if not self.training else x + shortcut, inplace=True)
+
+
+class NPRNet(nn.Module):
+    """NPR of a normalised image → logit that it is generated.
+
+    Args:
+        exact: the original's arithmetic, operation by operation, instead of the faster one (folded batch norms).
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        super().__init__()
+        self.exact = exact
+        self.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.ModuleList([Bottleneck(64, 64), Bottleneck(256, 64), Bottleneck(256, 64)])
+        self.layer2 = nn.ModuleList([Bottleneck(256, 128, stride=2), *(Bottleneck(512, 128) for _ in range(3))])
+        self.fc1 = nn.Linear(512, 1)
+        initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [B, 3, H, W] float32 (odd sizes lose their last row or column) → logits [B] float32."""
+        images = even_size(images)
+        residual = npr_residual_by_resampling(images) if self.exact else npr_residual(images)
+        return self.head(self.features(residual * 2.0 / 3.0))
+
+    def features(self, scaled: Tensor) -> Tensor:
+        """Scaled residual [B, 3, H, W] → pooled features [B, 512]."""
+        fold = not self.exact
+        x = F.relu(conv_bn(scaled, self.conv1, self.bn1, fold), inplace=True)
+        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        for block in (*self.layer1, *self.layer2):
+            x = block(x, fold)
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+    def head(self, features: Tensor) -> Tensor:
+        """[B, 512] → logits [B]; float32 whatever the precision of the features."""
+        return linear_float32(features, self.fc1).squeeze(1)
+
+
+def linear_float32(x: Tensor, layer: nn.Linear) -> Tensor:
+    """A linear layer in float32, also under autocast or with bfloat16 weights: scores are never rounded to 8 bits."""
+    with torch.autocast(x.device.type, enabled=False):
+        bias = None if layer.bias is None else layer.bias.float()
+        return F.linear(x.float(), layer.weight.float(), bias)
+
+
+def initialise(net: nn.Module) -> None:
+    """He initialisation of every convolution (fan-out, ReLU), in place; batch norms and linear layers keep torch's."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

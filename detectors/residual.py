@@ -1,0 +1,75 @@
+"""Neighbouring-pixel relationships: what is left of an image once nearest-neighbour re-sampling is taken away.
+
+Tan et al., "Rethinking the Up-Sampling Operations in CNN-based Generative Network for Generalizable Deepfake
+Detection", CVPR 2024 (arXiv 2312.10461), equation 4 with l = 2 and j = 1.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contracts.errors import ConfigError
+
+
+def even_size(images: Tensor) -> Tensor:
+    """Images [B, C, H, W] without their last row and/or column where H or W is odd (the authors' README)."""
+    h, w = images.shape[-2:]
+    if h < 2 or w < 2:
+        raise ValueError(f"an image of {h}x{w} pixels has no 2x2 block, so no NPR residual; give at least 2x2 pixels")
+    return images[..., : h - h % 2, : w - w % 2]
+
+
+def npr_residual(images: Tensor) -> Tensor:
+    """Every 2x2 block minus its top-left pixel; bit-identical to `npr_residual_by_resampling`, and cheaper.
+
+    Args:
+        images: [B, C, H, W] float, H and W even.
+
+    Returns:
+        [B, C, H, W]; a quarter of the entries is exactly 0.
+    """
+    b, c, h, w = images.shape
+    blocks = images.reshape(b, c, h // 2, 2, w // 2, 2)
+    return (blocks - blocks[:, :, :, :1, :, :1]).reshape(b, c, h, w)
+
+
+def npr_residual_by_resampling(images: Tensor) -> Tensor:
+    """The residual as the authors compute it: the image minus itself halved and doubled by nearest neighbour.
+
+    Args:
+        images: [B, C, H, W] float, H and W even.
+    """
+    half = F.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
+    return images - F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+
+
+def nearest_sources(size: int, scale: float) -> list[int]:
+    """For each of ``size`` pixels, the one it shows after nearest down-sampling by ``scale`` and back up to ``size``.
+
+    Up-sampling goes to the exact size, so any scale and size work; where floor(floor(size·scale) / scale) == size the
+    result is that of two plain ``interpolate`` calls.
+    """
+    small = int(size * scale)
+    if small < 1:
+        raise ConfigError(
+            f"scale {scale} leaves nothing of an image side of {size} pixels",
+            f"Use larger images (at least {-(-1 // scale):.0f} pixels) or a larger scale.",
+        )
+    # floor(dst · in / out), the rule of torch's "nearest"; in integers, so without its float rounding
+    return [((dst * small // size) * size) // small for dst in range(size)]
+
+
+def scale_residual(images: Tensor, scale: float) -> Tensor:
+    """The image minus itself down-sampled by ``scale`` and up-sampled to its own size, both nearest neighbour.
+
+    Args:
+        images: [B, C, H, W] float, any H and W with at least 1 / scale pixels.
+        scale: factor in (0, 1).
+
+    Returns:
+        [B, C, H, W]; 0 wherever a pixel shows itself.
+    """
+    h, w = images.shape[-2:]
+    rows = torch.tensor(nearest_sources(h, scale), device=images.device)
+    columns = torch.tensor(nearest_sources(w, scale), device=images.device)
+    return images - images.index_select(-2, rows).index_select(-1, columns)

@@ -1,0 +1,20 @@
+"""Learning-rate schedules that torch does not have."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+class NPRDecay(LambdaLR):
+    """The NPR authors' rule: at the end of epoch e = every, 2·every, … (counted from 0) the rate is multiplied.
+
+    The first period is thus one epoch longer than the others: with ``every=10`` and 50 epochs, 11 epochs at the full
+    rate, then three times 10, then 9. (``train.py``, ``networks/trainer.py``.)
+
+    Args:
+        optimizer: the optimiser whose rates decay.
+        every: epochs between decays.
+        factor: multiplier (0.9 since 2024-02-21, 0.8 before).
+    """
+
+    def __init__(self, optimizer: Optimizer, every: int = 10, factor: float = 0.9) -> None:
+        super().__init__(optimizer, lambda epoch: factor ** (max(0, epoch - 1) // every))

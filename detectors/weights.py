@@ -1,0 +1,153 @@
+"""Checkpoints of every published form, read without running code and loaded strictly."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from contracts.errors import CheckpointError
+from detectors.base import Detector
+
+STATE_KEYS = ("state_dict", "model_state_dict", "model")
+"""Entries under which training scripts keep the weights, in the order they are looked for."""
+
+WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
+"""Prefixes put before every key by DataParallel, a surrounding module, Lightning shells, and ``torch.compile``."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint's plain containers and tensors, on the CPU.
+
+    Args:
+        path: a ``.safetensors`` file, or a pickle of tensors and plain containers (``.pth``, ``.pt``, ``.ckpt``).
+
+    Raises:
+        CheckpointError: no such file, unreadable, or holding Python objects, whose loading would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint file {path}", "Check the path; folders and glob patterns are not read.")
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is no readable safetensors file: {error}", "Copy it again.") from error
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        _refuse(path, error)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint: {_first_line(error)}", "It may be truncated; copy it again."
+        ) from error
+    if isinstance(checkpoint, Mapping):
+        return dict(checkpoint)
+    raise CheckpointError(
+        f"{path} holds a {type(checkpoint).__name__}, not a dictionary of tensors", "Save model.state_dict() instead."
+    )
+
+
+def _refuse(path: Path, error: pickle.UnpicklingError) -> NoReturn:
+    """Tell a refused Python object from a file that is no pickle at all."""
+    text = str(error)
+    if "GLOBAL" in text or "Unsupported" in text or zipfile.is_zipfile(path):
+        name = next((line.strip() for line in text.splitlines() if "GLOBAL" in line or "Unsupported" in line), text)
+        raise CheckpointError(
+            f"{path} holds Python objects, and loading those could run code from the file; refused ({name[:200]})",
+            "Ask for (or save) the state dict alone: tensors in plain containers, or safetensors.",
+        ) from error
+    raise CheckpointError(
+        f"{path} is no checkpoint: {_first_line(error)}", "Give a .safetensors, .pth, .pt or .ckpt file."
+    ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """The state dict inside a checkpoint: itself, or its entry ``state_dict``, ``model_state_dict`` or ``model``.
+
+    Prefixes that all keys share because of a wrapper (``module.``, ``model.``, ``net.``, ``_orig_mod.``, nested in any
+    order) are taken off.
+
+    Raises:
+        CheckpointError: no entry of tensors in it.
+    """
+    state = _tensors(checkpoint)
+    for key in STATE_KEYS:
+        inner = checkpoint.get(key)
+        if state is None and isinstance(inner, Mapping):
+            state = _tensors(inner)
+    if state is None:
+        raise CheckpointError(
+            f"{path} holds no state dict; its entries are {sorted(map(str, checkpoint))[:12]}",
+            f"Save the weights bare or under one of {', '.join(STATE_KEYS)}.",
+        )
+    while True:
+        prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in state)), None)
+        if prefix is None:
+            return state
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+
+
+def _tensors(candidate: Mapping[Any, Any]) -> dict[str, Tensor] | None:
+    """The mapping, if it is not empty and maps strings to tensors alone."""
+    state = {key: value for key, value in candidate.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    return state if state and len(state) == len(candidate) else None
+
+
+def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path, what: str) -> None:
+    """Compare a state dict with the one a module wants.
+
+    Args:
+        state: tensors read.
+        wanted: ``module.state_dict()``.
+        path: the file, for the message.
+        what: the module, for the message.
+
+    Raises:
+        CheckpointError: naming the missing keys, the unexpected ones, and those of another shape.
+    """
+    differences = {
+        "missing": sorted(wanted.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} {list(state[key].shape)} instead of {list(wanted[key].shape)}"
+            for key in sorted(wanted.keys() & state.keys())
+            if state[key].shape != wanted[key].shape
+        ],
+    }
+    found = [f"{len(keys)} {name}: {_some(keys)}" for name, keys in differences.items() if keys]
+    if found:
+        raise CheckpointError(
+            f"{path} does not fit {what}\n    " + "\n    ".join(found),
+            "Choose the detector (and its options) these weights were trained with.",
+        )
+
+
+def _some(keys: list[str], count: int = 6) -> str:
+    return ", ".join(keys[:count]) + (f", … and {len(keys) - count} more" if len(keys) > count else "")
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint of any form strictly, in place.
+
+    A `Detector` gets the weights of its inner ``net``, after its ``on_load_weights`` has turned foreign keys into its
+    own.
+
+    Raises:
+        CheckpointError: unreadable, unsafe, or not fitting.
+    """
+    state = state_of(read_checkpoint(path), path)
+    net = module
+    if isinstance(module, Detector):
+        net, state = module.net, module.on_load_weights(state)
+    check_state(state, net.state_dict(), path, type(module).__name__)
+    net.load_state_dict(state)
