@@ -36,19 +36,30 @@ def pad_to_even(x: Tensor) -> Tensor:
     return x
 
 
-def subimages(x: Tensor) -> list[Tensor]:
-    """The four phases of the 2x2 grid in coding order, each ``[..., ceil(H / 2), ceil(W / 2)]`` after padding."""
-    x = pad_to_even(x)
-    return [x[..., i::2, j::2] for i, j in OFFSETS]
-
-
 def block_sum(x: Tensor) -> Tensor:
-    """Sum of every 2x2 block of a uint8 image, int16 in 0..1020."""
-    first, *others = subimages(x)
-    total = first.to(torch.int16)
-    for other in others:
-        total = total + other
-    return total
+    """Sum of every 2x2 block of a uint8 image, int16 in 0..1020, after padding to even sides."""
+    x = pad_to_even(x).to(torch.int16)
+    rows = x[..., 0::2, :] + x[..., 1::2, :]
+    return rows[..., 0::2] + rows[..., 1::2]
+
+
+def subimages(x: Tensor) -> list[Tensor]:
+    """The four phases of the 2x2 grid in coding order, each ``[..., ceil(H / 2), ceil(W / 2)]``.
+
+    Where a side is odd, a phase that is one short repeats *its own* last row or column, which is what SReC's networks
+    see (unlike the average, for which the image's last row or column is repeated).
+    """
+    h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
+    phases = []
+    for i, j in OFFSETS:
+        # a side of one pixel leaves a phase nothing of its own to repeat
+        phase = x[..., min(i, x.shape[-2] - 1) :: 2, min(j, x.shape[-1] - 1) :: 2]
+        if phase.shape[-1] < w:
+            phase = torch.cat([phase, phase[..., -1:]], dim=-1)
+        if phase.shape[-2] < h:
+            phase = torch.cat([phase, phase[..., -1:, :]], dim=-2)
+        phases.append(phase)
+    return phases
 
 
 def bottom_right(y: Tensor, top_left: Tensor, top_right: Tensor, bottom_left: Tensor) -> Tensor:
