@@ -30,7 +30,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Formats ever opened; Pillow's many others are attack surface without images behind it."""
 
 MAX_PIXELS = 178_956_970
-"""Largest image decoded by default: the size at which Pillow itself refuses (half a GiB of RGB), about 13377 squared."""
+"""Largest image decoded by default: where Pillow itself refuses, about 13377 squared (half a GiB of RGB)."""
 
 _DECODERS = {"JPEG": decode_jpeg, "PNG": decode_png, "WEBP": decode_webp}
 _ORIENTATION = 0x0112
