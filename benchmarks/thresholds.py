@@ -101,8 +101,8 @@ def _between(distinct: Scores, best: int) -> float:
     if best == 0:
         return float(distinct[0])
     above = distinct[best - 1]
-    if best == distinct.size:
-        below = float(np.nextafter(np.float32(above), np.float32(-1)))
-        return max(below, -1.0) if above <= 0 else min(below, float(np.float32(above / 2)))
-    middle = float(np.float32((above + distinct[best]) / 2))
-    return middle if middle < above else float(distinct[best])
+    below = distinct[best] if best < distinct.size else min(0.0, float(above))
+    middle = float(np.float32((above + below) / 2))
+    if middle < above:
+        return middle
+    return float(below) if below < above else float(np.nextafter(np.float32(above), np.float32(-1)))

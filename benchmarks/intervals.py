@@ -1,0 +1,152 @@
+"""Confidence intervals by a bootstrap of photographs, not of images.
+
+Crops and edits of one photograph are alike; drawing images one by one would make intervals too narrow. So clusters
+(the dump's ``group``) are drawn with replacement, within three strata: clusters of real images only, of generated
+images only, and of both. Every generator and every metric sees the same draws. Percentile intervals (Efron 1979).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks._weighted import Calibration, Family
+from benchmarks.evaluation import Result, subsets
+from benchmarks.metrics import Metric, UndefinedMetricError, choose
+from benchmarks.predictions import Predictions
+from contracts.errors import ConfigError
+
+FAST = {
+    "auroc", "average_precision", "brier", "tpr_at_fpr_1", "tpr_at_fpr_5", "accuracy", "balanced_accuracy", "precision",
+    "recall", "specificity", "f1", "ece",
+}  # fmt: skip
+Draws = dict[tuple[str, str, str, str], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made.
+
+    Attributes:
+        resamples: number of draws.
+        seed: of the draws.
+        level: coverage aimed at.
+    """
+
+    resamples: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.resamples < 20 or not 0 < self.level < 1:
+            raise ConfigError(
+                f"intervals: resamples={self.resamples} level={self.level}",
+                "Give at least 20 resamples and a level between 0 and 1.",
+            )
+
+    def weights(self, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
+        """[N] weights of the images, one array a resample; 0 for images of unknown label."""
+        labels = predictions.fused_labels
+        cluster = clusters(predictions)
+        size = int(cluster.max(initial=-1)) + 1
+        holds = [np.bincount(cluster[labels == kind], minlength=size) > 0 for kind in (0, 1)]
+        strata = [np.flatnonzero(mask) for mask in (holds[0] & ~holds[1], holds[1] & ~holds[0], holds[0] & holds[1])]
+        rng = np.random.default_rng(self.seed)
+        known = labels >= 0
+        for _ in range(self.resamples):
+            drawn = np.zeros(size)
+            for members in strata:
+                if members.size:
+                    drawn[members] = np.bincount(rng.integers(members.size, size=members.size), minlength=members.size)
+            yield drawn[cluster] * known
+
+    def __call__(
+        self,
+        predictions: Predictions,
+        results: Sequence[Result],
+        metrics: Mapping[str, Metric] | Sequence[str] | None = None,
+    ) -> list[Result]:
+        """The results with ``low`` and ``high``.
+
+        A metric of a user's own is drawn too (slower: images are repeated as often as drawn); ECE has an interval on
+        the pooled images only. No interval where the metric is undefined in more than half of the draws.
+
+        Args:
+            predictions: what the results were measured on.
+            results: from `benchmarks.evaluation.evaluate`.
+            metrics: as given there.
+        """
+        draws = self.draw(predictions, results, metrics)
+        return [self._bounded(result, draws.get(result.key)) for result in results]
+
+    def draw(
+        self,
+        predictions: Predictions,
+        results: Sequence[Result],
+        metrics: Mapping[str, Metric] | Sequence[str] | None = None,
+    ) -> Draws:
+        """Key of each result to its [resamples] values."""
+        if not results:
+            return {}
+        scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
+        thresholds = {r.at: r.threshold for r in results if r.at}
+        wanted = {r.key for r in results}
+        found = subsets(predictions)
+        families = [
+            Family(members, scores, labels, thresholds)
+            for kind in ("pooled", "generator", "paired")
+            if (members := [s for s in found if s.kind == kind])
+        ]
+        calibrated = ("pooled", "", "ece", "") in wanted and found[0].images.size > 0
+        calibration = Calibration(found[0], scores, labels) if calibrated else None
+        own: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
+        for key in sorted(wanted):
+            if key[0] != "macro" and key[2] not in FAST:
+                own.setdefault(key[:2], []).append(key)
+        specs = choose(metrics)
+        values: Draws = {}
+        for index, weights in enumerate(self.weights(predictions)):
+            for family in families:
+                for (metric, at), column in family(weights).items():
+                    for subset, value in zip(family.subsets, column.tolist(), strict=True):
+                        key = (subset.kind, subset.name, metric, at)
+                        if key in wanted:
+                            values.setdefault(key, np.full(self.resamples, nan))[index] = value
+            if calibration is not None:
+                values.setdefault(("pooled", "", "ece", ""), np.full(self.resamples, nan))[index] = calibration(weights)
+            for subset in found:
+                for key in own.get((subset.kind, subset.name), ()):
+                    repeated = np.repeat(subset.images, weights[subset.images].astype(np.int64))
+                    try:
+                        value = specs[key[2]](scores[repeated], labels[repeated], thresholds.get(key[3], nan))
+                    except UndefinedMetricError:
+                        value = nan
+                    values.setdefault(key, np.full(self.resamples, nan))[index] = value
+        for result in results:
+            parts = [drawn for key, drawn in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
+            if result.kind == "macro" and parts:
+                values[result.key] = np.asarray(np.mean(parts, axis=0))
+        return values
+
+    def _bounded(self, result: Result, drawn: NDArray[np.float64] | None) -> Result:
+        if drawn is None or isnan(result.value) or np.isnan(drawn).mean() > 0.5:
+            return result
+        low, high = np.nanquantile(drawn, [(1 - self.level) / 2, (1 + self.level) / 2])
+        return replace(result, low=float(low), high=float(high))
+
+    def as_json(self, predictions: Predictions) -> dict[str, Any]:
+        """What a reader of the intervals must know."""
+        count = np.unique(clusters(predictions)[predictions.fused_labels >= 0]).size
+        return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
+
+
+def clusters(predictions: Predictions) -> NDArray[np.int64]:
+    """[N] number of the cluster each image is in; an image without a group is a cluster of its own."""
+    _, number = np.unique(predictions.group, return_inverse=True)
+    alone = predictions.group == ""
+    number = number.astype(np.int64)
+    number[alone] = number.max(initial=0) + 1 + np.arange(int(alone.sum()))
+    return np.unique(number, return_inverse=True)[1].astype(np.int64)
