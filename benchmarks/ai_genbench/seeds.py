@@ -29,11 +29,13 @@ class ItemSeeds:
         torch: Decisions, offsets and boxes (a torch CPU generator).
         python: Codecs, qualities, sizes and interpolations (`random.Random`).
         noise: Whether there is noise, how much, and the noise itself.
+        dropout: Whether there is a hole, its size and place.
     """
 
     torch: int
     python: int
     noise: int
+    dropout: int
 
 
 def source_row(index: int, augmentation_factor: int) -> tuple[int, int]:
@@ -63,9 +65,9 @@ def position_seed(row: int, copy: int = 0, base_seed: int = BASE_SEED) -> int:
 
 
 def v1_seeds(row: int, copy: int = 0, base_seed: int = BASE_SEED) -> ItemSeeds:
-    """One seed for all streams, as the original sets it; its noise decisions repeat the draws of its codecs."""
+    """One seed for all streams, as the original sets it: its noise decisions repeat the draws of its codecs."""
     seed = position_seed(row, copy, base_seed)
-    return ItemSeeds(seed, seed, seed)
+    return ItemSeeds(seed, seed, seed, seed)
 
 
 def fixed_seeds(image_id: str, copy: int = 0, base_seed: int = BASE_SEED) -> ItemSeeds:
@@ -75,4 +77,4 @@ def fixed_seeds(image_id: str, copy: int = 0, base_seed: int = BASE_SEED) -> Ite
         digest = hashlib.sha256(f"{base_seed}/{copy}/{stream}/{image_id}".encode()).digest()
         return int.from_bytes(digest[:8], "little") >> (64 - _SEED_BITS)
 
-    return ItemSeeds(derive("torch"), derive("python"), derive("noise"))
+    return ItemSeeds(derive("torch"), derive("python"), derive("noise"), derive("dropout"))
