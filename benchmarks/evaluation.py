@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
 
-THRESHOLD_NAMES = ("0.5", "validation")
-
 
 @dataclass(frozen=True)
 class Subset:
     """Images measured together.
 
     Attributes:
-        kind: "pooled" (all labelled images), "generator" (one generator's images against all real ones), "paired"
-            (against the real images paired with it), or "macro" (mean over generators; no images of its own).
+        kind: "pooled" (all labelled images), "seen" and "unseen" (the generators present in, or absent from, training
+            against all real images), "generator" (one generator against all real images), "paired" (against the real
+            images paired with it), or "macro" (mean over generators; no images of its own).
         name: the generator, or "" where it is no single one.
         images: positions in the predictions.
     """
@@ -36,7 +35,7 @@ class Result:
 
     Attributes:
         kind: see `Subset`.
-        generator: "" for pooled and macro.
+        generator: "" where it is no single one.
         metric: name in `benchmarks.metrics.METRICS`.
         at: name of the threshold ("0.5", "validation"), "" where the metric needs none.
         threshold: its value, or NaN.
@@ -71,10 +70,19 @@ class Result:
 
 
 def subsets(predictions: Predictions) -> list[Subset]:
-    """Pooled; every generator against all real images; and against its paired ones where the dump pairs them."""
+    """Pooled; seen and unseen generators; every generator; and against its paired real images where there are such.
+
+    Which generators were seen comes from the provenance's ``seen_generators``; without it nothing is told apart.
+    """
     labels, generators = predictions.fused_labels, predictions.fused_generator_ids
     real = np.flatnonzero(labels == 0)
     found = [Subset("pooled", "", np.flatnonzero(labels >= 0))]
+    seen = predictions.about.get("seen_generators")
+    if seen is not None:
+        known = np.isin(predictions.generators, np.asarray(list(seen), dtype=np.str_))
+        for kind, chosen in (("seen", known), ("unseen", ~known)):
+            if ((labels == 1) & ~known).any() and ((labels == 1) & chosen).any():
+                found.append(Subset(kind, "", np.flatnonzero((labels == 0) | ((labels == 1) & chosen))))
     paired = bool((predictions.pairing >= 0).any())
     for index in np.unique(generators[labels == 1]).tolist():
         name = str(predictions.generator_id_to_name[index]) or "(unnamed)"
@@ -134,13 +142,12 @@ def measure(
 
 def _macro(results: Sequence[Result], real: int) -> list[Result]:
     """Mean over generators (against all real images) of every metric; undefined if it is so for one of them."""
-    groups: dict[tuple[str, str, float], list[Result]] = {}
+    groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         if result.kind == "generator":
-            groups.setdefault((result.metric, result.at, 0.0 if isnan(result.threshold) else result.threshold), [])
-            groups[result.metric, result.at, 0.0 if isnan(result.threshold) else result.threshold].append(result)
+            groups.setdefault((result.metric, result.at), []).append(result)
     macro = []
-    for (metric, at, _), members in groups.items():
+    for (metric, at), members in groups.items():
         undefined = next((f"{m.generator}: {m.reason}" for m in members if m.reason), "")
         value = float(np.mean([m.value for m in members]))
         macro.append(Result("macro", "", metric, at, members[0].threshold, value, undefined, real, len(members)))

@@ -97,8 +97,8 @@ class Bootstrap:
         found = subsets(predictions)
         families = [
             Family(members, scores, labels, thresholds)
-            for kind in ("pooled", "generator", "paired")
-            if (members := [s for s in found if s.kind == kind])
+            for kinds in (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
+            if (members := [s for s in found if s.kind in kinds])
         ]
         calibrated = ("pooled", "", "ece", "") in wanted and found[0].images.size > 0
         calibration = Calibration(found[0], scores, labels) if calibrated else None

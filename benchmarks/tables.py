@@ -1,0 +1,201 @@
+"""Results as tables: for the terminal, Markdown, LaTeX, and tidy CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from benchmarks.evaluation import Result
+from benchmarks.metrics import METRICS
+
+COLUMNS = (("auroc", ""), ("average_precision", ""), ("accuracy", "0.5"), ("accuracy", "validation"))
+TIDY = (
+    "kind", "generator", "metric", "at", "threshold", "value", "low", "high", "real", "generated", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        section: "" for totals, "seen", "unseen", or "generators" where it is not known which were seen.
+        name: first cell.
+        generated: images behind it.
+        cells: a result for each column, or None.
+    """
+
+    section: str
+    name: str
+    generated: int
+    cells: tuple[Result | None, ...]
+
+    @property
+    def count(self) -> str:
+        """Number of generated images; "" for a mean, which has none of its own."""
+        return "" if any(cell is not None and cell.kind == "macro" for cell in self.cells) else str(self.generated)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results per generator, the generators never seen in training apart.
+
+    Attributes:
+        heads: titles of the metric columns.
+        rows: totals first, then generators.
+        caption: images counted, the threshold and the intervals.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+    caption: str
+
+    @staticmethod
+    def of(
+        results: Sequence[Result],
+        seen_generators: Sequence[str] | None = None,
+        columns: Sequence[tuple[str, str]] = COLUMNS,
+    ) -> "Table":
+        """The table of these results.
+
+        Args:
+            results: from `benchmarks.evaluation.evaluate`, with intervals or without.
+            seen_generators: names present in training; None if that is not known.
+            columns: (metric, threshold name); those without a result are left out.
+        """
+        by_key = {r.key: r for r in results}
+        shown = [c for c in columns if ("pooled", "", *c) in by_key]
+        names = sorted({r.generator for r in results if r.kind == "generator"}, key=str.lower)
+        totals = [("pooled", "all images"), ("seen", "seen generators"), ("unseen", "unseen generators")]
+        if len(names) > 1:
+            totals.append(("macro", f"mean of {len(names)} generators"))
+        kinds = {r.kind for r in results}
+        rows = [_row("", title, kind, "", shown, by_key) for kind, title in totals if kind in kinds]
+        apart = seen_generators is not None and any(name not in seen_generators for name in names)
+        for section in ("seen", "unseen") if apart else ("generators",):
+            for name in names:
+                if not apart or (name in (seen_generators or ())) == (section == "seen"):
+                    rows.append(_row(section, name, "generator", name, shown, by_key))
+        heads = tuple(_head(metric, at) for metric, at in shown)
+        return Table(heads, tuple(rows), _caption(results))
+
+    def rich(self) -> RichTable:
+        """For a terminal; intervals dimmed."""
+        table = RichTable(box=box.SIMPLE_HEAD, caption=self.caption, caption_justify="left", pad_edge=False)
+        table.add_column("generator", no_wrap=True)
+        table.add_column("n", justify="right")
+        for head in self.heads:
+            table.add_column(head)
+        section = ""
+        for row in self.rows:
+            if row.section != section:
+                section = row.section
+                table.add_section()
+                if section in _SECTIONS:
+                    table.add_row(Text(_SECTIONS[section], style="italic"))
+            cells = [
+                Text.assemble(value, (f" {interval}" if interval else "", "dim")) for value, interval in _cells(row)
+            ]
+            table.add_row(Text(row.name, style="" if row.section else "bold"), row.count, *cells)
+        return table
+
+    def markdown(self) -> str:
+        """A pipe table."""
+        lines = [
+            "| generator | n | " + " | ".join(self.heads) + " |",
+            "|---|--:|" + "---|" * len(self.heads),
+        ]
+        section = ""
+        for row in self.rows:
+            if row.section != section and row.section in _SECTIONS:
+                lines.append(f"| *{_SECTIONS[row.section]}* | |" + " |" * len(self.heads))
+            section = row.section
+            name = row.name.replace("|", r"\|")
+            cells = " | ".join(f"{value} {interval}".strip() for value, interval in _cells(row))
+            lines.append(f"| {name if row.section else f'**{name}**'} | {row.count} | {cells} |")
+        return "\n".join([*lines, "", self.caption, ""])
+
+    def latex(self) -> str:
+        """A ``tabular`` for booktabs."""
+        lines = [r"\begin{tabular}{lr" + "l" * len(self.heads) + "}", r"\toprule"]
+        lines += [" & ".join(["generator", "$n$", *map(_escape, self.heads)]) + r" \\", r"\midrule"]
+        section = ""
+        for row in self.rows:
+            if row.section != section:
+                lines.append(r"\midrule")
+                if row.section in _SECTIONS:
+                    lines.append(rf"\multicolumn{{{2 + len(self.heads)}}}{{l}}{{\emph{{{_SECTIONS[row.section]}}}}} \\")
+            section = row.section
+            cells = [f"{v} {{\\scriptsize {i.replace('–', '--')}}}" if i else v for v, i in _cells(row)]
+            lines.append(" & ".join([_escape(row.name), row.count, *cells]) + r" \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {self.caption}", ""])
+
+
+def tidy_csv(results: Sequence[Result]) -> str:
+    """One line a number, undefined ones empty with their reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(TIDY)
+    for result in results:
+        record = result.as_json()
+        writer.writerow(["" if record[name] is None else record[name] for name in TIDY])
+    return text.getvalue()
+
+
+_SECTIONS = {"seen": "in training", "unseen": "never seen in training"}
+
+
+def _row(
+    section: str,
+    title: str,
+    kind: str,
+    generator: str,
+    shown: Sequence[tuple[str, str]],
+    by_key: dict[tuple[str, str, str, str], Result],
+) -> Row:
+    cells = tuple(by_key.get((kind, generator, *column)) for column in shown)
+    return Row(section, title, next((c.generated for c in cells if c is not None), 0), cells)
+
+
+def _cells(row: Row) -> list[tuple[str, str]]:
+    """(value, interval) of each cell."""
+    result = []
+    for cell in row.cells:
+        if cell is None or isnan(cell.value):
+            result.append(("–", ""))
+        else:
+            interval = "" if isnan(cell.low) else f"{_short(cell.low)}–{_short(cell.high)}"
+            result.append((f"{cell.value:.3f}", interval))
+    return result
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".removeprefix("0") if value < 0.995 else "1.0"
+
+
+def _head(metric: str, at: str) -> str:
+    title = METRICS[metric].title if metric in METRICS else metric
+    return {"": title, "validation": f"{title} @ val."}.get(at, f"{title} @ {at}")
+
+
+def _caption(results: Sequence[Result]) -> str:
+    pooled = next((r for r in results if r.kind == "pooled"), None)
+    if pooled is None:
+        return "no labelled images"
+    parts = [f"{pooled.real} real and {pooled.generated} generated images; each generator against all real ones"]
+    chosen = next((r.threshold for r in results if r.at == "validation"), None)
+    if chosen is not None:
+        parts.append(f"threshold chosen on validation: {chosen:.4g}")
+    if any(not isnan(r.low) for r in results):
+        parts.append("95 % bootstrap intervals")
+    return "; ".join(parts)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text).replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
