@@ -44,7 +44,7 @@ class Plain:
             drawn = self._drawn(manifest, train)
             train, validate = train[~drawn], train[drawn]
         for name, rows in (("train", train), ("valid", validate)):
-            labels = set(manifest.label[rows].tolist())
+            labels = set(manifest.labels[rows].tolist())
             if labels != {0, 1}:
                 raise DataError(
                     f"split '{name}' holds {len(rows)} images of label(s) {sorted(labels)}, not both 0 and 1",
@@ -65,6 +65,6 @@ class Plain:
 
     def _drawn(self, manifest: Manifest, train: Rows) -> np.ndarray:
         """Mask over the training rows: those drawn for validation."""
-        units = [group or image for group, image in zip(manifest.group[train], manifest.id[train], strict=True)]
+        units = [g or i for g, i in zip(manifest.column("group")[train], manifest.column("id")[train], strict=True)]
         limit = int(self.validation_share * 2**63)
         return np.array([random_key(self.seed, "validation", str(unit)) < limit for unit in units], dtype=bool)

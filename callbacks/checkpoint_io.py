@@ -1,7 +1,6 @@
 """Checkpoints on disk: written whole or not at all, read without running code."""
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from contracts.errors import CheckpointError
+from detectors.weights import read_checkpoint
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,31 +33,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's plain content on the CPU.
-
-    Raises:
-        CheckpointError: the file is missing, cut short, or holds more than tensors and plain containers.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint", "Give ckpt= the path of an existing file.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds more than tensors and plain containers ({str(error).splitlines()[0]})",
-            "It is not loaded, since doing so could run code. Ask its author for safetensors or a bare state dict.",
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is cut short or no checkpoint ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
-            "Copy it again, or use the checkpoint before it.",
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict", "Give another file.")
-    return content
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -10,9 +10,10 @@ from typing import Any
 import pytorch_lightning as L
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
-from callbacks.checkpoint_io import read_checkpoint, write_atomically
+from callbacks.checkpoint_io import write_atomically
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
+from detectors.weights import read_checkpoint
 
 STEP = re.compile(r"step-(\d+)\.ckpt")
 

@@ -1,0 +1,103 @@
+"""Scores of all ranks, put together into one set of predictions, each image exactly once."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as L
+import torch.distributed
+from numpy.typing import NDArray
+
+from benchmarks.predictions import Predictions, from_crops
+from contracts.batch import Batch
+from contracts.errors import DataError
+from detectors.base import Scores
+
+
+class _Part(NamedTuple):
+    """What one batch, or one rank, adds."""
+
+    logits: NDArray[np.float32]
+    row: NDArray[np.int64]
+    extras: dict[str, NDArray[np.float32]]
+
+
+def joined(parts: list[_Part]) -> _Part:
+    """Parts one after another."""
+    return _Part(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.row for part in parts]),
+        {name: np.concatenate([part.extras[name] for part in parts]) for name in parts[0].extras},
+    )
+
+
+class Collector(L.Callback):
+    """Collects every crop's logits in evaluation and gathers them over ranks at the end.
+
+    On rank 0, ``predictions`` then holds every evaluated image once, in the manifest's order, whatever the number of
+    ranks, workers or batches; elsewhere it is None.
+
+    Args:
+        fusion: how the crops of an image become one score; see `benchmarks.fusion`.
+    """
+
+    def __init__(self, fusion: str = "mean_probability") -> None:
+        self.fusion = fusion
+        self.predictions: Predictions | None = None
+        self.failures: list[Any] = []
+        self._parts: list[_Part] = []
+
+    def _start(self, *_: Any) -> None:
+        self._parts = []
+        self.predictions = None
+
+    def _add(self, _trainer: L.Trainer, _module: L.LightningModule, outputs: Scores, batch: Batch, *_: Any) -> None:
+        row = batch.row[batch.crop_to_image].cpu().numpy()
+        extras = {name: value.detach().float().cpu().numpy() for name, value in outputs.extras.items()}
+        self._parts.append(_Part(outputs.logits.detach().float().cpu().numpy(), row, extras))
+
+    def _finish(self, trainer: L.Trainer, _module: L.LightningModule) -> None:
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it without declaring it
+        parts: list[Any] = [(joined(self._parts) if self._parts else None, list(datamodule.failures))]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered: list[Any] | None = [None] * trainer.world_size if trainer.is_global_zero else None
+            torch.distributed.gather_object(parts[0], gathered, dst=0)
+            parts = gathered or []
+        self._parts = []
+        if trainer.is_global_zero:
+            whole = [part for part, _ in parts if part is not None]
+            self.failures = sorted({failure for _, failures in parts for failure in failures})
+            if not whole:
+                raise DataError("no image could be scored", "failures.csv lists every unreadable image with its reason.")
+            self.predictions = self._build(datamodule, joined(whole))
+
+    def _build(self, datamodule: Any, part: _Part) -> Predictions:
+        manifest = datamodule.manifest()
+        rows, crop_to_image, crops = np.unique(part.row, return_inverse=True, return_counts=True)
+        if len(set(crops.tolist())) > 1 and datamodule.crops_per_image == 1:
+            twice = manifest.image_id(rows[crops > 1][0])
+            raise DataError(f"image {twice!r} was scored more than once", "Report this: ranks must share no image.")
+        extra = {
+            name: np.stack(
+                [np.bincount(crop_to_image, column) / crops for column in values.reshape(len(values), -1).T], axis=1
+            ).reshape(len(rows), *values.shape[1:])
+            for name, values in part.extras.items()
+        }
+        return from_crops(
+            part.logits,
+            crop_to_image,
+            manifest.labels[rows],
+            manifest.generator_index[rows],
+            manifest.column("id")[rows],
+            generator_id_to_name=manifest.generator_names,
+            identifiers=rows,
+            source=manifest.column("source")[rows],
+            group=manifest.column("group")[rows],
+            where=manifest.column("where")[rows],
+            row=manifest.column("row")[rows],
+            extra=extra,
+            fusion=self.fusion,
+        )
+
+    on_validation_epoch_start = on_test_epoch_start = on_predict_epoch_start = _start
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _add
+    on_validation_epoch_end = on_test_epoch_end = on_predict_epoch_end = _finish

@@ -1,0 +1,48 @@
+"""What validation says, computed once on all images and told to every rank."""
+
+from math import isnan
+
+import numpy as np
+import pytorch_lightning as L
+
+from benchmarks.evaluation import Subset, measure
+from benchmarks.metrics import METRICS
+from benchmarks.predictions import Predictions
+from benchmarks.thresholds import Threshold, choose_threshold
+from callbacks.collector import Collector
+
+LOGGED = ("auroc", "average_precision", "accuracy", "balanced_accuracy")
+
+
+def validation_values(predictions: Predictions) -> tuple[dict[str, float], Threshold | None]:
+    """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with one class alone)."""
+    labelled = np.flatnonzero(predictions.fused_labels >= 0)
+    pooled = Subset("pooled", "", labelled)
+    specs = {name: METRICS[name] for name in LOGGED}
+    results = measure(pooled, predictions.fused_scores.astype(np.float64), predictions.fused_labels, {"0.5": 0.5}, specs)
+    values = {f"val/{result.metric}": result.value for result in results if not isnan(result.value)}
+    values["val/loss"] = float(predictions.fused_losses[labelled].mean(dtype=np.float64))
+    both = {0, 1} <= set(predictions.fused_labels.tolist())
+    chosen = choose_threshold(predictions.fused_scores, predictions.fused_labels) if both else None
+    return values, chosen
+
+
+class ValidationMetrics(L.Callback):
+    """Logs exact validation metrics, the same on every rank, and keeps the threshold chosen with them.
+
+    Args:
+        collector: holds the predictions on rank 0; must stand before this callback.
+    """
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self.threshold: Threshold | None = None
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Computes on rank 0, tells all."""
+        if trainer.sanity_checking:
+            return
+        told = validation_values(self.collector.predictions) if self.collector.predictions is not None else None
+        values, self.threshold = trainer.strategy.broadcast(told)
+        for name, value in values.items():
+            pl_module.log(name, value, prog_bar=name == "val/auroc", rank_zero_only=False, sync_dist=False)

@@ -1,0 +1,130 @@
+"""What fit, validate, test and predict share: a detector from a checkpoint, and scores of a set of rows."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+
+from benchmarks.predictions import Predictions
+from callbacks.checkpoint_io import AtomicCheckpointIO
+from callbacks.collector import Collector
+from callbacks.passport import passport
+from conf.build import build_from_checkpoint
+from contracts.errors import ConfigError, DataError
+from contracts.stage import Rows
+from detectors.base import Detector
+from detectors.weights import load_weights, read_checkpoint
+from tasks.run import Run
+from tasks.stage_folder import file_hash
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow", "timm", "pixelproof")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def config_hash(resolved: Mapping[str, Any]) -> str:
+    """Hash (BLAKE2b, 16 hex digits) of a resolved configuration."""
+    return blake2b(json.dumps(resolved, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A detector with its weights.
+
+    Attributes:
+        detector: ready to score.
+        path: the checkpoint.
+        sha256: its hash.
+        about: the checkpoint's own entry (threshold, seen generators); empty for foreign weights.
+    """
+
+    detector: Detector
+    path: Path
+    sha256: str
+    about: dict[str, Any]
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold on P(generated) chosen on validation, where the checkpoint knows one."""
+        chosen = self.about.get("threshold")
+        return float(chosen["value"]) if chosen else None
+
+
+def load_detector(run: Run, path: Path) -> Loaded:
+    """The detector of a checkpoint: as the checkpoint describes itself, else as the configuration says."""
+    content = read_checkpoint(path)
+    entry = passport(content, path)
+    detector = build_from_checkpoint(entry["detector"]) if entry else run.detector()
+    load_weights(detector, path)
+    return Loaded(detector, path, file_hash(path), entry or {})
+
+
+def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
+    """The configured trainer with our checkpoint plugin, and without what we do ourselves."""
+    trainer: L.Trainer = run.trainer(
+        callbacks=list(callbacks), plugins=[AtomicCheckpointIO()], enable_checkpointing=False, **extra
+    )
+    return trainer
+
+
+def score(
+    trainer: L.Trainer, detector: Detector, datamodule: Any, rows: Rows, collector: Collector, verb: str
+) -> Predictions | None:
+    """Scores of some rows of the data module's manifest: on rank 0 all of them, elsewhere None.
+
+    Args:
+        trainer: with ``collector`` among its callbacks.
+        detector: with its weights.
+        datamodule: already told the detector's views (`ImageDataModule.use`).
+        rows: what is scored.
+        collector: see above.
+        verb: "validate", "test" or "predict".
+
+    Raises:
+        DataError: a row is neither among the predictions nor among the failures.
+    """
+    if verb == "validate":
+        trainer.validate(detector, datamodule=datamodule, verbose=False)
+    else:
+        datamodule.evaluate(rows)
+        if verb == "test":
+            trainer.test(detector, datamodule=datamodule, verbose=False)
+        elif verb == "predict":
+            trainer.predict(detector, datamodule=datamodule, return_predictions=False)
+        else:
+            raise ConfigError(f"verb {verb!r} scores nothing", "Use validate, test or predict.")
+    predictions = collector.predictions
+    if predictions is not None and len(predictions) + len(collector.failures) != len(rows):
+        raise DataError(
+            f"{len(rows)} images were to be scored, {len(predictions)} were and {len(collector.failures)} could not be "
+            "read",
+            "Report this: an image was lost between the ranks.",
+        )
+    return predictions
+
+
+def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodule: Any, stage: str) -> Predictions:
+    """The same predictions, saying where they come from."""
+    about = {
+        "experiment": run.experiment_id,
+        "stage": stage,
+        "config_hash": config_hash(run.resolved),
+        "detector": loaded.about.get("detector", run.resolved["detector"]),
+        "checkpoint": str(loaded.path),
+        "checkpoint_sha256": loaded.sha256,
+        "threshold": loaded.threshold,
+        "seen_generators": loaded.about.get("seen_generators"),
+        "seed": run.seed,
+        "decoder": datamodule.decoder,
+        "images": datamodule.describe(),
+        "versions": versions(),
+    }
+    return replace(predictions, provenance=json.dumps(about, sort_keys=True))

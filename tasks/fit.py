@@ -1,0 +1,115 @@
+"""``task=fit``: train every stage of the benchmark that is not done yet."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import yaml
+
+from benchmarks.evaluation import evaluate
+from benchmarks.predictions import write_predictions
+from callbacks.checkpoint_io import write_atomically
+from callbacks.checkpoints import newest_resumable
+from callbacks.collector import Collector
+from callbacks.keyed_seed import KeyedSeed
+from callbacks.passport import Passport
+from callbacks.validation_metrics import ValidationMetrics
+from contracts.errors import DataError
+from contracts.stage import Stage
+from datamodules.manifest import Manifest
+from detectors.tuning import tune
+from detectors.weights import load_weights
+from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
+from tasks.lock import lock_config
+from tasks.run import Run
+from tasks.stage_folder import StageFolder
+
+
+def fit(run: Run) -> None:
+    """Trains the stages that are not done, each from the weights of the one before; goes on where it was killed."""
+    lock_config(run.folder, run.resolved, run.overrides)
+    datamodule, benchmark = run.datamodule(), run.benchmark()
+    manifest = datamodule.manifest()
+    start = run.ckpt
+    for stage in benchmark.stages(manifest):
+        folder = StageFolder(run.folder, stage.index)
+        refuse_test_rows(stage, manifest)
+        if folder.done:
+            print(f"{folder.path} is done")
+        else:
+            _fit_stage(run, datamodule, benchmark, stage, folder, start)
+        start = folder.best()
+    print(f"{run.folder}: every stage is trained; task=test experiment_id={run.experiment_id} scores the test images")
+
+
+def refuse_test_rows(stage: Stage, manifest: Manifest) -> None:
+    """Selection never sees the test set.
+
+    Raises:
+        DataError: a benchmark put a test image among those trained on or chosen on.
+    """
+    splits = manifest.column("split")
+    for name, rows in (("train", stage.train), ("validate", stage.validate)):
+        leaked = rows[splits[rows] == "test"]
+        if len(leaked):
+            raise DataError(
+                f"stage {stage.name!r} puts {len(leaked)} test images among those it would {name} on, "
+                f"{manifest.image_id(leaked[0])!r} first",
+                "Mend the benchmark: test images are for task=test alone.",
+            )
+
+
+def _fit_stage(
+    run: Run, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, start: Path | None
+) -> None:
+    L.seed_everything(run.seed, verbose=False)  # the weights' first values
+    detector = run.detector()
+    if start is not None:
+        load_weights(detector, start)
+    datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade)
+    datamodule.enter(stage)
+    manifest = datamodule.manifest()
+    seen = sorted({manifest.generator_names[i] for i in manifest.generator_index[stage.train].tolist()} - {""})
+    collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
+    metrics = ValidationMetrics(collector)
+    about = {"seed": run.seed, "seen_generators": seen, "versions": versions(), "stage": stage.name}
+    trainer = quiet_trainer(
+        run,
+        KeyedSeed(run.seed),
+        collector,
+        metrics,
+        Passport(run.resolved["detector"], metrics, about),
+        *run.callbacks(folder=folder.checkpoints),
+        logger=run.loggers(name=f"{run.experiment_id}/{folder.path.name}", group=run.experiment_id),
+    )
+    if trainer.is_global_zero:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(run.resolved, sort_keys=False, allow_unicode=True)
+        write_atomically(folder.path / "config.yaml", text.encode())
+    resume = newest_resumable(folder.checkpoints)
+    if resume is None and (run.tune.lr or run.tune.batch_size):
+        tuned = tune(trainer, detector, datamodule, lr=run.tune.lr, batch_size=run.tune.batch_size)
+        folder.write_json("tuned.json", tuned)
+        for logger in trainer.loggers:
+            logger.log_hyperparams({f"tuned/{name}": value for name, value in tuned.items()})
+    for logger in trainer.loggers:
+        logger.log_hyperparams(run.resolved)
+    trainer.fit(detector, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    _validate_best(run, trainer, datamodule, benchmark, stage, folder, collector)
+
+
+def _validate_best(
+    run: Run, trainer: L.Trainer, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, collector: Collector
+) -> None:
+    """Scores the validation images with the chosen checkpoint, and closes the stage."""
+    loaded = load_detector(run, folder.best())
+    datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
+    predictions = score(trainer, loaded.detector, datamodule, stage.validate, collector, "validate")
+    if predictions is None:
+        return
+    predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
+    write_predictions(folder.predictions("validate"), predictions)
+    results = [result.as_json() for result in evaluate(predictions)]
+    content = folder.read_json("metrics.json") | {"threshold": loaded.about.get("threshold"), "validate": results}
+    folder.write_json("metrics.json", content)
+    folder.finish()

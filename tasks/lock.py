@@ -1,0 +1,73 @@
+"""The first resolved configuration is the experiment's; a resume with another one is refused."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from callbacks.checkpoint_io import write_atomically
+from contracts.errors import ConfigError
+
+NAME = "config.lock.yaml"
+
+FREE = (
+    "task",
+    "local",
+    "logger",
+    "prepare",
+    "audit",
+    "predict",
+    "review",
+    "datamodule.num_workers",
+    "datamodule.path",
+    "trainer.devices",
+    "trainer.enable_progress_bar",
+    "callbacks.checkpoints.minutes",
+    "callbacks.checkpoints.keep",
+)
+"""Keys that may differ on a resume, with all that stands under them: they change how fast, where or how loudly the
+same numbers come about, never which numbers."""
+
+
+def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key with its value; empty containers count as values."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from leaves(value, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, node
+
+
+def differences(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a resume would change and must not, one line a key."""
+    before, after = dict(leaves(locked)), dict(leaves(now))
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key, "(absent)") == after.get(key, "(absent)"):
+            continue
+        if not any(key == free or key.startswith(f"{free}.") for free in FREE):
+            changed.append(f"{key}: {before.get(key, '(absent)')!r} → {after.get(key, '(absent)')!r}")
+    return changed
+
+
+def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> None:
+    """Writes the lock where there is none, else holds the configuration against it.
+
+    Raises:
+        ConfigError: a key outside the allow-list differs.
+    """
+    file = folder / NAME
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"command": list(overrides), "config": dict(resolved)}
+        write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+        return
+    changed = differences(yaml.safe_load(file.read_text())["config"], resolved)
+    if changed:
+        shown = "\n    ".join(changed[:20])
+        raise ConfigError(
+            f"{folder} was begun with another configuration:\n    {shown}",
+            "Give another experiment_id for the new configuration, or repeat the old command (it stands in "
+            f"{file}) to go on.",
+        )

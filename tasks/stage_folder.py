@@ -1,0 +1,76 @@
+"""Where one stage of an experiment keeps its results."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from callbacks.checkpoint_io import write_atomically
+from contracts.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """``<experiment>/window_<k>/``.
+
+    Attributes:
+        experiment: the experiment's folder.
+        index: the stage's position.
+    """
+
+    experiment: Path
+    index: int
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.experiment / f"window_{self.index}"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage was trained and validated to its end."""
+        return (self.path / "done").exists()
+
+    def best(self) -> Path:
+        """The checkpoint chosen on validation.
+
+        Raises:
+            CheckpointError: there is none yet.
+        """
+        file = self.checkpoints / "best.ckpt"
+        if not file.is_file():
+            raise CheckpointError(f"{file} does not exist: this stage has not been trained", "Run task=fit first.")
+        return file
+
+    def predictions(self, stage: str) -> Path:
+        """The dump of one stage name (validate, test)."""
+        return self.path / f"predictions_{stage}_all.npz"
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a small JSON file whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / name, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads one back; empty where there is none."""
+        file = self.path / name
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
+
+    def finish(self) -> None:
+        """Marks the stage as done."""
+        write_atomically(self.path / "done", b"")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,29 @@
+"""``task=validate``: score the validation images again with every stage's chosen checkpoint."""
+
+from rich.console import Console
+
+from benchmarks.predictions import write_predictions
+from benchmarks.tables import table
+from callbacks.collector import Collector
+from callbacks.validation_metrics import ValidationMetrics
+from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
+from tasks.run import Run
+from tasks.test import checkpoints
+
+
+def validate(run: Run) -> None:
+    """Scores each stage's validation images, writes the dump and prints its table."""
+    datamodule, benchmark = run.datamodule(), run.benchmark()
+    stages = {stage.index: stage for stage in benchmark.stages(datamodule.manifest())}
+    for folder, checkpoint in checkpoints(run):
+        loaded = load_detector(run, checkpoint)
+        stage = stages[folder.index]
+        datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
+        datamodule.enter(stage)
+        collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
+        trainer = quiet_trainer(run, collector, ValidationMetrics(collector), logger=False)
+        predictions = score(trainer, loaded.detector, datamodule, stage.validate, collector, "validate")
+        if predictions is not None:
+            predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
+            write_predictions(folder.predictions("validate"), predictions)
+            Console().print(table(predictions))
