@@ -84,13 +84,22 @@ class Detector(L.LightningModule):
         """Logits and extras of a batch in evaluation; float32 taken from float32 logits."""
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Hook: turn a foreign state dict (published weights) into this detector's keys; strict loading follows."""
+        """Hook: turn a foreign state dict (published weights) into the keys of ``self.net``; strict loading follows.
+
+        Args:
+            state: as read, without the prefixes wrappers put before every key (`detectors.weights.state_of`).
+        """
         return state
+
+    @classmethod
+    def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Hook: constructor arguments for a detector whose weights a checkpoint will bring, e.g. without a download."""
+        return arguments
 
     def configure_model(self) -> None:
         """Memory format and compilation, once, on the device."""
         if self.channels_last:
-            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks the keyword
+            self.net.to(memory_format=torch.channels_last)
         if self.compile_net and getattr(self.net, "_compiled_call_impl", None) is None:
             self.net.compile()
 

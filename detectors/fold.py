@@ -5,6 +5,8 @@ once per pixel. It is folded anew in every forward pass: that costs under 0.5 % 
 there is no copy of the weights that could be stale after a step, a load or an exchange of weights.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,3 +26,20 @@ def conv_bn(x: Tensor, conv: nn.Conv2d, bn: nn.BatchNorm2d, fold: bool) -> Tenso
     scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
     bias = bn.bias - bn.running_mean * scale
     return F.conv2d(x, conv.weight * scale.view(-1, 1, 1, 1), bias, conv.stride, conv.padding, groups=conv.groups)
+
+
+class Shortcut(nn.ModuleList):
+    """1x1 convolution and batch norm beside a residual block's body; keys ``0.*`` and ``1.*`` as in torchvision.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        stride: of the convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__([nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)])
+
+    def forward(self, x: Tensor, fold: bool) -> Tensor:
+        """[B, inputs, H, W] → [B, outputs, H / stride, W / stride]."""
+        return conv_bn(x, cast(nn.Conv2d, self[0]), cast(nn.BatchNorm2d, self[1]), fold)

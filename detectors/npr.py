@@ -1,7 +1,5 @@
 """Single-scale NPR (Tan et al., CVPR 2024, arXiv 2312.10461) as a detector."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +7,7 @@ from torch import Tensor
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
-from detectors.base import Detector, Scores
+from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.normalise import normalise
 from detectors.npr_net import NPRNet
 from detectors.precision import float32_unless_asked, reference_arithmetic
@@ -23,7 +21,12 @@ class NPR(Detector):
         eval_view: size policy of an evaluated image (published: resize 256 for most tables, native size for others).
         exact: evaluate with the original's arithmetic, operation by operation, in float32; else batch norms are folded
             and images kept channels-last, and logits agree within 1e-5.
-        **training: optimiser, scheduler, ``compile`` and ``channels_last`` of `detectors.base.Detector`.
+        optimizer: see `Detector`, as all that follow.
+        scheduler: published: `detectors.schedules.NPRDecay`, by epoch.
+        scheduler_steps: name of the scheduler's argument for the number of steps.
+        scheduler_interval: "step" or "epoch".
+        compile: compile the inner net.
+        channels_last: keep weights and images in channels-last order; never done where ``exact``.
 
     Raises:
         ConfigError: ``exact`` together with ``compile``, which re-orders arithmetic.
@@ -31,12 +34,30 @@ class NPR(Detector):
 
     net: NPRNet
 
-    def __init__(self, train_view: View, eval_view: View, exact: bool = False, **training: Any) -> None:
-        if exact and training.get("compile"):
+    def __init__(
+        self,
+        train_view: View,
+        eval_view: View,
+        exact: bool = False,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        scheduler_steps: str | None = None,
+        scheduler_interval: str = "step",
+        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
+        channels_last: bool = True,
+    ) -> None:
+        if exact and compile:
             raise ConfigError("detector.exact=true with detector.compile=true", "Choose one: compiling re-orders sums.")
-        if exact:
-            training["channels_last"] = False
-        super().__init__(train_view, eval_view, **training)
+        super().__init__(
+            train_view,
+            eval_view,
+            optimizer,
+            scheduler,
+            scheduler_steps,
+            scheduler_interval,
+            compile,
+            channels_last and not exact,
+        )
         self.net = NPRNet(exact)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detectors.fold import conv_bn
+from detectors.fold import Shortcut, conv_bn
 from detectors.residual import even_size, npr_residual, npr_residual_by_resampling
 
 
@@ -30,17 +30,15 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.downsample = Shortcut(inputs, outputs, stride) if stride != 1 or inputs != outputs else None
 
     def forward(self, x: Tensor, fold: bool) -> Tensor:
         """[B, inputs, H, W] → [B, 4 · planes, H / stride, W / stride]."""
-        shortcut = x if self.downsample is None else conv_bn(x, *self.downsample, fold=fold)
+        skip = x if self.downsample is None else self.downsample(x, fold)
         x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
         x = F.relu(conv_bn(x, self.conv2, self.bn2, fold), inplace=True)
         x = conv_bn(x, self.conv3, self.bn3, fold)
-        return F.relu(x.add_(shortcut) if not self.training else x + shortcut, inplace=True)
+        return F.relu(x + skip if self.training else x.add_(skip), inplace=True)
 
 
 class NPRNet(nn.Module):
@@ -62,9 +60,13 @@ class NPRNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, H, W] float32 (odd sizes lose their last row or column) → logits [B] float32."""
+        return self.head(self.features(self.scaled_residual(images)))
+
+    def scaled_residual(self, images: Tensor) -> Tensor:
+        """Normalised images → two thirds of their residual, the first convolution's input [B, 3, H', W']."""
         images = even_size(images)
         residual = npr_residual_by_resampling(images) if self.exact else npr_residual(images)
-        return self.head(self.features(residual * 2.0 / 3.0))
+        return residual * 2.0 / 3.0  # not 2/3 in one factor, which differs in the last bit
 
     def features(self, scaled: Tensor) -> Tensor:
         """Scaled residual [B, 3, H, W] → pooled features [B, 512]."""

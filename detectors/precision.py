@@ -21,8 +21,8 @@ def reference_arithmetic(device_type: str) -> Iterator[None]:
 def float32_unless_asked() -> Iterator[None]:
     """TF32 convolutions only where ``torch.set_float32_matmul_precision`` allows TF32 at all.
 
-    PyTorch rounds the inputs of float32 convolutions to 10-bit mantissas on recent GPUs by default, which moves scores by
-    about 1e-3; whoever wants that speed asks for it (or for bf16-mixed).
+    PyTorch rounds the inputs of float32 convolutions to 10-bit mantissas on recent GPUs by default, which moves scores
+    by about 1e-3; whoever wants that speed asks for it (or for bf16-mixed).
     """
     cudnn = torch.backends.cudnn
     with cudnn.flags(
