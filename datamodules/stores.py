@@ -161,7 +161,7 @@ def image_bytes(cell: dict[str, Any] | bytes | None, root: Path | None, place: s
     if root is None:
         raise DataError(f"{place} holds no bytes, only the path {name!r}", "Give datamodule.root, the folder it is in.")
     folder = root.resolve()
-    path = (folder / name).resolve()
+    path = Path(folder, name).resolve()
     if Path(name).is_absolute() or not path.is_relative_to(folder):
         raise DataError(f"{place}: path {name!r} leads out of {root}", "Only files below the root are read.")
     try:

@@ -1,0 +1,94 @@
+"""A prepared HDF5 file, or one in the layout users of the aiornot data already have."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from contracts.errors import DataError
+from datamodules.image_datamodule import ImageDataModule
+from datamodules.manifest import SCHEMA, Manifest
+from datamodules.stores import GROUP_SEPARATOR, Hdf5Store
+
+FORMAT = 1
+GROUPS = ("train", "valid", "test")
+STORED = ("image", "bytes", "offset", "length", "target")
+"""Datasets of a group that are no columns of the manifest."""
+
+
+class Hdf5DataModule(ImageDataModule):
+    """Reads groups ``train``, ``valid`` and ``test`` of one file, each the split of its name.
+
+    A file written by ``task=prepare`` (root attribute ``pixelproof_format``) brings ids and the rest of its manifest
+    along; its ``where`` and ``row``, which tell where an image came from, become ``origin`` and ``origin_row``. A file
+    with only ``image`` and ``target`` gets ids of group and position (``train/17``).
+    """
+
+    def build_manifest(self) -> Manifest:
+        """The groups' columns, one after another."""
+        return read_manifest(self.path)
+
+    def build_store(self, manifest: Manifest) -> Hdf5Store:
+        """Reads that file."""
+        return Hdf5Store(manifest)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of an HDF5 file.
+
+    Raises:
+        DataError: if the file is missing or no HDF5, was written by a newer version, or has none of the three groups or
+            one without labels, or with columns of different lengths.
+    """
+    if not path.exists():
+        raise DataError(f"datamodule.path={path}: no such file", "Give a file written by task=prepare.")
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise DataError(f"datamodule.path={path} is no readable HDF5 file: {error}", "Prepare it anew.") from error
+    with file:
+        version = int(file.attrs.get("pixelproof_format", FORMAT))
+        if version > FORMAT:
+            raise DataError(f"{path} has format {version}, this version reads up to {FORMAT}", "Update PixelProof.")
+        groups = [name for name in GROUPS if name in file]
+        if not groups:
+            found = ", ".join(file) or "nothing"
+            raise DataError(f"{path} has none of the groups {', '.join(GROUPS)}; it holds {found}", "Prepare it anew.")
+        parts = [_columns(path, name, file[name]) for name in groups]
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    for group, part in zip(groups, parts, strict=True):
+        if absent := [name for name in names if name not in part]:
+            raise DataError(f"{path}: group {group!r} lacks {absent[0]!r}, which others have", "Prepare it anew.")
+    return Manifest.from_columns({name: np.concatenate([part[name] for part in parts]) for name in names})
+
+
+def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
+    place = f"{path}{GROUP_SEPARATOR}{name}"
+    if "target" not in group:
+        raise DataError(f"{place} has no 'target'", "Each group needs the labels of its images, 0 or 1.")
+    target = group["target"][:].reshape(-1)
+    count = len(target)
+    data = group.get("offset", group.get("image", group.get("bytes")))
+    if data is None:
+        raise DataError(f"{place} holds no images", "Each group needs 'image', or 'bytes' with 'offset' and 'length'.")
+    columns = {
+        column: (stored.asstr()[:].astype(object) if h5py.check_string_dtype(stored.dtype) else stored[:])
+        for column, stored in group.items()
+        if column not in STORED
+    }
+    if "where" in columns:
+        columns["origin"], columns["origin_row"] = columns.pop("where"), columns.pop("row", np.full(count, -1))
+    columns |= {"split": np.full(count, name, object), "where": np.full(count, place, object), "row": np.arange(count)}
+    columns.setdefault("id", np.array([f"{name}/{row}" for row in range(count)], object))
+    if data.ndim == 4:
+        columns["height"], columns["width"] = (np.full(count, side) for side in data.shape[1:3])
+    for column, values in {**columns, "image": data}.items():
+        if len(values) != count:
+            raise DataError(f"{place}: {column!r} has {len(values)} rows, 'target' has {count}", "Prepare it anew.")
+    labels = target.astype(np.int8)
+    if not np.array_equal(labels, target):
+        row = int(np.flatnonzero(labels != target)[0])
+        raise DataError(f"{place}: target {target[row]} in row {row}", "Labels are 0 (real) or 1 (generated).")
+    ordered = [column for column in SCHEMA.names if column in columns]
+    return {"label": labels} | {column: columns[column] for column in [*ordered, *sorted(columns.keys() - ordered)]}

@@ -1,0 +1,241 @@
+"""The data module every layout shares: a manifest and a store in, batches out."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytorch_lightning as L
+import torch
+from numpy.typing import NDArray
+
+from contracts.errors import ConfigError, DataError
+from contracts.stage import Rows, Stage
+from contracts.view import SampleFunction, View
+from datamodules.dataset import Failure, ImageDataset, ImageLoader
+from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, read_header
+from datamodules.manifest import Manifest
+from datamodules.samplers import EvaluationBatches, TrainingBatches
+from datamodules.stores import ImageStore
+
+StartMethod = Literal["fork", "spawn", "forkserver"]
+Report = Callable[[list[Failure], bool], None]
+
+
+class ImageDataModule(L.LightningDataModule):
+    """Batches of images for any layout on disk.
+
+    A sub-class says what there is (`build_manifest`) and how it is read (`build_store`). The task then calls `use`, and
+    `enter` (training, validation) or `evaluate` (test, predict) before it hands the module to a trainer.
+
+    Args:
+        path: the data.
+        batch_size: images of a training batch on each device.
+        eval_batch_size: images of an evaluation batch; None for as many as in training.
+        num_workers: processes that load, for each of training and evaluation; 0 loads in the main process.
+        seed: seed of order and augmentation.
+        decoder: "torchvision", or "pillow" as reference.
+        max_pixels: largest image decoded.
+        max_failures: share of the training images that may turn out unreadable before training stops.
+        prefetch: batches each worker prepares ahead.
+        start_method: how workers start, None for Python's default.
+
+    Attributes:
+        failures: images that could not be used so far, each once; those of evaluation are skipped.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        decoder: Backend = "torchvision",
+        max_pixels: int = MAX_PIXELS,
+        max_failures: float = 0.0,
+        prefetch: int = 2,
+        start_method: StartMethod | None = None,
+    ) -> None:
+        super().__init__()
+        check_backend(decoder)
+        check_max_pixels(max_pixels)
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("prefetch", prefetch, 1),
+        ):
+            if value is not None and value < least:
+                raise ConfigError(f"datamodule.{name}={value}", f"Give {least} or more.")
+        if not 0 <= max_failures < 1:
+            raise ConfigError(f"datamodule.max_failures={max_failures}", "Give a share from 0 to below 1.")
+        self.path = Path(path).expanduser()
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.decoder: Backend = decoder
+        self.max_pixels = max_pixels
+        self.max_failures = max_failures
+        self.prefetch = prefetch
+        self.start_method = start_method
+        self.failures: list[Failure] = []
+        self._failed: set[str] = set()
+        self._views: tuple[View, View] | None = None
+        self._degrade: SampleFunction | None = None
+        self._stage: Stage | None = None
+        self._rows: Rows | None = None
+
+    @abstractmethod
+    def build_manifest(self) -> Manifest:
+        """Describe the data; called once."""
+
+    @abstractmethod
+    def build_store(self, manifest: Manifest) -> ImageStore:
+        """A store of that manifest's rows; called once."""
+
+    def manifest(self) -> Manifest:
+        """All images there are."""
+        return self._manifest
+
+    def store(self) -> ImageStore:
+        """Their bytes or pixels."""
+        return self._store
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        return self.build_manifest()
+
+    @cached_property
+    def _store(self) -> ImageStore:
+        return self.build_store(self.manifest())
+
+    def use(self, train_view: View, eval_view: View, degrade: SampleFunction | None = None) -> None:
+        """Set what the detector wants to see, and the degradation the benchmark demands before it."""
+        self._views = train_view, eval_view
+        self._degrade = degrade
+
+    def enter(self, stage: Stage) -> None:
+        """Train and validate on the rows of a stage, which are rows of `manifest`."""
+        for rows in (stage.train, stage.validate):
+            self._check_rows(rows)
+        self._stage = stage
+
+    def evaluate(self, rows: Rows) -> None:
+        """Test or predict these rows of `manifest`, each once."""
+        self._check_rows(rows)
+        self._rows = np.asarray(rows, dtype=np.int64)
+
+    def train_dataloader(self) -> ImageLoader:
+        """Shuffled batches of the stage, from the batch at which the trainer stands."""
+        stage, view = self._current_stage(), self._current_views()[0]
+        rank, world = self._place()
+        batches = TrainingBatches(stage.train, self.batch_size, self.seed, self._position, rank, world)
+        failed: set[str] = set()
+
+        def report(failures: Sequence[Failure], left: bool) -> None:
+            self._note(failures)
+            failed.update(failure.id for failure in failures)
+            if not left or len(failed) > self.max_failures * len(stage.train):
+                first = failures[0]
+                raise DataError(
+                    f"image {first.id!r} ({first.where}) cannot be trained on: {first.reason}\n  {len(failed)} of "
+                    f"{len(stage.train)} images failed so far, datamodule.max_failures={self.max_failures}",
+                    "Mend or remove it, or allow a share of failures with datamodule.max_failures.",
+                )
+
+        return self._loader(view, batches, report)
+
+    def val_dataloader(self) -> ImageLoader:
+        """The stage's validation rows, each once over all ranks."""
+        return self._evaluation_loader(self._current_stage().validate)
+
+    def test_dataloader(self) -> ImageLoader:
+        """The rows given to `evaluate`, each once over all ranks."""
+        if self._rows is None:
+            raise ConfigError("nothing to evaluate", "Call evaluate(rows) before testing or predicting.")
+        return self._evaluation_loader(self._rows)
+
+    def predict_dataloader(self) -> ImageLoader:
+        """As `test_dataloader`."""
+        return self.test_dataloader()
+
+    def _evaluation_loader(self, rows: Rows) -> ImageLoader:
+        view = self._current_views()[1]
+        batch_size = self.eval_batch_size or self.batch_size
+        sizes = None
+        if view.square is None:
+            if self._degrade or view.augment:
+                batch_size = 1  # whatever they make of the sizes
+            else:
+                sizes = self._sizes(rows)
+        batches = EvaluationBatches(rows, batch_size, sizes, *self._place())
+        return self._loader(view, batches, lambda failures, left: self._note(failures))  # noqa: ARG005
+
+    def _loader(self, view: View, batches: TrainingBatches | EvaluationBatches, report: Report) -> ImageLoader:
+        dataset = ImageDataset(
+            self.manifest(),
+            self.store(),
+            view,
+            training=isinstance(batches, TrainingBatches),
+            seed=self.seed,
+            decoder=self.decoder,
+            max_pixels=self.max_pixels,
+            degrade=self._degrade,
+        )
+        pin_memory = torch.cuda.is_available()
+        return ImageLoader(dataset, batches, report, self.num_workers, self.prefetch, pin_memory, self.start_method)
+
+    def _note(self, failures: Sequence[Failure]) -> None:
+        for failure in failures:
+            if failure.id not in self._failed:
+                self._failed.add(failure.id)
+                self.failures.append(failure)
+
+    def _sizes(self, rows: Rows) -> NDArray[np.int64]:
+        """[len(rows), 2] height and width; from the images' headers where the manifest does not know them."""
+        sizes = np.stack([self.manifest().column(name)[rows] for name in ("height", "width")], axis=1).astype(np.int64)
+        for position in np.flatnonzero((sizes == 0).any(axis=1)):
+            try:
+                data = self.store().read(int(rows[position]))
+                if isinstance(data, np.ndarray):
+                    sizes[position] = data.shape[:2]
+                else:
+                    header = read_header(data, self.max_pixels)
+                    sizes[position] = header.height, header.width
+            except DataError:
+                sizes[position] = 0  # found again, and recorded with its reason, when its batch is loaded
+        return sizes
+
+    def _position(self) -> tuple[int, int]:
+        """Epoch, and how many of its batches Lightning counts as done: not zero after a resume within an epoch."""
+        if self.trainer is None:
+            return 0, 0
+        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    def _place(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _check_rows(self, rows: Rows) -> None:
+        count = len(self.manifest())
+        outside = rows[(rows < 0) | (rows >= count)]
+        if len(outside):
+            raise DataError(f"row {outside[0]} is none of the manifest's {count} rows", "Give rows of manifest().")
+        if len(np.unique(rows)) < len(rows):
+            raise DataError("a row stands twice among the rows of one stage", "Give each row once.")
+
+    def _current_stage(self) -> Stage:
+        if self._stage is None:
+            raise ConfigError("no stage to train on", "Call enter(stage) before fitting or validating.")
+        return self._stage
+
+    def _current_views(self) -> tuple[View, View]:
+        if self._views is None:
+            raise ConfigError("no view of the images is set", "Call use(train_view, eval_view) first.")
+        return self._views

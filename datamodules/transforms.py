@@ -1,0 +1,117 @@
+"""Carrying out a detector's view of an image: resize, crop, flip, augment.
+
+Images stay uint8 as long as the view's own functions let them. Every draw comes from the image's key, so it depends
+neither on worker, rank or batch, nor on what else is drawn.
+"""
+
+from math import ceil
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.transforms.v2.functional import InterpolationMode, resize_image
+
+from contracts.errors import ConfigError, DataError
+from contracts.keys import generator
+from contracts.view import SampleFunction, View
+
+
+def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
+    """One random look at an image.
+
+    Args:
+        image: [3, H, W] uint8, or float32 with 1.0 = white.
+        view: what the detector wants.
+        key: the image's key in this epoch (`contracts.keys.sample_key`).
+
+    Returns:
+        One [3, h, w]; h = w = ``view.square`` where that is set.
+
+    Raises:
+        DataError: if the image is smaller than the crop and the view refuses such images.
+    """
+    # always the same three draws, so that a detector with flips sees the crops of one without
+    down, right, mirror = generator(key, "view").random(3)
+    image = _filled(_resized(image, view), view)
+    if view.crop is not None:
+        height, width = image.shape[-2:]
+        top, left = int(down * (height - view.crop + 1)), int(right * (width - view.crop + 1))
+        image = _crop(image, top, left, view.crop)
+    if mirror < view.flip:
+        image = image.flip(-1)
+    return [_augmented(image, view, key)]
+
+
+def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
+    """The central look at an image, or its five (top left, top right, bottom left, bottom right, centre).
+
+    A view's augmentations belong to training, or, in an evaluation view, to what is evaluated (a user's own
+    pre-processing); they are applied with the image's key of epoch 0, each crop with draws of its own.
+
+    Args:
+        image: [3, H, W] uint8, or float32 with 1.0 = white.
+        view: what the detector wants.
+        key: the image's key in epoch 0.
+
+    Returns:
+        One or five [3, h, w].
+
+    Raises:
+        DataError: as `training_views`.
+    """
+    image = _filled(_resized(image, view), view)
+    if view.crop is None:
+        return [_augmented(image, view, key)]
+    side = view.crop
+    down, right = image.shape[-2] - side, image.shape[-1] - side
+    places = [(round(down / 2), round(right / 2))]  # to the even pixel, as torchvision's CenterCrop
+    if view.crops == "five":
+        places = [(0, 0), (0, right), (down, 0), (down, right), *places]
+    return [_augmented(_crop(image, top, left, side), view, key, crop) for crop, (top, left) in enumerate(places)]
+
+
+def _resized(image: Tensor, view: View) -> Tensor:
+    if view.resize is None or image.shape[-2:] == (view.resize, view.resize):
+        return image
+    resized: Tensor = resize_image(image, [view.resize] * 2, InterpolationMode.BILINEAR, antialias=True)
+    return resized
+
+
+def _filled(image: Tensor, view: View) -> Tensor:
+    height, width = image.shape[-2:]
+    if view.crop is None or min(height, width) >= view.crop:
+        return image
+    if view.fill == "error":
+        raise DataError(f"{width}x{height} is smaller than the crop of {view.crop}", "Choose view.fill=tile or zero.")
+    if view.fill == "tile":
+        return image.repeat(1, ceil(view.crop / height), ceil(view.crop / width))
+    down, right = max(view.crop - height, 0), max(view.crop - width, 0)
+    return pad(image, (right // 2, right - right // 2, down // 2, down - down // 2))
+
+
+def _crop(image: Tensor, top: int, left: int, side: int) -> Tensor:
+    return image[..., top : top + side, left : left + side]
+
+
+def _augmented(image: Tensor, view: View, key: int, crop: int = 0) -> Tensor:
+    for position, function in enumerate(view.augment):
+        image = function(image, generator(key, f"augment{position}/{crop}"))
+        _check_image(image, f"view.augment[{position}]")
+    return image
+
+
+def degraded(image: Tensor, degrade: SampleFunction | None, key: int) -> Tensor:
+    """The benchmark's mandatory degradation, before the detector's view."""
+    if degrade is None:
+        return image
+    image = degrade(image, generator(key, "degrade"))
+    _check_image(image, "the benchmark's degradation")
+    return image
+
+
+def _check_image(image: Tensor, whose: str) -> None:
+    if image.ndim != 3 or image.shape[0] != 3 or not image.numel() or image.dtype not in (torch.uint8, torch.float32):
+        raise ConfigError(
+            f"{whose} returned {image.dtype} {list(image.shape)}",
+            "It must return [3, H, W] uint8, or float32 with 1.0 = white.",
+        )
