@@ -42,7 +42,7 @@ def score_image(
 
     Returns:
         Name to float64 ``[B]``: the five known columns first (those the levels allow), then per-level means, gaps,
-        percentiles, bits; ``bpsp``, the lossless size in bits per subpixel, where all levels of such a model were asked.
+        percentiles, bits; and ``bpsp``, the lossless size in bits per subpixel, where such a model ran all its levels.
     """
     maps = level_maps(
         model,

@@ -133,13 +133,17 @@ def test_triton_kernel_in_its_interpreter():
     script = """
 import torch
 from detectors.zed.entropy_triton import entropy_triton
-from tests.detectors.zed.test_entropy import entropy_by_edges, random_mixture
+from tests.detectors.zed.test_zed_entropy import entropy_by_edges, random_mixture
 mixture = random_mixture(70, 5, 4, -3, 6)
 found = entropy_triton(torch.softmax(mixture.logits, -1), mixture.mu, torch.exp(-mixture.log_s))
 torch.testing.assert_close(found, entropy_by_edges(mixture), atol=2e-5, rtol=0)
 """
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(root)}
+    environment = {
+        **os.environ,
+        "TRITON_INTERPRET": "1",
+        "PYTHONPATH": str(root),
+    }
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=environment, cwd=root, check=True, timeout=120)
 
 
