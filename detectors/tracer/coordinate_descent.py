@@ -5,7 +5,7 @@ refinement" for token j. With residual r = f − f_hat, giving token j the code 
 
     ½ eᵀG_j e − eᵀ(L_jᵀ r + G_j e_old) + const,     G_j = L_jᵀ L_j,
 
-so that a table of ½ eᵀG_j e per token and code, made once per tokenizer, turns the exact search over all V codes into one
+so that a table of ½ eᵀG_j e per token and code, made once per tokenizer, turns the exact search over all codes into one
 matrix product. Tokens of a scale whose contributions do not overlap are updated together, which changes nothing.
 Own method; the exact counterpart of Algorithm 3's gradient search.
 """
