@@ -1,0 +1,84 @@
+"""From a checked node of the configuration to the object it describes.
+
+Hydra's ``instantiate`` would read interpolations inside values once more and copy the objects handed to it; nodes here
+are plain containers, resolved already, and every target passes the allow-list.
+"""
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from conf.targets import MARKS, resolve, targets
+from contracts.errors import ConfigError
+
+SUPPLIED = {"callbacks": frozenset({"folder"}), "logger": frozenset({"name", "version", "offline", "id", "group"})}
+"""Arguments a task supplies itself to members of a group, so that no YAML file needs to."""
+
+TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment"})
+"""Keys of a detector's node that evaluation has no use for."""
+
+
+def build(node: Mapping[str, Any], where: str = "", **extra: Any) -> Any:
+    """The object of a node, its nested nodes built first.
+
+    Args:
+        node: plain containers with a ``_target_``; with ``_partial_: true`` a ``functools.partial`` is made.
+        where: dotted place of the node, for errors.
+        extra: further arguments of the outermost target, objects welcome.
+
+    Raises:
+        ConfigError: a target anywhere in the node is not allowed, or there is none.
+    """
+    if "_target_" not in node:
+        raise ConfigError(f"{where or 'the node'} has no _target_", "Choose an option of its group.")
+    for place, target in targets(dict(node), where):
+        resolve(target, place)
+    return _make(dict(node), where, extra)
+
+
+def build_each(nodes: Mapping[str, Mapping[str, Any]], where: str, **extra: Any) -> dict[str, Any]:
+    """The objects of a group with several members (loggers, callbacks), by name.
+
+    Each gets those of the extra arguments that its constructor names and its node leaves out.
+    """
+    made = {}
+    for name, node in nodes.items():
+        place = f"{where}.{name}"
+        names = inspect.signature(resolve(node.get("_target_"), place)).parameters
+        made[name] = build(node, place, **{k: v for k, v in extra.items() if k in names and k not in node})
+    return made
+
+
+def build_from_checkpoint(node: Mapping[str, Any]) -> Any:
+    """The detector of a configuration that came out of a checkpoint: no training parts, and a narrower allow-list.
+
+    Raises:
+        ConfigError: a target is neither a detector of ours nor a view.
+    """
+    kept = _without_training(dict(node))
+    for place, target in targets(kept, "detector"):
+        resolve(target, place, from_checkpoint=True)
+    return build(kept, "detector")
+
+
+def _make(node: Any, where: str, extra: Mapping[str, Any]) -> Any:
+    if isinstance(node, list | tuple):
+        return [_make(value, f"{where}[{i}]", {}) for i, value in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    values = {key: _make(value, f"{where}.{key}", {}) for key, value in node.items() if key not in MARKS}
+    if "_target_" not in node:
+        return values
+    target = resolve(node["_target_"], where)
+    if node.get("_partial_", False):
+        return partial(target, **values, **extra)
+    return target(**values, **extra)
+
+
+def _without_training(node: Any) -> Any:
+    if isinstance(node, list | tuple):
+        return [_without_training(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_training(value) for key, value in node.items() if key not in TRAINING_ONLY}

@@ -1,0 +1,202 @@
+"""From the words of the command line to one composed configuration, or to several (``-m``)."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from conf.schema import Config, register, root_keys, verb_options
+from contracts.errors import ConfigError, nearest
+
+CONF = Path(__file__).resolve().parent
+"""The folder of YAML groups, wherever this package is installed."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A configuration and where it came from.
+
+    Attributes:
+        config: typed root; its groups are plain dicts.
+        resolved: the same as plain containers, for lock files and loggers.
+        overrides: the words it was composed from.
+        choices: the option chosen in each group.
+        folder: the folder of YAML groups.
+    """
+
+    config: Config
+    resolved: dict[str, Any]
+    overrides: tuple[str, ...]
+    choices: dict[str, Any]
+    folder: Path
+
+
+def group_names() -> list[str]:
+    """Groups whose YAML files describe parts or whole recipes."""
+    return [name for name, field in root_keys().items() if field.metadata.get("group")] + ["experiment"]
+
+
+def group_options(group: str, folder: Path = CONF) -> list[str]:
+    """Options of a group: its YAML files, examples left out."""
+    files = (folder / group).rglob("*.yaml")
+    names = (file.relative_to(folder / group).with_suffix("").as_posix() for file in files)
+    return sorted(name for name in names if not name.endswith(".example"))
+
+
+def parse(words: Iterable[str]) -> list[Override]:
+    """Parses and judges the overrides by themselves: groups, options, root keys, verb options.
+
+    Raises:
+        ConfigError: a word is no ``key=value``, or names something that does not exist.
+    """
+    parser = OverridesParser.create()
+    parsed = []
+    for word in words:
+        if word.startswith("-"):
+            raise ConfigError(f"{word!r} is no option", "Flags are --help and -m; all else is key=value.")
+        try:
+            parsed.extend(parser.parse_overrides([word]))
+        except OverrideParseException as error:
+            raise ConfigError(f"cannot read {word!r}: {str(error).splitlines()[0]}", _parse_step(word)) from None
+    return parsed
+
+
+def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
+    """The jobs of a ``-m`` command: every combination of its comma lists, ranges and globs.
+
+    Raises:
+        ConfigError: a word cannot be read.
+    """
+    choices = []
+    for word, override in zip(words, parse(words), strict=True):
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            if not override.is_discrete_sweep():
+                raise ConfigError(f"{word!r} has no list of values", "Give values, a range() or a glob().")
+            listed: Any = override.value()
+            if isinstance(listed, Glob):
+                values: Iterable[str] = listed.filter(group_options(override.key_or_group, folder))
+            else:
+                values = override.sweep_string_iterator()
+            choices.append([f"{key}={value}" for value in values])
+        else:
+            choices.append([word])
+    return [list(job) for job in itertools.product(*choices)]
+
+
+def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
+    """Composes one configuration.
+
+    An argument of a part needs no ``+`` on the command line, whether or not the YAML file mentions it: the checker
+    knows the constructors.
+
+    Raises:
+        ConfigError: a word or a YAML file cannot be composed.
+    """
+    overrides = parse(words)
+    for word, override in zip(words, overrides, strict=True):
+        _judge(word, override, folder)
+    register()
+    accepted = [_accepted(word, override) for word, override in zip(words, overrides, strict=True)]
+    try:
+        with hydra.initialize_config_dir(config_dir=str(folder.resolve()), version_base="1.3"):
+            root = hydra.compose("config", accepted, return_hydra_config=True)
+        choices = {k: v for k, v in root.hydra.runtime.choices.items() if not k.startswith("hydra/")}
+        config = OmegaConf.masked_copy(root, list(root_keys()))
+        if choices.get("experiment") is not None:
+            config.experiment = choices["experiment"]
+        return Composed(*_plain(config), tuple(words), choices, folder)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explained(error) from error
+
+
+def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
+    typed = OmegaConf.merge(OmegaConf.structured(Config), resolved)
+    made = OmegaConf.to_object(typed)
+    assert isinstance(made, Config)  # noqa: S101
+    return made, {str(key): value for key, value in resolved.items()}
+
+
+def _judge(word: str, override: Override, folder: Path) -> None:
+    """Refuses what can be refused by looking at one word."""
+    root, _, rest = override.key_or_group.partition(".")
+    groups = group_names()
+    if root == "hydra":
+        raise ConfigError(f"{word!r}: Hydra's own settings are not used here", "Leave it out.")
+    if "/" in root:
+        raise ConfigError(f"{word!r}: there are no groups inside groups", nearest(root, groups))
+    if root not in root_keys():
+        raise ConfigError(f"there is no key {root!r} (in {word!r})", nearest(root, root_keys()))
+    if override.is_sweep_override():
+        raise ConfigError(
+            f"{word!r} names several values", "Add -m to run them one by one, or write a list: key=[a,b]."
+        )
+    value = override.value()
+    if isinstance(value, str) and value == "None":
+        raise ConfigError(f"{word!r} would be the word 'None'", f"Write {override.key_or_group}=null.")
+    if root in groups and not rest and not override.is_delete():
+        _judge_choice(word, root, value, group_options(root, folder))
+    elif root not in groups and rest:
+        _judge_option(word, root, rest, value)
+
+
+def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> None:
+    if isinstance(value, dict):
+        raise ConfigError(f"{word!r}: a group is chosen by name", nearest(group, options))
+    for name in value if isinstance(value, list) else [value]:
+        if name is not None and str(name) not in options:
+            raise ConfigError(f"{group}={name} does not exist", nearest(str(name), options))
+
+
+def _judge_option(word: str, root: str, rest: str, value: Any) -> None:
+    known = verb_options(root)
+    if not known:
+        raise ConfigError(f"{word!r}: {root} is a single value", f"Write {root}=VALUE.")
+    if rest not in known:
+        raise ConfigError(f"{root} has no option {rest!r} (in {word!r})", nearest(rest, known))
+    choices = known[rest].metadata["choices"]
+    if choices and value not in choices:
+        raise ConfigError(f"{word!r}: {value!r} is not possible", nearest(str(value), choices))
+
+
+def _accepted(word: str, override: Override) -> str:
+    """A word as Hydra takes it.
+
+    A key below a group is let through to the checker, whether or not its YAML file mentions it, and a group set to
+    null is left out.
+    """
+    root, dot, _ = override.key_or_group.partition(".")
+    if root not in group_names() or override.is_add() or override.is_force_add() or override.is_delete():
+        return word
+    if dot:
+        return f"++{word}"
+    return word if override.value() is not None else f"~{root}"
+
+
+def _parse_step(word: str) -> str:
+    key, equals, value = word.strip("'\"").partition("=")
+    if not equals:
+        return f"Write {word}=VALUE."
+    if any(sign in value for sign in "=,:()[]{} "):
+        return f"Quote a value that holds one of = , : ( ) [ ] {{ }}, for the shell too: '{key}=\"{value}\"'."
+    return "Write key=value."
+
+
+def _explained(error: Exception) -> ConfigError:
+    """A library's error in one line, with a next step."""
+    if isinstance(error, InterpolationKeyError):
+        step = "Names under local belong into conf/local/default.yaml (see default.example.yaml beside it)."
+        return ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}", step)
+    first = str(error).splitlines()[0]
+    cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ and str(error.__cause__) else ""
+    return ConfigError(first + cause, "Mend the word or file named here.")

@@ -1,0 +1,104 @@
+"""The root keys and the options of each verb, typed, and known to Hydra as the root of every configuration."""
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+def option(default: Any, meaning: str, choices: tuple[str, ...] = ()) -> Any:
+    """A field with the text ``--help`` shows for it and, where it has some, its only values."""
+    return field(default=default, metadata={"help": meaning, "choices": choices})
+
+
+GROUP = {"group": True}
+"""Mark of a node that comes from a folder of YAML files in ``conf/``."""
+
+
+@dataclass
+class PrepareOptions:
+    """Options of ``task=prepare``."""
+
+    out: str | None = option(None, "HDF5 file to write; experiments_data/<id>/data.h5 by default")
+    storage: str = option("encoded", "keep the encoded bytes, or pixels of one size", ("encoded", "pixels"))
+    size: int | None = option(None, "side in pixels every image is resized to; null keeps the native size")
+    limit: int | None = option(None, "rows kept, drawn evenly from classes and splits; null keeps all")
+    workers: int | None = option(None, "processes; null takes one a core")
+    max_failures: float = option(0.01, "share of unreadable images above which the command fails")
+
+
+@dataclass
+class AuditOptions:
+    """Options of ``task=audit``."""
+
+    out: str | None = option(None, "folder for the report; experiments_data/<id>/ by default")
+
+
+@dataclass
+class PredictOptions:
+    """Options of ``task=predict``."""
+
+    out: str | None = option(None, "folder for scores; experiments_data/<id>/ by default")
+
+
+@dataclass
+class ReviewOptions:
+    """Options of ``task=review``."""
+
+    inputs: list[str] = field(default_factory=list, metadata={"help": "prediction dumps: [a.npz,b.npz]", "choices": ()})
+    out: str | None = option(None, "folder for the page; review/ beside the first dump by default")
+
+
+@dataclass
+class TuneOptions:
+    """What ``task=fit`` looks for before it trains."""
+
+    lr: bool = option(False, "find the learning rate first")
+    batch_size: bool = option(False, "find the largest batch size first")
+
+
+@dataclass
+class Config:
+    """The root: what is done, under which name, with which parts."""
+
+    task: str = option("fit", "the verb")
+    experiment_id: str | None = option(None, "results in experiments_data/NAME/")
+    ckpt: str | None = option(None, "weights to score with, or to start from")
+    seed: int = option(100, "of everything that is drawn")
+    experiment: str | None = option(None, "chosen recipe of conf/experiment")
+    datamodule: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    detector: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    benchmark: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    trainer: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    logger: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    callbacks: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    local: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    prepare: PrepareOptions = field(default_factory=PrepareOptions)
+    audit: AuditOptions = field(default_factory=AuditOptions)
+    predict: PredictOptions = field(default_factory=PredictOptions)
+    review: ReviewOptions = field(default_factory=ReviewOptions)
+    tune: TuneOptions = field(default_factory=TuneOptions)
+
+
+VERB_OPTIONS: dict[str, type] = {
+    "prepare": PrepareOptions,
+    "audit": AuditOptions,
+    "predict": PredictOptions,
+    "review": ReviewOptions,
+    "tune": TuneOptions,
+}
+
+
+def root_keys() -> dict[str, "Field[Any]"]:
+    """The root's fields by name."""
+    return {f.name: f for f in fields(Config)}
+
+
+def verb_options(name: str) -> dict[str, "Field[Any]"]:
+    """The options under a root key by name; none where it is a single value or a group."""
+    return {f.name: f for f in fields(VERB_OPTIONS[name])} if name in VERB_OPTIONS else {}
+
+
+def register() -> None:
+    """Makes the schema known to Hydra, as ``schema`` of the defaults list in ``config.yaml``."""
+    ConfigStore.instance().store(name="schema", node=Config)
