@@ -21,7 +21,8 @@ from benchmarks.fusion import Fusion, fuse
 from contracts.errors import DataError
 
 __all__ = [
-    "Predictions", "binary_cross_entropy", "from_crops", "merge", "read_predictions", "sigmoid", "write_predictions",
+    "Floats", "Ints", "Predictions", "Strings", "binary_cross_entropy", "from_crops", "merge", "read_predictions",
+    "sigmoid", "write_predictions",
 ]  # fmt: skip
 
 OPTIONAL = ("fused_multi_logits", "crop_multi_logits", "class_names")

@@ -1,0 +1,114 @@
+"""Which pictures a page carries: the confidently wrong first, capped in number and in bytes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.review.join import Joined
+from benchmarks.review.pixels import Picture, PixelReader, picture
+from contracts.errors import DataError
+
+ImageSource = Callable[[str], "bytes | NDArray[np.uint8]"]
+"""Encoded bytes or pixels [H, W, 3] of an image by its id; raises `DataError` where it has none."""
+
+
+@dataclass
+class Gallery:
+    """Pictures of a page.
+
+    Attributes:
+        pictures: position among the joined images to picture.
+        problems: message to the number of images it kept from being shown.
+    """
+
+    pictures: dict[int, Picture] = field(default_factory=dict)
+    problems: dict[str, int] = field(default_factory=dict)
+
+
+def collect(joined: Joined, images: ImageSource | None, number: int, size: int) -> Gallery:
+    """Reads the pictures most worth seeing.
+
+    Args:
+        joined: the dumps.
+        images: where pixels come from; None reads them from where the dumps say.
+        number: most pictures.
+        size: most bytes of page they may take together.
+    """
+    readers = [PixelReader(dump) for dump in joined.dumps]
+    owner, gallery, used = joined.owner, Gallery(), 0
+    for position in worth_seeing(joined):
+        if len(gallery.pictures) >= number or used >= size or sum(gallery.problems.values()) >= 2 * number:
+            break
+        dump = int(owner[position])
+        try:
+            if images is not None:
+                content = images(str(joined.ids[position]))
+            else:
+                content = readers[dump].read(int(joined.place[dump, position]))
+            shown = picture(content)
+        except DataError as error:
+            gallery.problems[error.what] = gallery.problems.get(error.what, 0) + 1
+            continue
+        gallery.pictures[position] = shown
+        used += len(shown.src)
+    return gallery
+
+
+def worth_seeing(joined: Joined) -> list[int]:
+    """All joined positions, those most worth seeing first.
+
+    Three of five are confidently wrong, real and generated in turn; the others are in turn flips between dumps, the
+    hardest of every generator, the undecided, and the surest of every generator.
+    """
+    labels, generators = joined.column("fused_labels"), joined.column("generators")
+    wrong: list[NDArray[np.int64]] = []
+    flips: list[NDArray[np.int64]] = []
+    hard: list[NDArray[np.int64]] = []
+    undecided: list[NDArray[np.int64]] = []
+    sure: list[NDArray[np.int64]] = []
+    margins: list[NDArray[np.float64]] = []
+    for d, threshold in enumerate(joined.thresholds):
+        logits = np.nan_to_num(joined.measured(d, "fused_logits").astype(np.float64), posinf=1e3, neginf=-1e3)
+        called = joined.measured(d, "fused_scores") > threshold
+        held = joined.place[d] >= 0
+        margin = logits - _logit(threshold)
+        margins.append(np.where(held, margin, 0.0))
+        for kind in (1, 0):
+            chosen = np.flatnonzero(held & (labels == kind) & (called != (kind == 1)))
+            wrong.append(chosen[np.argsort(-np.abs(margin[chosen]), kind="stable")])
+        truth = np.where(labels == 1, margin, -margin)
+        for name in np.unique(generators[held]):
+            chosen = np.flatnonzero(held & (generators == name))
+            order = chosen[np.argsort(truth[chosen], kind="stable")]
+            hard.append(order)
+            sure.append(order[::-1])
+        chosen = np.flatnonzero(held)
+        undecided.append(chosen[np.argsort(np.abs(margin[chosen]), kind="stable")])
+    for other in margins[1:]:
+        chosen = np.flatnonzero(margins[0] * other < 0)
+        flips.append(chosen[np.argsort(-np.abs(margins[0] - other)[chosen], kind="stable")])
+    rest = _turns([list(_turns(group)) for group in (flips, hard, undecided, sure) if group])
+    return list(dict.fromkeys([*_errors_first(_turns(wrong), rest), *range(joined.ids.size)]))
+
+
+def _errors_first(errors: Iterable[int], rest: Iterable[int]) -> list[int]:
+    """Three of the first for two of the second, then whatever is left."""
+    first, second, result = list(errors), list(rest), []
+    while first or second:
+        result += first[:3] + second[:2]
+        first, second = first[3:], second[2:]
+    return result
+
+
+def _turns(groups: Iterable[Iterable[int]]) -> Iterator[int]:
+    """One of each group in turn."""
+    for row in zip_longest(*groups):
+        yield from (int(value) for value in row if value is not None)
+
+
+def _logit(probability: float) -> float:
+    p = min(max(probability, 1e-12), 1 - 1e-12)
+    return float(np.log(p) - np.log1p(-p))

@@ -1,0 +1,194 @@
+"""Assembles the page: everything it needs stands inside it, so it opens from a disk without any network."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchmarks.evaluation import Result, evaluate
+from benchmarks.intervals import Bootstrap
+from benchmarks.predictions import Predictions
+from benchmarks.review.export import export
+from benchmarks.review.gallery import Gallery, ImageSource, collect
+from benchmarks.review.join import Joined, join
+from benchmarks.review.payload import payload
+from benchmarks.tables import Table, tidy_csv
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("data.js", "plots.js", "gallery.js", "main.js")
+COLUMNS = (
+    ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
+    ("accuracy", "validation"), ("balanced_accuracy", "0.5"), ("balanced_accuracy", "validation"), ("ece", ""),
+    ("brier", ""),
+)  # fmt: skip
+FACTS = (
+    ("experiment", "experiment"), ("stage", "stage"), ("checkpoint", "checkpoint"),
+    ("checkpoint_sha256", "checkpoint SHA-256"), ("config_hash", "configuration"), ("decoder", "decoder"),
+    ("seed", "seed"), ("format", "written by"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What `review` made.
+
+    Attributes:
+        page: the HTML file.
+        files: tidy files beside it.
+        tables: name of each dump to its table.
+        problems: why pictures are missing, if any are.
+    """
+
+    page: Path
+    files: list[Path]
+    tables: dict[str, Table]
+    problems: dict[str, int]
+
+
+def review(
+    inputs: Sequence[Path | str],
+    out: Path | str,
+    images: ImageSource | None = None,
+    *,
+    bootstrap: Bootstrap | None = None,
+    pictures: int = 160,
+    picture_bytes: int = 16 * 2**20,
+) -> Reviewed:
+    """Turns dumps into ``index.html`` and tidy files.
+
+    Args:
+        inputs: one or more npz dumps; several are joined on ids and compared.
+        out: folder, made if absent.
+        images: bytes or pixels of an image by id; by default they are read from where the dumps say.
+        bootstrap: how intervals are made; 1000 resamples with seed 0 by default.
+        pictures: most pictures in the page.
+        picture_bytes: most bytes of page they take.
+
+    Raises:
+        DataError: a dump cannot be read, or dumps contradict each other.
+    """
+    joined = join([Path(path) for path in inputs])
+    bootstrap = bootstrap or Bootstrap()
+    results = [bootstrap(dump, evaluate(dump)) for dump in joined.dumps]
+    tables = [Table.of(r, dump.about.get("seen_generators")) for r, dump in zip(results, joined.dumps, strict=True)]
+    gallery = collect(joined, images, pictures, picture_bytes)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    files = export(joined, out)
+    for name, text in _texts(joined, results, tables).items():
+        (out / name).write_text(text, encoding="utf-8")
+        files.append(out / name)
+    page = out / "index.html"
+    temporary = page.with_name(f".index.html.{os.getpid()}.tmp")
+    temporary.write_text(_render(joined, results, gallery, bootstrap), encoding="utf-8")
+    temporary.replace(page)
+    return Reviewed(page, files, dict(zip(joined.names, tables, strict=True)), gallery.problems)
+
+
+def _texts(joined: Joined, results: Sequence[Sequence[Result]], tables: Sequence[Table]) -> dict[str, str]:
+    several = len(joined.names) > 1
+    csv = []
+    for d, (name, own) in enumerate(zip(joined.names, results, strict=True)):
+        head, *lines = tidy_csv(own).splitlines()
+        quoted = '"' + name.replace('"', '""') + '"'
+        csv += ([f"dump,{head}"] if d == 0 else []) + [f"{quoted},{line}" for line in lines]
+    named = list(zip(joined.names, tables, strict=True))
+    return {
+        "metrics.csv": "\n".join(csv) + "\n",
+        "table.md": "\n".join((f"### {name}\n\n" if several else "") + t.markdown() for name, t in named),
+        "table.tex": "\n".join((f"% {name}\n" if several else "") + t.latex() for name, t in named),
+    }
+
+
+def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Gallery, bootstrap: Bootstrap) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    tables = [
+        Table.of(own, dump.about.get("seen_generators"), COLUMNS)
+        for own, dump in zip(results, joined.dumps, strict=True)
+    ]
+    return environment.get_template("page.html.j2").render(
+        names=joined.names,
+        letters=[chr(ord("A") + d % 26) for d in range(len(joined.names))],
+        counts=[_counts(dump) for dump in joined.dumps],
+        facts=[_facts(dump, path) for dump, path in zip(joined.dumps, joined.paths, strict=True)],
+        details=[json.dumps(dump.about, indent=1, sort_keys=True) for dump in joined.dumps],
+        heads=max((t.heads for t in tables), key=len),
+        rows=_rows(tables),
+        caption=_caption(joined, bootstrap),
+        gallery=gallery,
+        images=len(joined.ids),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
+        script=Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)),  # noqa: S704
+        data=Markup(payload(joined, gallery)),  # noqa: S704  escaped there
+    )
+
+
+def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Rows of all dumps under each other, in the order of the first that has them; cells by head."""
+    found: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    kept: dict[tuple[str, str], str] = {}
+    for d, table in enumerate(tables):
+        for row in table.rows:
+            key = (row.section != "", row.name)
+            cells = {head: _cell(cell) for head, cell in zip(table.heads, row.cells, strict=True)}
+            found.setdefault(key, {})[d] = {"count": row.count, "cells": cells}  # type: ignore[arg-type]
+            kept.setdefault(key, row.section)  # type: ignore[arg-type]
+    order = {"": 0, "generators": 1, "seen": 1, "unseen": 2}
+    keys = sorted(found, key=lambda key: order[kept[key]])
+    return [{"name": key[1], "section": kept[key], "dumps": found[key]} for key in keys]
+
+
+def _cell(result: Result | None) -> dict[str, Any]:
+    if result is None or isnan(result.value):
+        return {"value": "–", "low": None, "high": None, "number": None, "why": result.reason if result else ""}
+    low, high = (None, None) if isnan(result.low) else (result.low, result.high)
+    return {"value": f"{result.value:.3f}", "low": low, "high": high, "number": result.value, "why": ""}
+
+
+def _counts(dump: Predictions) -> str:
+    labels = dump.fused_labels
+    parts = [f"{(labels == 0).sum():,} real", f"{(labels == 1).sum():,} generated"]
+    if (labels < 0).any():
+        parts.append(f"{(labels < 0).sum():,} of unknown label")
+    if len(dump.crop_scores) > len(dump):
+        parts.append(f"{len(dump.crop_scores):,} crops")
+    return ", ".join(parts)
+
+
+def _facts(dump: Predictions, path: Path) -> list[tuple[str, str]]:
+    about: Mapping[str, Any] = dump.about
+    facts = [("dump", str(path))]
+    detector = about.get("detector")
+    if isinstance(detector, Mapping):
+        detector = detector.get("_target_")
+    if detector:
+        facts.append(("detector", str(detector)))
+    for key, title in FACTS:
+        if about.get(key) not in (None, ""):
+            text = str(about[key])
+            facts.append((title, text[:12] if key == "checkpoint_sha256" else text))
+    versions = about.get("versions")
+    if isinstance(versions, Mapping):
+        facts.append(("versions", ", ".join(f"{name} {value}" for name, value in versions.items())))
+    return facts
+
+
+def _caption(joined: Joined, bootstrap: Bootstrap) -> str:
+    about = [bootstrap.as_json(dump) for dump in joined.dumps]
+    clustered = any(a["clustered"] for a in about)
+    unit = "photographs (the dump's groups)" if clustered else "images"
+    return (
+        f"Each generator against all real images. Small figures: {bootstrap.level:.0%} intervals from "
+        f"{bootstrap.resamples:,} bootstrap draws of {unit}, seed {bootstrap.seed}."
+    )

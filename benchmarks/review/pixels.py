@@ -1,0 +1,145 @@
+"""The pixels behind a dump: read again from where the dump says they are, and made ready for a page."""
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from benchmarks.predictions import Predictions
+from contracts.errors import DataError
+from datamodules.manifest import Manifest
+from datamodules.stores import GROUP_SEPARATOR, FileStore, Hdf5Store, ParquetStore
+
+MAX_PIXELS = 100_000_000
+WHOLE_SIDE = 640
+WHOLE_BYTES = 400_000
+CROP_SIDE = 320
+SHOWN_BY_BROWSERS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+
+
+class PixelReader:
+    """Reads images of a dump from files, Parquet or HDF5, whichever its ``where`` and ``row`` columns name.
+
+    Args:
+        predictions: the dump. Its provenance's ``images`` may name the Parquet ``column`` and the ``root`` of paths.
+    """
+
+    def __init__(self, predictions: Predictions) -> None:
+        self.predictions = predictions
+        about = predictions.about.get("images")
+        self.about = about if isinstance(about, dict) else {}
+        self._ids: dict[str, NDArray[np.str_] | None] = {}
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        p = self.predictions
+        return Manifest.from_columns({"id": p.fused_ids, "label": p.fused_labels, "where": p.where, "row": p.row})
+
+    @cached_property
+    def _files(self) -> FileStore:
+        return FileStore(self._manifest)
+
+    @cached_property
+    def _parquet(self) -> ParquetStore:
+        root = self.about.get("root")
+        return ParquetStore(self._manifest, str(self.about.get("column", "image")), Path(root) if root else None)
+
+    @cached_property
+    def _hdf5(self) -> Hdf5Store:
+        return Hdf5Store(self._manifest)
+
+    def read(self, position: int) -> bytes | NDArray[np.uint8]:
+        """Encoded bytes or pixels [H, W, 3] of one image.
+
+        Raises:
+            DataError: the dump does not say where it is, it is not there, or another image is.
+        """
+        where, row = str(self.predictions.where[position]), int(self.predictions.row[position])
+        if not where:
+            raise DataError("the dump does not say where its images are")
+        path = Path(where.rpartition(GROUP_SEPARATOR)[0] if GROUP_SEPARATOR in where else where)
+        if not path.is_file():
+            raise DataError(f"{path} is not there (any more)")
+        if GROUP_SEPARATOR in where:
+            self._check_id(where, row, str(self.predictions.fused_ids[position]))
+            return self._hdf5.read(position)
+        return self._files.read(position) if row < 0 else self._parquet.read(position)
+
+    def _check_id(self, where: str, row: int, expected: str) -> None:
+        """Refuses to show another image where an HDF5 file was prepared anew since the dump was written."""
+        if where not in self._ids:
+            name, _, group = where.rpartition(GROUP_SEPARATOR)
+            with h5py.File(name, "r", locking=False) as file:
+                ids = file.get(f"{group}/id")
+                self._ids[where] = None if ids is None else np.asarray(ids.asstr()[:], dtype=np.str_)
+        known = self._ids[where]
+        if known is not None and (row >= known.size or known[row] != expected):
+            raise DataError(f"{where} holds another image in row {row}: it was prepared anew since")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image ready for the page.
+
+    Attributes:
+        src: data URL: the original bytes, or a lossless PNG of the centre.
+        width: of the whole image, as displayed.
+        height: likewise.
+        whole: all of it is in ``src``; else the central `CROP_SIDE` square.
+        format: of the original ("" for bare pixels).
+        size: bytes of the original (0 for bare pixels).
+    """
+
+    src: str
+    width: int
+    height: int
+    whole: bool
+    format: str
+    size: int
+
+
+def picture(content: bytes | NDArray[np.uint8]) -> Picture:
+    """Small originals in a format browsers show are kept byte for byte; of others the centre is kept, losslessly.
+
+    Raises:
+        DataError: the bytes are no image, or one of more than `MAX_PIXELS` pixels.
+    """
+    if not isinstance(content, bytes):
+        return _cropped(Image.fromarray(content), "", 0)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{image.width}×{image.height} pixels are too many to show")
+            kind = image.format or ""
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            width, height = (image.height, image.width) if turned else image.size
+            if kind in SHOWN_BY_BROWSERS and max(width, height) <= WHOLE_SIDE and len(content) <= WHOLE_BYTES:
+                return Picture(_url(SHOWN_BY_BROWSERS[kind], content), width, height, True, kind, len(content))
+            return _cropped(ImageOps.exif_transpose(image), kind, len(content))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"no image could be decoded: {error}") from error
+
+
+def _cropped(image: Image.Image, kind: str, size: int) -> Picture:
+    width, height = image.size
+    side_x, side_y = min(width, CROP_SIDE), min(height, CROP_SIDE)
+    left, top = (width - side_x) // 2, (height - side_y) // 2
+    part = image.crop((left, top, left + side_x, top + side_y))
+    if part.mode.startswith("I"):
+        part = Image.fromarray((np.asarray(part, dtype=np.uint32) >> 8).astype(np.uint8))
+    if part.mode not in ("RGB", "L"):
+        part = part.convert("RGBA" if "A" in part.mode or "transparency" in part.info else "RGB")
+    file = io.BytesIO()
+    part.save(file, "PNG")
+    whole = (side_x, side_y) == (width, height)
+    return Picture(_url("image/png", file.getvalue()), width, height, whole, kind, size)
+
+
+def _url(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,189 @@
+// The gallery, the viewer, and the list of flips.
+
+const PAGE = 60;
+let listed = [], limit = PAGE, current = 0;
+const element = (tag, kind = "", text = "") => {
+  const made = document.createElement(tag);
+  if (kind) made.className = kind;
+  if (text !== "") made.textContent = text;
+  return made;
+};
+const passes = (i) => (state.source < 0 || source[i] === state.source) && (state.label === null || label[i] === state.label)
+  && (state.generator < 0 || (label[i] === 1 ? generator[i] === state.generator : state.label === 0));
+
+const ORDERS = {
+  wrong: [(d, i) => label[i] >= 0 && !right(d, i), (d, i) => -Math.abs(margin(d, i))],
+  missed: [(d, i) => label[i] === 1 && !called(d, i), (d, i) => margin(d, i)],
+  alarm: [(d, i) => label[i] === 0 && called(d, i), (d, i) => -margin(d, i)],
+  flips: [(d, i) => flipped(i), (d, i) => -Math.abs(margin(0, i) - margin(1, i))],
+  undecided: [() => true, (d, i) => Math.abs(margin(d, i))],
+  right: [(d, i) => label[i] >= 0 && right(d, i), (d, i) => -Math.abs(margin(d, i))],
+  all: [() => true, (d, i) => i],
+};
+const flipped = (i) => held(0, i) && held(1, i) && called(0, i) !== called(1, i);
+
+function list() {
+  const [test, key] = ORDERS[state.order], d = state.by, found = [];
+  let matching = 0;
+  for (let i = 0; i < N; i++) {
+    if (!held(d, i) || !passes(i) || !test(d, i)) continue;
+    matching++;
+    if (!state.pixels || D.pictures[i]) found.push([key(d, i), i]);
+  }
+  found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  listed = found.map(([, i]) => i);
+  const hidden = matching - listed.length;
+  document.getElementById("shown").textContent = `${matching} image${matching === 1 ? "" : "s"}${hidden ? `, ${hidden} of them not carried as pixels` : ""}`;
+}
+
+function truth(i) {
+  if (label[i] === 1) return element("span", "fake-text", D.generators[generator[i]] || "generated");
+  return element("span", label[i] === 0 ? "real-text" : "unknown-text", label[i] === 0 ? "real" : "unknown");
+}
+
+function verdict(d, i) {
+  const grade = label[i] < 0 ? "" : right(d, i) ? "good" : "bad";
+  const score = D.dumps[d].score[i];
+  // near the ends a probability says little: show how far it is from the end instead
+  const text = score > 0.9995 ? `1−${(1 - score).toExponential(0)}` : score < 0.0005 && score > 0 ? score.toExponential(0) : score.toFixed(3);
+  return element("span", `verdict ${grade}`, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}${text}`);
+}
+
+function card(i, k) {
+  const d = state.by, box = element("div", `card ${label[i] < 0 ? "" : right(d, i) ? "right" : "wrong"} ${label[i] === 0 ? "real" : ""}`);
+  box.setAttribute("role", "option");
+  box.tabIndex = k === current ? 0 : -1;
+  box.dataset.k = k;
+  const pane = element("div", "window"), picture = D.pictures[i];
+  if (picture) {
+    const image = new Image();
+    image.alt = "";
+    image.src = picture.src;
+    image.addEventListener("load", () => centre(image, pane, state.zoom));
+    pane.append(image);
+  } else pane.append(element("div", "none", "pixels not carried"));
+  const text = element("div", "text"), line = element("div", "truth"), scores = element("span");
+  D.dumps.forEach((_, e) => { if (held(e, i)) scores.append(verdict(e, i), " "); });
+  line.append(truth(i), scores);
+  const id = element("div", "id");
+  id.append(element("bdi", "", D.ids[i]));
+  id.title = D.ids[i];
+  text.append(line, id);
+  box.append(pane, text);
+  return box;
+}
+
+/** Whole pixels only: an image at half a pixel would be blurred. */
+function centre(image, pane, zoom) {
+  image.width = image.naturalWidth * zoom;
+  image.style.left = `${Math.floor((pane.clientWidth - image.naturalWidth * zoom) / 2)}px`;
+  image.style.top = `${Math.floor((pane.clientHeight - image.naturalHeight * zoom) / 2)}px`;
+}
+
+function drawGallery(keep = false) {
+  if (!keep) { limit = PAGE; current = 0; }
+  list();
+  const cards = document.getElementById("cards");
+  cards.replaceChildren(...listed.slice(0, limit).map(card));
+  if (!listed.length) cards.append(element("p", "note", "No image fits the filter."));
+  document.getElementById("more").hidden = listed.length <= limit;
+}
+
+function focusCard(k) {
+  const cards = document.querySelectorAll("#cards .card");
+  if (!cards.length) return;
+  if (k >= cards.length && limit < listed.length) { limit += PAGE; drawGallery(true); return focusCard(k); }
+  if (cards[current]) cards[current].tabIndex = -1;
+  current = clamp(k, 0, cards.length - 1);
+  cards[current].tabIndex = 0;
+  cards[current].focus();
+}
+
+function columns() {
+  const cards = [...document.querySelectorAll("#cards .card")];
+  const next = cards.findIndex((c) => c.offsetTop > cards[0].offsetTop);
+  return next < 0 ? cards.length : next;
+}
+
+const viewer = document.getElementById("viewer");
+let viewerZoom = 1;
+
+function open(i) {
+  state.open = i;
+  const stage = viewer.querySelector(".stage"), aside = viewer.querySelector("aside"), picture = D.pictures[i];
+  stage.replaceChildren();
+  if (!viewer.open) viewer.showModal();
+  if (picture) {
+    const image = new Image();
+    image.alt = D.ids[i];
+    image.src = picture.src;
+    const fit = () => {
+      image.width = image.naturalWidth * viewerZoom;
+      image.style.left = `${Math.max(0, Math.floor((stage.clientWidth - image.width) / 2))}px`;
+      image.style.top = `${Math.max(0, Math.floor((stage.clientHeight - image.naturalHeight * viewerZoom) / 2))}px`;
+    };
+    image.addEventListener("load", fit);
+    stage.append(image);
+    if (image.complete) fit();
+  } else stage.append(element("p", "note", "The page does not carry this image's pixels."));
+  const buttons = element("div", "buttons");
+  for (const z of [1, 2, 4, 8]) {
+    const button = element("button", z === viewerZoom ? "on" : "", z === 1 ? "1:1" : `${z}×`);
+    button.addEventListener("click", () => { viewerZoom = z; open(i); });
+    buttons.append(button);
+  }
+  const close = element("button", "", "close");
+  close.addEventListener("click", () => viewer.close());
+  buttons.append(close);
+  const facts = element("dl"), fact = (name, value) => { if (value !== "" && value !== null && value !== undefined) { const dd = element("dd"); dd.append(value); facts.append(element("dt", "", name), dd); } };
+  const idText = element("span", "id", D.ids[i]);
+  fact("id", idText);
+  fact("truth", truth(i));
+  fact("source", D.sources[source[i]]);
+  fact("group", D.groups[group[i]]);
+  if (picture) {
+    fact("size", `${picture.width} × ${picture.height}`);
+    fact("format", picture.format ? `${picture.format}, ${picture.size.toLocaleString("en")} bytes` : "pixels");
+    fact("shown", picture.whole ? "whole" : "centre only, lossless");
+  }
+  fact("where", D.places[place[i]] + (row[i] >= 0 && D.places[place[i]] ? ` [${row[i]}]` : ""));
+  const table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();
+  for (const name of ["", "score", "logit", "threshold", "called"]) head.append(element("th", "", name));
+  D.dumps.forEach((dump, d) => {
+    if (!held(d, i)) return;
+    const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : "real");
+    line.append(element("td", "", LETTERS[d]), element("td", "", dump.score[i].toPrecision(5)), element("td", "", dump.logit[i].toFixed(3)), element("td", "", state.t[d].toPrecision(4)), call);
+    if (dump.crops[i]) fact(`crops${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, dump.crops[i].map((s) => s.toFixed(3)).join("  "));
+    for (const [name, values] of Object.entries(dump.extra)) if (values[i] !== null) fact(`${name}${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, typeof values[i] === "number" ? String(+values[i].toPrecision(6)) : String(values[i]));
+  });
+  const where = listed.indexOf(i);
+  aside.replaceChildren(buttons, table, facts, element("p", "note", where < 0 ? "" : `${where + 1} of ${listed.length}   ← → for its neighbours, Esc to close`));
+  remember();
+}
+
+function drawFlips() {
+  const table = document.getElementById("fourfold");
+  if (!table) return;
+  const n = [[0, 0], [0, 0]], found = [];
+  for (let i = 0; i < N; i++) {
+    if (!held(0, i) || !held(1, i) || !passes(i)) continue;
+    if (label[i] >= 0) n[+!right(0, i)][+!right(1, i)]++;
+    if (flipped(i)) found.push(i);
+  }
+  const [a, b] = LETTERS;
+  table.innerHTML = `<tr><th></th><th>${b} right</th><th>${b} wrong</th></tr><tr><th>${a} right</th><td>${n[0][0]}</td><td class="flip">${n[0][1]}</td></tr><tr><th>${a} wrong</th><td class="flip">${n[1][0]}</td><td>${n[1][1]}</td></tr>`;
+  found.sort((p, q) => Math.abs(margin(0, q) - margin(1, q)) - Math.abs(margin(0, p) - margin(1, p)));
+  const list = document.getElementById("fliplist");
+  list.replaceChildren();
+  const head = list.createTHead().insertRow(), body = list.createTBody();
+  for (const name of [`${found.length} flips${found.length > 12 ? ", the 12 largest" : ""}`, "truth", a, b]) head.append(element("th", "", name));
+  for (const i of found.slice(0, 12)) {
+    const line = body.insertRow(), cell = element("td", "id"), link = element("a", "", D.ids[i]), kind = element("td");
+    link.href = "#";
+    link.addEventListener("click", (event) => { event.preventDefault(); open(i); });
+    cell.append(link);
+    kind.append(truth(i));
+    line.append(cell, kind);
+    for (const d of [0, 1]) { const td = element("td"); td.append(verdict(d, i)); line.append(td); }
+  }
+}

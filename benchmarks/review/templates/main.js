@@ -1,0 +1,165 @@
+// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&o=missed&x=logit&i=ID
+
+const at = (id) => document.getElementById(id);
+let sets = [];
+
+function remember() {
+  const parts = [`t=${state.t.join(",")}`];
+  const add = (key, value) => parts.push(`${key}=${encodeURIComponent(value)}`);
+  if (state.generator >= 0) add("g", D.generators[state.generator]);
+  if (state.source >= 0) add("s", D.sources[state.source]);
+  if (state.label !== null) add("l", state.label);
+  if (state.order !== "wrong") add("o", state.order);
+  if (state.axis !== "score") add("x", state.axis);
+  if (state.by) add("b", state.by);
+  if (viewer.open && state.open >= 0) add("i", D.ids[state.open]);
+  history.replaceState(null, "", `#${parts.join("&")}`);
+}
+
+function recall() {
+  for (const part of location.hash.slice(1).split("&")) {
+    const [key, raw] = part.split("="), value = decodeURIComponent(raw || "");
+    if (key === "t") value.split(",").forEach((t, d) => { if (d < state.t.length && Number.isFinite(parseFloat(t))) state.t[d] = parseFloat(t); });
+    if (key === "g") state.generator = D.generators.indexOf(value);
+    if (key === "s") state.source = D.sources.indexOf(value);
+    if (key === "l" && ["0", "1", "-1"].includes(value)) state.label = Number(value);
+    if (key === "o" && value in ORDERS && (value !== "flips" || D.dumps.length > 1)) state.order = value;
+    if (key === "x" && value === "logit") state.axis = value;
+    if (key === "b" && Number(value) < D.dumps.length) state.by = Number(value) | 0;
+    if (key === "i") state.open = D.ids.indexOf(value);
+  }
+}
+
+function showControls() {
+  D.dumps.forEach((dump, d) => {
+    at(`slider-${d}`).value = Math.round(thresholdOnAxis(d) * 1000);
+    if (document.activeElement !== at(`number-${d}`)) at(`number-${d}`).value = +state.t[d].toPrecision(6);
+    at(`chosen-${d}`).disabled = dump.chosen === null;
+  });
+  at("generator").value = state.generator;
+  at("source").value = state.source;
+  at("label").value = state.label === null ? "" : String(state.label);
+  at("axis").value = state.axis;
+  at("order").value = state.order;
+  if (at("by")) at("by").value = state.by;
+  const real = sets.map((s) => s.real.length), fake = sets.map((s) => s.fake.length);
+  at("scope").textContent = `counting ${real.join(" | ")} real, ${fake.join(" | ")} generated`;
+}
+
+let pending = 0;
+/** Counts and marks at once; the gallery, which may be long, when the slider rests. */
+function thresholdMoved() {
+  moveThresholds(sets);
+  showControls();
+  clearTimeout(pending);
+  pending = setTimeout(() => { drawAgreement(); drawFlips(); drawGallery(); remember(); }, 120);
+}
+
+function everything() {
+  sets = D.dumps.map((_, d) => scores(d));
+  drawRoc(sets);
+  drawPr(sets);
+  drawReliability(sets);
+  drawHistograms();
+  moveThresholds(sets);
+  showControls();
+  drawAgreement();
+  drawFlips();
+  drawGallery();
+}
+
+function changed(name, value) {
+  state[name] = value;
+  everything();
+  remember();
+}
+
+function fill(select, names, used, all) {
+  select.append(new Option(all, -1));
+  names.forEach((name, k) => { if (used.has(k)) select.append(new Option(name || "(unnamed)", k)); });
+  if (used.size < 2) select.closest("label").hidden = true;
+}
+
+const made = new Set();
+generator.forEach((g, i) => { if (label[i] === 1) made.add(g); });
+fill(at("generator"), D.generators, made, "all");
+fill(at("source"), D.sources, new Set(source), "all");
+for (const line of document.querySelectorAll("#confusion tbody tr")) {
+  const heads = [...document.querySelectorAll("#confusion thead th")];
+  [...line.cells].forEach((cell, k) => { cell.dataset.head = heads[k].textContent; });
+}
+D.dumps.forEach((dump, d) => {
+  at(`slider-${d}`).addEventListener("input", (event) => { state.t[d] = fromAxis(event.target.value / 1000); thresholdMoved(); });
+  at(`number-${d}`).addEventListener("input", (event) => { const t = parseFloat(event.target.value); if (Number.isFinite(t)) { state.t[d] = t; thresholdMoved(); } });
+  at(`half-${d}`).addEventListener("click", () => { state.t[d] = 0.5; thresholdMoved(); });
+  at(`chosen-${d}`).addEventListener("click", () => { state.t[d] = dump.chosen; thresholdMoved(); });
+});
+at("generator").addEventListener("change", (event) => changed("generator", Number(event.target.value)));
+at("source").addEventListener("change", (event) => changed("source", Number(event.target.value)));
+at("label").addEventListener("change", (event) => changed("label", event.target.value === "" ? null : Number(event.target.value)));
+at("axis").addEventListener("change", (event) => changed("axis", event.target.value));
+at("log").addEventListener("change", (event) => changed("log", event.target.checked));
+at("reset").addEventListener("click", () => {
+  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, order: "wrong", by: 0 });
+  everything();
+  remember();
+});
+for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
+at("order").addEventListener("change", (event) => { state.order = event.target.value; drawGallery(); remember(); });
+if (at("by")) at("by").addEventListener("change", (event) => { state.by = Number(event.target.value); drawGallery(); remember(); });
+at("zoom").addEventListener("change", (event) => { state.zoom = Number(event.target.value); drawGallery(true); });
+at("pixels").addEventListener("change", (event) => { state.pixels = event.target.checked; drawGallery(); });
+at("more").addEventListener("click", () => { limit += PAGE; drawGallery(true); });
+at("cards").addEventListener("click", (event) => {
+  const box = event.target.closest(".card");
+  if (box) { focusCard(Number(box.dataset.k)); open(listed[current]); }
+});
+at("histograms").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) changed("generator", Number(button.dataset.index) === state.generator ? -1 : Number(button.dataset.index));
+});
+if (at("agreement")) at("agreement").addEventListener("click", (event) => { if (event.target.dataset.i) open(Number(event.target.dataset.i)); });
+for (const link of document.querySelectorAll("[data-generator]")) link.addEventListener("click", (event) => {
+  event.preventDefault();
+  changed("generator", D.generators.indexOf(link.dataset.generator));
+});
+for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector(link.getAttribute("href")).scrollIntoView({ behavior: "smooth" });
+});
+viewer.addEventListener("close", () => { state.open = -1; remember(); if (listed.length) focusCard(current); });
+viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (viewer.open) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, j: 1, k: -1 };
+    if (event.key in steps) {
+      event.preventDefault();
+      const next = clamp((listed.indexOf(state.open) < 0 ? current : listed.indexOf(state.open)) + steps[event.key], 0, listed.length - 1);
+      if (next >= limit) { limit += PAGE; drawGallery(true); }
+      current = next;
+      if (listed.length) open(listed[next]);
+    } else if (["1", "2", "4", "8"].includes(event.key)) { viewerZoom = Number(event.key); open(state.open); }
+    return;
+  }
+  const field = event.target.closest("input:not([type=range]):not([type=checkbox]), select");
+  if (field) return;
+  if (event.key === "[" || event.key === "]") {
+    const u = thresholdOnAxis(state.by) + (event.key === "]" ? 0.005 : -0.005);
+    state.t[state.by] = fromAxis(clamp(u, 0, 1));
+    thresholdMoved();
+    return;
+  }
+  if (!event.target.closest("#cards")) return;
+  const wide = columns(), steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -wide, ArrowDown: wide, j: 1, k: -1, Home: -1e9, End: 1e9 };
+  if (event.key in steps) { event.preventDefault(); focusCard(clamp(current + steps[event.key], 0, listed.length - 1)); }
+  if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(listed[current]); }
+});
+window.addEventListener("hashchange", () => { recall(); everything(); });
+new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${at("bar").offsetHeight + 10}px`)).observe(at("bar"));
+
+recall();
+if (!Object.keys(D.pictures).length) { state.pixels = false; at("pixels").checked = false; at("pixels").disabled = true; }
+everything();
+if (state.open >= 0) open(state.open);
+document.body.dataset.ready = "1";

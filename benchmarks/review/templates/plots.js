@@ -1,0 +1,171 @@
+// Plots as SVG text. Only numbers and escaped names enter it.
+
+const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+const fixed = (x, digits = 3) => (Number.isFinite(x) ? x.toFixed(digits) : "–");
+const BOX = { left: 38, right: 332, top: 8, bottom: 268, width: 340, height: 306 };
+const toX = (u) => BOX.left + u * (BOX.right - BOX.left);
+const toY = (v) => BOX.bottom - v * (BOX.bottom - BOX.top);
+const TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1].map((v) => [v, v === 0 || v === 1 ? String(v) : v.toFixed(1)]);
+
+function frame(xTitle, yTitle, content, xTicks = TICKS, yTicks = TICKS) {
+  const lines = xTicks.map(([u]) => `<line class="grid" x1="${toX(u)}" x2="${toX(u)}" y1="${BOX.top}" y2="${BOX.bottom}"/>`).join("")
+    + yTicks.map(([v]) => `<line class="grid" x1="${BOX.left}" x2="${BOX.right}" y1="${toY(v)}" y2="${toY(v)}"/>`).join("");
+  const texts = xTicks.map(([u, t]) => `<text x="${toX(u)}" y="${BOX.bottom + 15}" text-anchor="middle">${t}</text>`).join("")
+    + yTicks.map(([v, t]) => `<text x="${BOX.left - 6}" y="${toY(v) + 4}" text-anchor="end">${t}</text>`).join("");
+  return `<svg viewBox="0 0 ${BOX.width} ${BOX.height}" role="img" aria-label="${xTitle} against ${yTitle}">${lines}`
+    + `<rect class="frame" x="${BOX.left}" y="${BOX.top}" width="${BOX.right - BOX.left}" height="${BOX.bottom - BOX.top}"/>${content}${texts}`
+    + `<text x="${toX(0.5)}" y="${BOX.height - 6}" text-anchor="middle">${xTitle}</text>`
+    + `<text transform="translate(9 ${toY(0.5)}) rotate(-90)" text-anchor="middle">${yTitle}</text></svg>`;
+}
+
+/** A path through points in 0..1, without those that would fall on the same tenth of a pixel. */
+function path(points, d) {
+  let text = "", lastX = "", lastY = "";
+  for (const [u, v] of points) {
+    const x = toX(u).toFixed(1), y = toY(v).toFixed(1);
+    if (x === lastX && y === lastY) continue;
+    text += `${text ? "L" : "M"}${x} ${y}`;
+    lastX = x; lastY = y;
+  }
+  return `<path class="curve k${d % 4}" d="${text}"/>`;
+}
+
+const legend = (lines, atTop) => lines.map(([d, text], k) => {
+  const y = atTop ? BOX.top + 16 + 15 * k : BOX.bottom - 10 - 15 * (lines.length - 1 - k);
+  return `<line class="curve k${d % 4}" x1="${BOX.right - 118}" x2="${BOX.right - 100}" y1="${y - 4}" y2="${y - 4}"/><text class="legend" x="${BOX.right - 95}" y="${y}">${text}</text>`;
+}).join("");
+
+const LOW = 1e-3;
+const rocX = (fpr) => (state.log ? clamp(1 - Math.log10(Math.max(fpr, LOW)) / Math.log10(LOW), 0, 1) : fpr);
+
+function drawRoc(sets) {
+  let content = state.log ? "" : `<line class="diagonal" x1="${toX(0)}" y1="${toY(0)}" x2="${toX(1)}" y2="${toY(1)}"/>`;
+  const lines = [];
+  sets.forEach((set, d) => {
+    const points = sweep(set);
+    content += path(points.map(([f, t]) => [rocX(f / set.real.length), t / set.fake.length]).filter((p) => p.every(Number.isFinite)), d);
+    lines.push([d, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}AUROC ${fixed(auroc(points), 4)}`]);
+  });
+  const ticks = state.log ? [[0, "0.001"], [1 / 3, "0.01"], [2 / 3, "0.1"], [1, "1"]] : TICKS;
+  document.getElementById("roc").innerHTML = frame("false positive rate", "true positive rate", content + legend(lines, false) + marks("roc"), ticks);
+}
+
+function drawPr(sets) {
+  let content = "";
+  const lines = [];
+  sets.forEach((set, d) => {
+    const points = sweep(set), share = set.fake.length / (set.fake.length + set.real.length);
+    const steps = [];
+    points.slice(1).forEach(([f, t], k) => { steps.push([points[k][1] / set.fake.length, t / (t + f)], [t / set.fake.length, t / (t + f)]); });
+    content += path(steps.filter((p) => p.every(Number.isFinite)), d);
+    if (d === 0 && Number.isFinite(share)) content += `<line class="diagonal" x1="${toX(0)}" x2="${toX(1)}" y1="${toY(share)}" y2="${toY(share)}"/>`;
+    lines.push([d, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}AP ${fixed(averagePrecision(points), 4)}`]);
+  });
+  document.getElementById("pr").innerHTML = frame("recall", "precision", content + legend(lines, false) + marks("pr"));
+}
+
+const marks = (kind) => D.dumps.map((_, d) => `<circle class="mark k${d % 4}" id="${kind}-mark-${d}" r="5"/>`).join("");
+
+function drawReliability(sets) {
+  let content = `<line class="diagonal" x1="${toX(0)}" y1="${toY(0)}" x2="${toX(1)}" y2="${toY(1)}"/>`;
+  const lines = [];
+  sets.forEach((set, d) => {
+    const bins = reliability(set), total = set.real.length + set.fake.length;
+    for (const b of bins) {
+      const [low, high] = wilson(b.share, b.n);
+      content += `<line class="bars k${d % 4}" opacity=".35" x1="${toX(b.score)}" x2="${toX(b.score)}" y1="${toY(low)}" y2="${toY(high)}"/>`;
+    }
+    content += path(bins.map((b) => [b.score, b.share]), d);
+    for (const b of bins) content += `<circle class="k${d % 4}" cx="${toX(b.score)}" cy="${toY(b.share)}" r="2.6"><title>${b.n} images: score ${fixed(b.score)}, generated ${fixed(b.share)}</title></circle>`;
+    lines.push([d, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}ECE ${fixed(bins.reduce((s, b) => s + (b.n * Math.abs(b.score - b.share)) / total, 0), 4)}`]);
+  });
+  document.getElementById("reliability").innerHTML = frame("mean score", "share generated", content + legend(lines, false));
+}
+
+/** Range of the score axis: [0, 1], or the logits that occur. */
+const RANGE = (() => {
+  let low = -2, high = 2;
+  for (const dump of D.dumps) for (const x of dump.logit) if (Number.isFinite(x)) { low = Math.min(low, x); high = Math.max(high, x); }
+  return [Math.max(Math.floor(low), -15), Math.min(Math.ceil(high), 15)];
+})();
+const toAxis = (score, x) => (state.axis === "score" ? score : clamp((x - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1));
+const fromAxis = (u) => (state.axis === "score" ? u : sigmoid(RANGE[0] + u * (RANGE[1] - RANGE[0])));
+const thresholdOnAxis = (d) => toAxis(clamp(state.t[d], 0, 1), logit(clamp(state.t[d], 0, 1)));
+
+const BINS = 60;
+function histogramRows() {
+  const rows = [];
+  if (label.includes(0)) rows.push({ name: "real", kind: "real", test: (i) => label[i] === 0, index: -1 });
+  D.generators.forEach((name, g) => { if (label.some((y, i) => y === 1 && generator[i] === g)) rows.push({ name: name || "(unnamed)", kind: "fake", test: (i) => label[i] === 1 && generator[i] === g, index: g }); });
+  if (label.includes(-1)) rows.push({ name: "unknown label", kind: "unknown", test: (i) => label[i] === -1, index: -1 });
+  return rows;
+}
+const ROWS = histogramRows();
+
+function drawHistograms() {
+  const table = document.getElementById("histograms");
+  const head = `<thead><tr><th class="who"></th><th class="n">images</th>${D.dumps.map((_, d) => `<th>${D.dumps.length > 1 ? `<i class="key k${d % 4}">${LETTERS[d]}</i>` : ""}</th><th class="rate">called gen.</th>`).join("")}</tr></thead>`;
+  const body = ROWS.map((r, k) => {
+    const chosen = [];
+    for (let i = 0; i < N; i++) if (r.test(i) && (state.source < 0 || source[i] === state.source)) chosen.push(i);
+    const cells = D.dumps.map((dump, d) => {
+      const bins = new Array(BINS).fill(0);
+      for (const i of chosen) if (held(d, i)) bins[Math.min(Math.floor(toAxis(dump.score[i], dump.logit[i]) * BINS), BINS - 1)]++;
+      const most = Math.max(...bins, 1);
+      const bars = bins.map((n, b) => (n ? `<rect class="bar-${r.kind}" x="${((b * 600) / BINS).toFixed(1)}" width="${600 / BINS - 1}" y="${(25 - (23 * n) / most).toFixed(1)}" height="${((23 * n) / most).toFixed(1)}"/>` : "")).join("");
+      return `<td><svg viewBox="0 0 600 26" preserveAspectRatio="none"><line class="frame" x1="0" x2="600" y1="25.5" y2="25.5"/>${bars}<line class="threshold t${d}" y1="0" y2="26" vector-effect="non-scaling-stroke"/></svg></td><td class="rate" id="rate-${k}-${d}"></td>`;
+    }).join("");
+    const off = r.kind === "fake" && state.generator >= 0 && r.index !== state.generator;
+    const name = r.kind === "fake" ? `<button type="button" class="${r.index === state.generator ? "on" : ""}" data-index="${r.index}">${escaped(r.name)}</button>` : `<span class="${r.kind}-text">${r.name}</span>`;
+    r.chosen = chosen;
+    return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${chosen.length}</td>${cells}</tr>`;
+  }).join("");
+  const ticks = state.axis === "score" ? TICKS : [0, 0.25, 0.5, 0.75, 1].map((u) => [u, (RANGE[0] + u * (RANGE[1] - RANGE[0])).toFixed(1)]);
+  const scale = `<td><div class="ticks" style="position:relative;height:16px;font-size:11px;color:var(--soft)">${ticks.map(([u, t], k) => `<span style="position:absolute;left:${u * 100}%;transform:translateX(${k === 0 ? 0 : k === ticks.length - 1 ? -100 : -50}%)">${t}</span>`).join("")}</div></td><td></td>`;
+  table.innerHTML = `${head}<tbody>${body}</tbody><tfoot><tr><td></td><td></td>${D.dumps.map(() => scale).join("")}</tr></tfoot>`;
+}
+
+/** Moves what depends on the thresholds only. */
+function moveThresholds(sets) {
+  sets.forEach((set, d) => {
+    const c = confusion(set, state.t[d]), tpr = c.tp / (c.tp + c.fn), fpr = c.fp / (c.fp + c.tn);
+    const put = (mark, u, v) => {
+      const ok = Number.isFinite(u) && Number.isFinite(v);
+      mark.setAttribute("visibility", ok ? "visible" : "hidden");
+      if (ok) { mark.setAttribute("cx", toX(u)); mark.setAttribute("cy", toY(v)); }
+    };
+    put(document.getElementById(`roc-mark-${d}`), rocX(fpr), tpr);
+    put(document.getElementById(`pr-mark-${d}`), tpr, c.tp / (c.tp + c.fp));
+    for (const line of document.querySelectorAll(`#histograms .t${d}`)) {
+      line.setAttribute("x1", thresholdOnAxis(d) * 600);
+      line.setAttribute("x2", thresholdOnAxis(d) * 600);
+    }
+    ROWS.forEach((r, k) => {
+      let n = 0, all = 0;
+      for (const i of r.chosen) if (held(d, i)) { all++; n += called(d, i); }
+      document.getElementById(`rate-${k}-${d}`).textContent = all ? `${((100 * n) / all).toFixed(1)} %` : "–";
+    });
+    const values = {
+      tp: c.tp, fn: c.fn, fp: c.fp, tn: c.tn, tpr: fixed(tpr), fpr: fixed(fpr), precision: fixed(c.tp / (c.tp + c.fp)),
+      accuracy: fixed((c.tp + c.tn) / (c.tp + c.tn + c.fp + c.fn)), balanced: fixed((tpr + 1 - fpr) / 2),
+    };
+    for (const [name, value] of Object.entries(values)) document.getElementById(`${name}-${d}`).textContent = value;
+  });
+}
+
+/** The first two dumps against each other; at most 3000 points, flips before others. */
+function drawAgreement() {
+  const element = document.getElementById("agreement");
+  if (!element) return;
+  const points = [];
+  for (let i = 0; i < N; i++) if (held(0, i) && held(1, i) && passes(i)) points.push(i);
+  const flips = points.filter((i) => called(0, i) !== called(1, i)), same = points.filter((i) => called(0, i) === called(1, i));
+  const step = Math.max(1, Math.ceil(same.length / Math.max(1, 3000 - Math.min(flips.length, 2000))));
+  const at = (d, i) => clamp((D.dumps[d].logit[i] - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1);
+  const dot = (i, opacity) => `<circle cx="${toX(at(0, i)).toFixed(1)}" cy="${toY(at(1, i)).toFixed(1)}" r="2.2" opacity="${opacity}" class="bar-${label[i] === 1 ? "fake" : label[i] === 0 ? "real" : "unknown"}" data-i="${i}"><title>${escaped(D.ids[i])}</title></circle>`;
+  const line = (d) => clamp((logit(clamp(state.t[d], 0, 1)) - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1);
+  const content = same.filter((_, k) => k % step === 0).map((i) => dot(i, 0.3)).join("") + flips.slice(0, 2000).map((i) => dot(i, 0.9)).join("")
+    + `<line class="threshold" x1="${toX(line(0))}" x2="${toX(line(0))}" y1="${BOX.top}" y2="${BOX.bottom}"/><line class="threshold" y1="${toY(line(1))}" y2="${toY(line(1))}" x1="${BOX.left}" x2="${BOX.right}"/>`;
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((u) => [u, (RANGE[0] + u * (RANGE[1] - RANGE[0])).toFixed(1)]);
+  element.innerHTML = frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, ticks, ticks);
+}
