@@ -95,6 +95,8 @@ class RankedScores:
             ValueError: Shapes differ, a label is neither 0 nor 1, or a score is outside [0, 1] or not finite.
         """
         score = np.asarray(scores)
+        if not np.issubdtype(score.dtype, np.floating):
+            score = score.astype(np.float64)
         label = np.asarray(labels)
         if score.shape != label.shape or score.ndim != 1:
             raise ValueError(f"{score.shape} scores do not match {label.shape} labels.")
@@ -114,7 +116,7 @@ class RankedScores:
 
         Args:
             mask: Shape (N,), True for an image of the subset, in the order the scores were given; all by default.
-            threshold: Scores strictly above it are decided "generated".
+            threshold: Scores strictly above it, in the scores' own precision, are decided "generated".
         """
         score, positive = self._score, self._positive
         if mask is not None:
@@ -128,7 +130,7 @@ class RankedScores:
         tp = hits[ends]
         fp = ends + 1 - tp
         roc_auc, average_precision = _areas(tp, fp, n_generated, n_real)
-        above = int(np.searchsorted(-score, -threshold, side="left"))
+        above = int(np.searchsorted(-score, -score.dtype.type(threshold), side="left"))
         true_positives = int(hits[above - 1]) if above else 0
         best_threshold, best_f1 = _best_f1(score, hits, n_generated, self._compared)
         return _from_counts(

@@ -120,7 +120,8 @@ def sliding_windows(
 ) -> tuple[tuple[Generator, ...], ...]:
     """Cut the generators, ordered by release date, into windows.
 
-    Generators of one date are never separated: a window is extended, and the next start moved, past equal dates.
+    Generators of one date are never separated: a window is extended, and the next start moved, past equal dates. A
+    window that would add no generator to those before is left out.
 
     Args:
         generators: Generators to cut; all of the benchmark by default.
@@ -145,7 +146,8 @@ def sliding_windows(
     windows = []
     start = end = 0
     while end < len(ordered):
-        end = past_equal_dates(start + size)
-        windows.append(tuple(ordered[start:end]))
+        if (stop := past_equal_dates(start + size)) > end:
+            end = stop
+            windows.append(tuple(ordered[start:end]))
         start = past_equal_dates(start + step)
     return tuple(windows)

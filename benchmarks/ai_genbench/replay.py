@@ -18,6 +18,9 @@ Replay = Literal["none", "uniform", "harmonic"]
 REPLAY_SEED = 1337
 """Default seed of the draw of replayed images; window k adds k."""
 
+_ROUNDING = 1e-9
+"""Shares this close below a whole number are that number."""
+
 
 def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[int]:
     """Images that each earlier window gives, oldest first.
@@ -39,22 +42,29 @@ def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[
     if memory < 0:
         raise ValueError(f"a replay memory of {memory} images is negative.")
     count = len(capacities)
-    quotas = np.zeros(count, dtype=np.int64)
-    if strategy == "none" or not count:
+    if strategy == "none" or not sum(capacities):
         return [0] * count
     weights = np.ones(count) if strategy == "uniform" else 1.0 / np.arange(count, 0, -1)
     room = np.asarray(capacities, dtype=np.int64)
+    quotas = np.zeros(count, dtype=np.int64)
     left = min(memory, int(room.sum()))
-    while left:
-        open_windows = quotas < room
-        share = np.where(open_windows, weights, 0.0)
-        share = share / share.sum() * left
-        given = np.minimum(np.floor(share).astype(np.int64), room - quotas)
-        if not given.any():
-            order = np.lexsort((-np.arange(count), -share))
-            given[[w for w in order if open_windows[w]][:left]] = 1
-        quotas += given
-        left -= int(given.sum())
+    unfilled = np.ones(count, dtype=bool)
+    share = np.zeros(count)
+    while unfilled.any():
+        share = np.where(unfilled, weights, 0.0)
+        share *= left / share.sum()
+        full = unfilled & (share >= room)
+        if not full.any():
+            break
+        quotas[full] = room[full]
+        left -= int(room[full].sum())
+        unfilled &= ~full
+    if unfilled.any():
+        whole = np.floor(share + _ROUNDING).astype(np.int64)
+        quotas[unfilled] = whole[unfilled]
+        remainder = np.where(unfilled, share - whole, -np.inf)
+        later_first = np.lexsort((-np.arange(count), -np.round(remainder, 9)))
+        quotas[later_first[: left - int(whole[unfilled].sum())]] += 1
     return [int(quota) for quota in quotas]
 
 
