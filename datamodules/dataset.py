@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError
@@ -178,6 +179,19 @@ class ImageLoader:
 
     def __len__(self) -> int:
         return len(self._batches)
+
+    def close(self) -> None:
+        """End the worker processes; iterating again starts new ones."""
+        iterator, self._loader._iterator = self._loader._iterator, None
+        if isinstance(iterator, _MultiProcessingDataLoaderIter):
+            iterator._shutdown_workers()
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the place in the epoch is in Lightning's own counters. Having the method tells it so."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See `state_dict`."""
 
     def __iter__(self) -> Iterator[Batch]:
         for loaded in self._loader:

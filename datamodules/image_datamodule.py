@@ -91,6 +91,7 @@ class ImageDataModule(L.LightningDataModule):
         self._degrade: SampleFunction | None = None
         self._stage: Stage | None = None
         self._rows: Rows | None = None
+        self._loaders: list[ImageLoader] = []
 
     @abstractmethod
     def build_manifest(self) -> Manifest:
@@ -190,7 +191,15 @@ class ImageDataModule(L.LightningDataModule):
             degrade=self._degrade,
         )
         pin_memory = torch.cuda.is_available()
-        return ImageLoader(dataset, batches, report, self.num_workers, self.prefetch, pin_memory, self.start_method)
+        loader = ImageLoader(dataset, batches, report, self.num_workers, self.prefetch, pin_memory, self.start_method)
+        self._loaders.append(loader)
+        return loader
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+        """End all worker processes; Lightning calls this at the end of each fit, test and so on."""
+        for loader in self._loaders:
+            loader.close()
+        self._loaders.clear()
 
     def _note(self, failures: Sequence[Failure]) -> None:
         for failure in failures:
