@@ -88,8 +88,10 @@ def test_generation(golden_path: GoldenPath) -> None:
         RarSampling(*z["rargen_setting"].tolist()),
     )
     for name, got in (("vargen", var), ("rargen", rar)):
-        np.testing.assert_array_equal(got.tokens, z[f"{name}_tokens"])
-        np.testing.assert_allclose(got.unit, z[f"{name}_image01"], atol=2e-4)
+        clear = (z[f"{name}_margin"] > 1e-4).all(1)  # elsewhere rounding may decide another way
+        assert clear.any()
+        np.testing.assert_array_equal(got.tokens[clear], z[f"{name}_tokens"][clear])
+        np.testing.assert_allclose(got.unit[clear], z[f"{name}_image01"][clear], atol=2e-4)
         assert got.images.dtype == torch.uint8
         np.testing.assert_array_equal(got.images, np.floor(got.unit.double().numpy() * 255 + 1e-6).astype(np.uint8))
 
@@ -124,8 +126,10 @@ def test_pipeline_from_pixels(golden_path: GoldenPath, family: str) -> None:
     features = variant_features(scores, zlib_lengths(given_tokens), lengths)
     names = vectors(golden_path, "mia")["cfg_names"].tolist()
     for i, name in enumerate(names):
-        if name != "zlib_ratio":  # depends on the zlib library
-            np.testing.assert_allclose(features[name], z[f"{family}_mia_cfg"][:, i], atol=2e-3, err_msg=name)
+        if name == "zlib_ratio":  # depends on the zlib library
+            continue
+        atol = 2e-2 if name.startswith("camia_below") else 2e-3  # counts, where rounding may flip a few tokens
+        np.testing.assert_allclose(features[name], z[f"{family}_mia_cfg"][:, i], atol=atol, err_msg=name)
 
 
 @pytest.mark.golden
@@ -166,8 +170,8 @@ def test_scores_do_not_depend_on_slices_batches_or_label_order(golden_path: Gold
     torch.testing.assert_close(value, exact.topk(2).values, atol=1e-3, rtol=1e-5)
     torch.testing.assert_close(exact.gather(1, found), value, atol=1e-3, rtol=1e-5)
     assert prefix_length(model) <= at.shape[1]
+    wrong = RarSampling() if family == "var" else VarSampling()
     with pytest.raises(ValueError, match="is not how a"):
-        wrong = RarSampling() if family == "var" else VarSampling()
         token_scores(model, at, labels, wrong, teacher_input=fed)
     if family == "var":
         with pytest.raises(ValueError, match="needs teacher_input"):

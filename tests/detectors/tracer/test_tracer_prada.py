@@ -1,5 +1,6 @@
 """PRADA against the original: scores, fitting, decisions; and the joint calibration on made-up siblings."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from detectors.tracer.prada import (
 from detectors.tracer.prada_joint import JointPrada, fit_joint, with_prior
 from detectors.tracer.sizes import VAR_PATCH_NUMS, scale_lengths
 from detectors.tracer.state import WeightsError
-from tests.detectors.tracer.tracer_golden_models import GoldenPath, vectors
+from tests.detectors.tracer.tracer_golden_models import GoldenPath, patch_nums_or_none, vectors
 from tests.golden_fill_prada import filled, seed_of
 
 
@@ -27,12 +28,15 @@ def lengths_of(scales: int, length: int) -> tuple[int, ...]:
     """Scale lengths: the published ten, else 1, 4, 9, …; one scale holds everything."""
     if scales == 1:
         return (length,)
-    return scale_lengths(VAR_PATCH_NUMS if scales == len(VAR_PATCH_NUMS) else tuple(range(1, scales + 1)))
+    published = scale_lengths(VAR_PATCH_NUMS)
+    if (scales, length) == (len(published), sum(published)):
+        return published
+    sides = (patch_nums_or_none(side, scales, length) for side in range(scales, math.isqrt(length) + 1))
+    return scale_lengths(next(found for found in sides if found is not None))
 
 
 def calibrator(golden_path: GoldenPath, lengths: tuple[int, ...], inputs: int = 1) -> PradaCalibrator:
     model = PradaCalibrator(lengths, inputs)
-    kind = "prada" if inputs == 1 else "other"
     model.load_state_dict(filled(model.state_dict(), seed_of(golden_path("prada")), "prada"))
     return model
 
@@ -71,7 +75,7 @@ def test_fit(golden_path: GoldenPath, case: str) -> None:
     history = fit(model, lp, y, epochs=len(z[f"{case}_loss"]), noise=0.0)
     np.testing.assert_allclose(history.loss, z[f"{case}_loss"], rtol=1e-4)
     np.testing.assert_allclose(history.alpha, z[f"{case}_alpha"], rtol=1e-4)
-    np.testing.assert_allclose(history.auroc, z[f"{case}_auroc"], atol=0.01)
+    np.testing.assert_allclose(history.auroc, z[f"{case}_auroc"], atol=5e-3)
     with torch.no_grad():
         np.testing.assert_allclose(model(lp), z[f"{case}_final_score"], atol=1e-3)
     for key, value in model.state_dict().items():

@@ -118,3 +118,23 @@ def test_rar_parallel_equals_cached_and_prefix(golden_path: GoldenPath) -> None:
         model(labels, torch.cat([at, at], 1))
     with pytest.raises(ValueError, match="whole sequence"):
         model(labels, at[:, :half], raster)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("family", ["var", "rar"])
+@torch.no_grad()
+def test_bfloat16_blocks_stay_near(golden_path: GoldenPath, family: str) -> None:
+    """Blocks in bfloat16, head and softmax in float32: log-probabilities within what bfloat16 can resolve."""
+    z = vectors(golden_path, f"{family}_transformer_tiny")
+    at, labels = tokens(z), torch.from_numpy(z["labels"])
+    if family == "var":
+        model = var_transformer(golden_path, "tiny")
+        fed = var_vqvae(golden_path, "tiny").quantize.teacher_input(at)
+    else:
+        model, fed = rar_transformer(golden_path, "tiny"), at
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(labels, fed)
+    assert logits.dtype == torch.float32
+    difference = log_prob(logits, at) - torch.from_numpy(z["lp"])
+    assert difference.abs().mean() < 0.05
+    assert difference.abs().max() > 0  # bfloat16 was really used

@@ -37,14 +37,20 @@ def fill(model: nn.Module, golden_path: GoldenPath, kind: str = "other") -> None
     model.eval().requires_grad_(False)
 
 
-def patch_nums_of(side: int, scales: int, length: int) -> tuple[int, ...]:
+def patch_nums_or_none(side: int, scales: int, length: int) -> tuple[int, ...] | None:
     """The rising sides 1 … side of that many scales with that many tokens; the published ones where they fit."""
     fits = [
         (1, *middle, side)
         for middle in itertools.combinations(range(2, side), scales - 2)
         if 1 + side * side + sum(n * n for n in middle) == length
     ]
-    return VAR_PATCH_NUMS if VAR_PATCH_NUMS in fits else fits[0]
+    return VAR_PATCH_NUMS if VAR_PATCH_NUMS in fits else next(iter(fits), None)
+
+
+def patch_nums_of(side: int, scales: int, length: int) -> tuple[int, ...]:
+    found = patch_nums_or_none(side, scales, length)
+    assert found is not None, f"no rising grids 1 … {side}, {scales} of them, with {length} tokens"
+    return found
 
 
 def probe_shape(z: dict[str, np.ndarray], name: str) -> list[int]:
