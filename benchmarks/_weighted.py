@@ -62,40 +62,40 @@ class Family:
         return low, high, last
 
     def __call__(self, weights: NDArray[np.float64]) -> Values:
-        """(metric, threshold name) to [C] values; NaN where the weights leave too little.
+        """(metric, threshold name) to [B, C] values; NaN where the weights leave too little.
 
         Args:
-            weights: [N] of all images, not negative.
+            weights: [B, N] of all images in B draws, not negative.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._values(weights)
 
     def _values(self, weights: NDArray[np.float64]) -> Values:
-        fake, real = weights[self.fakes], weights[self.reals]
-        fake_sum, real_sum = np.append(0, np.cumsum(fake)), np.append(0, np.cumsum(real))
-        positives = fake_sum[self.stop] - fake_sum[self.start]
-        negatives = real_sum[self.real_stop] - real_sum[self.real_start]
+        fake, real = weights[:, self.fakes], weights[:, self.reals]
+        fake_sum, real_sum = _cumulate(fake), _cumulate(real)
+        positives = fake_sum[:, self.stop] - fake_sum[:, self.start]
+        negatives = real_sum[:, self.real_stop] - real_sum[:, self.real_start]
         total = positives + negatives
-        below = real_sum[self.first_not_below] - real_sum[self.real_start][self.column]
-        tied = real_sum[self.first_above] - real_sum[self.first_not_below]
-        wins = self._sum(fake * (below + tied / 2))
-        found = fake_sum[self.last_equal] - fake_sum[self.start][self.column]
-        precision = found / np.maximum(found + negatives[self.column] - below, 1e-300)
-        squares = np.append(0, np.cumsum(real * self.real_scores**2))
-        brier = self._sum(fake * (1 - self.fake_scores) ** 2) + squares[self.real_stop] - squares[self.real_start]
+        below = real_sum[:, self.first_not_below] - real_sum[:, self.real_start][:, self.column]
+        tied = real_sum[:, self.first_above] - real_sum[:, self.first_not_below]
+        found = fake_sum[:, self.last_equal] - fake_sum[:, self.start][:, self.column]
+        precision = found / np.maximum(found + negatives[:, self.column] - below, 1e-300)
+        squares = _cumulate(real * self.real_scores**2)
+        brier = self._sum(fake * (1 - self.fake_scores) ** 2) + squares[:, self.real_stop] - squares[:, self.real_start]
         both = np.where((positives > 0) & (negatives > 0), 1.0, np.nan)
         values: Values = {
-            ("auroc", ""): both * wins / (positives * negatives),
+            ("auroc", ""): both * self._sum(fake * (below + tied / 2)) / (positives * negatives),
             ("average_precision", ""): both * self._sum(fake * precision) / positives,
             ("brier", ""): brier / total,
         }
         for name, limit in (("tpr_at_fpr_1", 0.01), ("tpr_at_fpr_5", 0.05)):
-            needed = real_sum[self.real_start] + negatives * (1 - limit * (1 + 1e-12))
-            place = np.searchsorted(real_sum, needed, "left")
-            values[name, ""] = both * self._sum(fake * (self.first_not_below >= place[self.column])) / positives
+            needed = real_sum[:, self.real_start] + negatives * (1 - limit * (1 + 1e-12))
+            place = np.stack([np.searchsorted(row, least, "left") for row, least in zip(real_sum, needed, strict=True)])
+            reached = self.first_not_below >= place[:, self.column]
+            values[name, ""] = both * self._sum(fake * reached) / positives
         for name, (fake_place, real_place) in self.called.items():
-            tp = fake_sum[fake_place] - fake_sum[self.start]
-            fp = real_sum[self.real_stop] - real_sum[real_place]
+            tp = fake_sum[:, fake_place] - fake_sum[:, self.start]
+            fp = real_sum[:, self.real_stop] - real_sum[:, real_place]
             tn = negatives - fp
             values |= {
                 ("accuracy", name): (tp + tn) / total,
@@ -108,7 +108,9 @@ class Family:
         return values
 
     def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.column, values, len(self.subsets)).astype(np.float64)
+        """[B, F] to [B, C]."""
+        sums = _cumulate(values)
+        return np.asarray(sums[:, self.stop] - sums[:, self.start])
 
 
 class Calibration:
@@ -130,6 +132,13 @@ class Calibration:
         middle = np.cumsum(mass) - mass / 2
         place = np.minimum((middle * self.bins / total).astype(np.int64), self.bins - 1)[self.distinct]
         return float(np.abs(np.bincount(place, own * (self.scores - self.labels), self.bins)).sum() / total)
+
+
+def _cumulate(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[B, K] to [B, K + 1] cumulative sums, starting with 0."""
+    sums = np.zeros((values.shape[0], values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    return sums
 
 
 def _bounds(sizes: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

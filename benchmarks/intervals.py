@@ -7,6 +7,7 @@ images only, and of both. Every generator and every metric sees the same draws. 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from math import isnan, nan
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._weighted import Calibration, Family
-from benchmarks.evaluation import Result, subsets
-from benchmarks.metrics import Metric, UndefinedMetricError, choose
+from benchmarks.evaluation import Result, Subset, subsets
+from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError
 
@@ -23,6 +24,8 @@ FAST = {
     "auroc", "average_precision", "brier", "tpr_at_fpr_1", "tpr_at_fpr_5", "accuracy", "balanced_accuracy", "precision",
     "recall", "specificity", "f1", "ece",
 }  # fmt: skip
+BLOCK = 200_000
+"""Weights held at once."""
 Draws = dict[tuple[str, str, str, str], NDArray[np.float64]]
 
 
@@ -107,27 +110,28 @@ class Bootstrap:
             if key[0] != "macro" and key[2] not in FAST:
                 own.setdefault(key[:2], []).append(key)
         specs = choose(metrics)
-        values: Draws = {}
-        for index, weights in enumerate(self.weights(predictions)):
+        values: Draws = {key: np.full(self.resamples, nan) for key in sorted(wanted)}
+        stream = self.weights(predictions)
+        size = max(1, BLOCK // max(1, len(predictions)))
+        for begin in range(0, self.resamples, size):
+            weights = np.stack(list(islice(stream, size)))
+            block = slice(begin, begin + len(weights))
             for family in families:
-                for (metric, at), column in family(weights).items():
-                    for subset, value in zip(family.subsets, column.tolist(), strict=True):
-                        key = (subset.kind, subset.name, metric, at)
-                        if key in wanted:
-                            values.setdefault(key, np.full(self.resamples, nan))[index] = value
+                for (metric, at), drawn in family(weights).items():
+                    for subset, column in zip(family.subsets, drawn.T, strict=True):
+                        if (subset.kind, subset.name, metric, at) in wanted:
+                            values[subset.kind, subset.name, metric, at][block] = column
             if calibration is not None:
-                values.setdefault(("pooled", "", "ece", ""), np.full(self.resamples, nan))[index] = calibration(weights)
+                values["pooled", "", "ece", ""][block] = [calibration(row) for row in weights]
             for subset in found:
                 for key in own.get((subset.kind, subset.name), ()):
-                    repeated = np.repeat(subset.images, weights[subset.images].astype(np.int64))
-                    try:
-                        value = specs[key[2]](scores[repeated], labels[repeated], thresholds.get(key[3], nan))
-                    except UndefinedMetricError:
-                        value = nan
-                    values.setdefault(key, np.full(self.resamples, nan))[index] = value
+                    values[key][block] = [
+                        _repeated(specs[key[2]], subset, row, scores, labels, thresholds.get(key[3], nan))
+                        for row in weights
+                    ]
         for result in results:
             parts = [drawn for key, drawn in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
-            if result.kind == "macro" and parts:
+            if result.kind == "macro":
                 values[result.key] = np.asarray(np.mean(parts, axis=0))
         return values
 
@@ -150,3 +154,19 @@ def clusters(predictions: Predictions) -> NDArray[np.int64]:
     number = number.astype(np.int64)
     number[alone] = number.max(initial=0) + 1 + np.arange(int(alone.sum()))
     return np.unique(number, return_inverse=True)[1].astype(np.int64)
+
+
+def _repeated(
+    spec: Spec,
+    subset: Subset,
+    weights: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    threshold: float,
+) -> float:
+    """A metric of images repeated as often as their weights say."""
+    images = np.repeat(subset.images, weights[subset.images].astype(np.int64))
+    try:
+        return spec(scores[images], labels[images], threshold)
+    except UndefinedMetricError:
+        return nan

@@ -99,9 +99,7 @@ class Table:
                 table.add_section()
                 if section in _SECTIONS:
                     table.add_row(Text(_SECTIONS[section], style="italic"))
-            cells = [
-                Text.assemble(value, (f" {interval}" if interval else "", "dim")) for value, interval in _cells(row)
-            ]
+            cells = [Text.assemble(value, (f" {bounds}".rstrip(), "dim")) for value, bounds in _cells(row)]
             table.add_row(Text(row.name, style="" if row.section else "bold"), row.count, *cells)
         return table
 
@@ -117,7 +115,7 @@ class Table:
                 lines.append(f"| *{_SECTIONS[row.section]}* | |" + " |" * len(self.heads))
             section = row.section
             name = row.name.replace("|", r"\|")
-            cells = " | ".join(f"{value} {interval}".strip() for value, interval in _cells(row))
+            cells = " | ".join(f"{value} {bounds}".strip() for value, bounds in _cells(row))
             lines.append(f"| {name if row.section else f'**{name}**'} | {row.count} | {cells} |")
         return "\n".join([*lines, "", self.caption, ""])
 
@@ -170,9 +168,13 @@ def _cells(row: Row) -> list[tuple[str, str]]:
         if cell is None or isnan(cell.value):
             result.append(("–", ""))
         else:
-            interval = "" if isnan(cell.low) else f"{_short(cell.low)}–{_short(cell.high)}"
-            result.append((f"{cell.value:.3f}", interval))
+            result.append((f"{cell.value:.3f}", interval(cell)))
     return result
+
+
+def interval(result: Result) -> str:
+    """Its confidence interval in brief, e.g. ``.76–.88``; "" without one."""
+    return "" if isnan(result.low) else f"{_short(result.low)}–{_short(result.high)}"
 
 
 def _short(value: float) -> str:

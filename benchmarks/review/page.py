@@ -19,14 +19,13 @@ from benchmarks.review.export import export
 from benchmarks.review.gallery import Gallery, ImageSource, collect
 from benchmarks.review.join import Joined, join
 from benchmarks.review.payload import payload
-from benchmarks.tables import Table, tidy_csv
+from benchmarks.tables import Table, interval, tidy_csv
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("data.js", "plots.js", "gallery.js", "main.js")
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
-    ("accuracy", "validation"), ("balanced_accuracy", "0.5"), ("balanced_accuracy", "validation"), ("ece", ""),
-    ("brier", ""),
+    ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
 )  # fmt: skip
 FACTS = (
     ("experiment", "experiment"), ("stage", "stage"), ("checkpoint", "checkpoint"),
@@ -151,9 +150,19 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 def _cell(result: Result | None) -> dict[str, Any]:
     if result is None or isnan(result.value):
-        return {"value": "–", "low": None, "high": None, "number": None, "why": result.reason if result else ""}
+        return {
+            "value": "–",
+            "interval": "",
+            "low": None,
+            "high": None,
+            "number": None,
+            "why": result.reason if result else "",
+        }
     low, high = (None, None) if isnan(result.low) else (result.low, result.high)
-    return {"value": f"{result.value:.3f}", "low": low, "high": high, "number": result.value, "why": ""}
+    return {
+        "value": f"{result.value:.3f}", "interval": interval(result), "low": low, "high": high, "number": result.value,
+        "why": "",
+    }  # fmt: skip
 
 
 def _counts(dump: Predictions) -> str:
