@@ -124,7 +124,6 @@ def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodu
         "seen_generators": loaded.about.get("seen_generators"),
         "seed": run.seed,
         "decoder": datamodule.decoder,
-        "images": datamodule.describe(),
         "versions": versions(),
     }
     return replace(predictions, provenance=json.dumps(about, sort_keys=True))

@@ -6,7 +6,6 @@ from typing import Any
 import pytorch_lightning as L
 import yaml
 
-from benchmarks.evaluation import evaluate
 from benchmarks.predictions import write_predictions
 from callbacks.checkpoint_io import write_atomically
 from callbacks.checkpoints import newest_resumable
@@ -17,10 +16,10 @@ from callbacks.validation_metrics import ValidationMetrics
 from contracts.errors import DataError
 from contracts.stage import Stage
 from datamodules.manifest import Manifest
-from detectors.tuning import tune
 from detectors.weights import load_weights
 from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
 from tasks.lock import lock_config
+from tasks.report import report
 from tasks.run import Run
 from tasks.stage_folder import StageFolder
 
@@ -88,6 +87,8 @@ def _fit_stage(
         write_atomically(folder.path / "config.yaml", text.encode())
     resume = newest_resumable(folder.checkpoints)
     if resume is None and (run.tune.lr or run.tune.batch_size):
+        from detectors.tuning import tune
+
         tuned = tune(trainer, detector, datamodule, lr=run.tune.lr, batch_size=run.tune.batch_size)
         folder.write_json("tuned.json", tuned)
         for logger in trainer.loggers:
@@ -109,7 +110,5 @@ def _validate_best(
         return
     predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
     write_predictions(folder.predictions("validate"), predictions)
-    results = [result.as_json() for result in evaluate(predictions)]
-    content = folder.read_json("metrics.json") | {"threshold": loaded.about.get("threshold"), "validate": results}
-    folder.write_json("metrics.json", content)
+    report(folder, "validate", predictions, loaded.about.get("threshold"))
     folder.finish()

@@ -1,12 +1,10 @@
 """``task=validate``: score the validation images again with every stage's chosen checkpoint."""
 
-from rich.console import Console
-
 from benchmarks.predictions import write_predictions
-from benchmarks.tables import table
 from callbacks.collector import Collector
 from callbacks.validation_metrics import ValidationMetrics
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
+from tasks.report import report
 from tasks.run import Run
 from tasks.test import checkpoints
 
@@ -26,4 +24,4 @@ def validate(run: Run) -> None:
         if predictions is not None:
             predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
             write_predictions(folder.predictions("validate"), predictions)
-            Console().print(table(predictions))
+            report(folder, "validate", predictions, loaded.about.get("threshold"))
