@@ -53,12 +53,12 @@ ONLINE = {
 
 
 class Golden:
-    def __init__(self, folder):
-        self.facts = json.loads((folder / "metrics.json").read_text())
+    def __init__(self, facts, arrays):
+        self.facts = json.loads(facts.read_text())
         self.names = self.facts["generator_id_to_name"]
         self.windows = [[self.names.index(name) for name in window] for window in self.facts["windows_timeline"]]
-        with np.load(folder / "predictions.npz") as arrays:
-            self.arrays = dict(arrays)
+        with np.load(arrays) as loaded:
+            self.arrays = dict(loaded)
 
     def stages(self, case):
         return [int(name.removeprefix("w")) for name in self.facts["cases"][case]["online"]]
@@ -81,11 +81,8 @@ class Golden:
 
 
 @pytest.fixture(scope="module")
-def golden(golden_dir):
-    folder = golden_dir / "aigenbench_metrics"
-    if not folder.is_dir():
-        pytest.skip(f"{golden_dir} holds no aigenbench_metrics")
-    return Golden(folder)
+def golden(golden_path):
+    return Golden(golden_path("aigenbench_metrics/metrics.json"), golden_path("aigenbench_metrics/predictions.npz"))
 
 
 @pytest.mark.golden

@@ -18,12 +18,9 @@ MODES = {"cumulative": "cumulative", "continual_learning": "continual"}
 
 
 @pytest.fixture(scope="module")
-def golden(golden_dir):
-    folder = golden_dir / "aigenbench_windows"
-    if not folder.is_dir():
-        pytest.skip(f"{golden_dir} holds no aigenbench_windows")
-    with np.load(folder / "windows.npz") as arrays:
-        return json.loads((folder / "windows.json").read_text()), dict(arrays)
+def golden(golden_path):
+    with np.load(golden_path("aigenbench_windows/windows.npz")) as arrays:
+        return json.loads(golden_path("aigenbench_windows/windows.json").read_text()), dict(arrays)
 
 
 def sha(rows):

@@ -1,0 +1,140 @@
+"""AI-GenBench results as Markdown tables, the published rows beside ours, and as a heat map."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.ai_genbench.metrics import Headline, Period, StageMetrics, headline
+from benchmarks.ai_genbench.seeds import Protocol
+
+PROTOCOL_NOTES: dict[Protocol, str] = {
+    "v1": "Protocol v1: evaluation images degraded as in the benchmark's first release, its quirks included.",
+    "fixed": (
+        "Protocol fixed: corrected degradation, keyed by image id. "
+        "Not comparable with the leaderboard, whose rows follow v1."
+    ),
+}
+_MEANS_NOTE = (
+    "AUROC in %, pooled, mean over stages. Next: the stages that have a next window. "
+    "Past and Whole: mean without / with the last stage (published rows do not say which)."
+)
+_TABLE_PERIODS: tuple[Period, ...] = ("past", "next", "whole")
+_TABLE_METRICS = {"roc_auc": "AUROC", "average_precision": "AP", "accuracy": "acc.", "balanced_accuracy": "bal. acc."}
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One published result: AUROC in percent, None where it is not given."""
+
+    model: str
+    setting: str
+    past: float | None
+    next: float | None
+    whole: float | None
+    source: str
+
+
+@cache
+def load_leaderboard() -> tuple[PublishedRow, ...]:
+    """Published results, the leaderboard's first."""
+
+    def figure(text: str) -> float | None:
+        return float(text) if text else None
+
+    with (Path(__file__).parent / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            PublishedRow(
+                row["model"],
+                row["setting"],
+                figure(row["past"]),
+                figure(row["next"]),
+                figure(row["whole"]),
+                row["source"],
+            )
+            for row in csv.DictReader(file)
+        )
+
+
+def over_time_table(runs: Mapping[str, Sequence[StageMetrics]], protocol: Protocol) -> str:
+    """Mean AUROC over time of our runs, published rows below.
+
+    Args:
+        runs: All stages of each run, by the run's name.
+        protocol: Under which the runs were evaluated; said under the table.
+    """
+    rows = [["model", "setting", "Past", "Next", "Whole", "source"]]
+    for name, stages in runs.items():
+        ours = headline(stages)
+        rows.append(
+            [name, protocol, _pair(ours, "past"), f"**{_percent(ours.next)}**", _pair(ours, "whole"), "this run"]
+        )
+    for row in load_leaderboard():
+        figures = ["–" if value is None else f"{value:g}" for value in (row.past, row.next, row.whole)]
+        rows.append([row.model, row.setting, *figures, row.source])
+    return f"{markdown(rows)}\n\n{_MEANS_NOTE} {PROTOCOL_NOTES[protocol]}\n"
+
+
+def stage_table(stages: Sequence[StageMetrics], protocol: Protocol) -> str:
+    """AUROC, AP, accuracy and balanced accuracy of Past, Next and Whole after every stage."""
+    columns = [(period, field) for period in _TABLE_PERIODS for field in _TABLE_METRICS]
+    rows = [["stage", *(f"{period.capitalize()} {_TABLE_METRICS[field]}" for period, field in columns)]]
+    for stage in stages:
+        found = [stage.periods.get(period) for period, _ in columns]
+        figures = [
+            "–" if metrics is None else _percent(float(getattr(metrics, field)))
+            for metrics, (_, field) in zip(found, columns, strict=True)
+        ]
+        rows.append([str(stage.stage), *figures])
+    return f"{markdown(rows)}\n\nIn %. {PROTOCOL_NOTES[protocol]}\n"
+
+
+def matrix_table(matrix: NDArray[np.float64], protocol: Protocol) -> str:
+    """AUROC after training up to a window (rows) on each window alone (columns)."""
+    rows = [["trained up to", *(f"window {w}" for w in range(matrix.shape[1]))]]
+    rows += [[f"window {k}", *(_percent(value) for value in line)] for k, line in enumerate(matrix.tolist())]
+    return f"{markdown(rows)}\n\nAUROC in %. {PROTOCOL_NOTES[protocol]}\n"
+
+
+def save_heat_map(matrix: NDArray[np.float64], path: Path, protocol: Protocol) -> None:
+    """Draw the AUROC matrix; the format follows the file's suffix (svg, png, pdf)."""
+    from matplotlib.figure import Figure  # slow to import, needed for drawing only
+
+    figure = Figure(figsize=(1.5 + 0.62 * matrix.shape[1], 1.3 + 0.5 * matrix.shape[0]), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(100 * matrix, vmin=50, vmax=100, cmap="viridis")
+    for (k, w), value in np.ndenumerate(100 * matrix):
+        axes.text(w, k, _percent(value / 100), ha="center", va="center", fontsize=8, color="k" if value > 80 else "w")
+    # the first window a model has not trained on: its Next
+    steps = [(k + 0.5, k) for k in range(matrix.shape[0]) if k + 1 < matrix.shape[1]]
+    for x, y in steps:
+        axes.plot([x, x], [y - 0.5, y + 0.5], color="w", linewidth=2)
+    axes.set(
+        xlabel="tested on window",
+        ylabel="trained up to window",
+        xticks=range(matrix.shape[1]),
+        yticks=range(matrix.shape[0]),
+        title=f"AI-GenBench AUROC, % (protocol {protocol})",
+    )
+    figure.colorbar(image, ax=axes)
+    figure.savefig(path)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first row being its head."""
+    head, *body = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _pair(means: Headline, period: str) -> str:
+    without, with_last = getattr(means, f"{period}_without_last"), getattr(means, period)
+    return f"{_percent(without)} / {_percent(with_last)}"
