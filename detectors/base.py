@@ -18,6 +18,9 @@ from contracts.view import View
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
 
+PASSPORT = "pixelproof"
+"""Entry of a checkpoint that says what it is, in plain containers."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -51,6 +54,8 @@ class Detector(L.LightningModule):
     """
 
     net: nn.Module
+    passport: dict[str, Any] | None = None
+    """What a checkpoint says of itself under `PASSPORT`; set by the callback of that name."""
 
     def __init__(
         self,
@@ -96,12 +101,21 @@ class Detector(L.LightningModule):
         """Hook: constructor arguments for a detector whose weights a checkpoint will bring, e.g. without a download."""
         return arguments
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Every checkpoint, weights alone or resumable, carries the passport."""
+        if self.passport is not None:
+            checkpoint[PASSPORT] = self.passport
+
     def configure_model(self) -> None:
         """Memory format and compilation, once, on the device."""
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last)
         if self.compile_net and getattr(self.net, "_compiled_call_impl", None) is None:
             self.net.compile()
+
+    def to_memory_format(self, images: Tensor) -> Tensor:
+        """Images in the order the weights are kept in."""
+        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """One optimiser step's loss, logged as ``train/loss``."""

@@ -1,6 +1,5 @@
 """Single-scale NPR (Tan et al., CVPR 2024, arXiv 2312.10461) as a detector."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -62,10 +61,7 @@ class NPR(Detector):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W], uint8 or unit-range float32 → logits [B] float32."""
-        normalised = normalise(images)
-        if self.channels_last:
-            normalised = normalised.contiguous(memory_format=torch.channels_last)
-        return self.net(normalised)  # type: ignore[no-any-return]
+        return self.net(self.to_memory_format(normalise(images)))  # type: ignore[no-any-return]
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy of the logits."""

@@ -4,11 +4,11 @@ State-dict keys are those of the published weights (146 entries, 1,437,761 param
 3 and 4 blocks, global average pooling, one linear unit ``fc1``.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.fold import Shortcut, conv_bn
+from detectors.precision import linear_float32
 from detectors.residual import even_size, npr_residual, npr_residual_by_resampling
 
 
@@ -80,13 +80,6 @@ class NPRNet(nn.Module):
     def head(self, features: Tensor) -> Tensor:
         """[B, 512] → logits [B]; float32 whatever the precision of the features."""
         return linear_float32(features, self.fc1).squeeze(1)
-
-
-def linear_float32(x: Tensor, layer: nn.Linear) -> Tensor:
-    """A linear layer in float32, also under autocast or with bfloat16 weights: scores are never rounded to 8 bits."""
-    with torch.autocast(x.device.type, enabled=False):
-        bias = None if layer.bias is None else layer.bias.float()
-        return F.linear(x.float(), layer.weight.float(), bias)
 
 
 def initialise(net: nn.Module) -> None:

@@ -1,9 +1,11 @@
-"""Which float32 arithmetic convolutions use: bit-true to the originals, or the fast one the user asked for."""
+"""Which arithmetic is used where: true to the originals, fast where asked for, and float32 for every score."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -33,3 +35,10 @@ def float32_unless_asked() -> Iterator[None]:
         allow_tf32=torch.get_float32_matmul_precision() != "highest",
     ):
         yield
+
+
+def linear_float32(x: Tensor, layer: nn.Linear) -> Tensor:
+    """A linear layer in float32, also under autocast or with bfloat16 weights: scores are never rounded to 8 bits."""
+    with torch.autocast(x.device.type, enabled=False):
+        bias = None if layer.bias is None else layer.bias.float()
+        return F.linear(x.float(), layer.weight.float(), bias)

@@ -1,7 +1,7 @@
 """Learning-rate schedules that torch does not have."""
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 
 class NPRDecay(LambdaLR):
@@ -18,3 +18,33 @@ class NPRDecay(LambdaLR):
 
     def __init__(self, optimizer: Optimizer, every: int = 10, factor: float = 0.9) -> None:
         super().__init__(optimizer, lambda epoch: factor ** (max(0, epoch - 1) // every))
+
+
+class OneCycle(OneCycleLR):
+    """torch's one-cycle policy with the optimiser's own learning rate as its peak, so that it is stated once.
+
+    Args:
+        optimizer: its learning rates are the peaks.
+        total_steps: optimiser steps of the whole training.
+        warmup: share of the steps in which the rate rises.
+        start_divisor: peak / first rate.
+        final_divisor: first rate / last rate.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        warmup: float = 0.3,
+        start_divisor: float = 25.0,
+        final_divisor: float = 1e4,
+    ) -> None:
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        super().__init__(
+            optimizer,
+            peaks,
+            total_steps=total_steps,
+            pct_start=warmup,
+            div_factor=start_divisor,
+            final_div_factor=final_divisor,
+        )

@@ -1,0 +1,170 @@
+"""An image backbone and a linear head, probed or tuned."""
+
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contracts.batch import Batch, as_unit_float
+from contracts.errors import CheckpointError, ConfigError, nearest
+from contracts.view import View
+from detectors.backbones import Backbone, create_backbone
+from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.device_augment import DeviceAugment
+from detectors.frozen import Frozen
+from detectors.normalise import normalise
+from detectors.precision import linear_float32
+
+MODES = ("probe", "tune")
+
+
+class ClassifierNet(nn.Module):
+    """Backbone, dropout, and one linear unit.
+
+    Args:
+        backbone: normalised images [B, 3, H, W] → features [B, feature_dim].
+        feature_dim: length of a feature vector.
+        dropout: probability of a feature to be dropped in training.
+        frozen: never train the backbone.
+    """
+
+    def __init__(self, backbone: nn.Module, feature_dim: int, dropout: float, frozen: bool) -> None:
+        super().__init__()
+        self.backbone = Frozen(backbone) if frozen else backbone
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(feature_dim, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [B, 3, H, W] → logits [B] float32."""
+        return linear_float32(self.dropout(self.backbone(images)), self.head).squeeze(1)
+
+
+class Classifier(Detector):
+    """A backbone of timm, torchvision, open_clip or the DINO family with one linear unit on its features.
+
+    Args:
+        backbone: ``library/model``, e.g. ``timm/resnet18``; see `detectors.backbones`.
+        mode: "tune" trains everything; "probe" trains the head alone, and the checkpoint holds the head alone.
+        pretrained: start from the library's weights.
+        weights: start from this file instead.
+        pooling: "avg", "max", "catavgmax", or None for the backbone's own.
+        image_size: side of the images in the default views; None for the size the backbone was trained with.
+        dropout: on the features.
+        label_smoothing: ε; targets become ε / 2 and 1 - ε / 2.
+        augment: augmentations of training batches on the device, or None.
+        train_view: None resizes to ``image_size``.
+        eval_view: None resizes to ``image_size``.
+        optimizer: see `Detector`, as all that follow.
+        scheduler: partial of a scheduler, or None.
+        scheduler_steps: name of the scheduler's argument for the number of steps.
+        scheduler_interval: "step" or "epoch".
+        compile: compile the inner net.
+        channels_last: keep weights and images in channels-last order; convolutional nets alone gain by it.
+
+    Raises:
+        ConfigError: values that do not work, alone or together.
+        CheckpointError: backbone weights that cannot be had or do not fit.
+    """
+
+    net: ClassifierNet
+
+    def __init__(
+        self,
+        backbone: str,
+        mode: str = "tune",
+        pretrained: bool = True,
+        weights: str | Path | None = None,
+        pooling: str | None = None,
+        image_size: int | None = None,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        augment: DeviceAugment | None = None,
+        train_view: View | None = None,
+        eval_view: View | None = None,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        scheduler_steps: str | None = None,
+        scheduler_interval: str = "step",
+        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
+        channels_last: bool = False,
+    ) -> None:
+        if mode not in MODES:
+            raise ConfigError(f"detector.mode={mode!r} is unknown", nearest(mode, MODES))
+        if mode == "probe" and not pretrained and weights is None:
+            raise ConfigError(
+                "detector.mode=probe with detector.pretrained=false would probe random features, and not save them",
+                "Set detector.pretrained=true, give detector.weights=FILE, or choose detector.mode=tune.",
+            )
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"detector.label_smoothing={label_smoothing}", "Give a number from 0 to below 1.")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"detector.dropout={dropout}", "Give a probability from 0 to below 1.")
+        made = create_backbone(backbone, pretrained, weights, pooling, image_size)
+        for name, view in (("train_view", train_view), ("eval_view", eval_view)):
+            if view is not None and made.fixed_size and view.square != made.image_size:
+                raise ConfigError(
+                    f"detector.{name} gives images of side {view.square}, but {made.name} takes {made.image_size}",
+                    f"Set detector.image_size={view.square}, or the view's size to {made.image_size}.",
+                )
+        whole = View(resize=made.image_size)
+        super().__init__(
+            train_view or whole,
+            eval_view or whole,
+            optimizer,
+            scheduler,
+            scheduler_steps,
+            scheduler_interval,
+            compile,
+            channels_last,
+        )
+        self.mode = mode
+        self.label_smoothing = label_smoothing
+        self.augment = augment
+        self.record = made
+        self.net = ClassifierNet(made.module, made.feature_dim, dropout, frozen=mode == "probe")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W], uint8 or unit-range float32 → logits [B] float32."""
+        return self.net(self.to_memory_format(normalise(images, self.record.mean, self.record.std)))  # type: ignore[no-any-return]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Binary cross-entropy with smoothed targets, of augmented images."""
+        images = batch.images
+        if self.augment is not None:
+            images = self.augment(as_unit_float(images), batch.key[batch.crop_to_image])
+        target = batch.label[batch.crop_to_image].float()
+        smoothed = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return F.binary_cross_entropy_with_logits(self(images), smoothed)
+
+    def score(self, batch: Batch) -> Scores:
+        """One logit a crop."""
+        return Scores(self(batch.images))
+
+    @classmethod
+    def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A tuned backbone comes with the checkpoint, so nothing need be downloaded or read beside it."""
+        if arguments.get("mode", "tune") == "tune":
+            return {**arguments, "pretrained": False, "weights": None}
+        return arguments
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which backbone the head was trained on."""
+        checkpoint["backbone"] = _identity(self.record)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a head that was trained on another backbone.
+
+        Raises:
+            CheckpointError: name or weights file of the backbone differ.
+        """
+        noted, own = checkpoint.get("backbone"), _identity(self.record)
+        if self.mode == "probe" and noted is not None and noted != own:
+            raise CheckpointError(
+                f"the checkpoint's head was trained on backbone {noted}, this one is {own}",
+                "Give the same detector.backbone and detector.weights.",
+            )
+
+
+def _identity(backbone: Backbone) -> dict[str, str | None]:
+    return {"name": backbone.name, "sha256": backbone.sha256}

@@ -1,0 +1,41 @@
+"""A backbone that is used and never trained."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class Frozen(nn.Module):
+    """Always in evaluation mode, without gradients, and absent from every state dict.
+
+    Loading a state dict that lacks it leaves its weights as they are; strictness holds for all other modules.
+
+    Args:
+        module: the module to freeze; its parameters no longer require gradients.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.requires_grad_(False)
+        self.register_load_state_dict_pre_hook(_fill_in)  # type: ignore[no-untyped-call]
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - frozen whatever the mode around it
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Nothing: what is never trained is not saved."""
+        return {} if destination is None else destination
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """The module's output, without gradients."""
+        return self.module(x)  # type: ignore[no-any-return]
+
+
+def _fill_in(frozen: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Before loading, put the frozen weights into the state dict that rightly lacks them."""
+    module = frozen.get_submodule("module")
+    state.update({f"{prefix}module.{key}": value for key, value in module.state_dict().items()})

@@ -1,0 +1,40 @@
+"""Global pooling: feature maps to feature vectors."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contracts.errors import ConfigError, nearest
+
+POOLINGS = ("avg", "max", "catavgmax")
+
+
+def check_pooling(pooling: str | None) -> None:
+    """Refuse an unknown pooling.
+
+    Raises:
+        ConfigError: not one of `POOLINGS`, nor None for the backbone's own.
+    """
+    if pooling is not None and pooling not in POOLINGS:
+        raise ConfigError(f"detector.pooling={pooling!r} is unknown", nearest(pooling, POOLINGS))
+
+
+class GlobalPool(nn.Module):
+    """[B, C, H, W] → [B, C, 1, 1], or [B, 2C, 1, 1] where average and maximum stand side by side.
+
+    Args:
+        pooling: one of `POOLINGS`.
+    """
+
+    def __init__(self, pooling: str) -> None:
+        super().__init__()
+        check_pooling(pooling)
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool over all positions."""
+        if self.pooling == "avg":
+            return F.adaptive_avg_pool2d(x, 1)
+        if self.pooling == "max":
+            return x.amax((2, 3), keepdim=True)
+        return torch.cat([F.adaptive_avg_pool2d(x, 1), x.amax((2, 3), keepdim=True)], dim=1)
