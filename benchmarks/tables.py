@@ -71,7 +71,7 @@ class Table:
         """
         by_key = {r.key: r for r in results}
         shown = [c for c in columns if ("pooled", "", *c) in by_key]
-        names = sorted({r.generator for r in results if r.kind == "generator"}, key=str.lower)
+        names = sorted({r.generator for r in results if r.kind == "generator"}, key=_natural)
         totals = [("pooled", "all images"), ("seen", "seen generators"), ("unseen", "unseen generators")]
         if len(names) > 1:
             totals.append(("macro", f"mean of {len(names)} generators"))
@@ -179,6 +179,11 @@ def interval(result: Result) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.2f}".removeprefix("0") if value < 0.995 else "1.0"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts "v2" before "v10", whatever the case."""
+    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in re.split(r"(\d+)", name)]
 
 
 def _head(metric: str, at: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,10 +96,10 @@ def worth_seeing(joined: Joined) -> list[int]:
 
 def _errors_first(errors: Iterable[int], rest: Iterable[int]) -> list[int]:
     """Three of the first for two of the second, then whatever is left."""
-    first, second, result = list(errors), list(rest), []
-    while first or second:
-        result += first[:3] + second[:2]
-        first, second = first[3:], second[2:]
+    first, second = iter(errors), iter(rest)
+    result: list[int] = []
+    while turn := [*islice(first, 3), *islice(second, 2)]:
+        result += turn
     return result
 
 

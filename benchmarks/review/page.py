@@ -149,6 +149,10 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def _cell(result: Result | None) -> dict[str, Any]:
+    if result is not None and result.metric in ("ece", "brier") and result.kind in ("generator", "macro"):
+        # one generator against all real images has another share of generated images than the scores are meant for
+        why = "calibration is measured on all images together"
+        return {"value": "", "interval": "", "low": None, "high": None, "number": None, "why": why}
     if result is None or isnan(result.value):
         return {
             "value": "–",

@@ -64,11 +64,14 @@ function card(i, k) {
   } else pane.append(element("div", "none", "pixels not carried"));
   const text = element("div", "text"), line = element("div", "truth"), scores = element("span");
   D.dumps.forEach((_, e) => { if (held(e, i)) scores.append(verdict(e, i), " "); });
-  line.append(truth(i), scores);
+  line.append(truth(i));
+  if (D.dumps.length < 2) line.append(scores);
   const id = element("div", "id");
   id.append(element("bdi", "", D.ids[i]));
   id.title = D.ids[i];
-  text.append(line, id);
+  text.append(line);
+  if (D.dumps.length > 1) text.append(scores);
+  text.append(id);
   box.append(pane, text);
   return box;
 }
@@ -154,7 +157,11 @@ function open(i) {
     const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : "real");
     line.append(element("td", "", LETTERS[d]), element("td", "", dump.score[i].toPrecision(5)), element("td", "", dump.logit[i].toFixed(3)), element("td", "", state.t[d].toPrecision(4)), call);
     if (dump.crops[i]) fact(`crops${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, dump.crops[i].map((s) => s.toFixed(3)).join("  "));
-    for (const [name, values] of Object.entries(dump.extra)) if (values[i] !== null) fact(`${name}${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, typeof values[i] === "number" ? String(+values[i].toPrecision(6)) : String(values[i]));
+    for (const [name, values] of Object.entries(dump.extra)) {
+      const same = D.dumps.every((other) => other.extra[name] && other.extra[name][i] === values[i]);
+      if (values[i] === null || (same && d > 0)) continue;
+      fact(same ? name : `${name} ${LETTERS[d]}`, typeof values[i] === "number" ? String(+values[i].toPrecision(6)) : values[i]);
+    }
   });
   const where = listed.indexOf(i);
   aside.replaceChildren(buttons, table, facts, element("p", "note", where < 0 ? "" : `${where + 1} of ${listed.length}   ← → for its neighbours, Esc to close`));
