@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conf.check import check, refuse
+from conf.check import check
 from conf.compose import CONF, compose, expand
 from conf.help import help_text
+from conf.problems import refuse
 from contracts.errors import ConfigError, PixelProofError
 from tasks.run import Run
 

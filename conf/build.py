@@ -12,8 +12,11 @@ from typing import Any
 from conf.targets import MARKS, resolve, targets
 from contracts.errors import ConfigError
 
-SUPPLIED = {"callbacks": frozenset({"folder"}), "logger": frozenset({"name", "version", "offline", "id", "group"})}
+SUPPLIED = {"callbacks": frozenset({"folder"}), "logger": frozenset({"name", "group"})}
 """Arguments a task supplies itself to members of a group, so that no YAML file needs to."""
+
+TAKEN = {"trainer": frozenset({"callbacks", "enable_checkpointing", "logger", "plugins"})}
+"""Arguments of a group's part that tasks always set, so that no configuration may."""
 
 TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment"})
 """Keys of a detector's node that evaluation has no use for."""

@@ -1,21 +1,152 @@
 """Finds every mistake of a configuration before anything heavy is imported or built."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from conf.build import SUPPLIED, TAKEN
 from conf.compose import Composed
-from contracts.errors import ConfigError
+from conf.pairs import impossible_pairs
+from conf.paths import missing_paths
+from conf.schema import root_keys
+from conf.signatures import Signature, library_signature, signature
+from conf.targets import MARKS, is_own, refuse_by_name
+from conf.values import fits
+from conf.verbs import groups_used, verbs
+from contracts.errors import ConfigError, nearest
+
+GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get("group") and name != "local")
+SEVERAL = ("logger", "callbacks")
+"""Groups that hold members by name."""
 
 
-def check(composed: Composed, many: bool = False) -> list[ConfigError]:
-    """All problems of a composed configuration."""
-    return []
+def check(composed: Composed, many: bool = False, thorough: bool = False) -> list[ConfigError]:
+    """All problems of a composed configuration.
 
+    Libraries are imported, for their signatures, only if all that concerns ourselves is right.
 
-def refuse(problems: Sequence[ConfigError]) -> None:
-    """Raises all problems as one.
-
-    Raises:
-        ConfigError: there are some.
+    Args:
+        composed: the configuration.
+        many: it is one job of several (``-m``).
+        thorough: look at libraries' parts even so, and at those the task has no use for.
     """
-    if problems:
-        raise ConfigError("\n".join(str(problem) for problem in problems))
+    task, known = composed.config.task, verbs()
+    if task not in known:
+        return [ConfigError(f"there is no task={task}", nearest(task, known))]
+    used = GROUPS if task == "doctor" else tuple(groups_used(task))
+    problems = list(_names(composed))
+    for group in GROUPS:
+        problems += _group(composed.resolved, group, group in used)
+    problems += missing_paths(composed.config, used)
+    problems += impossible_pairs(composed, used, many)
+    if not problems or thorough:
+        for group in GROUPS if thorough else used:
+            problems += _libraries(composed.resolved[group], group)
+    return problems
+
+
+def _names(composed: Composed) -> Iterator[ConfigError]:
+    name = composed.config.experiment_id
+    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        yield ConfigError(f"experiment_id={name!r} is no name of a folder", "Use letters, digits and . _ - alone.")
+
+
+def _group(resolved: Mapping[str, Any], group: str, used: bool) -> Iterator[ConfigError]:
+    """Problems of a group, as far as they can be seen without importing libraries."""
+    node = resolved[group]
+    if group in SEVERAL:
+        for name, member in node.items():
+            if isinstance(member, dict) and "_target_" in member:
+                yield from _node(member, f"{group}.{name}", used, SUPPLIED[group])
+            else:
+                yield ConfigError(
+                    f"{group}.{name} is no part of {group}", f"Choose it first: {group}=[{','.join([*node])}]."
+                )
+    elif "_target_" in node:
+        yield from _node(node, group, used, frozenset())
+        for key in TAKEN.get(group, frozenset()) & set(node):
+            step = "Choose loggers and callbacks as groups of their own."
+            yield ConfigError(f"{group}.{key} is set by the task itself", step)
+    elif used:
+        yield ConfigError(f"there is no {group}", f"Choose one: {group}=NAME (see --help).")
+    elif node:
+        yield ConfigError(f"{group}.{next(iter(node))} without a {group}", f"Choose one: {group}=NAME (see --help).")
+
+
+def _node(node: Mapping[str, Any], where: str, used: bool, supplied: frozenset[str]) -> Iterator[ConfigError]:
+    target = node["_target_"]
+    try:
+        refuse_by_name(target, where)
+        if is_own(target):
+            yield from _bind(node, where, signature(target), used, supplied)
+    except ConfigError as error:
+        yield ConfigError(f"{where}: {error.what}" if where not in error.what else error.what, error.step)
+    for key, value in node.items():
+        yield from _nested(value, f"{where}.{key}", used)
+
+
+def _nested(value: Any, where: str, used: bool) -> Iterator[ConfigError]:
+    if isinstance(value, dict) and "_target_" in value:
+        yield from _node(value, where, used, frozenset())
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from _nested(inner, f"{where}.{key}", used)
+    elif value == "???" and used:
+        yield ConfigError(f"{where} is not set", f"Give {where}=VALUE.")
+
+
+def _bind(
+    node: Mapping[str, Any], where: str, taken: Signature, used: bool, supplied: frozenset[str]
+) -> Iterator[ConfigError]:
+    """Keys of a node against a signature."""
+    partial = node.get("_partial_", False)
+    for key, value in node.items():
+        if key in MARKS:
+            continue
+        if key in taken.parameters:
+            annotation = taken.parameters[key].annotation
+            if value != "???" and not _is_node(value) and not fits(value, annotation):
+                yield ConfigError(f"{where}.{key}={value!r} is no {annotation}", "Give a value of that type.")
+        elif not taken.anything and not taken.library:
+            yield _unknown(node, where, str(key), taken)
+    for name, parameter in taken.parameters.items():
+        if used and parameter.required and name not in node and name not in supplied and not partial:
+            yield ConfigError(f"{where}.{name} is missing: {node['_target_']} needs it", f"Give {where}.{name}=VALUE.")
+
+
+def _unknown(node: Mapping[str, Any], where: str, key: str, taken: Signature) -> ConfigError:
+    return ConfigError(f"{where}.{key} is no argument of {node['_target_']}", nearest(key, taken.parameters))
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _libraries(value: Any, where: str) -> Iterator[ConfigError]:
+    """Problems of nodes whose classes come from libraries, or have their bases there."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            try:
+                yield from _library_node(value, where)
+            except ConfigError as error:
+                yield error
+        for key, inner in value.items():
+            yield from _libraries(inner, f"{where}.{key}")
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _libraries(inner, f"{where}.{position}")
+
+
+def _library_node(node: Mapping[str, Any], where: str) -> Iterator[ConfigError]:
+    target = node["_target_"]
+    refuse_by_name(target, where)
+    if not is_own(target):
+        yield from _bind(node, where, library_signature(target), True, frozenset())
+        return
+    own = signature(target)
+    if own.library:
+        behind = library_signature(own.library, base_class=True)
+        for key in node:
+            if key not in MARKS and key not in own.parameters and key not in behind.parameters and not behind.anything:
+                yield _unknown(node, where, key, own)

@@ -1,7 +1,7 @@
 """From the words of the command line to one composed configuration, or to several (``-m``)."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from conf.schema import Config, register, root_keys, verb_options
+from conf.problems import refuse
+from conf.schema import VERB_OPTIONS, Config, register, root_keys, verb_options
 from contracts.errors import ConfigError, nearest
 
 CONF = Path(__file__).resolve().parent
@@ -52,20 +53,23 @@ def group_options(group: str, folder: Path = CONF) -> list[str]:
 
 
 def parse(words: Iterable[str]) -> list[Override]:
-    """Parses and judges the overrides by themselves: groups, options, root keys, verb options.
+    """Parses overrides.
 
     Raises:
-        ConfigError: a word is no ``key=value``, or names something that does not exist.
+        ConfigError: a word is no ``key=value``.
     """
     parser = OverridesParser.create()
-    parsed = []
+    parsed, problems = [], []
     for word in words:
-        if word.startswith("-"):
-            raise ConfigError(f"{word!r} is no option", "Flags are --help and -m; all else is key=value.")
         try:
+            if word.startswith("-"):
+                raise ConfigError(f"{word!r} is no option", "Flags are --help and -m; all else is key=value.")
             parsed.extend(parser.parse_overrides([word]))
         except OverrideParseException as error:
-            raise ConfigError(f"cannot read {word!r}: {str(error).splitlines()[0]}", _parse_step(word)) from None
+            problems.append(ConfigError(f"cannot read {word!r}: {str(error).splitlines()[0]}", _parse_step(word)))
+        except ConfigError as error:
+            problems.append(error)
+    refuse(problems)
     return parsed
 
 
@@ -102,13 +106,11 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
         ConfigError: a word or a YAML file cannot be composed.
     """
     overrides = parse(words)
-    for word, override in zip(words, overrides, strict=True):
-        _judge(word, override, folder)
+    refuse([error for override in overrides for error in _judge(override, folder)])
     register()
-    accepted = [_accepted(word, override) for word, override in zip(words, overrides, strict=True)]
     try:
         with hydra.initialize_config_dir(config_dir=str(folder.resolve()), version_base="1.3"):
-            root = hydra.compose("config", accepted, return_hydra_config=True)
+            root = hydra.compose("config", accepted(words), return_hydra_config=True)
         choices = {k: v for k, v in root.hydra.runtime.choices.items() if not k.startswith("hydra/")}
         config = OmegaConf.masked_copy(root, list(root_keys()))
         if choices.get("experiment") is not None:
@@ -118,69 +120,79 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
         raise _explained(error) from error
 
 
-def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
-    resolved = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
-    typed = OmegaConf.merge(OmegaConf.structured(Config), resolved)
-    made = OmegaConf.to_object(typed)
-    assert isinstance(made, Config)  # noqa: S101
-    return made, {str(key): value for key, value in resolved.items()}
-
-
-def _judge(word: str, override: Override, folder: Path) -> None:
-    """Refuses what can be refused by looking at one word."""
-    root, _, rest = override.key_or_group.partition(".")
-    groups = group_names()
-    if root == "hydra":
-        raise ConfigError(f"{word!r}: Hydra's own settings are not used here", "Leave it out.")
-    if "/" in root:
-        raise ConfigError(f"{word!r}: there are no groups inside groups", nearest(root, groups))
-    if root not in root_keys():
-        raise ConfigError(f"there is no key {root!r} (in {word!r})", nearest(root, root_keys()))
-    if override.is_sweep_override():
-        raise ConfigError(
-            f"{word!r} names several values", "Add -m to run them one by one, or write a list: key=[a,b]."
-        )
-    value = override.value()
-    if isinstance(value, str) and value == "None":
-        raise ConfigError(f"{word!r} would be the word 'None'", f"Write {override.key_or_group}=null.")
-    if root in groups and not rest and not override.is_delete():
-        _judge_choice(word, root, value, group_options(root, folder))
-    elif root not in groups and rest:
-        _judge_option(word, root, rest, value)
-
-
-def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> None:
-    if isinstance(value, dict):
-        raise ConfigError(f"{word!r}: a group is chosen by name", nearest(group, options))
-    for name in value if isinstance(value, list) else [value]:
-        if name is not None and str(name) not in options:
-            raise ConfigError(f"{group}={name} does not exist", nearest(str(name), options))
-
-
-def _judge_option(word: str, root: str, rest: str, value: Any) -> None:
-    known = verb_options(root)
-    if not known:
-        raise ConfigError(f"{word!r}: {root} is a single value", f"Write {root}=VALUE.")
-    if rest not in known:
-        raise ConfigError(f"{root} has no option {rest!r} (in {word!r})", nearest(rest, known))
-    choices = known[rest].metadata["choices"]
-    if choices and value not in choices:
-        raise ConfigError(f"{word!r}: {value!r} is not possible", nearest(str(value), choices))
-
-
-def _accepted(word: str, override: Override) -> str:
-    """A word as Hydra takes it.
+def accepted(words: Sequence[str]) -> list[str]:
+    """The words as Hydra takes them.
 
     A key below a group is let through to the checker, whether or not its YAML file mentions it, and a group set to
     null is left out.
     """
+    return [_accepted(override) for override in parse(words)]
+
+
+def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
+    plain = {str(key): value for key, value in resolved.items()}
+    typed = {key: VERB_OPTIONS[key](**value) if key in VERB_OPTIONS else value for key, value in plain.items()}
+    return Config(**typed), plain
+
+
+def _judge(override: Override, folder: Path) -> Iterator[ConfigError]:
+    """What can be refused by looking at one word."""
+    word = str(override.input_line)
+    root, _, rest = override.key_or_group.partition(".")
+    groups = group_names()
+    if root == "hydra":
+        yield ConfigError(f"{word!r}: Hydra's own settings are not used here", "Leave it out.")
+    elif "/" in root:
+        yield ConfigError(f"{word!r}: there are no groups inside groups", nearest(root, groups))
+    elif root not in root_keys():
+        yield ConfigError(f"there is no key {root!r} (in {word!r})", nearest(root, root_keys()))
+    elif override.is_sweep_override():
+        yield ConfigError(
+            f"{word!r} names several values", "Add -m to run them one by one, or write a list: key=[a,b]."
+        )
+    elif override.value() == "None":
+        yield ConfigError(f"{word!r} would be the word 'None'", f"Write {override.key_or_group}=null.")
+    elif root not in groups:
+        yield from _judge_option(word, root, rest, override.value())
+    elif not rest and not override.is_delete():
+        yield from _judge_choice(word, root, override.value(), group_options(root, folder))
+
+
+def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> Iterator[ConfigError]:
+    if isinstance(value, dict):
+        yield ConfigError(f"{word!r}: a group is chosen by name", nearest(group, options))
+        return
+    for name in value if isinstance(value, list) else [value]:
+        if name is not None and str(name) not in options:
+            yield ConfigError(f"{group}={name} does not exist", nearest(str(name), options))
+
+
+def _judge_option(word: str, root: str, rest: str, value: Any) -> Iterator[ConfigError]:
+    known = verb_options(root)
+    if rest and not known:
+        yield ConfigError(f"{word!r}: {root} is a single value", f"Write {root}=VALUE.")
+    elif known and not rest:
+        yield ConfigError(f"{word!r}: {root} holds options", nearest(rest, [f"{root}.{name}" for name in known]))
+    elif known and rest not in known:
+        yield ConfigError(f"{root} has no option {rest!r} (in {word!r})", nearest(rest, known))
+    elif known:
+        choices = known[rest].metadata["choices"]
+        if choices and value not in choices:
+            yield ConfigError(f"{word!r}: {value!r} is not possible", nearest(str(value), choices))
+
+
+def _accepted(override: Override) -> str:
+    word = str(override.input_line)
     root, dot, _ = override.key_or_group.partition(".")
     if root not in group_names() or override.is_add() or override.is_force_add() or override.is_delete():
         return word
     if dot:
         return f"++{word}"
-    return word if override.value() is not None else f"~{root}"
+    if override.value() is not None:
+        return word
+    return f"{root}=[]" if root == "logger" else f"~{root}"  # Hydra cannot delete a list
 
 
 def _parse_step(word: str) -> str:

@@ -1,0 +1,123 @@
+"""Settings that are right by themselves and impossible together."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from conf.compose import Composed
+from conf.signatures import signature
+from conf.targets import is_own
+from contracts.errors import ConfigError
+
+MIXED = ("bf16-mixed", "16-mixed", "bf16", "16", 16)
+
+
+def impossible_pairs(composed: Composed, used: Sequence[str], many: bool) -> Iterator[ConfigError]:
+    """Combinations that would fail, or hang, after minutes.
+
+    Args:
+        composed: the configuration.
+        used: groups the task builds.
+        many: it is one job of several (``-m``).
+    """
+    config = composed.config
+    if "trainer" in used:
+        yield from _devices(config.trainer, many)
+    if config.task in ("fit", "doctor"):
+        yield from _fused_clipping(config.trainer, config.detector)
+        yield from _mixed_sizes(config.detector, config.datamodule)
+    for group in ("datamodule", "detector"):
+        if group in used and config.task != "doctor":
+            yield from _serves(group, composed.resolved[group], config.task)
+
+
+def _fused_clipping(trainer: dict[str, Any], detector: dict[str, Any]) -> Iterator[ConfigError]:
+    """Lightning refuses to clip what a fused optimiser unscales itself, at the first step (PL#21435)."""
+    if trainer.get("precision") in MIXED and trainer.get("gradient_clip_val") and _has(detector, "fused", True):
+        yield ConfigError(
+            f"a fused optimiser, trainer.precision={trainer['precision']} and "
+            f"trainer.gradient_clip_val={trainer['gradient_clip_val']} do not go together",
+            "Set one: detector.optimizer.fused=false, trainer.precision=32-true, or trainer.gradient_clip_val=null.",
+        )
+
+
+def _has(node: Any, key: str, value: Any) -> bool:
+    if isinstance(node, dict):
+        return node.get(key) == value or any(_has(inner, key, value) for inner in node.values())
+    return isinstance(node, list) and any(_has(inner, key, value) for inner in node)
+
+
+def _mixed_sizes(detector: dict[str, Any], datamodule: dict[str, Any]) -> Iterator[ConfigError]:
+    view = detector.get("train_view")
+    if not isinstance(view, dict) or view.get("resize") or view.get("crop"):
+        return
+    batch = datamodule.get("batch_size", _default_batch(datamodule))
+    if isinstance(batch, int) and batch > 1:
+        yield ConfigError(
+            f"detector.train_view keeps native sizes, and datamodule.batch_size={batch}: images of different sizes "
+            "cannot share a batch",
+            "Set detector.train_view.crop or .resize, or datamodule.batch_size=1.",
+        )
+
+
+def _default_batch(datamodule: dict[str, Any]) -> int:
+    target = datamodule.get("_target_")
+    if not isinstance(target, str) or not is_own(target):
+        return 1
+    try:
+        parameter = signature(target).parameters.get("batch_size")
+    except ConfigError:  # reported where the node itself is bound
+        return 1
+    return int(parameter.default) if parameter and parameter.default.isdigit() else 1
+
+
+def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError]:
+    """A class that cannot take part in every task says in which, by a class attribute ``serves``."""
+    target = node.get("_target_")
+    if not isinstance(target, str) or not is_own(target):
+        return
+    try:
+        serves = signature(target).attributes.get("serves")
+    except ConfigError:  # reported where the node itself is bound
+        return
+    if serves is not None and task not in serves:
+        yield ConfigError(
+            f"{target} does not serve task={task}, only {', '.join(serves)}",
+            f"Choose another {group}=NAME (see --help).",
+        )
+
+
+def _devices(trainer: dict[str, Any], many: bool) -> Iterator[ConfigError]:
+    asked, nodes = trainer.get("devices", "auto"), trainer.get("num_nodes", 1)
+    devices = _local_devices(asked, str(trainer.get("accelerator", "auto")))
+    if many and devices > 1:
+        yield ConfigError(
+            f"-m with trainer.devices={asked}, which are {devices} here, would mix the ranks of different jobs",
+            "Set trainer.devices=1, or start the jobs one by one.",
+        )
+    tasks = os.environ.get("SLURM_NTASKS")
+    batch = os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
+    if tasks and batch and isinstance(asked, int) and devices > 1 and int(tasks) != devices * nodes:
+        yield ConfigError(
+            f"trainer.devices={devices} on {nodes} node(s), but SLURM was asked for {tasks} task(s): inside a job "
+            "Lightning leaves it to srun to start the ranks",
+            "Start with srun and --ntasks-per-node equal to trainer.devices.",
+        )
+
+
+def _local_devices(asked: Any, accelerator: str) -> int:
+    """Devices on this machine, counted without importing torch; "auto" and -1 mean all GPUs, or one CPU."""
+    if isinstance(asked, list):
+        return len(asked)
+    if isinstance(asked, str) and "," in asked:
+        return len([part for part in asked.split(",") if part.strip()])
+    if str(asked).isdigit():
+        return int(asked)
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return 1
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return max(1, len([name for name in visible.split(",") if name.strip()]))
+    listed = Path("/proc/driver/nvidia/gpus")
+    return max(1, len(list(listed.iterdir())) if listed.is_dir() else 0)

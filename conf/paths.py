@@ -1,0 +1,53 @@
+"""Paths of a configuration that are not there."""
+
+from collections.abc import Iterator, Sequence
+from glob import has_magic, iglob
+from pathlib import Path
+
+from conf.schema import Config
+from conf.verbs import REQUIRED
+from contracts.errors import ConfigError
+
+
+def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
+    """Data, checkpoint and dumps that the task would look for in vain.
+
+    Args:
+        config: the typed root.
+        used: groups the task builds.
+    """
+    required = REQUIRED.get(config.task, ())
+    if config.ckpt is not None:
+        yield from _file("ckpt", config.ckpt)
+    elif "ckpt" in required:
+        yield ConfigError(f"task={config.task} needs weights", "Give ckpt=FILE.")
+    path = config.datamodule.get("path")
+    if "datamodule" in used and isinstance(path, str) and path != "???":
+        yield from _data(path)
+    if config.task == "review":
+        if not config.review.inputs:
+            yield ConfigError("task=review has nothing to review", "Give review.inputs=[a.npz,b.npz].")
+        for dump in config.review.inputs:
+            yield from _file("review.inputs", dump)
+
+
+def _file(key: str, name: str) -> Iterator[ConfigError]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        yield ConfigError(f"{key}: {name} is a folder", "Name the file in it.")
+    elif not path.is_file():
+        yield ConfigError(f"{key}: {name} does not exist", _look(path))
+
+
+def _data(name: str) -> Iterator[ConfigError]:
+    path = Path(name).expanduser()
+    if path.exists() or next(iglob(str(path), recursive=True), None):  # noqa: PTH207 - as the folder data module does
+        return
+    what = "matches nothing" if has_magic(name) else "does not exist"
+    yield ConfigError(f"datamodule.path={name} {what}", _look(path))
+
+
+def _look(path: Path) -> str:
+    """How much of a path exists."""
+    there = next((parent for parent in path.parents if parent.is_dir()), Path())
+    return f"The path exists as far as {there.resolve()}; name what is there."

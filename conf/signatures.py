@@ -1,0 +1,240 @@
+"""Signatures of our own classes and functions, read from their source: nothing is imported, so nothing heavy is."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from conf.targets import is_own, resolve
+from contracts.errors import ConfigError, nearest
+
+HOUSE = Path(__file__).resolve().parent.parent
+"""The folder our packages lie in."""
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a constructor or function; annotation and default as written, "" where there is none."""
+
+    name: str
+    required: bool
+    annotation: str = ""
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a target takes.
+
+    Attributes:
+        parameters: arguments by name, in order.
+        anything: whether further names are taken.
+        library: dotted name of the library class that takes the names not found here.
+        attributes: literal class attributes, inherited ones too.
+        doc: first line of the docstring.
+    """
+
+    parameters: dict[str, Parameter]
+    anything: bool = False
+    library: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    doc: str = ""
+
+
+def signature(target: str, house: Path = HOUSE) -> Signature:
+    """The signature of a class or function of ours.
+
+    Base classes are followed where a class has no constructor of its own, or one that hands ``**kwargs`` on.
+
+    Raises:
+        ConfigError: there is no such module or name, or it comes from outside our packages.
+    """
+    module, node = _find(target, house)
+    if isinstance(node, ast.FunctionDef):
+        parameters = _parameters(node)
+        return Signature(parameters, node.args.kwarg is not None, doc=first_line(node))
+    return _class_signature(module, node, house)
+
+
+def library_signature(target: str, base_class: bool = False) -> Signature:
+    """The signature of a library's class, which is imported for it.
+
+    Args:
+        target: dotted name.
+        base_class: the name stands in our own source as a base class, so it needs no permission.
+
+    Raises:
+        ConfigError: the target is not allowed or does not exist.
+    """
+    if base_class:
+        module, _, name = target.rpartition(".")
+        found = getattr(__import__(module, fromlist=[name]), name)
+    else:
+        found = resolve(target)
+    kinds = inspect.Parameter
+    listed = [p for p in inspect.signature(found).parameters.values() if p.kind is not kinds.VAR_POSITIONAL]
+    named = {p.name: Parameter(p.name, p.default is kinds.empty) for p in listed if p.kind is not kinds.VAR_KEYWORD}
+    return Signature(named, anything=len(named) < len(listed))
+
+
+@cache
+def source(file: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def first_line(node: ast.Module | Definition) -> str:
+    """First line of a docstring."""
+    return (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+def module_file(module: str, house: Path = HOUSE) -> Path | None:
+    """The source file of a module of ours."""
+    path = house.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _find(target: str, house: Path) -> tuple[str, Definition]:
+    """The module a target is defined in, and its definition; imports between our modules are followed."""
+    module, _, name = target.rpartition(".")
+    file = module_file(module, house)
+    if file is None:
+        raise ConfigError(f"{target!r}: there is no module {module!r}", nearest(module, _modules(target, house)))
+    definitions = {node.name: node for node in _statements(source(file)) if isinstance(node, Definition)}
+    if name in definitions:
+        return module, definitions[name]
+    origin = _imports(module, house).get(name)
+    if origin is not None and is_own(origin):
+        return _find(origin, house)
+    if origin is not None:
+        raise ConfigError(f"{target!r} comes from outside: it is {origin}", nearest(name, definitions))
+    raise ConfigError(f"{module} has no class or function {name!r}", nearest(name, definitions))
+
+
+def _modules(target: str, house: Path) -> Iterator[str]:
+    """Dotted names of all modules of the package a target begins with."""
+    for file in (house / target.partition(".")[0]).rglob("*.py"):
+        parts = file.relative_to(house).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Statements at the level of a module, those behind an if or try included."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, ast.If | ast.Try | ast.ExceptHandler):
+            yield from _statements(child)
+
+
+def _imports(module: str, house: Path) -> dict[str, str]:
+    """Names a module imports, with the dotted name of what each stands for."""
+    file = module_file(module, house)
+    assert file is not None  # noqa: S101 - the module's definitions have been read already
+    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    found: dict[str, str] = {}
+    for node in _statements(source(file)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                found[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*start, *([node.module] if node.module else [])])
+            found |= {alias.asname or alias.name: f"{origin}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
+    pairs = [*zip(positional, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    return {
+        arg.arg: Parameter(
+            arg.arg,
+            default is None,
+            ast.unparse(arg.annotation) if arg.annotation else "",
+            ast.unparse(default) if default is not None else "",
+        )
+        for arg, default in pairs
+    }
+
+
+def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
+    bases = [_base_name(base, module, house) for base in node.bases]
+    inherited = Signature({})
+    for base in reversed(bases):
+        inherited = _base_signature(base, house, inherited)
+    attributes = inherited.attributes | _attributes(node)
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if init is not None:
+        own = dict(list(_parameters(init).items())[1:])
+        taken = Signature(own)
+        if init.args.kwarg is not None:
+            handed = _handed(init, list(inherited.parameters))
+            further = {name: p for name, p in inherited.parameters.items() if name not in handed}
+            taken = replace(inherited, parameters=further | own)
+            taken = replace(taken, anything=taken.anything or not bases)
+    elif "typing.NamedTuple" in bases or any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+        taken = replace(inherited, parameters=inherited.parameters | _fields(node), library="")
+    else:
+        taken = inherited
+    return replace(taken, attributes=attributes, doc=first_line(node))
+
+
+def _base_name(base: ast.expr, module: str, house: Path) -> str:
+    name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+    head, dot, rest = name.partition(".")
+    return _imports(module, house).get(head, f"{module}.{head}") + dot + rest
+
+
+def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
+    """The signature a base class gives, or that of the bases behind it."""
+    if is_own(base):
+        return signature(base, house)
+    if base.partition(".")[0] in ("abc", "typing", "collections") or module_file(base.rpartition(".")[0], house):
+        return behind  # abstract bases, protocols, and built-in names
+    return replace(behind, library=base)
+
+
+def _handed(init: ast.FunctionDef, names: list[str]) -> set[str]:
+    """Names of the base's parameters that a constructor fills itself in ``super().__init__(…)``."""
+    handed: set[str] = set()
+    for call in ast.walk(init):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+            handed |= {keyword.arg for keyword in call.keywords if keyword.arg}
+            handed |= set(names[: len([a for a in call.args if not isinstance(a, ast.Starred)])])
+    return handed
+
+
+def _fields(node: ast.ClassDef) -> dict[str, Parameter]:
+    """Fields of a dataclass or named tuple."""
+    found = {}
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            annotation, default = ast.unparse(item.annotation), ast.unparse(item.value) if item.value else ""
+            if "ClassVar" in annotation or "init=False" in default:
+                continue
+            required = not default or (default.startswith("field(") and "default" not in default)
+            found[item.target.id] = Parameter(item.target.id, required, annotation, default)
+    return found
+
+
+def _attributes(node: ast.ClassDef) -> dict[str, Any]:
+    """Class attributes whose values are literals."""
+    found = {}
+    for item in node.body:
+        target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+        value = getattr(item, "value", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.expr):
+            try:
+                found[target.id] = ast.literal_eval(value)
+            except ValueError:
+                continue
+    return found

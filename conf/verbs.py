@@ -1,0 +1,46 @@
+"""The tasks there are, and what each asks of the configuration, read from their source."""
+
+import ast
+from pathlib import Path
+
+from conf.schema import root_keys
+from conf.signatures import HOUSE, first_line, module_file, source
+
+REQUIRED = {"predict": ("ckpt",), "review": ("review.inputs",)}
+"""Keys a task cannot do without, beyond those of its parts."""
+
+BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.get("group")} | {"loggers": "logger"}
+"""Methods of `tasks.run.Run` that build a group."""
+
+
+def verbs(house: Path = HOUSE) -> dict[str, str]:
+    """Tasks with the first line of their docstring: files of ``tasks/`` whose function of the same name takes a run."""
+    found = {}
+    for file in sorted((house / "tasks").glob("*.py")):
+        for node in source(file).body:
+            if isinstance(node, ast.FunctionDef) and node.name == file.stem and _takes_run(node):
+                found[file.stem] = first_line(node)
+    return found
+
+
+def groups_used(task: str, house: Path = HOUSE) -> list[str]:
+    """Groups a task builds: those it, or a module of ``tasks/`` it imports, asks of ``run``."""
+    used: set[str] = set()
+    seen: set[str] = {"tasks.run"}
+    waiting = [f"tasks.{task}"]
+    while waiting:
+        module = waiting.pop()
+        file = module_file(module, house)
+        if module in seen or file is None:
+            continue
+        seen.add(module)
+        for node in ast.walk(source(file)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tasks."):
+                waiting.append(str(node.module))
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "run" and node.attr in BUILDERS:
+                used.add(BUILDERS[node.attr])
+    return [name for name in root_keys() if name in used]
+
+
+def _takes_run(function: ast.FunctionDef) -> bool:
+    return [argument.arg for argument in function.args.args] == ["run"]
