@@ -20,22 +20,33 @@ from detectors.tracer.var_quantiser import VarQuantiser
 
 
 @dataclass(frozen=True)
+class TokenGroup:
+    """Tokens of one scale that do not touch each other's pixels, and their share of the scale's linear part.
+
+    Attributes:
+        index: int64 [g], places within the scale.
+        spread: [g, side²], what bicubic upsampling makes of a unit at each token.
+        gram: [g, C, C], G_j.
+        table: [g, V], ½ eᵀG_j e.
+    """
+
+    index: Tensor
+    spread: Tensor
+    gram: Tensor
+    table: Tensor
+
+
+@dataclass(frozen=True)
 class ScaleMap:
     """The linear part of one scale.
 
     Attributes:
-        spread: [n², side²], what bicubic upsampling makes of a unit at each token.
         kernel: [C, C, 3, 3], the refinement ½ identity + ½ convolution as one convolution.
-        gram: [n², C, C], G_j.
-        table: [n², V], ½ eᵀG_j e.
-        groups: Index tensors; the tokens in one do not touch each other's pixels.
+        groups: All tokens of the scale, each in one group.
     """
 
-    spread: Tensor
     kernel: Tensor
-    gram: Tensor
-    table: Tensor
-    groups: tuple[Tensor, ...]
+    groups: tuple[TokenGroup, ...]
 
 
 def _groups(spread: Tensor, side: int) -> tuple[Tensor, ...]:
@@ -73,7 +84,8 @@ def scale_map(quantiser: VarQuantiser, scale: int) -> ScaleMap:
     tap_gram = torch.einsum("sac,tad->stcd", taps, taps)
     gram = torch.einsum("jst,stcd->jcd", shift_gram, tap_gram)
     table = 0.5 * torch.einsum("vc,jcd,vd->jv", codebook, gram, codebook)
-    return ScaleMap(spread, kernel, gram, table, _groups(spread, side))
+    groups = (TokenGroup(index, spread[index], gram[index], table[index]) for index in _groups(spread, side))
+    return ScaleMap(kernel, tuple(groups))
 
 
 @torch.no_grad()
@@ -87,7 +99,7 @@ def coordinate_descent(
     quantiser: VarQuantiser,
     f: Tensor,
     *,
-    sweeps: int = 4,
+    sweeps: int = 3,
     start: Tensor | None = None,
     maps: list[ScaleMap] | None = None,
 ) -> Tensor:
@@ -113,21 +125,20 @@ def coordinate_descent(
         changed = False
         for scale_part, offset in zip(maps, offsets, strict=True):
             for group in scale_part.groups:
-                changed |= _update(scale_part, group, tokens, offset, codebook, residual)
+                changed |= _update(scale_part.kernel, group, tokens, offset, codebook, residual)
         if not changed:
             break
     return tokens
 
 
-def _update(part: ScaleMap, group: Tensor, tokens: Tensor, offset: int, codebook: Tensor, residual: Tensor) -> bool:
+def _update(kernel: Tensor, group: TokenGroup, tokens: Tensor, offset: int, codebook: Tensor, residual: Tensor) -> bool:
     """Give each token of a group its best code, in place; tell whether any changed."""
     B, C, side, _ = residual.shape
-    old = tokens[:, offset + group]  # [B, g]
+    old = tokens[:, offset + group.index]  # [B, g]
     e_old = codebook[old]
-    spread = part.spread[group]
-    back = F.conv_transpose2d(residual, part.kernel, padding=1).flatten(2)
-    pull = torch.einsum("gp,bcp->bgc", spread, back) + torch.einsum("gcd,bgd->bgc", part.gram[group], e_old)
-    score = part.table[group] - pull @ codebook.T  # [B, g, V]
+    back = F.conv_transpose2d(residual, kernel, padding=1).flatten(2)
+    pull = torch.einsum("gp,bcp->bgc", group.spread, back) + torch.einsum("gcd,bgd->bgc", group.gram, e_old)
+    score = group.table - pull @ codebook.T  # [B, g, V]
     best, new = score.min(-1)
     kept = score.gather(-1, old[..., None])[..., 0]
     # a gain within rounding is no gain: it could go round in circles
@@ -135,7 +146,7 @@ def _update(part: ScaleMap, group: Tensor, tokens: Tensor, offset: int, codebook
     if not bool(gains.any()):
         return False
     new = torch.where(gains, new, old)
-    tokens[:, offset + group] = new
-    step = torch.einsum("gp,bgc->bcp", spread, codebook[new] - e_old).reshape(B, C, side, side)
-    residual -= F.conv2d(step, part.kernel, padding=1)
+    tokens[:, offset + group.index] = new
+    step = torch.einsum("gp,bgc->bcp", group.spread, codebook[new] - e_old).reshape(B, C, side, side)
+    residual -= F.conv2d(step, kernel, padding=1)
     return True

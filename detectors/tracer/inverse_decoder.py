@@ -137,9 +137,12 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
             f"{path} holds entries that a {type(tokenizer).__name__}'s inverse decoder has not: "
             f"{', '.join(strangers[:5])}; the other family's file?"
         )
+    if absent := [name for name in modules if not parts[name]]:
+        raise WeightsError(
+            f"{path} has no {', '.join(absent)}, which a {type(tokenizer).__name__}'s inverse decoder needs; "
+            "the other family's file?"
+        )
     for name, module in modules.items():
-        if not parts[name]:
-            raise WeightsError(f"{path} has no {name}, which a {type(tokenizer).__name__}'s inverse decoder needs")
         fit_state(module, parts[name], f"{path} ({name})")
 
 

@@ -21,7 +21,7 @@ LEARNING_RATE = 0.1
 
 
 def quantise(
-    tokenizer: VarVqvae | RarVqgan, f: Tensor, method: Method = "greedy", *, steps: int = 200, sweeps: int = 4
+    tokenizer: VarVqvae | RarVqgan, f: Tensor, method: Method = "greedy", *, steps: int = 200, sweeps: int = 3
 ) -> tuple[Tensor, Tensor]:
     """Tokens of features, and the quantised features they stand for.
 

@@ -104,12 +104,14 @@ def test_icm_tables_equal_the_affine_map() -> None:
     for scale, part in enumerate(scale_maps(quantiser)):
         n = quantiser.lengths[scale]
         zero = quantiser.lift(torch.zeros(1, n, codebook.shape[1]), scale)
-        for token in range(n):
+        table = torch.cat([group.table for group in part.groups])
+        places = torch.cat([group.index for group in part.groups])
+        assert sorted(places.tolist()) == list(range(n))
+        for row, token in zip(table, places.tolist(), strict=True):
             one = torch.zeros(len(codebook), n, codebook.shape[1])
             one[:, token] = codebook
             energy = 0.5 * (quantiser.lift(one, scale) - zero).square().sum((1, 2, 3))
-            torch.testing.assert_close(part.table[token], energy, atol=1e-5, rtol=1e-4)
-        assert sorted(torch.cat(part.groups).tolist()) == list(range(n))
+            torch.testing.assert_close(row, energy, atol=1e-5, rtol=1e-4)
 
 
 def test_icm_ends_where_no_single_token_can_be_bettered() -> None:
