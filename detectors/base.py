@@ -3,7 +3,8 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytorch_lightning as L
 import torch
@@ -138,6 +139,22 @@ class Detector(L.LightningModule):
     def trainable(self) -> list[nn.Parameter]:
         """Parameters the optimiser gets."""
         return [p for p in self.parameters() if p.requires_grad]
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's learning rate, as configured; setting it changes that of the next training.
+
+        Raises:
+            ConfigError: the optimiser is no partial with an ``lr``.
+        """
+        lr = getattr(self.make_optimizer, "keywords", {}).get("lr")
+        if lr is None:
+            raise ConfigError("detector.optimizer.lr is not given", "Give detector.optimizer a learning rate.")
+        return float(lr)
+
+    @learning_rate.setter
+    def learning_rate(self, lr: float) -> None:
+        self.make_optimizer = partial(cast(Callable[..., Optimizer], self.make_optimizer), lr=lr)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and, where configured, scheduler, in Lightning's form."""
