@@ -7,6 +7,7 @@ from torch import Tensor
 
 from benchmarks.ai_genbench.picture import Picture
 from benchmarks.ai_genbench.resized_crop import resize_levels, resize_values
+from contracts.errors import ConfigError, nearest
 
 TrainCropping = Literal["resize", "random_crop", "center_crop", "as_is"]
 EvaluationCropping = Literal["resize", "crop", "multicrop", "as_is"]
@@ -33,7 +34,7 @@ def evaluation_crops(picture: Picture, cropping: EvaluationCropping, size: int =
         size: Side of a crop.
 
     Raises:
-        ValueError: Unknown cropping.
+        ConfigError: Unknown cropping.
     """
     if cropping == "resize":
         return [resize(picture, size)]
@@ -43,7 +44,7 @@ def evaluation_crops(picture: Picture, cropping: EvaluationCropping, size: int =
         return five_crops(picture, size) if min(picture.height, picture.width) > size else [center_crop(picture, size)]
     if cropping == "as_is":
         return [picture]
-    raise ValueError(f"evaluation cropping {cropping!r} is none of {', '.join(get_args(EvaluationCropping))}.")
+    raise ConfigError(f"evaluation cropping {cropping!r} is unknown", nearest(cropping, get_args(EvaluationCropping)))
 
 
 def train_crop(picture: Picture, cropping: TrainCropping, generator: torch.Generator, size: int = CROP_SIZE) -> Picture:
@@ -57,7 +58,7 @@ def train_crop(picture: Picture, cropping: TrainCropping, generator: torch.Gener
         size: Side of the crop.
 
     Raises:
-        ValueError: Unknown cropping.
+        ConfigError: Unknown cropping.
     """
     if cropping == "resize":
         return resize(picture, size)
@@ -67,7 +68,7 @@ def train_crop(picture: Picture, cropping: TrainCropping, generator: torch.Gener
         return center_crop(picture, size)
     if cropping == "as_is":
         return picture
-    raise ValueError(f"training cropping {cropping!r} is none of {', '.join(get_args(TrainCropping))}.")
+    raise ConfigError(f"training cropping {cropping!r} is unknown", nearest(cropping, get_args(TrainCropping)))
 
 
 def resize(picture: Picture, size: int) -> Picture:
@@ -117,9 +118,9 @@ def normalise(values: Tensor, name: str = "clip") -> Tensor:
         name: A key of `NORMALISATIONS`.
 
     Raises:
-        ValueError: Unknown name.
+        ConfigError: Unknown name.
     """
     if name not in NORMALISATIONS:
-        raise ValueError(f"normalisation {name!r} is none of {', '.join(NORMALISATIONS)}.")
+        raise ConfigError(f"normalisation {name!r} is unknown", nearest(name, NORMALISATIONS))
     mean, std = (torch.tensor(channel, dtype=values.dtype).view(3, 1, 1) for channel in NORMALISATIONS[name])
     return values.sub(mean).div_(std)

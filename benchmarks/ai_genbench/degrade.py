@@ -17,6 +17,7 @@ from benchmarks.ai_genbench.noise import EVALUATION_STD_RANGE, GaussianNoise, ad
 from benchmarks.ai_genbench.picture import Levels, Picture
 from benchmarks.ai_genbench.resized_crop import ResizedCrop, apply_resized_crop, draw_evaluation_crop
 from benchmarks.ai_genbench.seeds import PROTOCOLS, ItemSeeds, Protocol
+from contracts.errors import ConfigError, nearest
 
 MAXIMUM_SIZE = 1080
 """`maximum_processing_size`: longer sides are cropped to this many pixels."""
@@ -92,7 +93,7 @@ def draw_plan(
         train: Draw for training (the `soft` pipeline), where large pictures are cropped at random.
 
     Raises:
-        ValueError: Unknown protocol.
+        ConfigError: Unknown protocol.
     """
     check_protocol(protocol)
     generator = torch.Generator().manual_seed(seeds.torch)
@@ -152,7 +153,8 @@ def degrade(levels: Levels, seeds: ItemSeeds, protocol: Protocol, maximum_size: 
     """Draw and apply the evaluation chain; see `draw_plan` and `apply_plan`.
 
     Raises:
-        ValueError: The picture is not uint8 RGB, or the protocol unknown.
+        ValueError: The picture is not uint8 RGB.
+        ConfigError: Unknown protocol.
     """
     check_levels(levels)
     return apply_plan(levels, draw_plan(levels.shape[0], levels.shape[1], seeds, protocol, maximum_size))
@@ -178,7 +180,7 @@ def check_protocol(protocol: str) -> None:
     """Refuse an unknown protocol.
 
     Raises:
-        ValueError: `protocol` is neither `v1` nor `fixed`.
+        ConfigError: `protocol` is neither `v1` nor `fixed`.
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol {protocol!r} is neither of {', '.join(map(repr, PROTOCOLS))}.")
+        raise ConfigError(f"benchmark protocol {protocol!r} is unknown", nearest(protocol, PROTOCOLS))

@@ -4,12 +4,13 @@ Source: AI-GenBench (arXiv 2504.20865), release 1.0.0; names, dates and integer 
 """
 
 import csv
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+
+from contracts.errors import ConfigError, DataError, nearest
 
 REAL_NAME = ""
 """How the benchmark writes the generator of a real image; its id is 0."""
@@ -77,17 +78,15 @@ def find_generators(names: Iterable[str]) -> tuple[Generator, ...]:
     """The generators of these names, oldest first.
 
     Raises:
-        ValueError: A name is not in the table (the nearest names are suggested), or is given twice.
+        ConfigError: A name is not in the table (the nearest names are suggested), or is given twice.
     """
     table = {generator.name: generator for generator in load_generators()}
     wanted = list(names)
     for name in wanted:
         if name not in table:
-            near = difflib.get_close_matches(name, table, n=3)
-            hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-            raise ValueError(f"generator {name!r} is not one of AI-GenBench's {len(table)}.{hint}")
+            raise ConfigError(f"generator {name!r} is not one of AI-GenBench's {len(table)}", nearest(name, table))
         if wanted.count(name) > 1:
-            raise ValueError(f"generator {name!r} is listed {wanted.count(name)} times; name each one once.")
+            raise ConfigError(f"generator {name!r} is listed {wanted.count(name)} times", "Name each one once.")
     return tuple(sorted((table[name] for name in wanted), key=lambda generator: generator.release_date))
 
 
@@ -98,18 +97,18 @@ def check_leaderboard_names(names: Iterable[str]) -> None:
         names: Generator names found in the data set; `""` (real) is ignored.
 
     Raises:
-        ValueError: A generator is missing or foreign; both lists are given.
+        DataError: A generator is missing or foreign.
     """
     found = set(names) - {REAL_NAME}
     expected = {generator.name for generator in load_generators()}
     if missing := sorted(expected - found):
-        raise ValueError(
-            f"the data set lacks {len(missing)} of AI-GenBench's {len(expected)} generators: {', '.join(missing)}. "
-            "Complete it, or name the generators to use and give up comparison with the leaderboard."
+        raise DataError(
+            f"the data set lacks {len(missing)} of AI-GenBench's {len(expected)} generators: {', '.join(missing)}",
+            "Complete it, or name the generators to use and give up comparison with the leaderboard.",
         )
     if foreign := sorted(found - expected):
-        raise ValueError(
-            f"the data set holds generators that AI-GenBench does not: {', '.join(foreign)}. Filter them out first."
+        raise DataError(
+            f"the data set holds generators that AI-GenBench does not: {', '.join(foreign)}", "Filter them out first."
         )
 
 
@@ -129,13 +128,13 @@ def sliding_windows(
         step: Generators between the starts of successive windows; `size` by default, so that windows do not overlap.
 
     Raises:
-        ValueError: `size` is not positive, or `step` is outside 1..`size` (a larger step would drop generators).
+        ConfigError: `size` is not positive, or `step` is outside 1..`size` (a larger step would drop generators).
     """
     step = size if step is None else step
     if size < 1:
-        raise ValueError(f"a window of {size} generators is empty; choose a window size of at least 1.")
+        raise ConfigError(f"a window of {size} generators is empty", "Choose a window size of at least 1.")
     if not 1 <= step <= size:
-        raise ValueError(f"window step {step} is outside 1..{size}: a window may not skip generators.")
+        raise ConfigError(f"window step {step} is outside 1..{size}", "A step may not skip generators.")
     ordered = sorted(load_generators() if generators is None else generators, key=lambda g: g.release_date)
 
     def past_equal_dates(position: int) -> int:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from benchmarks.ai_genbench.binary_metrics import THRESHOLD, BinaryMetrics, RankedScores
+from benchmarks.predictions import Predictions
+from contracts.errors import DataError
 
 Period = Literal["past", "next", "whole", "strict_past", "all"]
 PERIODS: tuple[Period, ...] = ("past", "next", "whole", "strict_past", "all")
@@ -32,8 +34,8 @@ ORIGINAL_NAMES: dict[Period, str] = {
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What one stage predicts for the validation or test images, one entry an image.
+class Evaluated:
+    """What the metrics of one stage are computed from, one entry an image.
 
     Attributes:
         scores: Shape (N,), probability of "generated", fused over crops.
@@ -52,7 +54,33 @@ class Predictions:
         if len(set(shapes.values())) > 1:
             raise ValueError(f"predictions disagree in shape: {shapes}.")
         if np.any((np.asarray(self.labels) == 1) != (np.asarray(self.generator_ids) != 0)):
-            raise ValueError("labels and generator ids disagree: an image is generated exactly when its id is not 0.")
+            raise DataError("labels and generator ids disagree", "An image is generated exactly when its id is not 0.")
+
+    @classmethod
+    def of(cls, dump: Predictions) -> Evaluated:
+        """The columns of a dump, ours or the original's."""
+        return cls(dump.fused_scores, dump.fused_labels, dump.fused_generator_ids, dump.pairing)
+
+
+def windows_of(dump: Predictions) -> list[list[int]]:
+    """Generator ids of each window, as the dump itself names them.
+
+    Raises:
+        DataError: The dump has no windows, names a generator it has no id for, or holds images of a generator that no
+            window contains.
+    """
+    if not dump.windows_timeline.size:
+        raise DataError("the dump holds no windows_timeline", "It was not written by an AI-GenBench run.")
+    ids = {str(name): number for number, name in enumerate(dump.generator_id_to_name)}
+    timeline = [[str(name) for name in window if name] for window in dump.windows_timeline]
+    if unknown := [name for window in timeline for name in window if name not in ids]:
+        raise DataError(f"windows_timeline names {', '.join(unknown)}, which generator_id_to_name lacks")
+    windows = [[ids[name] for name in window] for window in timeline]
+    known = {0, *(one for window in windows for one in window)}
+    if foreign := sorted(set(np.unique(dump.fused_generator_ids).tolist()) - known):
+        names = ", ".join(str(dump.generator_id_to_name[one]) for one in foreign)
+        raise DataError(f"the dump holds images of {names}, which no window contains")
+    return windows
 
 
 @dataclass(frozen=True)
@@ -112,7 +140,7 @@ def period_windows(period: Period, stage: int, windows: int) -> range:
 
 
 def window_of_images(
-    predictions: Predictions, windows: Sequence[Sequence[int]], paired: bool = True
+    predictions: Evaluated, windows: Sequence[Sequence[int]], paired: bool = True
 ) -> NDArray[np.int64]:
     """Window of every image, shape (N,): of its generator, or of a real image's pair; −1 for none.
 
@@ -132,7 +160,7 @@ def window_of_images(
 
 
 def stage_metrics(
-    predictions: Predictions,
+    predictions: Evaluated,
     stage: int,
     windows: Sequence[Sequence[int]],
     threshold: float = THRESHOLD,
@@ -172,7 +200,7 @@ def stage_metrics(
     )
 
 
-def recall_per_generator(predictions: Predictions, threshold: float = THRESHOLD) -> dict[int, float]:
+def recall_per_generator(predictions: Evaluated, threshold: float = THRESHOLD) -> dict[int, float]:
     """Fraction of each generator's images scored above the threshold, by generator id."""
     ids = np.asarray(predictions.generator_ids)
     generated = ids != 0
@@ -217,14 +245,3 @@ def headline(stages: Sequence[StageMetrics], metric: str = "roc_auc") -> Headlin
     return Headline(
         mean("next", False), mean("past", False), mean("past", True), mean("whole", False), mean("whole", True)
     )
-
-
-def refuse_foreign_generators(generator_ids: ArrayLike, windows: Sequence[Sequence[int]]) -> None:
-    """Refuse predictions of generators that no window holds.
-
-    Raises:
-        ValueError: Such generators, by id.
-    """
-    known = {0, *(one for window in windows for one in window)}
-    if foreign := sorted(set(np.unique(np.asarray(generator_ids)).tolist()) - known):
-        raise ValueError(f"predictions hold generator ids {foreign} that no window contains; give windows that do.")

@@ -7,11 +7,12 @@ generated as real images of each window.
 """
 
 import random
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from benchmarks.ai_genbench.windows import Rows, TrainingWindows, as_rows
+from contracts.errors import ConfigError, nearest
 
 Replay = Literal["none", "uniform", "harmonic"]
 
@@ -35,12 +36,12 @@ def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[
         rounding is by largest remainder, ties to the later window.
 
     Raises:
-        ValueError: Unknown strategy, or negative memory.
+        ConfigError: Unknown strategy, or negative memory.
     """
-    if strategy not in ("none", "uniform", "harmonic"):
-        raise ValueError(f"replay strategy {strategy!r} is none of 'none', 'uniform', 'harmonic'.")
+    if strategy not in get_args(Replay):
+        raise ConfigError(f"replay strategy {strategy!r} is unknown", nearest(strategy, get_args(Replay)))
     if memory < 0:
-        raise ValueError(f"a replay memory of {memory} images is negative.")
+        raise ConfigError(f"a replay memory of {memory} images is negative", "Give a number of images, or null.")
     count = len(capacities)
     if strategy == "none" or not sum(capacities):
         return [0] * count

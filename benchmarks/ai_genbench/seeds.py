@@ -4,9 +4,10 @@ Under `v1` an item's seed depends on its row in the current data set, so a subse
 image's degradation; under `fixed` it depends on nothing but the image's id.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
+
+from contracts.keys import random_key
 
 Protocol = Literal["v1", "fixed"]
 """`v1`: bit-identical to the benchmark's first release. `fixed`: its mistakes corrected, keyed by image id."""
@@ -18,7 +19,6 @@ BASE_SEED = 4321
 
 _COPY_STRIDE = 2**27
 _MODULUS = 2**31
-_SEED_BITS = 31
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,5 @@ def v1_seeds(row: int, copy: int = 0, base_seed: int = BASE_SEED) -> ItemSeeds:
 
 
 def fixed_seeds(image_id: str, copy: int = 0, base_seed: int = BASE_SEED) -> ItemSeeds:
-    """Independent seeds for each stream, from the image's id alone (SHA-256 of base seed, copy, stream and id)."""
-
-    def derive(stream: str) -> int:
-        digest = hashlib.sha256(f"{base_seed}/{copy}/{stream}/{image_id}".encode()).digest()
-        return int.from_bytes(digest[:8], "little") >> (64 - _SEED_BITS)
-
-    return ItemSeeds(derive("torch"), derive("python"), derive("noise"), derive("dropout"))
+    """Independent seeds for each stream, from the image's id, the copy and the base seed alone."""
+    return ItemSeeds(*(random_key(base_seed, copy, image_id, stream) for stream in ItemSeeds.__dataclass_fields__))

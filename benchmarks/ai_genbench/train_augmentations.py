@@ -28,6 +28,7 @@ from benchmarks.ai_genbench.noise import LIBRARY_STD_RANGE, add_noise, draw_nois
 from benchmarks.ai_genbench.picture import Levels, Picture
 from benchmarks.ai_genbench.resized_crop import ResizedCrop, draw_box, resize_levels
 from benchmarks.ai_genbench.seeds import ItemSeeds, Protocol
+from contracts.errors import ConfigError, nearest
 
 Pipeline = Literal["baseline", "soft"]
 
@@ -66,7 +67,8 @@ def augment(
         maximum_size: Longest side kept; longer ones are cropped at random.
 
     Raises:
-        ValueError: Unknown pipeline or protocol, or a picture that is not uint8 RGB.
+        ValueError: The picture is not uint8 RGB.
+        ConfigError: Unknown pipeline or protocol.
     """
     check_levels(levels)
     if pipeline == "soft":
@@ -74,7 +76,7 @@ def augment(
         return apply_plan(levels, plan)
     if pipeline == "baseline":
         return Picture(_baseline(levels, seeds, protocol, maximum_size))
-    raise ValueError(f"training pipeline {pipeline!r} is none of {', '.join(get_args(Pipeline))}.")
+    raise ConfigError(f"training pipeline {pipeline!r} is unknown", nearest(pipeline, get_args(Pipeline)))
 
 
 def vary(picture: Picture, seed: int, cropping: TrainCropping, size: int = CROP_SIZE) -> Picture:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ai_genbench.windows import Rows, as_rows
+from contracts.errors import DataError
 
 BALANCE_SEED = 1338
 ORDER_SEED = 1340
@@ -61,7 +62,8 @@ def pair_reals(ordered_generator_ids: NDArray[np.int64], stage: Literal["validat
         Shape (N,): a generator id for real images, −1 for generated ones.
 
     Raises:
-        ValueError: Unknown stage, or unequal numbers of real and generated images.
+        ValueError: Unknown stage.
+        DataError: Unequal numbers of real and generated images.
     """
     if stage not in PAIRING_SEEDS:
         raise ValueError(f"stage {stage!r} is none of {', '.join(map(repr, PAIRING_SEEDS))}.")
@@ -69,9 +71,9 @@ def pair_reals(ordered_generator_ids: NDArray[np.int64], stage: Literal["validat
     real = np.flatnonzero(ids == 0).tolist()
     generated = ids[ids != 0]
     if len(real) != generated.size:
-        raise ValueError(
-            f"{len(real)} real and {generated.size} generated images cannot be paired; "
-            "take the rows that `validation_order` returns."
+        raise DataError(
+            f"{len(real)} real and {generated.size} generated images cannot be paired",
+            "Pair the rows that `validation_order` returns.",
         )
     random.Random(PAIRING_SEEDS[stage]).shuffle(real)
     pairing = np.full(ids.size, UNPAIRED, dtype=np.int64)

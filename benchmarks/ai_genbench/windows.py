@@ -8,12 +8,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.ai_genbench.generators import Generator
+from contracts.errors import ConfigError, DataError, nearest
 
 Mode = Literal["cumulative", "continual", "full"]
 """`cumulative` (official): a window trains on its own and all earlier data; `continual`: its own, plus replay;
@@ -53,7 +54,7 @@ class TrainingWindows:
         real rows drawn from those earlier windows used.
 
         Raises:
-            ValueError: The split has fewer real rows than the windows need, or none of a window's generators.
+            DataError: The split has fewer real rows than the windows need, or none of a window's generators.
         """
         ids = np.asarray(self.generator_ids)
         remaining = np.flatnonzero(ids == 0)
@@ -64,15 +65,17 @@ class TrainingWindows:
             members = [generator.id for generator in window]
             generated = np.flatnonzero(np.isin(ids, members)).astype(np.int64)
             if not generated.size:
-                raise ValueError(
+                raise DataError(
                     f"window {number} ({', '.join(g.name for g in window)}) has no images in this split of "
-                    f"{ids.size} rows; leave its generators out of the benchmark or complete the data."
+                    f"{ids.size} rows",
+                    "Leave its generators out of the benchmark or complete the data.",
                 )
             fresh = int(np.isin(ids[generated], [m for m in members if m not in seen]).sum())
             if fresh > remaining.size:
-                raise ValueError(
+                raise DataError(
                     f"window {number} needs {fresh} real images and {remaining.size} are left of "
-                    f"{int((ids == 0).sum())}; each generated image takes one real image."
+                    f"{int((ids == 0).sum())}",
+                    "Each generated image takes one real image: add real images or drop generated ones.",
                 )
             draw = random.Random(self.seed + number)
             real = as_rows(draw.sample(remaining.tolist(), fresh))
@@ -103,15 +106,15 @@ class TrainingWindows:
         """Training rows of `window` under `mode`, without replay.
 
         Raises:
-            ValueError: No such mode or window (`full` has window 0 only).
+            ConfigError: No such mode or window (`full` has window 0 only).
         """
+        if mode not in get_args(Mode):
+            raise ConfigError(f"benchmark mode {mode!r} is unknown", nearest(mode, get_args(Mode)))
         count = 1 if mode == "full" else len(self.windows)
         if not 0 <= window < count:
-            raise ValueError(f"window {window} does not exist: mode {mode!r} has windows 0..{count - 1}.")
+            raise ConfigError(f"window {window} does not exist", f"Mode {mode!r} has windows 0..{count - 1}.")
         if mode == "cumulative":
             return self.cumulative(window)
         if mode == "continual":
             return self.continual(window)
-        if mode == "full":
-            return self.full()
-        raise ValueError(f"mode {mode!r} is none of 'cumulative', 'continual', 'full'.")
+        return self.full()

@@ -21,6 +21,7 @@ from benchmarks.ai_genbench.noise import GaussianNoise, add_noise, noise_map
 from benchmarks.ai_genbench.picture import Picture
 from benchmarks.ai_genbench.resized_crop import ResizedCrop, apply_resized_crop
 from benchmarks.ai_genbench.seeds import fixed_seeds, v1_seeds
+from contracts.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from plain_chain import plain_chain, plain_input
@@ -273,7 +274,7 @@ def test_crops_of_a_known_picture():
     assert (small[162:] == 0).all()
     (whole,) = evaluation_crops(picture, "as_is")
     assert whole is picture
-    with pytest.raises(ValueError, match="'fivecrop' is none of resize"):
+    with pytest.raises(ConfigError, match="'fivecrop' is unknown"):
         evaluation_crops(picture, "fivecrop")
 
 
@@ -290,7 +291,7 @@ def test_train_crops_are_torchvisions():
     assert torch.equal(centre.values(), v2.CenterCrop(224)(values))
     resized = train_crop(Picture(values), "resize", torch.Generator())
     assert torch.equal(resized.values(), v2.Resize((224, 224), antialias=True)(values))
-    with pytest.raises(ValueError, match="'multicrop' is none"):
+    with pytest.raises(ConfigError, match="'multicrop' is unknown"):
         train_crop(Picture(values), "multicrop", torch.Generator())
 
 
@@ -299,9 +300,9 @@ def test_bad_input_is_refused():
         degrade(np.zeros((8, 8, 3)), v1_seeds(0), "v1")
     with pytest.raises(ValueError, match=r"\(8, 8\)"):
         degrade(np.zeros((8, 8), np.uint8), v1_seeds(0), "v1")
-    with pytest.raises(ValueError, match="'v2' is neither of 'v1', 'fixed'"):
+    with pytest.raises(ConfigError, match=r"(?s)'v2' is unknown.*fixed, v1"):
         degrade(np.zeros((8, 8, 3), np.uint8), v1_seeds(0), "v2")
-    with pytest.raises(ValueError, match="'openai' is none of clip"):
+    with pytest.raises(ConfigError, match="'openai' is unknown"):
         normalise(torch.zeros(3, 2, 2), "openai")
 
 

@@ -1,5 +1,6 @@
 """AI-GenBench's metrics against the original's online and offline figures, and against scikit-learn."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,16 +14,17 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from benchmarks.ai_genbench.binary_metrics import F1_STEPS, RankedScores, f1_grid
-from benchmarks.ai_genbench.fusion import fuse_crops, global_crop_index
 from benchmarks.ai_genbench.metrics import (
     ORIGINAL_NAMES,
-    Predictions,
+    Evaluated,
     auroc_matrix,
     headline,
     period_windows,
-    refuse_foreign_generators,
     stage_metrics,
+    windows_of,
 )
+from benchmarks.predictions import read_predictions
+from contracts.errors import DataError
 
 OFFLINE = {
     "roc_auc": "roc_auc",
@@ -68,9 +70,10 @@ class Golden:
         crops = f"{case}/w{stage}/crop_scores"
         if refuse and crops in self.arrays:
             index = self.arrays[f"{case}/w{stage}/crop_image_row"]
-            scores = fuse_crops(self.arrays[crops], index, len(scores)).astype(np.float32)
+            sums = np.bincount(index, weights=self.arrays[crops])
+            scores = (sums / np.bincount(index)).astype(np.float32)
         rest = [self.arrays[f"{case}/{name}"] for name in ("fused_labels", "fused_generator_ids", "pairing")]
-        return Predictions(scores, *rest)
+        return Evaluated(scores, *rest)
 
     def compute(self, case, stage, paired=True, refuse=False):
         threshold = self.facts["classification_threshold"]
@@ -152,19 +155,8 @@ def test_means_over_time(golden):
 @pytest.mark.parametrize(("kind", "case"), [("single_view", "plain_fp32"), ("multicrop", "multicrop_fp32")])
 def test_dumps_of_the_original_give_the_same_table(golden_path, kind, case):
     facts = json.loads(golden_path("aigenbench_metrics/metrics.json").read_text())["cases"][case]
-    with np.load(golden_path(f"aigenbench_dump/predictions_validate_all__{kind}.npz"), allow_pickle=False) as dump:
-        arrays = dict(dump)
-    names = arrays["generator_id_to_name"].tolist()
-    windows = [[names.index(name) for name in window] for window in arrays["windows_timeline"].tolist()]
-    refuse_foreign_generators(arrays["fused_generator_ids"], windows)
-    crops = global_crop_index(arrays["crop_to_image_index"], arrays["crop_identifiers"])
-    fused = fuse_crops(arrays["crop_scores"], crops, len(arrays["fused_scores"]))
-    np.testing.assert_allclose(fused, arrays["fused_scores"], atol=1.2e-7)
-    np.testing.assert_array_equal(arrays["fused_identifiers"][crops], arrays["crop_identifiers"])
-    predictions = Predictions(
-        fused.astype(np.float32), arrays["fused_labels"], arrays["fused_generator_ids"], arrays["pairing"]
-    )
-    ours = stage_metrics(predictions, 0, windows)
+    dump = read_predictions(golden_path(f"aigenbench_dump/predictions_validate_all__{kind}.npz"))
+    ours = stage_metrics(Evaluated.of(dump), 0, windows_of(dump))
     for period, theirs in ORIGINAL_NAMES.items():
         if period in ours.periods:
             expected = facts["offline"]["w0"][theirs]["roc_auc"]
@@ -227,7 +219,7 @@ def synthetic(images=80, seed=0):
     generators = np.repeat(np.arange(1, 5), per_generator)
     ids = np.concatenate([np.zeros_like(generators), generators])
     pairing = np.concatenate([draw.permutation(generators), np.full_like(generators, -1)])
-    return Predictions(draw.random(ids.size).astype(np.float32), (ids != 0).astype(np.int64), ids, pairing)
+    return Evaluated(draw.random(ids.size).astype(np.float32), (ids != 0).astype(np.int64), ids, pairing)
 
 
 def test_the_last_stage_has_no_next_and_needs_all_stages():
@@ -243,8 +235,6 @@ def test_the_last_stage_has_no_next_and_needs_all_stages():
         headline(stages, "auc")
     with pytest.raises(ValueError, match="stage 3 does not exist"):
         period_windows("next", 3, 3)
-    with pytest.raises(ValueError, match=r"\[4\]"):
-        refuse_foreign_generators(synthetic().generator_ids, windows[:2])
 
 
 def test_generators_of_overlapping_windows_belong_to_the_earliest():
@@ -254,30 +244,25 @@ def test_generators_of_overlapping_windows_belong_to_the_earliest():
     assert overlapping.periods == apart.periods
 
 
+@pytest.mark.golden
+def test_dumps_without_usable_windows_are_refused(golden_path):
+    dump = read_predictions(golden_path("aigenbench_dump/predictions_validate_all__single_view.npz"))
+    timeline = dump.windows_timeline
+    for changed, message in [
+        (timeline[:0, :0], "holds no windows_timeline"),
+        (np.char.replace(timeline, timeline[0, 0], "Sora"), "names Sora"),
+        (timeline[1:], f"images of .*{timeline[0, 0]}"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            windows_of(dataclasses.replace(dump, windows_timeline=changed))
+
+
 def test_labels_must_fit_generators():
     good = synthetic()
-    with pytest.raises(ValueError, match="disagree"):
-        Predictions(good.scores, 1 - good.labels, good.generator_ids, good.pairing)
+    with pytest.raises(DataError, match="disagree"):
+        Evaluated(good.scores, 1 - good.labels, good.generator_ids, good.pairing)
     with pytest.raises(ValueError, match="shape"):
-        Predictions(good.scores[1:], good.labels, good.generator_ids, good.pairing)
-
-
-def test_fusion_closed_forms():
-    scores, index = [0.2, 0.8, 0.5, 0.9], [0, 0, 1, 0]
-    np.testing.assert_allclose(fuse_crops(scores, index, 2), [1.9 / 3, 0.5])
-    np.testing.assert_allclose(fuse_crops(scores, index, 2, "max"), [0.9, 0.5])
-    odds = np.exp(np.mean(np.log([0.25, 4.0, 9.0])))
-    np.testing.assert_allclose(fuse_crops(scores, index, 2, "mean_logit"), [odds / (1 + odds), 0.5])
-    np.testing.assert_allclose(fuse_crops([0.0, 1.0], [0, 0], 1, "mean_logit"), [0.5])
-    for bad, message in [
-        (([0.1], [1], 2), "no crop"),
-        (([0.1], [2], 2), "outside the 2 images"),
-        (([1.5], [0], 1), "probabilities"),
-        (([0.1, 0.2], [0], 1), "match"),
-        (([0.1], [0], 1, "mean"), "'mean' is none"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            fuse_crops(*bad)
+        Evaluated(good.scores[1:], good.labels, good.generator_ids, good.pairing)
 
 
 def test_a_whole_run_of_the_real_size_takes_less_than_a_second():
@@ -286,9 +271,7 @@ def test_a_whole_run_of_the_real_size_takes_less_than_a_second():
     pairing = np.full(ids.size, -1)
     pairing[ids == 0] = draw.permutation(np.repeat(np.arange(1, 37), 1000))
     windows = [list(range(first, first + 4)) for first in range(1, 37, 4)]
-    runs = [
-        Predictions(draw.random(ids.size).astype(np.float32), (ids != 0).astype(int), ids, pairing) for _ in windows
-    ]
+    runs = [Evaluated(draw.random(ids.size).astype(np.float32), (ids != 0).astype(int), ids, pairing) for _ in windows]
     seconds = []
     for _ in range(3):
         start = time.process_time()
@@ -299,6 +282,6 @@ def test_a_whole_run_of_the_real_size_takes_less_than_a_second():
 
 
 def test_metrics_and_windows_start_without_torch():
-    modules = "binary_metrics, fusion, generators, metrics, replay, seeds, validation, windows"
+    modules = "binary_metrics, generators, metrics, replay, seeds, tables, validation, windows"
     code = f"import sys; from benchmarks.ai_genbench import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.ai_genbench.metrics import Predictions, auroc_matrix, headline, stage_metrics
+from benchmarks.ai_genbench.metrics import Evaluated, auroc_matrix, headline, stage_metrics
 from benchmarks.ai_genbench.tables import load_leaderboard, matrix_table, over_time_table, save_heat_map, stage_table
 
 
@@ -19,7 +19,7 @@ def stages():
     result = []
     for stage in range(3):
         scores = np.clip(draw.normal(0.4, 0.2, ids.size) + 0.3 * (ids > 0) * (ids <= stage + 1), 0, 1)
-        result.append(stage_metrics(Predictions(scores, (ids != 0).astype(int), ids, pairing), stage, windows))
+        result.append(stage_metrics(Evaluated(scores, (ids != 0).astype(int), ids, pairing), stage, windows))
     return result
 
 
