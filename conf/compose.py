@@ -9,9 +9,10 @@ from typing import Any
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from conf.problems import refuse
 from conf.schema import VERB_OPTIONS, Config, register, root_keys, verb_options
@@ -117,7 +118,9 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
             config.experiment = choices["experiment"]
         return Composed(*_plain(config), tuple(words), choices, folder)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _explained(error) from error
+        raise _explained(error, folder) from error
+    except YAMLError as error:
+        raise ConfigError(f"a YAML file cannot be read: {error}", "Mend the line named here.") from error
 
 
 def accepted(words: Sequence[str]) -> list[str]:
@@ -204,11 +207,21 @@ def _parse_step(word: str) -> str:
     return "Write key=value."
 
 
-def _explained(error: Exception) -> ConfigError:
-    """A library's error in one line, with a next step."""
+def _explained(error: Exception, folder: Path) -> ConfigError:
+    """A library's error in short, with a next step."""
+    lines = [line.strip() for line in f"{error}\n{error.__cause__ or ''}".splitlines() if line.strip()]
+    place = lines[0].partition(": ")[0]
+    if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return ConfigError(f"{group}={name} does not exist", nearest(name, group_options(group, folder)))
     if isinstance(error, InterpolationKeyError):
         step = "Names under local belong into conf/local/default.yaml (see default.example.yaml beside it)."
-        return ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}", step)
-    first = str(error).splitlines()[0]
-    cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ and str(error.__cause__) else ""
-    return ConfigError(first + cause, "Mend the word or file named here.")
+        return ConfigError(f"{error.full_key}: {lines[0]}", step)
+    key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "")
+    if key == "experiment":
+        return ConfigError(f"{place}: it is no recipe", "Let its first line be: # @package _global_")
+    if any(line.startswith("Key ") for line in lines):
+        parent, _, name = key.rpartition(".")
+        known = verb_options(parent) if parent else root_keys()
+        return ConfigError(f"{place}: there is no key {key!r}", nearest(name, known))
+    return ConfigError("; ".join(lines[:2]), "Mend the word or file named here.")

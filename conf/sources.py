@@ -23,7 +23,7 @@ def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def sources(composed: Composed) -> dict[str, str]:
-    """For each leaf of the resolved configuration: the YAML file, the word of the command line, or ``schema``."""
+    """For each leaf of the resolved configuration: the YAML file, the command line, or the schema's default."""
     found: dict[str, str] = {}
     for file, package in _files(composed):
         content = OmegaConf.to_container(OmegaConf.load(file))
@@ -31,10 +31,10 @@ def sources(composed: Composed) -> dict[str, str]:
             content.pop("defaults", None)
             for place, _ in leaves(content, package):
                 found[place] = f"conf/{file.relative_to(composed.folder.resolve()).as_posix()}"
-    for word, override in zip(composed.overrides, parse(composed.overrides), strict=True):
+    for override in parse(composed.overrides):
         value = override.value() if not override.is_delete() else None
         for place, _ in leaves(value, override.key_or_group):
-            found[place] = f"{word} (command line)"
+            found[place] = "command line"
     return {place: _nearest(place, found) for place, _ in leaves(composed.resolved)}
 
 
@@ -57,4 +57,4 @@ def _nearest(place: str, found: dict[str, str]) -> str:
         if place in found:
             return found[place]
         place = place.rpartition(".")[0]
-    return "schema"
+    return "conf/schema.py"

@@ -134,17 +134,25 @@ def find_experiment_id(env: Mapping[str, str], root: Path = DATA) -> str:
     local_rank = env.get("LOCAL_RANK", "0")
     if local_rank != "0" and HANDED in env:
         return env[HANDED]
+    given = given_id(env)
+    if given is not None:
+        return given
+    if local_rank != "0" or "TORCHELASTIC_RUN_ID" in env:
+        raise ConfigError(
+            "several ranks were started from outside and the experiment has no name", "Give experiment_id=NAME."
+        )
+    return _reserve_number(root)
+
+
+def given_id(env: Mapping[str, str]) -> str | None:
+    """The id that a W&B sweep or SLURM gives a run, if one of them started it."""
     if env.get("WANDB_SWEEP_ID") and env.get("WANDB_RUN_ID"):
         return env["WANDB_RUN_ID"]
     if env.get("SLURM_ARRAY_JOB_ID") and env.get("SLURM_ARRAY_TASK_ID"):
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
     if env.get("SLURM_JOB_ID"):
         return env["SLURM_JOB_ID"]
-    if local_rank != "0" or "TORCHELASTIC_RUN_ID" in env:
-        raise ConfigError(
-            "several ranks were started from outside and the experiment has no name", "Give experiment_id=NAME."
-        )
-    return _reserve_number(root)
+    return None
 
 
 def _reserve_number(root: Path) -> str:
