@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from benchmarks.ai_genbench.degrade import degrade
+from benchmarks.ai_genbench.degrade import degrade, draw_size_crop
 from benchmarks.ai_genbench.noise import LIBRARY_STD_RANGE, add_noise, draw_noise
 from benchmarks.ai_genbench.picture import Picture
 from benchmarks.ai_genbench.seeds import fixed_seeds, v1_seeds
@@ -105,14 +105,17 @@ def test_soft_is_the_evaluation_chain(protocol):
         assert torch.equal(ours.values(), evaluation.values())
 
 
-def test_large_training_pictures_are_cropped_at_random_under_fixed():
-    levels = np.zeros((30, 21, 3), np.uint8)
-    levels[:, :, 0] = np.arange(30)[:, None]
-    tops = set()
-    for number in range(200):
-        picture = augment(levels, fixed_seeds(str(number)), "soft", "fixed", maximum_size=27)
-        tops.add(picture.height if picture.height > 27 else int(picture.pixels[0, 0, 0]) if picture.width == 21 else -1)
-    assert {0, 1, 2, 3} <= tops, "every offset occurs, the last included"
+@pytest.mark.parametrize(("protocol", "offsets"), [("fixed", {0, 1, 2, 3}), ("v1", {0, 1, 2})])
+def test_large_training_pictures_are_cropped_at_random(protocol, offsets):
+    """The original never draws the last offset."""
+    boxes = []
+    for seed in range(80):
+        boxes.append(draw_size_crop(torch.Generator().manual_seed(seed), 30, 21, 27, protocol, train=True))
+    assert {box.top for box in boxes} == offsets
+    assert {(box.left, box.height, box.width) for box in boxes} == {(0, 27, 21)}
+    assert draw_size_crop(torch.Generator(), 27, 27, 27, protocol, train=True) is None
+    picture = augment(photo(30, 21), fixed_seeds("x"), "baseline", protocol, maximum_size=27)
+    assert max(picture.height, picture.width) <= 256
 
 
 @pytest.mark.parametrize("pipeline", ["baseline", "soft"])
