@@ -5,13 +5,13 @@ the 2x2 grid (`pyramid.OFFSETS`), so it too is ``[h, w]``, and any range of rows
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from detectors.zed.logistic import Mixture
+from detectors.zed.logistic import Mixture, sample
 
 InputScale = Literal["uint8", "unit", "tanh"]
 
@@ -51,7 +51,15 @@ class DensityModel(nn.Module, ABC):
 
     @abstractmethod
     def steps(
-        self, level: int, x: Tensor, y: Tensor, context: Tensor | None, *, coded: bool = True, temperature: float = 1.0
+        self,
+        level: int,
+        x: Tensor,
+        y: Tensor,
+        context: Tensor | None,
+        *,
+        coded: bool = True,
+        temperature: float = 1.0,
+        draw: torch.Generator | None = None,
     ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
         """Predict a level block by block.
 
@@ -62,6 +70,7 @@ class DensityModel(nn.Module, ABC):
             context: Features ``[B, F, h, w]`` from the coarser level, for chained models.
             coded: False skips the predictions where only the context is wanted.
             temperature: Divides the logits of the mixture weights.
+            draw: Draw the pixels from the model, given ``y``, instead of taking those of ``x``.
 
         Yields:
             A block (None if not ``coded``) and the context so far, the last of which goes to the finer level.
@@ -86,6 +95,20 @@ def scale_input(pixels: Tensor, preset: InputScale) -> Tensor:
         raise ValueError(f"input scale {preset!r} is unknown: choose one of {', '.join(_AFFINE)}")
     gain, offset = _AFFINE[preset]
     return pixels * gain + offset
+
+
+def draw_pixels(predict: Callable[[Tensor], Mixture], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a phase channel by channel, each given the channels drawn before it.
+
+    Args:
+        predict: From pixels ``[B, 3, h, w]`` to their mixtures, where a channel depends on those before it alone.
+        like: Gives shape, dtype and device.
+        generator: Source of randomness.
+    """
+    value = torch.zeros_like(like)
+    for channel in range(value.shape[1]):
+        value[:, channel] = sample(Mixture(*(p[:, channel] for p in predict(value))), generator)
+    return value
 
 
 def in_float32(layer: nn.Module, x: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ does not depend on what else is in view. The forms of the ZED_Rep code base are 
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detectors.zed.density import CodedBlock, DensityModel, InputScale, in_float32, scale_input
+from detectors.zed.density import CodedBlock, DensityModel, InputScale, draw_pixels, in_float32, scale_input
 from detectors.zed.logistic import Mixture, chain_weights
 from detectors.zed.pyramid import OFFSETS, subimages
 
@@ -111,15 +112,26 @@ class Heads(DensityModel):
         return self._head(level).reach
 
     def steps(
-        self, level: int, x: Tensor, y: Tensor, context: Tensor | None, *, coded: bool = True, temperature: float = 1.0
+        self,
+        level: int,
+        x: Tensor,
+        y: Tensor,
+        context: Tensor | None,
+        *,
+        coded: bool = True,
+        temperature: float = 1.0,
+        draw: torch.Generator | None = None,
     ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
         """See the base class; four blocks a level, none of which sees another."""
         if not coded:
             return
         logits, mu, log_s = self._head(level)(y)
         for phase, (offset, value) in enumerate(zip(OFFSETS, subimages(x), strict=True)):
-            shared = Mixture(logits[:, phase] / temperature, mu[:, phase], log_s[:, phase])
-            yield CodedBlock(offset, value, chain_weights(value, shared)), context
+            predict = partial(
+                chain_weights, shared=Mixture(logits[:, phase] / temperature, mu[:, phase], log_s[:, phase])
+            )
+            pixels = value if draw is None else draw_pixels(predict, value, draw)
+            yield CodedBlock(offset, pixels, predict(pixels)), context
 
     def _head(self, level: int) -> Head:
         head = self.heads[level]

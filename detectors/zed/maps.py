@@ -50,6 +50,7 @@ def level_maps(
     positions: int = POSITIONS,
     conv_dtype: torch.dtype = torch.float32,
     backend: Backend = "auto",
+    draw: torch.Generator | None = None,
 ) -> dict[int, LevelMaps]:
     """Surprise of every pixel of the asked levels.
 
@@ -63,6 +64,8 @@ def level_maps(
         positions: Half-resolution positions evaluated at once; bounds memory, changes no result beyond 1e-5.
         conv_dtype: bfloat16 or float16 run the convolutions by autocast; last layers and likelihood stay float32.
         backend: How entropies are computed, see `entropy`.
+        draw: Score pixels drawn from the model itself, given the image's averages, instead of the image's own. Their
+            D has mean zero whatever the model has learnt.
 
     Raises:
         ValueError: If the image has the wrong shape, a level does not exist, or the temperature is not positive.
@@ -81,7 +84,7 @@ def level_maps(
     for level in range(top - 1, wanted[-1] - 1, -1):
         if not model.chained and level not in wanted:
             continue
-        run = _LevelRun(model, level, pyramid.x[level], pyramid.y[level], context, temperature, clamp_p, backend)
+        run = _LevelRun(model, level, pyramid.x[level], pyramid.y[level], context, temperature, clamp_p, backend, draw)
         with torch.autocast(image.device.type, conv_dtype, enabled=conv_dtype != torch.float32):
             found, context = run(positions, coded=level in wanted, keep_context=model.chained and level > wanted[-1])
         if found is not None:
@@ -101,6 +104,7 @@ class _LevelRun:
     temperature: float
     clamp_p: float | None
     backend: Backend
+    draw: torch.Generator | None
 
     def __call__(self, positions: int, *, coded: bool, keep_context: bool) -> tuple[LevelMaps | None, Tensor | None]:
         B, _, h, w = self.y.shape
@@ -144,4 +148,6 @@ class _LevelRun:
             low, high = max(0, first // 2 - 1), last // 2 + 2
             wide = self.model.expand(self.level, self.context[..., low:high, :])
             context = wide[..., first - 2 * low : last - 2 * low, : y.shape[-1]]
-        return self.model.steps(self.level, x, y, context, coded=coded, temperature=self.temperature)
+        return self.model.steps(
+            self.level, x, y, context, coded=coded, temperature=self.temperature, draw=self.draw if coded else None
+        )

@@ -6,13 +6,14 @@ exact average and the pixels before, and the bottom-right one follows from them 
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from detectors.zed.density import CodedBlock, DensityModel, in_float32, scale_input
+from detectors.zed.density import CodedBlock, DensityModel, draw_pixels, in_float32, scale_input
 from detectors.zed.logistic import Mixture
 from detectors.zed.pyramid import OFFSETS, subimages
 
@@ -125,19 +126,30 @@ class SReC(DensityModel):
         return out
 
     def steps(
-        self, level: int, x: Tensor, y: Tensor, context: Tensor | None, *, coded: bool = True, temperature: float = 1.0
+        self,
+        level: int,
+        x: Tensor,
+        y: Tensor,
+        context: Tensor | None,
+        *,
+        coded: bool = True,
+        temperature: float = 1.0,
+        draw: torch.Generator | None = None,
     ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
         """See the base class; three blocks a level."""
         decoder = cast(_Level, self.decoders[self.levels - 1 - level])
         phases = subimages(x)
+        anchor = y if self.means == "residual" else None
         for i in range(CODED):
             known = scale_input(torch.cat([y, *phases[:i]], dim=1), "tanh")
             z = decoder.rgb_decs[i](known, context)
             block = None
             if coded:
                 raw = decoder.mix_logits_prob_clf[i](z)
-                anchor = y if self.means == "residual" else None
-                block = CodedBlock(OFFSETS[i], phases[i], subpixel_mixtures(raw, phases[i], temperature, anchor))
+                predict = partial(subpixel_mixtures, raw, temperature=temperature, anchor=anchor)
+                if draw is not None:
+                    phases[i] = draw_pixels(predict, phases[i], draw)
+                block = CodedBlock(OFFSETS[i], phases[i], predict(phases[i]))
             context = decoder.feat_convs[i](z)
             yield block, context
 

@@ -6,11 +6,8 @@ import pytest
 import torch
 
 from detectors.zed.coding import coding_cost, lossless_bits_per_subpixel
-from detectors.zed.entropy import entropy
 from detectors.zed.heads import build_heads
-from detectors.zed.logistic import mixture_log_prob, sample
 from detectors.zed.maps import LevelMaps, level_maps
-from detectors.zed.pyramid import build_pyramid
 from detectors.zed.scores import delta_map, filled, score_image, scores_of_maps
 from detectors.zed.srec import SReC
 
@@ -94,17 +91,18 @@ def test_loss_reaches_every_parameter_of_srec():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-def test_d_is_fair_under_samples_of_the_model(srec):
+@pytest.mark.parametrize("name", ["srec", "heads"])
+def test_d_is_fair_under_samples_of_the_model(name, request):
     """NLL minus entropy is a martingale difference: its mean over the model's own pixels is zero within its error."""
-    image = picture(128, 128)
-    pyramid = build_pyramid(image, 3)
-    g = torch.Generator().manual_seed(5)
-    with torch.inference_mode():
-        block, _ = next(iter(srec.steps(0, pyramid.x[0].float(), pyramid.y[0], None)))
-        value = sample(block.mixture, g)
-        # green and blue are predicted from the sampled red and green, so only red may be drawn at once
-        gap = (-mixture_log_prob(value, block.mixture) - entropy(block.mixture))[:, 0]
-    assert abs(gap.mean().item()) < 4 * gap.std().item() / math.sqrt(gap.numel())
+    model, image = request.getfixturevalue(name), picture(128, 128)
+    maps = level_maps(model, image, (0, 1), draw=torch.Generator().manual_seed(5))
+    for found in maps.values():
+        gap = found.d[0][found.coded]
+        assert abs(gap.mean().item()) < 4 * gap.std().item() / math.sqrt(gap.numel())
+    # which the picture itself, not drawn from the model, is not
+    own = level_maps(model, image, (0,))[0]
+    gap = own.d[0][own.coded]
+    assert abs(gap.mean().item()) > 8 * gap.std().item() / math.sqrt(gap.numel())
 
 
 def test_reduced_precision_of_convolutions_hardly_moves_the_scores(srec):
