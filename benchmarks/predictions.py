@@ -107,9 +107,7 @@ def from_crops(
         fused_labels=label_ids,
         fused_generator_ids=generator_ids,
         fused_identifiers=rows,
-        fused_losses=(np.bincount(crop_to_image, crop_losses, n) / np.bincount(crop_to_image, minlength=n)).astype(
-            "f4"
-        ),
+        fused_losses=(np.bincount(image, crop_losses, n) / np.bincount(image, minlength=n)).astype(np.float32),
         pairing=nowhere if pairing is None else np.asarray(pairing, dtype=np.int64),
         source=blank if source is None else _strings(source),
         group=blank if group is None else _strings(group),

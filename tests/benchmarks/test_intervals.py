@@ -1,0 +1,120 @@
+from math import isnan
+from time import process_time
+
+import numpy as np
+import pytest
+from drawn_predictions import draw
+
+from benchmarks.evaluation import Subset, evaluate, measure, subsets
+from benchmarks.intervals import Bootstrap, clusters
+from benchmarks.metrics import METRICS
+from contracts.errors import ConfigError
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_a_draw_equals_measuring_repeated_images(decimals):
+    p = draw(images=90, decimals=decimals)
+    p = draw(images=90, decimals=decimals, pairing=np.where(p.fused_labels == 0, np.arange(90) % 3 + 1, -1))
+    results = evaluate(p)
+    bootstrap = Bootstrap(resamples=20)
+    drawn = bootstrap.draw(p, results)
+    scores = p.fused_scores.astype(np.float64)
+    compared = 0
+    for index, weights in enumerate(bootstrap.weights(p)):
+        for subset in subsets(p):
+            repeated = np.repeat(subset.images, weights[subset.images].astype(int))
+            again = Subset(subset.kind, subset.name, repeated)
+            for r in measure(again, scores, p.fused_labels, {"0.5": 0.5, "validation": 0.4}, METRICS):
+                if r.metric == "ece" and r.kind != "pooled":
+                    continue
+                assert drawn[r.key][index] == pytest.approx(r.value, abs=1e-10, nan_ok=True), (index, r.key)
+                compared += 1
+    assert compared > 2000
+
+
+def test_photographs_are_drawn_whole_and_classes_keep_their_size():
+    p = draw(images=60, group=[f"photo{i // 4}" for i in range(60)])
+    p_alone = draw(images=60, group=[""] * 60)
+    for weights in Bootstrap(resamples=20).weights(p):
+        assert all(len(set(weights[i : i + 4])) == 1 for i in range(0, 60, 4))
+    for weights in Bootstrap(resamples=20).weights(p_alone):
+        assert weights[p_alone.fused_labels == 0].sum() == weights[p_alone.fused_labels == 1].sum() == 30
+    assert np.unique(clusters(p)).size == 15
+    assert np.unique(clusters(p_alone)).size == 60
+
+
+def test_repeating_every_image_widens_nothing_when_copies_share_a_photograph():
+    one = draw(images=80, group=[f"p{i}" for i in range(80)])
+    copies = np.repeat(np.arange(80), 5)
+    many = draw(images=400)
+    from benchmarks.predictions import from_crops
+
+    def repeated(group):
+        return from_crops(
+            one.fused_logits[copies], np.arange(400), one.fused_labels[copies], one.fused_generator_ids[copies],
+            many.fused_ids, generator_id_to_name=one.generator_id_to_name, group=group,
+        )  # fmt: skip
+
+    def width(p):
+        found = Bootstrap(resamples=400)(p, evaluate(p, metrics=["auroc"]), ["auroc"])
+        return next(r.high - r.low for r in found if r.kind == "pooled")
+
+    clustered, naive = width(repeated(one.group[copies])), width(repeated([""] * 400))
+    assert clustered == pytest.approx(width(one), rel=0.15)
+    assert naive < 0.6 * clustered
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    truth = 0.5 * (1 + float(np.sign(2))) * 0.8618  # Φ(2 / (1.3 √2)): logits N(±1, 1.3)
+    hits = 0
+    for seed in range(60):
+        p = draw(seed=seed, images=100, group=[""] * 100)
+        found = Bootstrap(resamples=200, seed=seed)(p, evaluate(p, metrics=["auroc"]), ["auroc"])
+        pooled = next(r for r in found if r.kind == "pooled")
+        hits += pooled.low <= truth <= pooled.high
+    assert 51 <= hits <= 60
+
+
+def test_seeded_and_ordered():
+    p = draw()
+    results = evaluate(p)
+    first, again = Bootstrap(resamples=100)(p, results), Bootstrap(resamples=100)(p, results)
+    assert [repr(r) for r in first] == [repr(r) for r in again]
+    assert repr(Bootstrap(resamples=100, seed=1)(p, results)[0]) != repr(first[0])
+    for r in first:
+        assert isnan(r.low) or r.low <= r.high
+    bounded = {r.key for r in first if not isnan(r.low)}
+    assert {r.key for r in results if r.metric != "ece" and not isnan(r.value)} <= bounded
+    assert Bootstrap(resamples=100).as_json(p) == {
+        "resamples": 100,
+        "seed": 0,
+        "level": 0.95,
+        "clusters": 64,
+        "clustered": True,
+    }
+
+
+def test_metrics_of_ones_own_are_drawn_too():
+    p, own = draw(), {"share": lambda s, _, t: float((s > t).mean())}
+    found = {r.key: r for r in Bootstrap(resamples=40)(p, evaluate(p, metrics=own), own)}
+    share = found["pooled", "", "share", "0.5"]
+    assert share.low < share.value < share.high
+    assert not isnan(found["macro", "", "share", "0.5"].low)
+
+
+def test_absent_classes_have_no_interval_and_nonsense_is_refused():
+    p = draw()
+    real = p.select(p.fused_labels == 0)
+    found = Bootstrap(resamples=20)(real, evaluate(real))
+    assert all(isnan(r.low) for r in found if r.metric in ("auroc", "recall"))
+    assert any(not isnan(r.low) for r in found if r.metric == "specificity")
+    with pytest.raises(ConfigError, match="resamples=3"):
+        Bootstrap(resamples=3)
+
+
+def test_a_thousand_draws_of_many_scores_take_seconds():
+    p = draw(images=20_000, group=[""] * 20_000)
+    results = evaluate(p)
+    begin = process_time()
+    Bootstrap(resamples=20)(p, results)
+    assert (process_time() - begin) * 50 * 5 < 90, "1000 draws of 100,000 scores: seconds, not minutes"

@@ -1,0 +1,46 @@
+import csv
+import io
+from math import isnan
+
+from drawn_predictions import draw
+from rich.console import Console
+
+from benchmarks.evaluation import evaluate
+from benchmarks.intervals import Bootstrap
+from benchmarks.tables import Table, tidy_csv
+
+P = draw(generators=("v2", "v10", "new_one"))
+RESULTS = Bootstrap(resamples=50)(P, evaluate(P))
+TABLE = Table.of(RESULTS, ["v2", "v10"])
+
+
+def test_unseen_generators_stand_apart_and_names_sort_naturally():
+    assert [(row.section, row.name) for row in TABLE.rows] == [
+        ("", "all images"), ("", "seen generators"), ("", "unseen generators"), ("", "mean of 3 generators"),
+        ("seen", "v2"), ("seen", "v10"), ("unseen", "new_one"),
+    ]  # fmt: skip
+    assert TABLE.heads == ("AUROC", "AP", "Acc @ 0.5", "Acc @ val.")
+    assert {row.section for row in Table.of(RESULTS).rows} == {"", "generators"}
+
+
+def test_every_form_shows_the_same_numbers():
+    pooled = next(r for r in RESULTS if r.key == ("pooled", "", "auroc", ""))
+    value = f"{pooled.value:.3f}"
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(TABLE.rich())
+    shown = console.export_text()
+    for text in (shown, TABLE.markdown(), TABLE.latex()):
+        assert value in text
+        assert "never seen in training" in text
+    assert f"| **all images** | 60 | {value} " in TABLE.markdown()
+    assert r"new\_one & " in TABLE.latex()
+    assert max(map(len, shown.splitlines())) <= 110
+
+
+def test_tidy_csv_is_complete_and_exact():
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(RESULTS))))
+    assert len(rows) == len(RESULTS)
+    for row, result in zip(rows, RESULTS, strict=True):
+        assert row["reason"] == result.reason
+        assert (row["value"] == "") == isnan(result.value)
+        assert isnan(result.value) or float(row["value"]) == result.value
