@@ -1,0 +1,71 @@
+"""Reading Parquet from one end to the other in memory that depends on the pages, not on the row groups."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.errors import DataError
+from datamodules.stores import ParquetStore, image_bytes
+
+BATCH = 16
+"""Rows in memory at a time while streaming."""
+
+Rows = NDArray[np.int64]
+Read = tuple[int, bytes | DataError]
+
+
+class ParquetStreamStore(ParquetStore):
+    """A `ParquetStore` that can also be read front to back, a row group at a time."""
+
+    def runs(self, rows: Rows) -> list[Rows]:
+        """Rows of the manifest dealt by file and row group, each in the order in which it lies in the file."""
+        runs: list[Rows] = []
+        for name in dict.fromkeys(self._name[rows].tolist()):
+            here = rows[self._name[rows] == name]
+            here = here[np.argsort(self._row[here], kind="stable")]
+            _, ends = self._container(int(here[0]))
+            cuts = np.searchsorted(self._row[here], ends[:-1])
+            runs += [run for run in np.split(here, cuts) if len(run)]
+        self._opened.clear()
+        return runs
+
+    def stream(self, rows: Rows) -> Iterator[Read]:
+        """Bytes of the rows of one run, or the reason why a row cannot be read.
+
+        Raises:
+            DataError: the container itself cannot be opened.
+        """
+        _, ends = self._container(int(rows[0]))
+        name = self._names[self._name[rows[0]]]
+        group = int(np.searchsorted(ends, self._row[rows[0]], side="right"))
+        first = int(ends[group - 1]) if group else 0
+        wanted = {int(self._row[row]) - first: int(row) for row in rows}
+        last = max(wanted)
+        place = 0
+        try:
+            # buffered, or Arrow would hold the whole column chunk
+            file = pq.ParquetFile(name, buffer_size=2**20, pre_buffer=False)
+            columns = [self._column]
+            for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns, use_threads=False):
+                cells = batch.column(0)
+                for inner in range(len(cells)):
+                    row = wanted.pop(place, None)
+                    place += 1
+                    if row is not None:
+                        yield row, _cell(cells, inner, self._root, f"{name}[{first + place - 1}]")
+                if place > last:
+                    return
+        except (OSError, pa.ArrowException) as error:
+            for row in sorted(wanted.values()):
+                yield row, DataError(f"{name}: row group {group} cannot be read: {error}")
+
+
+def _cell(cells: pa.Array, place: int, root: Path | None, where: str) -> bytes | DataError:
+    try:
+        return image_bytes(cells[place].as_py(), root, where)
+    except DataError as error:
+        return error
