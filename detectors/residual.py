@@ -4,6 +4,8 @@ Tan et al., "Rethinking the Up-Sampling Operations in CNN-based Generative Netwo
 Detection", CVPR 2024 (arXiv 2312.10461), equation 4 with l = 2 and j = 1.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,33 +45,37 @@ def npr_residual_by_resampling(images: Tensor) -> Tensor:
     return images - F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
 
 
-def nearest_sources(size: int, scale: float) -> list[int]:
+def nearest_sources(size: int, scale: float, device: torch.device | None = None) -> Tensor:
     """For each of ``size`` pixels, the one it shows after nearest down-sampling by ``scale`` and back up to ``size``.
 
-    Up-sampling goes to the exact size, so any scale and size work; where floor(floor(size·scale) / scale) == size the
-    result is that of two plain ``interpolate`` calls.
+    Up-sampling goes to the exact size, so any scale and size work; where floor(size · scale) / scale is whole and equal
+    to ``size``, the result is that of two plain ``interpolate`` calls.
+
+    Returns:
+        [size] int64.
+
+    Raises:
+        ConfigError: nothing is left after down-sampling.
     """
     small = int(size * scale)
     if small < 1:
         raise ConfigError(
-            f"scale {scale} leaves nothing of an image side of {size} pixels",
-            f"Use larger images (at least {-(-1 // scale):.0f} pixels) or a larger scale.",
+            f"scale {scale:g} leaves nothing of an image side of {size} pixels",
+            f"Use images of at least {math.ceil(1 / scale)} pixels, or larger detector.scales.",
         )
-    # floor(dst · in / out), the rule of torch's "nearest"; in integers, so without its float rounding
-    return [((dst * small // size) * size) // small for dst in range(size)]
+    # floor(dst · in / out), the rule of torch's "nearest", in integers: free of float rounding
+    return (torch.arange(size, device=device) * small // size) * size // small
 
 
 def scale_residual(images: Tensor, scale: float) -> Tensor:
     """The image minus itself down-sampled by ``scale`` and up-sampled to its own size, both nearest neighbour.
 
     Args:
-        images: [B, C, H, W] float, any H and W with at least 1 / scale pixels.
+        images: [B, C, H, W] float, any H and W of at least 1 / scale pixels.
         scale: factor in (0, 1).
 
     Returns:
         [B, C, H, W]; 0 wherever a pixel shows itself.
     """
-    h, w = images.shape[-2:]
-    rows = torch.tensor(nearest_sources(h, scale), device=images.device)
-    columns = torch.tensor(nearest_sources(w, scale), device=images.device)
+    rows, columns = (nearest_sources(side, scale, images.device) for side in images.shape[-2:])
     return images - images.index_select(-2, rows).index_select(-1, columns)
