@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conf.check import check
-from conf.compose import CONF, compose
+from conf.compose import compose
 from conf.help import help_text
 from conf.problems import refuse
+from conf.words import CONF
 from contracts.errors import ConfigError, PixelProofError
 from tasks.many import run_many
 from tasks.run import Run

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from textwrap import dedent, fill, indent
 
-from conf.compose import group_names, group_options
 from conf.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.verbs import verbs
+from conf.words import group_names, group_options
 
 EXAMPLES = """
     pixelproof experiment_id=first                                   train and validate on the sample corpus

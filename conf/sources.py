@@ -9,8 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from conf.compose import Composed, accepted, parse
+from conf.compose import Composed
 from conf.schema import register
+from conf.words import accepted, parse
 
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

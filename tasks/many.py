@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conf.check import check
-from conf.compose import compose, expand
+from conf.compose import compose
 from conf.problems import refuse
+from conf.words import expand
 from tasks.run import given_id
 
 

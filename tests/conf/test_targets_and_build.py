@@ -1,0 +1,124 @@
+"""Configurations build what is allowed, and run nothing else."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from conf.build import build, build_each, build_from_checkpoint
+from conf.targets import resolve
+from contracts.errors import ConfigError
+from contracts.view import View
+
+NPR = {
+    "_target_": "detectors.npr.NPR",
+    "train_view": {"_target_": "contracts.view.View", "crop": 32},
+    "eval_view": {"_target_": "contracts.view.View", "crop": 32},
+    "optimizer": {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3},
+}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "logging.os.system",
+        "shutil.copy",
+        "torch.load",
+        "builtins.eval",
+        "pathlib.Path",
+        "hydra.utils.instantiate",
+        "torch.optim.os.system",
+        "torch.optim.lr_scheduler.partial",
+        "torch.optim.swa_utils.deepcopy",
+        "detectors.base.torch.load",
+        "detectors.base.L.Trainer.test",
+        "detectors.base.nn.Linear",
+        "detectors.npr.NPR.load_from_checkpoint",
+        "conf.build.build",
+        "pytorch_lightning.Trainer.fit",
+        "pytorch_lightning.loggers.os.system",
+        "pytorch_lightning.cli.LightningCLI",
+        "detectors",
+        "detectors.npr.Nothing",
+        "detectors.nothing.NPR",
+        "",
+        None,
+        7,
+        ["os.system"],
+    ],
+)
+def test_hostile_and_wrong_targets_are_refused(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail(f"ran {command}"))
+    with pytest.raises(ConfigError):
+        build({"_target_": target, "command": "true"})
+    with pytest.raises(ConfigError):  # as deep as can be
+        build({"_target_": "contracts.view.View", "augment": [{"inner": {"_target_": target}}]})
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """One of our modules, with foreign names imported into it."""
+    module = ModuleType("detectors.planted")
+    exec("from os import system\nfrom torch import load\nimport pathlib\nhere = pathlib.Path()\n", module.__dict__)  # noqa: S102 - the point of the test
+    exec("def own(x): return x\nclass Own: pass\nlazy = __import__('functools').partial(own)", module.__dict__)  # noqa: S102
+    monkeypatch.setitem(sys.modules, "detectors.planted", module)
+    return module
+
+
+def test_what_our_modules_import_is_not_ours(planted: ModuleType) -> None:
+    for name in ("system", "load", "here", "here.unlink", "pathlib.Path", "lazy"):
+        with pytest.raises(ConfigError, match="stands for"):
+            resolve(f"detectors.planted.{name}")
+    assert resolve("detectors.planted.own") is planted.own
+    assert resolve("detectors.planted.Own") is planted.Own
+
+
+def test_nothing_outside_the_list_is_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conf.targets.importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
+    with pytest.raises(ConfigError):
+        resolve("antigravity.fly")
+
+
+def test_nested_nodes_partials_and_extra_objects() -> None:
+    made = build({"_target_": "contracts.view.View", "crop": 8}, resize=9)
+    assert made == View(resize=9, crop=8)
+    optimiser = build(NPR["optimizer"])
+    assert isinstance(optimiser, partial)
+    assert optimiser.keywords == {"lr": 1e-3}
+    detector = build(NPR)
+    assert detector.train_view == View(crop=32)
+    marker = object()
+    assert build(NPR, scheduler=marker).make_scheduler is marker  # handed over, not copied
+    with pytest.raises(ConfigError, match="no _target_"):
+        build({})
+
+
+def test_values_are_not_interpolated_again() -> None:
+    assert build({"_target_": "contracts.keys.random_key", "_partial_": True, "parts": "${oc.env:HOME}"}).keywords == {
+        "parts": "${oc.env:HOME}"
+    }
+
+
+def test_members_get_the_extra_arguments_they_name(tmp_path: Path) -> None:
+    nodes = {
+        "view": {"_target_": "contracts.view.View", "crop": 3},
+        "logger": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": str(tmp_path)},
+    }
+    made = build_each(nodes, "logger", name="x", crop=5)
+    assert made["view"].crop == 3
+    assert made["logger"].name == "x"
+
+
+def test_from_a_checkpoint_come_detectors_and_views_alone(planted: ModuleType) -> None:
+    detector = build_from_checkpoint(NPR)
+    assert detector.make_optimizer is None
+    for target in ("detectors.planted.own", "detectors.planted.Own", "torch.optim.AdamW", "contracts.keys.random_key"):
+        with pytest.raises(ConfigError):
+            build_from_checkpoint({"_target_": target})
+        with pytest.raises(ConfigError):
+            build_from_checkpoint(NPR | {"extra": {"_target_": target}})
