@@ -1,0 +1,111 @@
+"""The page in a real browser; skipped where Chromium is not installed."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from drawn_predictions import draw
+
+from benchmarks.intervals import Bootstrap
+from benchmarks.metrics import METRICS, counts
+from benchmarks.predictions import write_predictions
+from benchmarks.review import review
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
+
+EVIL = "<img src=x onerror=document.body.dataset.evil=1>"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("review")
+    made = {
+        "a": draw(images=90, decimals=1, generators=("alpha", EVIL)),
+        "b": draw(images=90, crops=5, generators=("alpha", EVIL)),
+    }
+    for name, predictions in made.items():
+        write_predictions(folder / f"{name}.npz", predictions)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    review([folder / "a.npz", folder / "b.npz"], folder / "out", lambda _: pixels, bootstrap=Bootstrap(resamples=20))
+    return folder / "out" / "index.html", made["a"], made["b"]
+
+
+def dom(page, address="", script="") -> str:
+    """The document after the page's own script and one more have run."""
+    file = page.with_name("tried.html")
+    file.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        f"--user-data-dir={page.parent / 'profile'}",
+        "--virtual-time-budget=4000", "--dump-dom", f"{file.as_uri()}{address}",
+    ]  # fmt: skip
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout
+    assert 'data-ready="1"' in found, "the page's script stopped"
+    return found
+
+
+def cell(text, name) -> str:
+    return re.search(rf'id="{name}"[^>]*>([^<]*)<', text)[1]
+
+
+def test_counts_follow_the_threshold_exactly(page):
+    path, *dumps = page
+    # a score that several images share: one at the threshold is called real
+    thresholds = (float(np.sort(dumps[0].fused_scores)[40]), 0.622459352016449)
+    text = dom(path, f"#t={thresholds[0]!r},{thresholds[1]!r}")
+    for d, (p, threshold) in enumerate(zip(dumps, thresholds, strict=True)):
+        scores = p.fused_scores.astype(np.float64)
+        tp, fn, fp, tn = counts(scores, p.fused_labels, threshold)
+        shown = [cell(text, f"{name}-{d}") for name in ("tp", "fn", "fp", "tn", "tpr", "fpr")]
+        assert shown == [str(tp), str(fn), str(fp), str(tn), f"{tp / (tp + fn):.3f}", f"{fp / (fp + tn):.3f}"]
+        for name, title in (("auroc", "AUROC"), ("average_precision", "AP"), ("ece", "ECE")):
+            assert f"{'AB'[d]} {title} {METRICS[name](scores, p.fused_labels, 0.5):.4f}" in text
+    a, b = (p.fused_scores > t for p, t in zip(dumps, thresholds, strict=True))
+    assert f"{(a != b).sum()} flips" in text
+    assert "data-evil" not in text, "a generator's name became markup"
+
+
+MOVE = """
+const slider = document.getElementById("slider-0");
+slider.value = 700;
+slider.dispatchEvent(new Event("input"));
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+setTimeout(() => {
+  const before = document.getElementById("roc-mark-0").getAttribute("cx");
+  document.getElementById("half-0").click();
+  document.body.dataset.moved = String(document.getElementById("roc-mark-0").getAttribute("cx") !== before);
+  slider.value = 700;
+  slider.dispatchEvent(new Event("input"));
+}, 300);
+setTimeout(() => {
+  document.querySelector("#cards .card").focus();
+  press("ArrowRight"); press("ArrowRight"); press("ArrowLeft"); press("Enter"); press("4");
+  document.body.dataset.opened = document.querySelector("#viewer[open] dd .id").textContent;
+}, 800);
+setTimeout(() => {
+  const image = document.querySelector("#viewer .stage img");
+  document.body.dataset.zoom = `${image.width}/${getComputedStyle(image).imageRendering}`;
+  const pictures = [...document.querySelectorAll("#cards img")];
+  const whole = (i) => i.width === i.naturalWidth && Number.isInteger(parseFloat(i.style.left));
+  document.body.dataset.whole = String(pictures.length > 0 && pictures.every(whole));
+}, 1500);
+"""
+
+
+def test_slider_marks_and_keyboard(page):
+    path, p, _ = page
+    text = dom(path, script=MOVE)
+    called = p.fused_scores.astype(np.float64) > 0.7
+    assert cell(text, "tp-0") == str((called & (p.fused_labels == 1)).sum())
+    assert cell(text, "fp-0") == str((called & (p.fused_labels == 0)).sum())
+    assert 'data-moved="true"' in text
+    wrong = np.flatnonzero(called != p.fused_labels)
+    far = np.abs(p.fused_logits[wrong].astype(np.float64) - np.log(0.7 / 0.3))
+    second = wrong[np.lexsort((wrong, -far))[1]]
+    assert f'data-opened="{p.fused_ids[second]}"' in text, "confidently wrong first; arrows move, Enter opens"
+    assert 'data-zoom="64/pixelated"' in text
+    assert 'data-whole="true"' in text, "pixels are shown 1:1, at whole positions"

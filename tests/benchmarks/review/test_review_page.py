@@ -1,0 +1,158 @@
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from drawn_predictions import draw
+
+from benchmarks.intervals import Bootstrap
+from benchmarks.predictions import write_predictions
+from benchmarks.review import review
+from benchmarks.review.gallery import worth_seeing
+from benchmarks.review.join import join
+from contracts.errors import DataError
+
+FEW = Bootstrap(resamples=20)
+
+
+def dump(tmp_path, name="a", **options):
+    path = tmp_path / f"{name}.npz"
+    write_predictions(path, draw(**options))
+    return path
+
+
+def pixels(image_id: str) -> np.ndarray:
+    return np.full((8, 8, 3), sum(image_id.encode()) % 256, np.uint8)
+
+
+def payload(page) -> dict:
+    text = page.read_text()
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def test_one_page_that_needs_nothing_else(tmp_path):
+    made = review([dump(tmp_path)], tmp_path / "out", pixels, bootstrap=FEW)
+    text = made.page.read_text()
+    assert not re.search(
+        r"(?:src|href|url|import|fetch)\s*[=(]\s*[\"']?(?:https?:|//|\.{0,2}/|[a-z]+\.(?:js|css))", text
+    )
+    assert "default-src 'none'" in text
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "index.html", "metrics.csv", "predictions.csv", "predictions.parquet", "table.md", "table.tex",
+    ]  # fmt: skip
+    assert made.problems == {}
+    assert len(payload(made.page)["pictures"]) == 120
+    for shown in (
+        "drawn · test",
+        "generators never seen in training",
+        "gamma-10",
+        "threshold",
+        "60 real, 60 generated",
+    ):
+        assert shown in text
+
+
+def test_the_export_is_tidy_and_exact(tmp_path):
+    made = review([dump(tmp_path), dump(tmp_path, "b", seed=0, crops=3)], tmp_path / "out", pixels, bootstrap=FEW)
+    table = pq.read_table(tmp_path / "out" / "predictions.parquet")
+    p = draw()
+    rows = table.filter(np.arange(table.num_rows) < 120).to_pydict()
+    assert table.num_rows == 240
+    assert rows["id"] == p.fused_ids.tolist()
+    assert np.array_equal(np.array(rows["score"], np.float32), p.fused_scores)
+    assert rows["correct"] == ((p.fused_scores > 0.4) == p.fused_labels).tolist()
+    assert rows["generator"] == p.generators.tolist()
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        first = next(csv.DictReader(file))
+    assert (first["dump"], first["id"], first["threshold"]) == (
+        "drawn · test (" + tmp_path.name + ") #1",
+        p.fused_ids[0],
+        "0.4",
+    )
+    metrics = list(csv.DictReader((tmp_path / "out" / "metrics.csv").open()))
+    assert {row["dump"] for row in metrics} == set(made.tables)
+
+
+def test_dumps_are_joined_on_ids(tmp_path):
+    whole = draw(images=12)
+    write_predictions(tmp_path / "a.npz", whole.select(np.arange(8)))
+    write_predictions(tmp_path / "b.npz", whole.select(np.array([11, 9, 3, 7])))
+    joined = join([tmp_path / "a.npz", tmp_path / "b.npz"])
+    assert joined.ids.tolist() == [*whole.fused_ids[:8].tolist(), whole.fused_ids[11], whole.fused_ids[9]]
+    assert joined.place.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, -1, -1], [-1, -1, -1, 2, -1, -1, -1, 3, 0, 1]]
+    assert joined.column("fused_labels").tolist() == whole.fused_labels[[*range(8), 11, 9]].tolist()
+    assert np.isnan(joined.measured(1, "fused_scores")[0])
+    assert joined.measured(1, "fused_scores")[3] == whole.fused_scores[3]
+
+
+def test_dumps_that_contradict_each_other_are_refused(tmp_path):
+    with pytest.raises(DataError, match="disagree on the label of"):
+        join([dump(tmp_path), dump(tmp_path, "b", seed=5)])
+    with pytest.raises(DataError, match="nothing to review"):
+        join([])
+
+
+def test_confidently_wrong_pictures_come_first_and_the_caps_hold(tmp_path):
+    path = dump(tmp_path)
+    joined = join([path])
+    order, p = worth_seeing(joined), draw()
+    assert sorted(order) == list(range(120))
+    called = p.fused_scores > 0.4
+    missed = np.flatnonzero((p.fused_labels == 1) & ~called)
+    alarms = np.flatnonzero((p.fused_labels == 0) & called)
+    assert order[0] == missed[np.argmin(p.fused_scores[missed])]
+    assert order[1] == alarms[np.argmax(p.fused_scores[alarms])]
+    wrong = called != p.fused_labels
+    assert wrong[order[:10]].sum() >= 6
+    few = review([path], tmp_path / "few", pixels, bootstrap=FEW, pictures=7)
+    assert sorted(map(int, payload(few.page)["pictures"])) == sorted(order[:7])
+    assert (
+        len(payload(review([path], tmp_path / "tiny", pixels, bootstrap=FEW, picture_bytes=150).page)["pictures"]) <= 2
+    )
+
+
+def test_missing_pictures_are_said_on_the_page(tmp_path):
+    def absent(image_id):
+        if image_id.endswith("1"):
+            raise DataError("<the archive> is not mounted")
+        return pixels(image_id)
+
+    made = review([dump(tmp_path)], tmp_path / "out", absent, bootstrap=FEW)
+    assert made.problems == {"<the archive> is not mounted": 12}
+    assert "12 images without pixels: &lt;the archive&gt; is not mounted" in made.page.read_text()
+    assert len(payload(made.page)["pictures"]) == 108
+
+
+def test_what_data_say_cannot_become_script(tmp_path):
+    evil = "</script><script>alert(1)</script><b class=evil>"
+    path = dump(tmp_path, generators=(evil, "x"), provenance={"experiment": evil, "note": evil})
+    text = review([path], tmp_path / "out", pixels, bootstrap=FEW).page.read_text()
+    assert evil not in text
+    assert text.count("</script>") == 2
+    assert evil in payload(tmp_path / "out" / "index.html")["generators"]
+
+
+@pytest.mark.parametrize("labels", [0, 1, -1])
+def test_a_dump_of_one_class_or_without_labels_has_a_page(tmp_path, labels):
+    p = draw(images=9)
+    from benchmarks.predictions import from_crops
+
+    made = from_crops(
+        p.fused_logits, np.arange(9), np.full(9, labels), np.full(9, max(labels, 0)), p.fused_ids,
+        generator_id_to_name=["", "g"],
+    )  # fmt: skip
+    write_predictions(tmp_path / "p.npz", made)
+    assert "Gallery" in review([tmp_path / "p.npz"], tmp_path / "out", pixels, bootstrap=FEW).page.read_text()
+
+
+def test_neither_torch_nor_lightning_nor_matplotlib_is_imported():
+    code = (
+        "import sys, benchmarks.review, benchmarks.tables, benchmarks.thresholds;"
+        "print({'torch', 'pytorch_lightning', 'matplotlib', 'pandas', 'torchvision', 'scipy'} & sys.modules.keys())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

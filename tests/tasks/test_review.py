@@ -1,0 +1,34 @@
+from types import SimpleNamespace
+
+import pytest
+from drawn_predictions import draw
+
+from benchmarks.predictions import write_predictions
+from contracts.errors import ConfigError
+from tasks.review import review
+
+
+def run(inputs, out=None):
+    return SimpleNamespace(review=SimpleNamespace(inputs=[str(path) for path in inputs], out=out and str(out)))
+
+
+def test_prints_the_table_and_the_pages_place(tmp_path, capsys):
+    write_predictions(tmp_path / "window_0" / "predictions_test_all.npz", draw())
+    review(run([tmp_path / "window_0" / "predictions_test_all.npz"]))
+    shown = capsys.readouterr().out
+    assert (tmp_path / "window_0" / "review" / "index.html").is_file()
+    assert str(tmp_path / "window_0" / "review" / "index.html") in shown.replace("\n", "")
+    for words in ("drawn · test", "never seen in training", "gamma-10", "images without pixels"):
+        assert words in shown
+
+
+def test_out_is_where_it_was_asked_for(tmp_path):
+    write_predictions(tmp_path / "p.npz", draw())
+    review(run([tmp_path / "p.npz"], tmp_path / "elsewhere"))
+    assert (tmp_path / "elsewhere" / "index.html").is_file()
+    assert not (tmp_path / "review").exists()
+
+
+def test_no_dump_is_a_mistake_with_a_next_step():
+    with pytest.raises(ConfigError, match=r"Give review\.inputs="):
+        review(run([]))
