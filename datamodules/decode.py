@@ -1,4 +1,4 @@
-"""From encoded bytes to uint8 RGB: torchvision for the plain formats, Pillow as reference and for everything else.
+"""From encoded bytes to uint8 RGB: torchvision for plain JPEG and WebP, Pillow as reference and for everything else.
 
 One policy for every image, whatever its class: EXIF orientation is applied, alpha is composited on white, 16-bit
 samples keep their high byte, animations give their first frame, colour profiles are ignored. The header is read first,
@@ -19,7 +19,7 @@ import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, decode_png, decode_webp
+from torchvision.io import ImageReadMode, decode_jpeg, decode_webp
 
 from contracts.errors import ConfigError, DataError, nearest
 
@@ -32,7 +32,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 178_956_970
 """Largest image decoded by default: where Pillow itself refuses, about 13377 squared (half a GiB of RGB)."""
 
-_DECODERS = {"JPEG": decode_jpeg, "PNG": decode_png, "WEBP": decode_webp}
+# not decode_png: in torchvision 0.29.2 one damaged byte among a PNG's pixels ends the process with a segmentation
+# fault, and Pillow, equal pixel by pixel, takes only a tenth longer
+_DECODERS = {"JPEG": decode_jpeg, "WEBP": decode_webp}
 _ORIENTATION = 0x0112
 _PNG_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 # what Pillow's plugins raise on damaged files, from reading the plugins and from fuzzing them
@@ -40,6 +42,8 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Typ
 
 # sizes are checked here, against a cap of our own, so Pillow's advice at half of it is noise
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# torchvision 0.29 announces that its decoders will move to torchcodec, and says so at every call
+warnings.filterwarnings("ignore", message="The image decoding and encoding capabilities of TorchVision are deprecated")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Header:
         format: Pillow's name, one of `FORMATS`.
         mode: Pillow's mode (``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, …).
         orientation: EXIF orientation 1..8; 1 needs nothing done.
-        plain: one frame of 8-bit RGB or gray without alpha, which torchvision decodes as Pillow does.
+        plain: a JPEG or WebP of one frame, RGB or gray without alpha, which torchvision decodes as Pillow does.
     """
 
     width: int
@@ -117,7 +121,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Image.Image, Header]:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         orientation = _orientation(image, data)
-        frames = int(getattr(image, "n_frames", 1)) if image.format in ("PNG", "WEBP") else 1
+        frames = int(getattr(image, "n_frames", 1)) if image.format == "WEBP" else 1
     except Image.DecompressionBombError as error:
         raise DataError(f"refused: {error}") from error
     except PIL.UnidentifiedImageError as error:
@@ -132,9 +136,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Image.Image, Header]:
             "Raise datamodule.max_pixels if the image is genuine.",
         )
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    plain = image.mode in ("RGB", "L") and kind in _DECODERS and frames == 1 and "transparency" not in image.info
-    if kind == "PNG":
-        plain = plain and data[24] == 8  # bit depth in IHDR; Pillow calls 2, 4 and 16 bit "L" or "RGB" too
+    plain = image.mode in ("RGB", "L") and kind in _DECODERS and frames == 1
     if orientation >= 5:
         width, height = height, width
     return image, Header(width, height, kind, image.mode, orientation, plain)

@@ -60,8 +60,9 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[list[Item]]:
         epoch, done = self._position()
-        order = generator(random_key(self._seed, epoch), "order").permutation(self._rows)
-        mine = order[self._rank :: self._world].tolist()
+        # sorted raw draws: NumPy promises these, not its shuffles, to stay the same from version to version
+        draws = generator(random_key(self._seed, epoch), "order").bit_generator.random_raw(len(self._rows))
+        mine = self._rows[np.argsort(draws, kind="stable")][self._rank :: self._world].tolist()
         for batch in range(done, len(self)):
             start = batch * self._batch_size
             yield [(row, epoch) for row in mine[start : start + self._batch_size]]

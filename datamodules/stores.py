@@ -53,7 +53,8 @@ class _Store:
         return self.__dict__ | {"_opened": {}}
 
     @abstractmethod
-    def _open(self, name: str) -> Any: ...
+    def _open(self, name: str) -> Any:
+        """Open a container; not asked of stores that have none."""
 
     def _container(self, row: int) -> Any:
         if self._process != os.getpid():
@@ -70,9 +71,6 @@ class _Store:
 
 class FileStore(_Store):
     """One image a file; ``where`` is its path."""
-
-    def _open(self, name: str) -> Path:
-        return Path(name)
 
     def read(self, row: int) -> bytes:
         """The file's bytes."""
