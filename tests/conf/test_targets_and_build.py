@@ -114,7 +114,8 @@ def test_members_get_the_extra_arguments_they_name(tmp_path: Path) -> None:
     assert made["logger"].name == "x"
 
 
-def test_from_a_checkpoint_come_detectors_and_views_alone(planted: ModuleType) -> None:
+@pytest.mark.usefixtures("planted")
+def test_from_a_checkpoint_come_detectors_and_views_alone() -> None:
     detector = build_from_checkpoint(NPR)
     assert detector.make_optimizer is None
     for target in ("detectors.planted.own", "detectors.planted.Own", "torch.optim.AdamW", "contracts.keys.random_key"):

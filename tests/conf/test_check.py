@@ -1,0 +1,143 @@
+"""The checker finds every mistake before anything is built."""
+
+from pathlib import Path
+
+import pytest
+
+from conf.check import check
+from conf.compose import compose
+from conf.verbs import groups_used, verbs
+
+
+def told(folder: Path, *words: str, many: bool = False, thorough: bool = False) -> list[str]:
+    return [str(problem) for problem in check(compose(words, folder), many, thorough)]
+
+
+def test_nothing_wrong(folder: Path) -> None:
+    assert told(folder, "task=doctor", "logger=[csv,tensorboard,wandb]", thorough=True) == []
+    assert told(folder, "task=validate") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["task=vaildate"], ["no task=vaildate", "'validate'"]),
+        (["detector.exat=true"], ["detector.exat is no argument of detectors.npr.NPR", "'exact'"]),
+        (["datamodule.batchsize=2"], ["datamodule.batchsize", "'batch_size'"]),
+        (["detector.train_view.corp=2"], ["detector.train_view.corp", "contracts.view.View", "'crop'"]),
+        (["callbacks.checkpoints.minuts=2"], ["callbacks.checkpoints.minuts", "'minutes'"]),
+        (["logger=wandb", "logger.wandb.projct=x"], ["logger.wandb.projct", "'project'"]),
+        (["logger.wandb.project=x"], ["logger.wandb is no part", "logger=[csv,wandb]"]),
+        (["benchmark.validation_share=much"], ["benchmark.validation_share='much' is no float"]),
+        (['detector.exact="False"'], ["detector.exact='False' is no bool"]),
+        (["detector.train_view.fill=tiles"], ["detector.train_view.fill='tiles'", "Literal"]),
+        (["~detector.train_view"], ["detector.train_view is missing", "detectors.npr.NPR needs it"]),
+        (["datamodule=open"], ["datamodule.path is not set", "datamodule.path=VALUE"]),
+        (["datamodule.path=/nowhere/at/all"], ["/nowhere/at/all does not exist", "as far as /;"]),
+        (["datamodule.path=/nowhere/*.png"], ["/nowhere/*.png matches nothing"]),
+        (["ckpt=/nowhere/best.ckpt"], ["ckpt: /nowhere/best.ckpt does not exist"]),
+        (["ckpt=/"], ["ckpt: / is a folder"]),
+        (["task=predict"], ["task=predict needs weights", "ckpt=FILE"]),
+        (["detector=null"], ["there is no detector"]),
+        (["detector=null", "detector.exact=true"], ["there is no detector"]),
+        (["detector._target_=os.system"], ["detector._target_='os.system' is not allowed"]),
+        (["detector.optimizer._target_=torch.load"], ["detector.optimizer._target_='torch.load' is not allowed"]),
+        (["detector._target_=detectors.npr.NRP"], ["no class or function 'NRP'", "'NPR'"]),
+        (["trainer.logger=true"], ["trainer.logger is set by the task itself"]),
+        (["experiment_id=a/b"], ["experiment_id='a/b'"]),
+        (["experiment_id=.."], ["experiment_id='..'"]),
+        (["trainer.max_epoch=2"], ["trainer.max_epoch is no argument", "'max_epochs'"]),
+        (["detector.optimizer.lrr=2"], ["detector.optimizer.lrr is no argument of torch.optim.AdamW", "'lr'"]),
+        (["trainer._target_=pytorch_lightning.Trainer.fit"], ["not allowed"]),
+        (["detector.train_view.crop=null"], ["native sizes", "datamodule.batch_size=4"]),
+        (["detector.train_view.crop=null", "~datamodule.batch_size"], ["native sizes", "datamodule.batch_size=32"]),
+    ],
+)
+def test_a_mistake_is_found_and_explained(folder: Path, words: list[str], parts: list[str]) -> None:
+    problems = told(folder, *words)
+    assert len(problems) == 1, problems
+    for part in parts:
+        assert part in problems[0]
+
+
+def test_native_sizes_train_one_by_one(folder: Path) -> None:
+    assert told(folder, "detector.train_view.crop=null", "datamodule.batch_size=1") == []
+    assert told(folder, "task=test", "detector.train_view.crop=null") == []
+
+
+FUSED = "detector.optimizer.fused=true"
+MIXED = "trainer.precision=bf16-mixed"
+CLIP = "trainer.gradient_clip_val=1.0"
+
+
+def test_fused_mixed_and_clipped_are_two_too_many(folder: Path) -> None:
+    (problem,) = told(folder, FUSED, MIXED, CLIP)
+    assert "do not go together" in problem
+    for pair in ([FUSED, MIXED], [FUSED, CLIP], [MIXED, CLIP], [FUSED, CLIP, "trainer.precision=32-true"]):
+        assert told(folder, *pair) == []
+    assert told(folder, "task=test", FUSED, MIXED, CLIP) == []
+
+
+@pytest.mark.parametrize("devices", ["2", "[0,1]", '"0,1"'])
+def test_many_runs_want_one_device(folder: Path, devices: str) -> None:
+    word = f"trainer.devices={devices}"
+    assert told(folder, word) == []
+    (problem,) = told(folder, word, many=True)
+    assert "-m" in problem
+    assert "trainer.devices=1" in problem
+    assert told(folder, "trainer.devices=1", many=True) == []
+
+
+def test_all_visible_gpus_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["trainer.devices=auto", "trainer.accelerator=gpu"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert len(told(folder, *words, many=True)) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert told(folder, *words, many=True) == []
+
+
+def test_slurm_starts_the_ranks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    (problem,) = told(folder, "trainer.devices=4")
+    assert "srun" in problem
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    assert told(folder, "trainer.devices=4", "trainer.num_nodes=2") == []
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    assert told(folder, "trainer.devices=4") == []
+
+
+def test_a_class_says_which_tasks_it_serves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from conf import pairs
+    from conf.signatures import Signature
+
+    monkeypatch.setattr(pairs, "signature", lambda _: Signature({}, attributes={"serves": ("test", "predict")}))
+    problems = told(folder)
+    assert len(problems) == 2  # data module and detector
+    assert "does not serve task=fit, only test, predict" in problems[0]
+    assert told(folder, "task=test") == []
+
+
+def test_all_problems_are_found_and_libraries_only_behind_our_own(folder: Path) -> None:
+    words = ["detector.exat=true", "datamodule=open", "trainer.max_epoch=1"]
+    assert len(told(folder, *words)) == 2
+    assert len(told(folder, *words, thorough=True)) == 3
+
+
+def test_a_task_is_not_held_up_by_parts_it_does_not_build(folder: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "a.npz"
+    dump.touch()
+    assert told(folder, "task=review", "datamodule=open", f"review.inputs=[{dump}]") == []
+    (problem,) = told(folder, "task=review", f"review.inputs=[{dump}x]")
+    assert "review.inputs" in problem
+    (problem,) = told(folder, "task=review")
+    assert "nothing to review" in problem
+
+
+def test_tasks_and_what_they_build() -> None:
+    known = verbs()
+    assert {"fit", "validate", "test", "predict", "review", "doctor"} <= set(known)
+    assert all(known.values()), "each verb has a docstring"
+    assert not {"run", "many", "report", "evaluate"} & set(known)
+    assert set(groups_used("fit")) == {"datamodule", "detector", "benchmark", "trainer", "logger", "callbacks"}
+    assert groups_used("review") == []

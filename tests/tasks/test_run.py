@@ -1,0 +1,89 @@
+"""What a verb gets to work with, and under which name it works."""
+
+from pathlib import Path
+
+import pytest
+
+from conf.compose import compose
+from contracts.errors import ConfigError
+from tasks import many
+from tasks.run import HANDED, Run, find_experiment_id
+
+
+def test_ids_are_found_in_this_order(tmp_path: Path) -> None:
+    env = {
+        "LOCAL_RANK": "1",
+        HANDED: "handed",
+        "WANDB_SWEEP_ID": "s",
+        "WANDB_RUN_ID": "wandb",
+        "SLURM_ARRAY_JOB_ID": "40",
+        "SLURM_ARRAY_TASK_ID": "2",
+        "SLURM_JOB_ID": "42",
+    }
+    found = []
+    for gone in (["LOCAL_RANK"], ["WANDB_SWEEP_ID"], ["SLURM_ARRAY_JOB_ID"], ["SLURM_JOB_ID"]):
+        found.append(find_experiment_id(env, tmp_path))
+        for name in gone:
+            del env[name]
+    assert found == ["handed", "wandb", "40_2", "42"]
+    assert find_experiment_id(env, tmp_path) == "1"
+
+
+def test_a_main_rank_never_takes_an_id_left_in_the_environment(tmp_path: Path) -> None:
+    assert find_experiment_id({HANDED: "old"}, tmp_path) == "1"
+    assert find_experiment_id({HANDED: "old", "LOCAL_RANK": "0"}, tmp_path) == "2"
+
+
+def test_numbers_go_up_and_are_reserved(tmp_path: Path) -> None:
+    for name in ("3", "7_1", "named", "12_x"):
+        (tmp_path / name).mkdir()
+    assert find_experiment_id({}, tmp_path) == "8"
+    assert (tmp_path / "8").is_dir()
+    assert find_experiment_id({}, tmp_path) == "9"
+
+
+@pytest.mark.parametrize("env", [{"LOCAL_RANK": "1"}, {"TORCHELASTIC_RUN_ID": "none", "LOCAL_RANK": "0"}])
+def test_ranks_started_from_outside_want_a_name(env: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="experiment_id=NAME"):
+        find_experiment_id(env, tmp_path)
+
+
+def test_a_run_finds_its_id_once_and_hands_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(HANDED, "")
+    run = Run(compose(["datamodule=folder"]))
+    assert not (tmp_path / "experiments_data").exists()  # nothing is made before it is asked for
+    assert run.folder == Path("experiments_data/1")
+    assert run.folder == Path("experiments_data/1")
+    child = Run(compose(["datamodule=folder"]))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert child.experiment_id == "1"
+    assert Run(compose(["datamodule=folder", "experiment_id=mine"])).folder == Path("experiments_data/mine")
+
+
+def test_a_run_builds_its_parts(tmp_path: Path) -> None:
+    words = ["datamodule=folder", f"datamodule.path={tmp_path}", "trainer=cpu", "logger=[csv]", "seed=5"]
+    run = Run(compose(words))
+    assert run.datamodule().path == tmp_path
+    assert run.datamodule().seed == run.benchmark().seed == run.seed == 5
+    (logger,) = run.loggers(name="x/window_0", group="x")
+    trainer = run.trainer(logger=[logger], callbacks=run.callbacks(folder=tmp_path), enable_checkpointing=False)
+    assert trainer.loggers == [logger]
+    assert logger.name == "x/window_0"
+
+
+def test_jobs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "check", lambda composed, many: [])  # noqa: ARG005
+    conf = Path(many.__file__).parents[1] / "conf"
+
+    def ids(*jobs: list[str]) -> list[str]:
+        return [job[-1] for job in many.named([["datamodule=folder", *job] for job in jobs], conf)]
+
+    assert ids(["experiment_id=a", "seed=1"], ["experiment_id=a", "seed=2"]) == [
+        "experiment_id=a_0",
+        "experiment_id=a_1",
+    ]
+    assert ids(["experiment_id=a"], ["experiment_id=b"]) == ["experiment_id=a", "experiment_id=b"]
+    assert ids(["seed=1"], ["seed=2"]) == ["seed=1", "seed=2"]  # numbers, found one after another
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    assert ids(["seed=1"], ["seed=2"]) == ["experiment_id=42_0", "experiment_id=42_1"]
