@@ -35,19 +35,18 @@ _FAST = {"contract", "reassoc", "nsz", "arcp"}
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _add_component(cdf: FloatArray, table: FloatArray, lo: int, hi: int, w: float, first: float, factor: float) -> None:
     """Add ``w / (1 + first * factor**j)`` at edges ``lo + j < hi``, and ``w`` at every edge from ``hi`` on."""
-    count = hi - lo
-    if count > 0:
+    if hi > lo:
+        # unsigned indices: signed ones may be negative, whose wrap-around test would keep the loops scalar
+        count, start, filled = np.uint64(hi - lo), np.uint64(lo), np.uint64(1)
         table[0] = np.float32(first)
-        filled = 1
         while filled < count:
-            source, target, ratio = table[:filled], table[filled : 2 * filled], np.float32(factor)
+            ratio = np.float32(factor)
             for j in range(filled):
-                target[j] = source[j] * ratio
+                table[filled + j] = table[j] * ratio
             factor *= factor
-            filled *= 2
-        inside, terms = cdf[lo:hi], table[:count]
+            filled = filled + filled
         for j in range(count):
-            inside[j] += w / (_ONE + terms[j])
+            cdf[start + j] += w / (_ONE + table[j])
     beyond = cdf[hi:]
     for j in range(beyond.size):
         beyond[j] += w
