@@ -12,10 +12,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from contracts.errors import CheckpointError
 from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.state import WeightsError, fit_state, read_pickle, read_state
+from detectors.tracer.state import fit_state
 from detectors.tracer.tokenizer import to_uint8, to_unit
 from detectors.tracer.var_vqvae import VarVqvae
+from detectors.weights import read_checkpoint
 
 TokenizerModel = VarVqvae | RarVqgan
 
@@ -115,11 +117,10 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
     ``module1.*`` VAR's ``quant_conv``); and nested dictionaries (``{family, encoder, quant_conv, config}``).
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        WeightsError: If the layout is none of these, the file is the other family's, or shapes differ.
+        CheckpointError: If there is no such file, its layout is none of these, it is the other family's, or
+            shapes differ.
     """
-    plain = path.suffix == ".safetensors" or not path.is_file()
-    state = read_state(path) if plain else _flattened(path)
+    state = _flattened(path)
     renamed = {"module0.": "encoder.", "module1.": "quant_conv."}
     for old, new in renamed.items():
         state = {new + key.removeprefix(old) if key.startswith(old) else key: value for key, value in state.items()}
@@ -133,12 +134,12 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
         else:
             strangers.append(key)
     if strangers:
-        raise WeightsError(
+        raise CheckpointError(
             f"{path} holds entries that a {type(tokenizer).__name__}'s inverse decoder has not: "
             f"{', '.join(strangers[:5])}; the other family's file?"
         )
     if absent := [name for name in modules if not parts[name]]:
-        raise WeightsError(
+        raise CheckpointError(
             f"{path} has no {', '.join(absent)}, which a {type(tokenizer).__name__}'s inverse decoder needs; "
             "the other family's file?"
         )
@@ -147,9 +148,9 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
 
 
 def _flattened(path: Path) -> dict[str, Tensor]:
-    """A pickle's tensors, nested dictionaries joined by dots; entries that are no tensors (family, config) left out."""
+    """A file's tensors, nested dictionaries joined by dots; entries that are no tensors (family, config) left out."""
     flat: dict[str, Tensor] = {}
-    for key, value in read_pickle(path).items():
+    for key, value in read_checkpoint(path).items():
         if isinstance(value, Mapping) and key != "config":
             flat |= {f"{key}.{inner}": tensor for inner, tensor in value.items() if isinstance(tensor, Tensor)}
         elif isinstance(value, Tensor):

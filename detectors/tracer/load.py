@@ -4,13 +4,13 @@ Files (see :data:`detectors.tracer.sizes.FILES`): Hugging Face FoundationVision/
 each may also be given as safetensors under the same stem.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from contracts.errors import CheckpointError, nearest
 from detectors.tracer.rar_transformer import RarTransformer
 from detectors.tracer.rar_vqgan import RarVqgan
 from detectors.tracer.sizes import (
@@ -24,7 +24,7 @@ from detectors.tracer.sizes import (
     VarSize,
     VarVqvaeSize,
 )
-from detectors.tracer.state import WeightsError, fit_state, read_state
+from detectors.tracer.state import fit_state, read_state
 from detectors.tracer.var_transformer import VarTransformer
 from detectors.tracer.var_vqvae import VarVqvae
 
@@ -40,18 +40,18 @@ def find_file(folder: Path, name: str) -> Path:
         name: ``var_vqvae``, ``rar_vqgan``, or a variant's label such as ``var16``.
 
     Raises:
-        ValueError: For a name that is none of these.
-        FileNotFoundError: Naming both file names looked for.
+        CheckpointError: For a name that is none of these, or naming both file names looked for.
     """
     if name not in FILES:
-        near = difflib.get_close_matches(name, FILES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(FILES)}"
-        raise ValueError(f"unknown model {name!r}; {hint}")
+        raise CheckpointError(f"unknown model {name!r}", nearest(name, FILES))
     official = folder / FILES[name]
     for path in (official, official.with_suffix(".safetensors")):
         if path.is_file():
             return path
-    raise FileNotFoundError(f"{folder} holds neither {official.name} nor {official.stem}.safetensors (model {name})")
+    raise CheckpointError(
+        f"{folder} holds neither {official.name} nor {official.stem}.safetensors (model {name})",
+        "Download it there, or leave this model out.",
+    )
 
 
 def available_variants(folder: Path, family: str) -> tuple[list[str], list[str]]:
@@ -76,13 +76,13 @@ def load_model(path: Path, *, name: str | None = None) -> Model:
         The model in eval mode, without gradients, float32, on the CPU.
 
     Raises:
-        WeightsError: If the file is of no known kind, lacks entries or has others, or is another model than ``name``.
-        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file is of no known kind, lacks entries or has others, or is not the model
+            ``name``.
     """
     state = read_state(path)
     model = build(state, str(path))
     if name is not None and (kind := identify(model)) != name:
-        raise WeightsError(f"{path} holds {kind}, not {name}; check which file was downloaded under this name")
+        raise CheckpointError(f"{path} holds {kind}, not {name}", "Check which file was downloaded under this name.")
     fit_state(model, state, str(path))
     return model.eval().requires_grad_(False)
 
@@ -91,7 +91,7 @@ def build(state: Mapping[str, Tensor], source: str) -> Model:
     """An empty model of the kind and size that a state dict belongs to.
 
     Raises:
-        WeightsError: If the telling entries of all four kinds are absent.
+        CheckpointError: If the telling entries of all four kinds are absent.
     """
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     if "pos_1LC" in shapes:
@@ -104,7 +104,7 @@ def build(state: Mapping[str, Tensor], source: str) -> Model:
         codebook, latent = _shape(shapes, "quantize.embedding.weight", 2, source)
         channels = _shape(shapes, "encoder.conv_in.weight", 4, source)[0]
         return RarVqgan(RarVqganSize(channels=channels, latent=latent, codebook=codebook))
-    raise WeightsError(
+    raise CheckpointError(
         f"{source} is neither a VAR nor a RAR file; its first keys are {', '.join(list(shapes)[:3]) or 'none at all'}"
     )
 
@@ -118,12 +118,12 @@ def var_size(shapes: Mapping[str, Shape], levels: Tensor | None, source: str) ->
     else:
         patch_nums = VAR_PATCH_NUMS
     if len(patch_nums) != scales or sum(n * n for n in patch_nums) != length:
-        raise WeightsError(
+        raise CheckpointError(
             f"{source} has {scales} scales and {length} tokens, which are not the scales {patch_nums}; "
             "only the 256-pixel models are supported (var_d36 is the 512-pixel one)"
         )
     if any(key.endswith("ada_gss") for key in shapes):
-        raise WeightsError(f"{source} shares its AdaLN between blocks (var_d36); only d16 to d30 are supported")
+        raise CheckpointError(f"{source} shares its AdaLN between blocks (var_d36); only d16 to d30 are supported")
     codebook = _shape(shapes, "head.weight", 2, source)[0]
     return VarSize(
         depth=_depth(shapes),
@@ -184,7 +184,7 @@ def _depth(shapes: Mapping[str, Shape]) -> int:
 def _shape(shapes: Mapping[str, Shape], key: str, axes: int, source: str) -> Shape:
     """Shape of an entry that the size is read from."""
     if key not in shapes:
-        raise WeightsError(f"{source} lacks {key}, from which the size of the model is read")
+        raise CheckpointError(f"{source} lacks {key}, from which the size of the model is read")
     if len(shapes[key]) != axes:
-        raise WeightsError(f"{source}: {key} should have {axes} axes, but has shape {shapes[key]}")
+        raise CheckpointError(f"{source}: {key} should have {axes} axes, but has shape {shapes[key]}")
     return shapes[key]

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detectors.tracer.state import WeightsError, fit_state, read_state
+from contracts.errors import CheckpointError
+from detectors.tracer.state import fit_state, read_state
 
 HIDDEN = 16
 SMOOTHING = 0.025
@@ -171,12 +172,11 @@ def load_calibrator(path: Path, lengths: tuple[int, ...]) -> PradaCalibrator:
     """Published or own calibrator weights (``alpha``, ``w``, ``net.{0,2,4}``).
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        WeightsError: If it belongs to a model with another number of scales, or is no calibrator.
+        CheckpointError: If there is no such file, it is no calibrator, or one for another number of scales.
     """
     state = read_state(path)
     if "w" in state and len(state["w"]) != len(lengths):
-        raise WeightsError(
+        raise CheckpointError(
             f"{path} weighs {len(state['w'])} scales, but the model has {len(lengths)} (VAR has 10, RAR 1): "
             "a calibrator of the other family?"
         )

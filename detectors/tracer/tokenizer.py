@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from contracts.errors import DataError
+
 
 class Tokenizer(Protocol):
     """An autoencoder with a codebook. Images are in the tokenizer's own value range unless a method says otherwise."""
@@ -44,22 +46,25 @@ def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
         images: [B, 3, S, S], floating point, in [0, 1], S the tokenizer's own image size.
 
     Raises:
-        ValueError: For another shape, size, type or range; images are never resampled, since resampling erases
+        DataError: For another shape, size, type or range; images are never resampled, since resampling erases
             the quantisation traces which the tracer reads.
     """
     size = tokenizer.image_size
     if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"expected RGB images [B, 3, {size}, {size}], got shape {tuple(images.shape)}; convert to RGB")
+        raise DataError(
+            f"expected RGB images [B, 3, {size}, {size}], got shape {tuple(images.shape)}", "Convert to RGB."
+        )
     if tuple(images.shape[2:]) != (size, size):
-        raise ValueError(
-            f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}; the tracer does not resample "
-            "(that destroys the traces): give it the file as generated, or crop it"
+        raise DataError(
+            f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}; the tracer does not resample, "
+            "since that destroys the traces",
+            "Give it the file as generated, or crop it.",
         )
     if not images.is_floating_point():
-        raise ValueError(f"expected floating-point images in [0, 1], got {images.dtype}; divide uint8 pixels by 255")
+        raise DataError(f"expected floating-point images in [0, 1], got {images.dtype}", "Divide uint8 pixels by 255.")
     low, high = (float(v) for v in images.aminmax()) if images.numel() else (0.0, 0.0)
     if not (low >= 0.0 and high <= 1.0):
-        raise ValueError(f"expected pixel values in [0, 1], got {low:.4g} … {high:.4g}")
+        raise DataError(f"expected pixel values in [0, 1], got {low:.4g} … {high:.4g}", "Divide by 255, or clip.")
     bottom, top = tokenizer.value_range
     return images * (top - bottom) + bottom
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from contracts.errors import CheckpointError
 from detectors.tracer.features import icas
 from detectors.tracer.prada import (
     PradaCalibrator,
@@ -19,7 +20,6 @@ from detectors.tracer.prada import (
 )
 from detectors.tracer.prada_joint import JointPrada, fit_joint, with_prior
 from detectors.tracer.sizes import VAR_PATCH_NUMS, scale_lengths
-from detectors.tracer.state import WeightsError
 from tests.detectors.tracer.tracer_golden_models import GoldenPath, patch_nums_or_none, vectors
 from tests.golden_fill_prada import filled, seed_of
 
@@ -127,7 +127,7 @@ def test_weights_round_trip_and_misfits_are_named(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(lp), model(lp))
     torch.save(PradaCalibrator((1, 4), inputs=2).state_dict(), tmp_path / "two.pth")
     assert load_calibrator(tmp_path / "two.pth", (1, 4)).inputs == 2
-    with pytest.raises(WeightsError, match="weighs 2 scales, but the model has 1"):
+    with pytest.raises(CheckpointError, match="weighs 2 scales, but the model has 1"):
         load_calibrator(tmp_path / "prada_var.pth", (5,))
     with pytest.raises(ValueError, match="right family"):
         model(torch.randn(2, 6, 2))
