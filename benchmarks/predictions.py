@@ -7,6 +7,7 @@ own evaluation scripts read our dumps and we read theirs; ours add string ids, l
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -211,7 +212,7 @@ def read_predictions(path: Path | str) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, EOFError, OSError, zipfile.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise DataError(
             f"{path}: no complete npz file ({error})", "Write it again; a half copy cannot be read."
         ) from error

@@ -82,7 +82,7 @@ class Table:
             for name in names:
                 if not apart or (name in (seen_generators or ())) == (section == "seen"):
                     rows.append(_row(section, name, "generator", name, shown, by_key))
-        heads = tuple(_head(metric, at) for metric, at in shown)
+        heads = tuple(column_title(metric, at) for metric, at in shown)
         return Table(heads, tuple(rows), _caption(results))
 
     def rich(self) -> RichTable:
@@ -186,7 +186,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in re.split(r"(\d+)", name)]
 
 
-def _head(metric: str, at: str) -> str:
+def column_title(metric: str, at: str) -> str:
+    """Head of the column of a metric at a threshold."""
     title = METRICS[metric].title if metric in METRICS else metric
     return {"": title, "validation": f"{title} @ val."}.get(at, f"{title} @ {at}")
 

@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
+from benchmarks.paired import differences
 from benchmarks.predictions import Predictions
 from benchmarks.review.export import export
 from benchmarks.review.gallery import Gallery, ImageSource, collect
 from benchmarks.review.join import Joined, join
 from benchmarks.review.payload import payload
-from benchmarks.tables import Table, interval, tidy_csv
+from benchmarks.tables import Table, column_title, interval, tidy_csv
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("data.js", "plots.js", "gallery.js", "main.js")
@@ -124,6 +125,7 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         heads=max((t.heads for t in tables), key=len),
         rows=_rows(tables),
         caption=_caption(joined, bootstrap),
+        changes=_changes(joined, bootstrap) if len(joined.dumps) > 1 else [],
         gallery=gallery,
         images=len(joined.ids),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -167,6 +169,20 @@ def _cell(result: Result | None) -> dict[str, Any]:
         "value": f"{result.value:.3f}", "interval": interval(result), "low": low, "high": high, "number": result.value,
         "why": "",
     }  # fmt: skip
+
+
+def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
+    """First dump less second, on the images both scored."""
+    if not ((joined.place[0] >= 0) & (joined.place[1] >= 0)).any():
+        return []
+    shown = []
+    for d in differences(joined.dumps[0], joined.dumps[1], bootstrap):
+        if d.first.kind == "pooled" and not isnan(d.value) and (d.first.metric, d.first.at) in COLUMNS:
+            bounds = "" if isnan(d.low) else f"{d.low:+.3f} to {d.high:+.3f}"
+            shown.append(
+                {"name": column_title(d.first.metric, d.first.at), "value": f"{d.value:+.3f}", "bounds": bounds}
+            )
+    return shown
 
 
 def _counts(dump: Predictions) -> str:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 from datamodules.manifest import Manifest
-from datamodules.stores import GROUP_SEPARATOR, FileStore, Hdf5Store, ParquetStore
+from datamodules.stores import GROUP_SEPARATOR, Hdf5Store, ParquetStore
 
 MAX_PIXELS = 100_000_000
 WHOLE_SIDE = 640
@@ -42,10 +42,6 @@ class PixelReader:
         return Manifest.from_columns({"id": p.fused_ids, "label": p.fused_labels, "where": p.where, "row": p.row})
 
     @cached_property
-    def _files(self) -> FileStore:
-        return FileStore(self._manifest)
-
-    @cached_property
     def _parquet(self) -> ParquetStore:
         root = self.about.get("root")
         return ParquetStore(self._manifest, str(self.about.get("column", "image")), Path(root) if root else None)
@@ -69,7 +65,12 @@ class PixelReader:
         if GROUP_SEPARATOR in where:
             self._check_id(where, row, str(self.predictions.fused_ids[position]))
             return self._hdf5.read(position)
-        return self._files.read(position) if row < 0 else self._parquet.read(position)
+        if row >= 0:
+            return self._parquet.read(position)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
     def _check_id(self, where: str, row: int, expected: str) -> None:
         """Refuses to show another image where an HDF5 file was prepared anew since the dump was written."""

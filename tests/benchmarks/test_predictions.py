@@ -1,5 +1,7 @@
 import json
 from dataclasses import fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -224,3 +226,21 @@ def test_infinite_logits_have_finite_meaning():
     assert sigmoid(np.array([np.inf, -np.inf])).tolist() == [1, 0]
     assert binary_cross_entropy(np.array([1e4, -1e4]), np.array([1, 0])).tolist() == [0, 0]
     assert replace(draw(), provenance="{}").about == {}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3), st.booleans()
+)
+def test_damage_is_refused_or_harmless(damage, cut):
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "p.npz")
+        write_predictions(path, draw(images=20))
+        content = bytearray(path.read_bytes())
+        for place, value in damage:
+            content[int(place * len(content))] = value
+        path.write_bytes(content[: int(damage[0][0] * len(content))] if cut else content)
+        try:
+            assert same(read_predictions(path), draw(images=20))
+        except DataError as error:
+            assert "p.npz" in error.what

@@ -32,7 +32,7 @@ function path(points, d) {
 
 const legend = (lines, atTop) => lines.map(([d, text], k) => {
   const y = atTop ? BOX.top + 16 + 15 * k : BOX.bottom - 10 - 15 * (lines.length - 1 - k);
-  return `<line class="curve k${d % 4}" x1="${BOX.right - 118}" x2="${BOX.right - 100}" y1="${y - 4}" y2="${y - 4}"/><text class="legend" x="${BOX.right - 95}" y="${y}">${text}</text>`;
+  return `<line class="curve k${d % 4}" x1="${BOX.right - 126}" x2="${BOX.right - 108}" y1="${y - 4}" y2="${y - 4}"/><text class="legend" x="${BOX.right - 103}" y="${y}">${text}</text>`;
 }).join("");
 
 const LOW = 1e-3;
@@ -92,6 +92,13 @@ const toAxis = (score, x) => (state.axis === "score" ? score : clamp((x - RANGE[
 const fromAxis = (u) => (state.axis === "score" ? u : sigmoid(RANGE[0] + u * (RANGE[1] - RANGE[0])));
 const thresholdOnAxis = (d) => toAxis(clamp(state.t[d], 0, 1), logit(clamp(state.t[d], 0, 1)));
 
+/** Whole logits, four to nine of them. */
+const LOGIT_TICKS = (() => {
+  const span = RANGE[1] - RANGE[0], step = [1, 2, 5, 10].find((s) => span / s <= 8) || 10, ticks = [];
+  for (let x = Math.ceil(RANGE[0] / step) * step; x <= RANGE[1]; x += step) ticks.push([(x - RANGE[0]) / span, String(x)]);
+  return ticks;
+})();
+
 const BINS = 60;
 function histogramRows() {
   const rows = [];
@@ -120,8 +127,8 @@ function drawHistograms() {
     r.chosen = chosen;
     return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${chosen.length}</td>${cells}</tr>`;
   }).join("");
-  const ticks = state.axis === "score" ? TICKS : [0, 0.25, 0.5, 0.75, 1].map((u) => [u, (RANGE[0] + u * (RANGE[1] - RANGE[0])).toFixed(1)]);
-  const scale = `<td><div class="ticks" style="position:relative;height:16px;font-size:11px;color:var(--soft)">${ticks.map(([u, t], k) => `<span style="position:absolute;left:${u * 100}%;transform:translateX(${k === 0 ? 0 : k === ticks.length - 1 ? -100 : -50}%)">${t}</span>`).join("")}</div></td><td></td>`;
+  const ticks = state.axis === "score" ? TICKS : LOGIT_TICKS;
+  const scale = `<td><div class="ticks" style="position:relative;height:16px;font-size:11px;color:var(--soft)">${ticks.map(([u, t]) => `<span style="position:absolute;left:${u * 100}%;transform:translateX(${u === 0 ? 0 : u === 1 ? -100 : -50}%)">${t}</span>`).join("")}</div></td><td></td>`;
   table.innerHTML = `${head}<tbody>${body}</tbody><tfoot><tr><td></td><td></td>${D.dumps.map(() => scale).join("")}</tr></tfoot>`;
 }
 
@@ -166,6 +173,5 @@ function drawAgreement() {
   const line = (d) => clamp((logit(clamp(state.t[d], 0, 1)) - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1);
   const content = same.filter((_, k) => k % step === 0).map((i) => dot(i, 0.3)).join("") + flips.slice(0, 2000).map((i) => dot(i, 0.9)).join("")
     + `<line class="threshold" x1="${toX(line(0))}" x2="${toX(line(0))}" y1="${BOX.top}" y2="${BOX.bottom}"/><line class="threshold" y1="${toY(line(1))}" y2="${toY(line(1))}" x1="${BOX.left}" x2="${BOX.right}"/>`;
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((u) => [u, (RANGE[0] + u * (RANGE[1] - RANGE[0])).toFixed(1)]);
-  element.innerHTML = frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, ticks, ticks);
+  element.innerHTML = frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, LOGIT_TICKS, LOGIT_TICKS);
 }
