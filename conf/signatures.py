@@ -1,20 +1,14 @@
 """Signatures of our own classes and functions, read from their source: nothing is imported, so nothing heavy is."""
 
 import ast
+import builtins
 import inspect
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from conf.syntax import HOUSE, find, first_line, imports
 from conf.targets import is_own, resolve
-from contracts.errors import ConfigError, nearest
-
-HOUSE = Path(__file__).resolve().parent.parent
-"""The folder our packages lie in."""
-
-Definition = ast.ClassDef | ast.FunctionDef
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def signature(target: str, house: Path = HOUSE) -> Signature:
     Raises:
         ConfigError: there is no such module or name, or it comes from outside our packages.
     """
-    module, node = _find(target, house)
+    module, node = find(target, house)
     if isinstance(node, ast.FunctionDef):
         parameters = _parameters(node)
         return Signature(parameters, node.args.kwarg is not None, doc=first_line(node))
@@ -80,74 +74,6 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
     listed = [p for p in inspect.signature(found).parameters.values() if p.kind is not kinds.VAR_POSITIONAL]
     named = {p.name: Parameter(p.name, p.default is kinds.empty) for p in listed if p.kind is not kinds.VAR_KEYWORD}
     return Signature(named, anything=len(named) < len(listed))
-
-
-@cache
-def source(file: Path) -> ast.Module:
-    """The syntax tree of a file."""
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
-
-
-def first_line(node: ast.Module | Definition) -> str:
-    """First line of a docstring."""
-    return (ast.get_docstring(node) or "").partition("\n")[0]
-
-
-def module_file(module: str, house: Path = HOUSE) -> Path | None:
-    """The source file of a module of ours."""
-    path = house.joinpath(*module.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-
-
-def _find(target: str, house: Path) -> tuple[str, Definition]:
-    """The module a target is defined in, and its definition; imports between our modules are followed."""
-    module, _, name = target.rpartition(".")
-    file = module_file(module, house)
-    if file is None:
-        raise ConfigError(f"{target!r}: there is no module {module!r}", nearest(module, _modules(target, house)))
-    definitions = {node.name: node for node in _statements(source(file)) if isinstance(node, Definition)}
-    if name in definitions:
-        return module, definitions[name]
-    origin = _imports(module, house).get(name)
-    if origin is not None and is_own(origin):
-        return _find(origin, house)
-    if origin is not None:
-        raise ConfigError(f"{target!r} comes from outside: it is {origin}", nearest(name, definitions))
-    raise ConfigError(f"{module} has no class or function {name!r}", nearest(name, definitions))
-
-
-def _modules(target: str, house: Path) -> Iterator[str]:
-    """Dotted names of all modules of the package a target begins with."""
-    for file in (house / target.partition(".")[0]).rglob("*.py"):
-        parts = file.relative_to(house).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def _statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Statements at the level of a module, those behind an if or try included."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt):
-            yield child
-        if isinstance(child, ast.If | ast.Try | ast.ExceptHandler):
-            yield from _statements(child)
-
-
-def _imports(module: str, house: Path) -> dict[str, str]:
-    """Names a module imports, with the dotted name of what each stands for."""
-    file = module_file(module, house)
-    assert file is not None  # noqa: S101 - the module's definitions have been read already
-    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-    found: dict[str, str] = {}
-    for node in _statements(source(file)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                top = alias.name.partition(".")[0]
-                found[alias.asname or top] = alias.name if alias.asname else top
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else []
-            origin = ".".join([*start, *([node.module] if node.module else [])])
-            found |= {alias.asname or alias.name: f"{origin}.{alias.name}" for alias in node.names}
-    return found
 
 
 def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
@@ -191,15 +117,16 @@ def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
 def _base_name(base: ast.expr, module: str, house: Path) -> str:
     name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
     head, dot, rest = name.partition(".")
-    return _imports(module, house).get(head, f"{module}.{head}") + dot + rest
+    home = f"builtins.{head}" if hasattr(builtins, head) else f"{module}.{head}"
+    return imports(module, house).get(head, home) + dot + rest
 
 
 def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
     """The signature a base class gives, or that of the bases behind it."""
     if is_own(base):
         return signature(base, house)
-    if base.partition(".")[0] in ("abc", "typing", "collections") or module_file(base.rpartition(".")[0], house):
-        return behind  # abstract bases, protocols, and built-in names
+    if base.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing"):
+        return behind  # abstract bases and protocols have no constructor of interest
     return replace(behind, library=base)
 
 

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from conf.schema import root_keys
-from conf.signatures import HOUSE, first_line, module_file, source
+from conf.syntax import HOUSE, first_line, module_file, source
 
 REQUIRED = {"predict": ("ckpt",), "review": ("review.inputs",)}
 """Keys a task cannot do without, beyond those of its parts."""

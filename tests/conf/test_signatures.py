@@ -43,6 +43,9 @@ class Library(Callback):
 
 class Bare(t.nn.Module): ...
 
+class Builtin(dict):
+    def __init__(self, a): ...
+
 @dataclass(frozen=True)
 class Data:
     x: int
@@ -82,6 +85,7 @@ def house(tmp_path: Path) -> Path:
         ("More", ["x"], ["y", "z"]),
         ("function", ["q"], ["p"]),
         ("helper", ["x"], []),
+        ("Builtin", ["a"], []),
         ("Base", ["size"], ["depth"]),
     ],
 )
