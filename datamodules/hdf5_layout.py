@@ -1,0 +1,163 @@
+"""The file ``task=prepare`` writes: room made first, pixels and bytes put in their places, columns last."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import ConfigError
+from datamodules.hdf5 import FORMAT, GROUPS, STORED
+from datamodules.manifest import Manifest
+
+Offsets = NDArray[np.int64]
+
+
+def check_names(manifest: Manifest) -> None:
+    """Raise a ConfigError where a further column is named like a dataset of the file."""
+    if taken := set(manifest.table.column_names) & set(STORED):
+        raise ConfigError(
+            f"column {min(taken)!r} has the name of a dataset that prepared files use", "Carry it under another name."
+        )
+
+
+def room_for_pixels(path: Path, counts: Mapping[str, int], size: int) -> None:
+    """Create a file with ``image`` uint8 [N, size, size, 3] in chunks of one image, allocated but not written."""
+    with h5py.File(path, "w") as file:
+        for name, count in counts.items():
+            shape = (count, size, size, 3)
+            properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            properties.set_chunk((1, *shape[1:]))
+            # the places of all chunks are fixed before the first is written, and nothing is written twice
+            properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            space = h5py.h5s.create_simple(shape, shape)
+            h5py.h5d.create(file.create_group(name).id, b"image", h5py.h5t.STD_U8LE, space, properties)
+
+
+def room_for_bytes(path: Path, totals: Mapping[str, int]) -> None:
+    """Create a file with contiguous ``bytes`` uint8 [total], allocated but not written."""
+    with h5py.File(path, "w") as file:
+        for name, total in totals.items():
+            properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            properties.set_layout(h5py.h5d.CONTIGUOUS)
+            properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            space = h5py.h5s.create_simple((total,))
+            h5py.h5d.create(file.create_group(name).id, b"bytes", h5py.h5t.STD_U8LE, space, properties)
+
+
+def pixel_offsets(path: Path, name: str) -> Offsets:
+    """[N] where in the file each image of a group belongs."""
+    with h5py.File(path, "r") as file:
+        images = file[name]["image"]
+        offsets = np.full(len(images), -1, np.int64)
+
+        def note(chunk: Any) -> None:
+            offsets[chunk.chunk_offset[0]] = chunk.byte_offset
+
+        images.id.chunk_iter(note)
+    if (offsets < 0).any():
+        raise AssertionError(f"{path}: HDF5 has not allocated all chunks of {name}")
+    return offsets
+
+
+def bytes_offset(path: Path, name: str) -> int:
+    """Where in the file the bytes of a group begin."""
+    with h5py.File(path, "r") as file:
+        start = file[name]["bytes"].id.get_offset()
+    if start is None:
+        raise AssertionError(f"{path}: HDF5 has not allocated the bytes of {name}")
+    return int(start)
+
+
+def close_gaps(path: Path, good: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.int64]]:
+    """Fill the places of unreadable images from the end of their group, and shorten it.
+
+    Args:
+        path: of a file made by `room_for_pixels`.
+        good: for each group, [N] which places hold an image.
+
+    Returns:
+        For each group, the place each remaining image had.
+    """
+    orders = {}
+    for name, filled in good.items():
+        order = np.arange(len(filled))
+        count = int(filled.sum())
+        gaps, spare = np.flatnonzero(~filled[:count]), np.flatnonzero(filled[count:]) + count
+        if count < len(filled):
+            _move(path, name, spare, gaps)
+            with h5py.File(path, "r+") as file:
+                if count:
+                    file[name]["image"].resize(count, axis=0)
+                else:
+                    del file[name]
+            order[gaps] = spare
+        if count:
+            orders[name] = order[:count]
+    return orders
+
+
+def _move(path: Path, name: str, sources: NDArray[np.int64], targets: NDArray[np.int64]) -> None:
+    offsets = pixel_offsets(path, name)
+    with h5py.File(path, "r") as file:
+        nbytes = int(np.prod(file[name]["image"].shape[1:]))
+    with path.open("r+b", buffering=0) as raw:
+        for source, target in zip(offsets[sources], offsets[targets], strict=True):
+            write_all(raw.fileno(), memoryview(os.pread(raw.fileno(), nbytes, source)), target)
+
+
+def write_columns(
+    path: Path,
+    manifest: Manifest,
+    groups: Mapping[str, NDArray[np.int64]],
+    attributes: Mapping[str, Any],
+    spans: Mapping[str, tuple[Offsets, Offsets]],
+) -> None:
+    """Add labels, the manifest's columns and the attributes.
+
+    Args:
+        path: of the file.
+        manifest: of all images, sizes and formats filled in.
+        groups: for each group, the manifest's rows in the order of its images.
+        attributes: of the root.
+        spans: for each group of encoded images, their offsets and lengths.
+    """
+    with h5py.File(path, "r+") as file:
+        file.attrs.update({"pixelproof_format": FORMAT, **attributes})
+        for name, rows in groups.items():
+            group = file[name]
+            for column in ["target", *group_columns(manifest)]:
+                if column in group:
+                    del group[column]  # of a finish that was cut short
+            group["target"] = manifest.labels[rows].astype(np.int64)
+            for column in group_columns(manifest):
+                values = manifest.column(column)[rows]
+                kind = h5py.string_dtype() if values.dtype == object else values.dtype
+                group.create_dataset(column, data=values, dtype=kind)
+            for column, values in zip(("offset", "length"), spans.get(name, ()), strict=False):
+                if column in group:
+                    del group[column]
+                group[column] = values
+
+
+def group_columns(manifest: Manifest) -> Iterator[str]:
+    """Columns stored as they are; the label is ``target``, the split the group."""
+    return (name for name in manifest.table.column_names if name not in ("label", "split"))
+
+
+def split_rows(manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """Some rows of the manifest by split, for each split that has any."""
+    splits = manifest.column("split")[rows]
+    return {name: rows[splits == name] for name in GROUPS if (splits == name).any()}
+
+
+def write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    """``os.pwrite`` until everything is written."""
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done

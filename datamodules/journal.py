@@ -1,0 +1,84 @@
+"""What a preparation has done so far: one line a piece of work, trusted only once its data are on the disk."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import DataError
+
+INTERVAL = 2.0
+"""Seconds of work that a kill may cost."""
+
+
+class Journal:
+    """A file of JSON lines: the settings, then what is done.
+
+    Lines are held back until the data they speak of have been synced, so that neither a kill nor a power cut leaves a
+    line that says more than the disk holds. A torn last line is ignored. The file is locked while it is open.
+
+    Args:
+        path: of the journal.
+        settings: what the work depends on; a journal of other settings is started anew.
+
+    Attributes:
+        entries: lines of an earlier run with the same settings.
+
+    Raises:
+        DataError: another process works on the same file.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self._file = path.open("a+b")
+        try:
+            # a record lock, which workers do not inherit
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise DataError(
+                f"{path}: another process is preparing this file", "Wait for it, or give another prepare.out."
+            ) from None
+        lines = list(self._lines())
+        self.entries = lines[1:] if lines and lines[0] == settings else []
+        if not lines or lines[0] != settings:
+            self._file.truncate(0)
+            self._put([settings])
+        self._held: list[dict[str, Any]] = []
+        self._synced = time.monotonic()
+
+    def add(self, entry: dict[str, Any], sync: Callable[[], None]) -> None:
+        """Notes an entry; now and then calls ``sync``, which brings the data to the disk, and writes the lines."""
+        self._held.append(entry)
+        if time.monotonic() - self._synced > INTERVAL:
+            self.flush(sync)
+
+    def flush(self, sync: Callable[[], None]) -> None:
+        """Syncs the data and writes all lines held back."""
+        if self._held:
+            sync()
+            self._put(self._held)
+            self._held = []
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Lets go of the file and its lock; lines held back are lost."""
+        self._file.close()
+
+    def _put(self, entries: list[dict[str, Any]]) -> None:
+        self._file.write("".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        self._file.seek(0)
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                self._file.truncate(end)
+                return
+            end += len(line)
+            yield json.loads(line)

@@ -1,0 +1,95 @@
+"""Work dealt to several processes, results as they come."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+import torch
+
+from contracts.errors import DataError, PixelProofError
+
+T = TypeVar("T")
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel(work: Callable[[int], Iterator[T]], count: int, workers: int) -> Iterator[T]:
+    """Everything ``work(0) … work(count - 1)`` yield, in the order in which it is ready.
+
+    Whoever is free takes the next number. Workers end with their parent, however that ends, and the parent's handles
+    are not theirs: ``work`` opens what it reads. Torch runs one thread in each.
+
+    Args:
+        work: picklable, where processes are not forked.
+        count: of pieces of work.
+        workers: processes, at least 1.
+
+    Raises:
+        PixelProofError: raised by the work.
+        OSError: raised by the work.
+        DataError: a worker ended before its work did.
+    """
+    # fork costs no second import of torch; elsewhere than on Linux it is not safe
+    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    following = context.Value("q", 0)
+    processes: dict[Connection, Any] = {}
+    try:
+        for _ in range(min(workers, count)):
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=_serve, args=(work, count, following, there, os.getpid()), daemon=True)
+            process.start()
+            there.close()
+            processes[here] = process
+        while processes:
+            for ready in wait(list(processes)):
+                yield from _received(ready, processes)  # type: ignore[arg-type]  # only connections are waited for
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            process.join()
+
+
+def _received(connection: Connection, processes: dict[Connection, Any]) -> Iterator[Any]:
+    try:
+        done, item = connection.recv()
+    except EOFError:
+        process = processes.pop(connection)
+        process.join()
+        why = "killed; is memory short?" if process.exitcode == -signal.SIGKILL else "see its message above"
+        raise DataError(
+            f"a worker ended with exit code {process.exitcode} ({why})", "Run again; it goes on where it stopped."
+        ) from None
+    if isinstance(item, Exception):
+        raise item
+    if done:
+        processes.pop(connection).join()
+    else:
+        yield item
+
+
+def _serve(work: Callable[[int], Iterator[Any]], count: int, following: Any, out: Connection, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    try:
+        while True:
+            with following.get_lock():
+                number = following.value
+                following.value += 1
+            if number >= count:
+                break
+            for item in work(number):
+                if os.getppid() != parent:
+                    return
+                out.send((False, item))
+        out.send((True, None))
+    except (PixelProofError, OSError) as error:
+        if os.getppid() == parent:
+            out.send((True, error))

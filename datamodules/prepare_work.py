@@ -1,0 +1,258 @@
+"""What a worker of ``task=prepare`` does with its share of the images."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from contracts.errors import DataError
+from datamodules.decode import FORMATS, Backend, decode, read_header
+from datamodules.hdf5_layout import write_all
+from datamodules.stores import ImageStore
+
+Rows = NDArray[np.int64]
+Cell = bytes | NDArray[np.uint8] | DataError
+
+REPORT = 32
+"""Images between two messages to the parent."""
+
+RUN = 64
+"""Images of a piece of work, where the store has no row groups of its own; a longer run is split."""
+
+FIELDS = ("rows", "width", "height", "length", "format")
+"""Of a message: rows, and as many values of each kind."""
+
+PIXELS = "PIXELS"
+"""In place of a format, where the store holds pixels."""
+
+MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
+
+
+@runtime_checkable
+class StreamingStore(Protocol):
+    """A store that is read faster front to back."""
+
+    def runs(self, rows: Rows) -> list[Rows]:
+        """Rows dealt into pieces that are read together."""
+        ...
+
+    def stream(self, rows: Rows) -> Iterator[tuple[int, bytes | DataError]]:
+        """Row and bytes, or why there are none, of one piece."""
+        ...
+
+
+class Facts:
+    """What is known of each row's image once it was read.
+
+    Args:
+        count: rows of the manifest.
+
+    Attributes:
+        known: [N] whether it could be read.
+        width: [N] as displayed.
+        height: [N] as displayed.
+        length: [N] of the encoded bytes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.known = np.zeros(count, bool)
+        self.width = np.zeros(count, np.int32)
+        self.height = np.zeros(count, np.int32)
+        self.length = np.zeros(count, np.int64)
+        self._format = np.zeros(count, np.int8)
+        self._names: list[str] = ["", *FORMATS]
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Take over a worker's message."""
+        rows = entry["rows"]
+        self.known[rows] = True
+        self.width[rows], self.height[rows], self.length[rows] = entry["width"], entry["height"], entry["length"]
+        self._format[rows] = [self._names.index(name) if name in self._names else 0 for name in entry["format"]]
+
+    def formats(self) -> NDArray[Any]:
+        """[N] names, "" where unknown or pixels."""
+        return np.array(self._names, dtype=object)[self._format]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all workers know.
+
+    Attributes:
+        store: where images are read.
+        runs: rows of each piece of work.
+        path: file written to.
+        size: side of the square, for pixels.
+        decoder: backend.
+        max_pixels: largest image decoded.
+        length: [N] lengths of encoded images, once known.
+    """
+
+    store: ImageStore
+    runs: list[Rows]
+    path: Path
+    size: int
+    decoder: Backend
+    max_pixels: int
+    length: NDArray[np.int64]
+
+    def cells(self, number: int) -> Iterator[tuple[int, Cell]]:
+        """Row and content of the images of a piece of work, one at a time."""
+        rows = self.runs[number]
+        if isinstance(self.store, StreamingStore):
+            yield from self.store.stream(rows)
+            return
+        for row in rows.tolist():
+            try:
+                yield row, self.store.read(row)
+            except DataError as error:
+                yield row, error
+
+
+class _Pass:
+    """A walk over the images of a piece of work that reports every few of them.
+
+    Args:
+        task: what all workers know.
+        offsets: [N] place in the file for each row, or None where nothing is written.
+    """
+
+    def __init__(self, task: Task, offsets: NDArray[np.int64] | None) -> None:
+        self.task = task
+        self.offsets = offsets
+
+    def image(self, row: int, cell: bytes | NDArray[np.uint8], file: int) -> tuple[int, int, str]:
+        """Deal with one image; its width, height and format."""
+        raise NotImplementedError
+
+    def __call__(self, number: int) -> Iterator[dict[str, Any]]:
+        """Messages on a piece of work.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        file = os.open(self.task.path, os.O_WRONLY) if self.offsets is not None else -1
+        try:
+            entry = _entry()
+            for row, cell in self.task.cells(number):
+                try:
+                    if isinstance(cell, DataError):
+                        raise cell
+                    width, height, kind = self.image(row, cell, file)
+                except DataError as error:
+                    entry["failed"].append((row, error.what))
+                else:
+                    for name, value in zip(FIELDS, (row, width, height, len(cell), kind), strict=True):
+                        entry[name].append(value)
+                if len(entry["rows"]) + len(entry["failed"]) == REPORT:
+                    yield entry
+                    entry = _entry()
+            if entry["rows"] or entry["failed"]:
+                yield entry
+        finally:
+            if file >= 0:
+                os.close(file)
+
+
+def _entry() -> dict[str, Any]:
+    return {name: [] for name in (*FIELDS, "failed")}
+
+
+class PreparePixels(_Pass):
+    """Decode, resize, put in place."""
+
+    def image(self, row: int, cell: bytes | NDArray[np.uint8], file: int) -> tuple[int, int, str]:
+        """See the class."""
+        pixels, kind = self._pixels(cell)
+        _, height, width = pixels.shape
+        square = to_square(pixels, self.task.size)
+        if self.offsets is None:
+            raise TypeError("PreparePixels needs offsets")
+        flat: NDArray[np.uint8] = square.permute(1, 2, 0).reshape(-1).numpy()
+        write_all(file, flat.data, int(self.offsets[row]))
+        return width, height, kind
+
+    def _pixels(self, cell: bytes | NDArray[np.uint8]) -> tuple[Tensor, str]:
+        if isinstance(cell, np.ndarray):
+            return torch.from_numpy(cell).permute(2, 0, 1), PIXELS
+        return decode(cell, self.task.decoder, self.task.max_pixels), image_format(cell)
+
+
+class Verify(_Pass):
+    """Decode, to see that it can be done."""
+
+    def image(self, row: int, cell: bytes | NDArray[np.uint8], file: int) -> tuple[int, int, str]:  # noqa: ARG002
+        """See the class."""
+        if isinstance(cell, np.ndarray):
+            raise DataError("the source holds pixels, not encoded images")
+        _, height, width = decode(cell, self.task.decoder, self.task.max_pixels).shape
+        return width, height, image_format(cell)
+
+
+class Copy(_Pass):
+    """Copy the bytes of an image that was verified."""
+
+    def __call__(self, number: int) -> Iterator[dict[str, Any]]:
+        """Messages on a piece of work.
+
+        Raises:
+            DataError: an image is not what it was when it was verified.
+            OSError: the file cannot be written.
+        """
+        if self.offsets is None:
+            raise TypeError("Copy needs offsets")
+        file = os.open(self.task.path, os.O_WRONLY)
+        rows: list[int] = []
+        try:
+            for row, cell in self.task.cells(number):
+                if not isinstance(cell, bytes) or len(cell) != self.task.length[row]:
+                    raise DataError(f"row {row} changed while it was prepared", "Remove the .journal and run again.")
+                write_all(file, memoryview(cell), int(self.offsets[row]))
+                rows.append(row)
+                if len(rows) == REPORT:
+                    yield {"copied": True, "rows": rows}
+                    rows = []
+            if rows:
+                yield {"copied": True, "rows": rows}
+        finally:
+            os.close(file)
+
+
+def to_square(pixels: Tensor, size: int) -> Tensor:
+    """[3, H, W] uint8 → [3, size, size] uint8, bicubic with antialiasing; as it is where it has that size."""
+    if pixels.shape[1:] == (size, size):
+        return pixels
+    return interpolate(pixels[None], (size, size), mode="bicubic", antialias=True)[0]
+
+
+def image_format(data: bytes) -> str:
+    """Pillow's name of a format, from the first bytes where they say enough."""
+    for magic, name in MAGIC.items():
+        if data.startswith(magic):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return read_header(data).format
+
+
+def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
+    """Rows dealt into pieces of work; a long run is split, so that no worker is left with all of it.
+
+    A piece of a run is read past all that lies before it, so that a run is not split into more pieces than there are
+    workers.
+    """
+    if not len(rows):
+        return []
+    if not isinstance(store, StreamingStore):
+        return np.array_split(rows, -(-len(rows) // RUN))
+    pieces = []
+    for run in store.runs(rows):
+        pieces += np.array_split(run, max(1, min(workers, len(run) // RUN)))
+    return pieces

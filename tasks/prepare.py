@@ -1,0 +1,85 @@
+"""``task=prepare``: any data module's images into one HDF5 file that is fast to train from."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from callbacks.checkpoint_io import write_atomically
+from datamodules.hdf5_writer import Failure, Hdf5Writer, Prepared, TooManyFailuresError
+from tasks.run import Run
+
+LABELS = {0: "real", 1: "generated", -1: "unknown"}
+
+
+def prepare(run: Run) -> None:
+    """Prepare images for training: one HDF5 file, written whole, resumed where a kill left off.
+
+    Raises:
+        ConfigError: storage and size do not go together, or the file is there with other settings.
+        DataError: nothing can be prepared, the disk is full, or too many images cannot be read.
+    """
+    options = run.prepare
+    out = Path(options.out).expanduser() if options.out else run.folder / "data.h5"
+    datamodule = run.datamodule()
+    writer = Hdf5Writer(
+        out,
+        storage=options.storage,  # type: ignore[arg-type]  # checked against its choices when composed
+        size=options.size,
+        limit=options.limit,
+        workers=options.workers,
+        max_failures=options.max_failures,
+        decoder=datamodule.decoder,
+        max_pixels=datamodule.max_pixels,
+    )
+    failures = out.parent / "failures.csv"
+    try:
+        prepared = writer.write(datamodule.manifest(), datamodule.store())
+    except TooManyFailuresError as error:
+        _write_failures(failures, error.failures)
+        raise
+    if not prepared.already:
+        _write_failures(failures, prepared.failures)
+    Console().print(_table(prepared))
+    print(_summary(prepared))
+    if prepared.failures:
+        print(f"{len(prepared.failures)} images could not be read; {failures} names each with its reason")
+    print(f"train on it: datamodule=hdf5 datamodule.path={out}")
+
+
+def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    """``failures.csv`` beside the prepared file; an older one goes where there is nothing to list."""
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("id", "where", "row", "reason"))
+    writer.writerows((failure.id, failure.where, failure.row, failure.reason) for failure in failures)
+    write_atomically(path, text.getvalue().encode())
+
+
+def _summary(prepared: Prepared) -> str:
+    size = f"{prepared.nbytes / 2**20:,.1f} MiB"
+    if prepared.already:
+        return f"{prepared.path} ({size}) was there already, prepared with the same settings: nothing to do"
+    speed = f"{prepared.read / prepared.seconds:,.0f} images/s, " if prepared.read else ""
+    return f"{size} in {prepared.seconds:.1f} s: {speed}{len(prepared.failures)} unreadable"
+
+
+def _table(prepared: Prepared) -> Table:
+    table = Table(title=str(prepared.path))
+    labels = sorted({label for _, label in prepared.images}, reverse=True)
+    table.add_column("split")
+    for label in labels:
+        table.add_column(LABELS[label], justify="right")
+    table.add_column("all", justify="right")
+    for split in ("train", "valid", "test"):
+        counts = [prepared.images.get((split, label), 0) for label in labels]
+        table.add_row(split, *map(str, counts), str(sum(counts)))
+    counts = [sum(n for (_, known), n in prepared.images.items() if known == label) for label in labels]
+    table.add_row("all", *map(str, counts), str(sum(counts)))
+    return table
