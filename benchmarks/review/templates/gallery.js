@@ -18,6 +18,7 @@ const ORDERS = {
   flips: [(d, i) => flipped(i), (d, i) => -Math.abs(margin(0, i) - margin(1, i))],
   undecided: [() => true, (d, i) => Math.abs(margin(d, i))],
   right: [(d, i) => label[i] >= 0 && right(d, i), (d, i) => -Math.abs(margin(d, i))],
+  suspect: [() => true, (d, i) => -margin(d, i)],
   all: [() => true, (d, i) => i],
 };
 const flipped = (i) => held(0, i) && held(1, i) && called(0, i) !== called(1, i);

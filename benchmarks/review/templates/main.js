@@ -158,6 +158,7 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("hashchange", () => { recall(); everything(); });
 new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${at("bar").offsetHeight + 10}px`)).observe(at("bar"));
 
+if (!label.some((y) => y >= 0)) state.order = "suspect";
 recall();
 if (!Object.keys(D.pictures).length) { state.pixels = false; at("pixels").checked = false; at("pixels").disabled = true; }
 everything();

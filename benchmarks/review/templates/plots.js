@@ -30,10 +30,8 @@ function path(points, d) {
   return `<path class="curve k${d % 4}" d="${text}"/>`;
 }
 
-const legend = (lines, atTop) => lines.map(([d, text], k) => {
-  const y = atTop ? BOX.top + 16 + 15 * k : BOX.bottom - 10 - 15 * (lines.length - 1 - k);
-  return `<line class="curve k${d % 4}" x1="${BOX.right - 126}" x2="${BOX.right - 108}" y1="${y - 4}" y2="${y - 4}"/><text class="legend" x="${BOX.right - 103}" y="${y}">${text}</text>`;
-}).join("");
+/** Key and figure of each dump, above the plot where no curve can run through it. */
+const legend = (figures) => `<p class="legend">${figures.map(([d, text]) => `<span><i class="key k${d % 4}">${D.dumps.length > 1 ? LETTERS[d] : ""}</i> ${text}</span>`).join("")}</p>`;
 
 const LOW = 1e-3;
 const rocX = (fpr) => (state.log ? clamp(1 - Math.log10(Math.max(fpr, LOW)) / Math.log10(LOW), 0, 1) : fpr);
@@ -44,10 +42,10 @@ function drawRoc(sets) {
   sets.forEach((set, d) => {
     const points = sweep(set);
     content += path(points.map(([f, t]) => [rocX(f / set.real.length), t / set.fake.length]).filter((p) => p.every(Number.isFinite)), d);
-    lines.push([d, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}AUROC ${fixed(auroc(points), 4)}`]);
+    lines.push([d, `AUROC ${fixed(auroc(points), 4)}`]);
   });
   const ticks = state.log ? [[0, "0.001"], [1 / 3, "0.01"], [2 / 3, "0.1"], [1, "1"]] : TICKS;
-  document.getElementById("roc").innerHTML = frame("false positive rate", "true positive rate", content + legend(lines, false) + marks("roc"), ticks);
+  document.getElementById("roc").innerHTML = legend(lines) + frame("false positive rate", "true positive rate", content + marks("roc"), ticks);
 }
 
 function drawPr(sets) {
@@ -59,9 +57,9 @@ function drawPr(sets) {
     points.slice(1).forEach(([f, t], k) => { steps.push([points[k][1] / set.fake.length, t / (t + f)], [t / set.fake.length, t / (t + f)]); });
     content += path(steps.filter((p) => p.every(Number.isFinite)), d);
     if (d === 0 && Number.isFinite(share)) content += `<line class="diagonal" x1="${toX(0)}" x2="${toX(1)}" y1="${toY(share)}" y2="${toY(share)}"/>`;
-    lines.push([d, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}AP ${fixed(averagePrecision(points), 4)}`]);
+    lines.push([d, `AP ${fixed(averagePrecision(points), 4)}`]);
   });
-  document.getElementById("pr").innerHTML = frame("recall", "precision", content + legend(lines, false) + marks("pr"));
+  document.getElementById("pr").innerHTML = legend(lines) + frame("recall", "precision", content + marks("pr"));
 }
 
 const marks = (kind) => D.dumps.map((_, d) => `<circle class="mark k${d % 4}" id="${kind}-mark-${d}" r="5"/>`).join("");
@@ -77,9 +75,9 @@ function drawReliability(sets) {
     }
     content += path(bins.map((b) => [b.score, b.share]), d);
     for (const b of bins) content += `<circle class="k${d % 4}" cx="${toX(b.score)}" cy="${toY(b.share)}" r="2.6"><title>${b.n} images: score ${fixed(b.score)}, generated ${fixed(b.share)}</title></circle>`;
-    lines.push([d, `${D.dumps.length > 1 ? LETTERS[d] + " " : ""}ECE ${fixed(bins.reduce((s, b) => s + (b.n * Math.abs(b.score - b.share)) / total, 0), 4)}`]);
+    lines.push([d, `ECE ${fixed(bins.length === 0 ? NaN : bins.reduce((s, b) => s + (b.n * Math.abs(b.score - b.share)) / total, 0), 4)}`]);
   });
-  document.getElementById("reliability").innerHTML = frame("mean score", "share generated", content + legend(lines, false));
+  document.getElementById("reliability").innerHTML = legend(lines) + frame("mean score", "share generated", content);
 }
 
 /** Range of the score axis: [0, 1], or the logits that occur. */
@@ -173,5 +171,5 @@ function drawAgreement() {
   const line = (d) => clamp((logit(clamp(state.t[d], 0, 1)) - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1);
   const content = same.filter((_, k) => k % step === 0).map((i) => dot(i, 0.3)).join("") + flips.slice(0, 2000).map((i) => dot(i, 0.9)).join("")
     + `<line class="threshold" x1="${toX(line(0))}" x2="${toX(line(0))}" y1="${BOX.top}" y2="${BOX.bottom}"/><line class="threshold" y1="${toY(line(1))}" y2="${toY(line(1))}" x1="${BOX.left}" x2="${BOX.right}"/>`;
-  element.innerHTML = frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, LOGIT_TICKS, LOGIT_TICKS);
+  element.innerHTML = legend([]) + frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, LOGIT_TICKS, LOGIT_TICKS);
 }

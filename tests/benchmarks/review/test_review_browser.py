@@ -63,7 +63,7 @@ def test_counts_follow_the_threshold_exactly(page):
         shown = [cell(text, f"{name}-{d}") for name in ("tp", "fn", "fp", "tn", "tpr", "fpr")]
         assert shown == [str(tp), str(fn), str(fp), str(tn), f"{tp / (tp + fn):.3f}", f"{fp / (fp + tn):.3f}"]
         for name, title in (("auroc", "AUROC"), ("average_precision", "AP"), ("ece", "ECE")):
-            assert f"{'AB'[d]} {title} {METRICS[name](scores, p.fused_labels, 0.5):.4f}" in text
+            assert f"{'AB'[d]}</i> {title} {METRICS[name](scores, p.fused_labels, 0.5):.4f}" in text
     a, b = (p.fused_scores > t for p, t in zip(dumps, thresholds, strict=True))
     assert f"{(a != b).sum()} flips" in text
     assert "data-evil" not in text, "a generator's name became markup"
