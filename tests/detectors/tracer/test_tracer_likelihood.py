@@ -205,7 +205,7 @@ def test_plus_plus_spread_is_variance_or_its_root() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.integers(0, 12), st.sampled_from([0.0, 0.3, 0.9, 1.0]))
+@given(st.integers(0, 10_000), st.integers(0, 12), st.sampled_from([0.0, 1e-9, 0.3, 0.9, 1.0]))
 def test_keep_top_keeps_the_likeliest(seed: int, top_k: int, top_p: float) -> None:
     logits = torch.randn(5, 12, generator=torch.Generator().manual_seed(seed))
     kept = keep_top(logits, top_k, top_p)
