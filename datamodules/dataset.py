@@ -1,5 +1,6 @@
 """From (row, epoch) to a batch: read, decode, degrade, view, put together."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from contracts.batch import Batch, as_unit_float
-from contracts.errors import ConfigError, DataError
+from contracts.errors import ConfigError, DataError, PixelProofError
 from contracts.keys import sample_key
 from contracts.view import SampleFunction, View
 from datamodules.decode import Backend, decode
@@ -124,10 +125,21 @@ class ImageDataset(Dataset[Loaded]):
             crops = [as_unit_float(crop) for crop in crops]
         # channels last, as decoders write and convolutions read: each image is one plain copy
         _, height, width = first.shape
-        images = torch.empty((len(crops), height, width, 3), dtype=crops[0].dtype).permute(0, 3, 1, 2)
+        images = _empty((len(crops), height, width, 3), crops[0].dtype).permute(0, 3, 1, 2)
         for target, crop in zip(images, crops, strict=True):
             target.copy_(crop)
         return images
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Room for a batch; a worker's lies in shared memory from the start, so that handing it over copies nothing."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    empty = torch.empty(0, dtype=dtype)
+    storage = torch.UntypedStorage._new_shared(  # type: ignore[no-untyped-call]  # as its own collation does
+        math.prod(shape) * empty.element_size()
+    )
+    return empty.set_(storage).resize_(shape)
 
 
 def _size(image: Tensor) -> str:
@@ -194,11 +206,15 @@ class ImageLoader:
         """See `state_dict`."""
 
     def __iter__(self) -> Iterator[Batch]:
-        for loaded in self._loader:
-            if loaded.failures:
-                self._report(loaded.failures, loaded.batch is not None)
-            if loaded.batch is not None:
-                yield loaded.batch
+        try:
+            for loaded in self._loader:
+                if loaded.failures:
+                    self._report(loaded.failures, loaded.batch is not None)
+                if loaded.batch is not None:
+                    yield loaded.batch
+        except PixelProofError:
+            self.close()  # Lightning tears nothing down after an error
+            raise
 
 
 def _as_is(loaded: Any) -> Any:

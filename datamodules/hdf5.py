@@ -44,7 +44,7 @@ def read_manifest(path: Path) -> Manifest:
     if not path.exists():
         raise DataError(f"datamodule.path={path}: no such file", "Give a file written by task=prepare.")
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r")
     except OSError as error:
         raise DataError(f"datamodule.path={path} is no readable HDF5 file: {error}", "Prepare it anew.") from error
     with file:

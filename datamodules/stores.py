@@ -177,6 +177,8 @@ class _Hdf5Group:
         data: dataset of pixels, or of bytes.
         descriptor: HDF5's own file descriptor, for reading past it.
         base: offset in the file of contiguous data, or None.
+        chunked: whether every image is an uncompressed chunk of its own.
+        shape: [H, W, 3] of every image, or () of bytes.
         span: (offset, length) of each image in flat bytes, or None.
     """
 
@@ -184,6 +186,8 @@ class _Hdf5Group:
     data: h5py.Dataset
     descriptor: int
     base: int | None
+    chunked: bool
+    shape: tuple[int, ...]
     span: tuple[NDArray[np.int64], NDArray[np.int64]] | None
 
 
@@ -198,7 +202,7 @@ class Hdf5Store(_Store):
 
     def _open(self, name: str) -> _Hdf5Group:
         path, _, group_name = name.rpartition(GROUP_SEPARATOR)
-        file = h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r")
         group = file.get(group_name)
         if not isinstance(group, h5py.Group):
             raise DataError(f"{path} has no group {group_name!r}", nearest(group_name, file))
@@ -215,7 +219,8 @@ class Hdf5Store(_Store):
             )
         span = (group["offset"][:].astype(np.int64), group["length"][:].astype(np.int64)) if is_flat else None
         base = None if is_rows else data.id.get_offset()
-        return _Hdf5Group(file, data, file.id.get_vfd_handle(), base, span)
+        chunked = data.chunks == (1, *data.shape[1:]) and not data.id.get_create_plist().get_nfilters()
+        return _Hdf5Group(file, data, file.id.get_vfd_handle(), base, chunked, data.shape[1:], span)
 
     def read(self, row: int) -> bytes | Pixels:
         """The row's bytes or pixels."""
@@ -227,7 +232,7 @@ class Hdf5Store(_Store):
         try:
             if group.span:
                 return _flat(group, int(group.span[0][place]), int(group.span[1][place]))
-            if group.data.ndim == 1:
+            if not group.shape:
                 return bytes(group.data[place].tobytes())
             return _pixels(group, place)
         except OSError as error:
@@ -246,21 +251,20 @@ def _flat(group: _Hdf5Group, offset: int, length: int) -> bytes:
 
 
 def _pixels(group: _Hdf5Group, place: int) -> Pixels:
-    shape = group.data.shape[1:]
-    start = _image_offset(group, place, shape)
+    start = _image_offset(group, place)
     if start is None:
         return np.asarray(group.data[place])
-    pixels = np.empty(shape, np.uint8)
+    pixels = np.empty(group.shape, np.uint8)
     if os.preadv(group.descriptor, [pixels.data], start) < pixels.nbytes:
         raise OSError("the file is truncated")
     return pixels
 
 
-def _image_offset(group: _Hdf5Group, place: int, shape: tuple[int, ...]) -> int | None:
+def _image_offset(group: _Hdf5Group, place: int) -> int | None:
     """Where an image's pixels stand in the file, or None where HDF5 must put them together."""
     if group.base is not None:
-        return group.base + place * int(np.prod(shape))
-    if group.data.chunks != (1, *shape) or group.data.id.get_create_plist().get_nfilters():
+        return group.base + place * int(np.prod(group.shape))
+    if not group.chunked:
         return None
     stored = group.data.id.get_chunk_info_by_coord((place, 0, 0, 0))
     return None if stored.byte_offset is None else int(stored.byte_offset)

@@ -221,12 +221,14 @@ def every_kind(tmp_path: Path, shard: str) -> list[tuple[ImageStore, list[Any]]]
     with h5py.File(path, "w") as file:
         expected = flat(file.create_group("train"))
         stacked = pixels(file.create_group("valid"), chunks=(1, 6, 8, 3))
+        packed = pixels(file.create_group("test"), chunks=(1, 6, 8, 3), compression="gzip")
     rows = list(range(COUNT))
     return [
         (FileStore(manifest([str(tmp_path / "one.png")] * COUNT)), [payload(0)] * COUNT),
         (ParquetStore(manifest([shard] * COUNT, rows)), [payload(row) for row in rows]),
         (Hdf5Store(manifest([f"{path}::train"] * COUNT, rows)), expected),
         (Hdf5Store(manifest([f"{path}::valid"] * COUNT, rows)), stacked),
+        (Hdf5Store(manifest([f"{path}::test"] * COUNT, rows)), packed),
     ]
 
 
