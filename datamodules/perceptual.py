@@ -23,8 +23,10 @@ def difference_hash(image: Image.Image) -> int:
 
 
 def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
-    """All pairs of positions whose hashes differ in at most ``distance`` bits, [P, 2] with the smaller one first.
+    """Pairs of positions whose hashes differ in at most ``distance`` bits, [P, 2] with the smaller one first.
 
+    Positions of one hash are each paired with the first of them, and only that one with those of other hashes, so that
+    a picture repeated n times gives n - 1 pairs and not n².
     Hashes of all equal or nearly all equal bits (fewer than four bits of one kind) belong to flat pictures and pair
     with everything; they are left out.
 
@@ -51,20 +53,9 @@ def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
     if not first:
         return np.empty((0, 2), dtype=np.int64)
     pairs = np.unique(np.stack([np.concatenate(first), np.concatenate(second)], axis=1), axis=0)
-    return _spread(pairs[pairs[:, 0] <= pairs[:, 1]], telling, inverse)
-
-
-def _spread(pairs: NDArray[np.int64], telling: NDArray[np.int64], inverse: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of unique hashes → pairs of positions."""
-    order = np.argsort(inverse, kind="stable")
-    members = np.split(telling[order], np.flatnonzero(np.diff(inverse[order])) + 1)
-    out = []
-    for a, b in pairs:
-        if a == b:
-            i, j = np.triu_indices(len(members[a]), k=1)
-            out.append(np.stack([members[a][i], members[a][j]], axis=1))
-        else:
-            i, j = np.meshgrid(members[a], members[b], indexing="ij")
-            out.append(np.sort(np.stack([i.ravel(), j.ravel()], axis=1), axis=1))
-    positions = np.concatenate(out) if out else np.empty((0, 2), dtype=np.int64)
-    return positions[np.lexsort((positions[:, 1], positions[:, 0]))].astype(np.int64)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    _, representative = np.unique(inverse, return_index=True)
+    equal = np.stack([representative[inverse], np.arange(len(inverse))], axis=1)
+    places = np.concatenate([representative[pairs], equal[equal[:, 0] != equal[:, 1]]])
+    links: NDArray[np.int64] = np.sort(telling[places], axis=1)
+    return links[np.lexsort((links[:, 1], links[:, 0]))]

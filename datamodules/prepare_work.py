@@ -103,17 +103,17 @@ class Task:
     max_pixels: int
     length: NDArray[np.int64]
 
-    def cells(self, number: int) -> Iterator[tuple[int, Cell]]:
-        """Row and content of the images of a piece of work, one at a time."""
-        rows = self.runs[number]
-        if isinstance(self.store, StreamingStore):
-            yield from self.store.stream(rows)
-            return
-        for row in rows.tolist():
-            try:
-                yield row, self.store.read(row)
-            except DataError as error:
-                yield row, error
+
+def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
+    """Row and content of the images of a piece of work, one at a time."""
+    if isinstance(store, StreamingStore):
+        yield from store.stream(rows)
+        return
+    for row in rows.tolist():
+        try:
+            yield row, store.read(row)
+        except DataError as error:
+            yield row, error
 
 
 class _Pass:
@@ -141,7 +141,7 @@ class _Pass:
         file = os.open(self.task.path, os.O_WRONLY) if self.offsets is not None else -1
         try:
             entry = _entry()
-            for row, cell in self.task.cells(number):
+            for row, cell in read_cells(self.task.store, self.task.runs[number]):
                 try:
                     if isinstance(cell, DataError):
                         raise cell
@@ -211,7 +211,7 @@ class Copy(_Pass):
         file = os.open(self.task.path, os.O_WRONLY)
         rows: list[int] = []
         try:
-            for row, cell in self.task.cells(number):
+            for row, cell in read_cells(self.task.store, self.task.runs[number]):
                 if not isinstance(cell, bytes) or len(cell) != self.task.length[row]:
                     raise DataError(f"row {row} changed while it was prepared", "Remove the .journal and run again.")
                 write_all(file, memoryview(cell), int(self.offsets[row]))

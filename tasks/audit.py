@@ -1,0 +1,84 @@
+"""``task=audit``: what a detector could learn from a set without looking at its images."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from callbacks.checkpoint_io import write_atomically
+from datamodules.audit import Audit
+from datamodules.audit import audit as audit_set
+from tasks.run import Run
+
+SHOWN = 12
+"""Rows of a table on the screen and in Markdown; the JSON file holds all."""
+
+
+def audit(run: Run) -> None:
+    """Look for shortcuts in metadata and for copies across splits; writes audit.json and audit.md."""
+    datamodule = run.datamodule()
+    out = Path(run.audit.out).expanduser() if run.audit.out else run.folder
+    found = audit_set(datamodule.manifest(), datamodule.store(), max_pixels=datamodule.max_pixels)
+    out.mkdir(parents=True, exist_ok=True)
+    content = asdict(found) | {"warnings": found.warnings()}
+    write_atomically(out / "audit.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
+    write_atomically(out / "audit.md", markdown(found).encode())
+    show(found, Console())
+    print(f"{found.images} images: {out / 'audit.md'} and {out / 'audit.json'}")
+
+
+def show(found: Audit, console: Console) -> None:
+    """Prints tables and warnings."""
+    for title, header, rows in _tables(found):
+        table = Table(*header, title=title)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    warnings = found.warnings()
+    for warning in warnings:
+        console.print(f"[bold yellow]![/] {escape(warning)}")
+    if not warnings:
+        console.print("nothing to warn of")
+
+
+def markdown(found: Audit) -> str:
+    """The same as a Markdown page."""
+    lines = [f"# Audit of {found.images} images", "", "## Warnings", ""]
+    lines += [f"- {warning}" for warning in found.warnings()] or ["None."]
+    for title, header, rows in _tables(found):
+        lines += ["", f"## {title}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _tables(found: Audit) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows of each table."""
+    tables = []
+    for name, table in found.tables.items():
+        labels = sorted({label for counts in table.values() for label in counts}, reverse=True)
+        rows = [[value, *(_number(counts.get(label, 0)) for label in labels)] for value, counts in table.items()]
+        if len(rows) > SHOWN:
+            others = [_number(sum(c.get(label, 0) for c in list(table.values())[SHOWN:])) for label in labels]
+            rows = [*rows[:SHOWN], [f"{len(table) - SHOWN} others", *others]]
+        if rows:
+            tables.append((f"{name[0].upper()}{name[1:]} against label", [name, *labels], rows))
+    copies = [
+        [kind, str(pairs.images), str(len(pairs.across_splits)), str(len(pairs.across_labels))]
+        for kind, pairs in (("exact", found.exact), ("near (dHash)", found.near))
+    ]
+    tables.append(("Copies", ["kind", "images", "pairs across splits", "pairs across labels"], copies))
+    if found.rules:
+        rules = [[r.features, f"{r.auroc:.3f} ± {1.96 * r.error:.3f}", r.words[0]] for r in found.rules]
+        tables.append(("How far metadata alone go (5-fold AUROC of a small tree)", ["on", "AUROC", "rule"], rules))
+    return tables
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
