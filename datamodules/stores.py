@@ -38,14 +38,21 @@ class ImageStore(Protocol):
         ...
 
 
-class _Store:
-    """Containers and places of every row, and what each process has opened."""
+class _Places:
+    """Where every row is."""
 
     def __init__(self, manifest: Manifest) -> None:
         where = manifest.table["where"].combine_chunks().dictionary_encode()
         self._names: list[str] = where.dictionary.to_pylist()
         self._name: NDArray[np.int32] = where.indices.to_numpy(zero_copy_only=False)
         self._row: NDArray[np.int64] = manifest.column("row")
+
+
+class _Containers(_Places):
+    """What each process has opened."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
         self._opened: dict[str, Any] = {}
         self._process = os.getpid()
 
@@ -54,7 +61,7 @@ class _Store:
 
     @abstractmethod
     def _open(self, name: str) -> Any:
-        """Open a container; not asked of stores that have none."""
+        """Open a container."""
 
     def _container(self, row: int) -> Any:
         if self._process != os.getpid():
@@ -69,7 +76,7 @@ class _Store:
         return self._opened[name]
 
 
-class FileStore(_Store):
+class FileStore(_Places):
     """One image a file; ``where`` is its path."""
 
     def read(self, row: int) -> bytes:
@@ -81,7 +88,7 @@ class FileStore(_Store):
             raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-class ParquetStore(_Store):
+class ParquetStore(_Containers):
     """Images in a column of Parquet files; ``where`` is the file, ``row`` the row in it.
 
     A whole row group is read at a time and kept, so neighbouring rows cost nothing; random access over a set larger
@@ -191,7 +198,7 @@ class _Hdf5Group:
     span: tuple[NDArray[np.int64], NDArray[np.int64]] | None
 
 
-class Hdf5Store(_Store):
+class Hdf5Store(_Containers):
     """Images in HDF5 groups; ``where`` is ``FILE::GROUP``, ``row`` the row in the group.
 
     Reads three layouts of a group: flat ``bytes`` with ``offset`` and ``length`` (encoded images one after another),
