@@ -1,7 +1,7 @@
 """The contract of a detector: batches in, scores out."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -96,6 +96,20 @@ class Detector(L.LightningModule):
             state: as read, without the prefixes wrappers put before every key (`detectors.weights.state_of`).
         """
         return state
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Hook: refuse a checkpoint by what it holds beside its weights.
+
+        Args:
+            checkpoint: all its entries, as `detectors.weights.read_checkpoint` gives them.
+
+        Raises:
+            CheckpointError: its weights would fit in shape, but not in meaning.
+        """
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook on resuming."""
+        self.check_checkpoint(checkpoint)
 
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:

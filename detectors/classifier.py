@@ -1,5 +1,6 @@
 """An image backbone and a linear head, probed or tuned."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ class Classifier(Detector):
         """Note which backbone the head was trained on."""
         checkpoint["backbone"] = _identity(self.record)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Refuse a head that was trained on another backbone.
 
         Raises:

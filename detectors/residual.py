@@ -10,14 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, DataError
 
 
 def even_size(images: Tensor) -> Tensor:
-    """Images [B, C, H, W] without their last row and/or column where H or W is odd (the authors' README)."""
+    """Images [B, C, H, W] without their last row and/or column where H or W is odd (the authors' README).
+
+    Raises:
+        DataError: less than 2x2 pixels.
+    """
     h, w = images.shape[-2:]
     if h < 2 or w < 2:
-        raise ValueError(f"an image of {h}x{w} pixels has no 2x2 block, so no NPR residual; give at least 2x2 pixels")
+        raise DataError(f"an image of {h}x{w} pixels has no 2x2 block, so no residual", "Leave it out, or resize.")
     return images[..., : h - h % 2, : w - w % 2]
 
 

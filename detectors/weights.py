@@ -145,9 +145,11 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     Raises:
         CheckpointError: unreadable, unsafe, or not fitting.
     """
-    state = state_of(read_checkpoint(path), path)
+    checkpoint = read_checkpoint(path)
+    state = state_of(checkpoint, path)
     net = module
     if isinstance(module, Detector):
+        module.check_checkpoint(checkpoint)
         net, state = module.net, module.on_load_weights(state)
     check_state(state, net.state_dict(), path, type(module).__name__)
     net.load_state_dict(state)

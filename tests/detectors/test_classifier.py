@@ -67,6 +67,9 @@ def test_a_probe_is_refused_on_another_backbone(weights: Path, tmp_path: Path) -
     with pytest.raises(CheckpointError, match="trained on backbone"):
         Classifier("timm/test_resnet", mode="probe", weights=other).on_load_checkpoint(checkpoint)
     source.on_load_checkpoint(checkpoint)
+    torch.save({**checkpoint, "state_dict": source.state_dict()}, tmp_path / "probe.ckpt")
+    with pytest.raises(CheckpointError, match="trained on backbone"):
+        load_weights(Classifier("timm/test_resnet", mode="probe", weights=other), tmp_path / "probe.ckpt")
 
 
 def test_tuning_trains_everything_and_saves_it() -> None:
