@@ -1,5 +1,6 @@
 """Work dealt to several processes, results as they come."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -40,6 +41,7 @@ def parallel(work: Callable[[int], Iterator[T]], count: int, workers: int) -> It
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     following = context.Value("q", 0)
     processes: dict[Connection, Any] = {}
+    gc.freeze()  # or the first collection in a worker would copy every page of the parent's objects
     try:
         for _ in range(min(workers, count)):
             here, there = context.Pipe(duplex=False)
@@ -47,6 +49,7 @@ def parallel(work: Callable[[int], Iterator[T]], count: int, workers: int) -> It
             process.start()
             there.close()
             processes[here] = process
+        gc.unfreeze()
         while processes:
             for ready in wait(list(processes)):
                 yield from _received(ready, processes)  # type: ignore[arg-type]  # only connections are waited for

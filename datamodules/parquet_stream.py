@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contracts.errors import DataError
 from datamodules.stores import ParquetStore, image_bytes
 
-BATCH = 16
+BATCH = 8
 """Rows in memory at a time while streaming."""
 
 Rows = NDArray[np.int64]

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 from contracts.errors import DataError
 from datamodules.decode import FORMATS, Backend, decode, read_header
@@ -227,9 +228,9 @@ class Copy(_Pass):
 
 def to_square(pixels: Tensor, size: int) -> Tensor:
     """[3, H, W] uint8 → [3, size, size] uint8, bicubic with antialiasing; as it is where it has that size."""
-    if pixels.shape[1:] == (size, size):
-        return pixels
-    return interpolate(pixels[None], (size, size), mode="bicubic", antialias=True)[0]
+    # torchvision's wrapper keeps the channels last, where interpolate itself would repack them twice
+    resized: Tensor = resize(pixels, [size, size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return resized
 
 
 def image_format(data: bytes) -> str:
