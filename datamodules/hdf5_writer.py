@@ -77,8 +77,8 @@ class Hdf5Writer:
     Args:
         path: the file to be written.
         storage: "encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size.
-        size: side in pixels, for "pixels": bicubic with antialiasing (within one level of Pillow's), whatever the shape
-            of the image, as the aiornot notebook did.
+        size: side in pixels, for "pixels": bicubic with antialiasing, whatever the shape of the image, as the aiornot
+            notebook did. A sample is within one level of Pillow's, within two in a few of a million.
         limit: most images, or None (see `prepared_rows`).
         workers: processes, or None for one a core.
         max_failures: share of unreadable images that is put up with.

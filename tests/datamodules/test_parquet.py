@@ -1,0 +1,213 @@
+"""Any Parquet set: columns by name, labels by an explicit map, images by bytes or by path."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.errors import ConfigError, DataError
+from datamodules.parquet import ParquetDataModule
+from drawn import encoded, picture
+
+PICTURES = [encoded(picture(np.random.default_rng(k), 16, bool(k % 2))) for k in range(4)]
+
+
+def write(path, rows, names=None, group=7, types=None):
+    table = pa.Table.from_pylist(rows) if types is None else pa.Table.from_pylist(rows, schema=types)
+    if names:
+        features = {column: {"_type": "ClassLabel", "names": values} for column, values in names.items()}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path, row_group_size=group)
+    return path
+
+
+def rows(count=20, label=lambda k: k % 2, **extra):
+    return [
+        {"id": f"i{k}", "image": {"bytes": PICTURES[k % 4], "path": None}, "label": label(k)}
+        | {name: value(k) for name, value in extra.items()}
+        for k in range(count)
+    ]
+
+
+def test_aiornots_columns_need_no_setting(tmp_path):
+    write(tmp_path / "b.parquet", rows(20))
+    write(tmp_path / "a.parquet", [row | {"id": f"a{row['id']}"} for row in rows(10)])
+    module = ParquetDataModule(tmp_path)
+    manifest = module.manifest()
+    assert len(manifest) == 30
+    assert manifest.image_id(0) == "ai0"  # files in order of their names
+    assert manifest.labels[:4].tolist() == [0, 1, 0, 1]
+    assert (len(manifest.rows("train")), len(manifest.rows("valid")), len(manifest.rows("test"))) == (21, 3, 6)
+    store = module.store()
+    assert all(store.read(row) == PICTURES[(row if row < 10 else row - 10) % 4] for row in range(30))
+
+
+def test_streaming_reads_what_random_access_reads(tmp_path):
+    write(tmp_path / "a.parquet", rows(40))
+    module = ParquetDataModule(tmp_path / "a.parquet")
+    module.manifest()
+    store = module.store()
+    wanted = np.array([1, 2, 8, 13, 14, 39, 20])
+    runs = store.runs(wanted)
+    assert [run.tolist() for run in runs] == [[1, 2], [8, 13], [14, 20], [39]]
+    read = dict(pair for run in runs for pair in store.stream(run))
+    assert read == {row: store.read(row) for row in wanted.tolist()}
+
+
+def test_columns_are_mapped_and_further_ones_carried_along(tmp_path):
+    made = rows(12, generator=lambda k: "G" if k % 2 else "camera", part=lambda k: ("dev", "train")[k > 5])
+    made = [row | {"score": k / 2, "width": 16, "height": 17} for k, row in enumerate(made)]
+    write(tmp_path / "a.parquet", made)
+    columns = {
+        "id": "id",
+        "image": "image",
+        "label": "label",
+        "generator": "generator",
+        "split": "part",
+        "score": "score",
+    }
+    manifest = ParquetDataModule(tmp_path, columns).manifest()
+    assert manifest.column("generator")[:2].tolist() == ["", "G"]  # a real image has no generator
+    assert manifest.column("split").tolist() == ["valid"] * 6 + ["train"] * 6
+    assert manifest.column("score").tolist() == [k / 2 for k in range(12)]
+    assert (manifest.column("width")[0], manifest.column("height")[0]) == (16, 17)
+
+
+def test_groups_keep_to_one_split(tmp_path):
+    write(tmp_path / "a.parquet", rows(80, photo=lambda k: f"p{k // 4}"))
+    columns = {"id": "id", "image": "image", "label": "label", "group": "photo"}
+    manifest = ParquetDataModule(tmp_path, columns).manifest()
+    by_group = {}
+    for group, split in zip(manifest.column("group"), manifest.column("split"), strict=True):
+        by_group.setdefault(group, set()).add(split)
+    assert len(by_group) == 20
+    assert all(len(found) == 1 for found in by_group.values())
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "names", "expected"),
+    [
+        ([True, False], None, None, [1, 0]),
+        ([1, 0], None, None, [1, 0]),
+        ([1.0, None], None, None, [1, -1]),
+        ([1, 0], None, ["0", "1"], [1, 0]),
+        (["FAKE", "REAL"], {"FAKE": 1, "REAL": 0}, None, [1, 0]),
+        ([0, 1], {"FAKE": 1, "REAL": 0}, ["FAKE", "REAL"], [1, 0]),
+        ([-1, 1], {"FAKE": 1, "REAL": 0}, ["FAKE", "REAL"], [-1, 0]),
+        ([3, 0], {0: 0, 3: 1}, None, [1, 0]),
+        ([True, False], {True: 0, False: 1}, None, [0, 1]),
+    ],
+)
+def test_labels(tmp_path, values, labels, names, expected):
+    columns = {"id": "id", "image": "image", "label": "label", "split": "split"}
+    made = rows(2, label=lambda k: values[k], split=lambda k: "test")
+    write(tmp_path / "a.parquet", made, names={"label": names} if names else None)
+    assert ParquetDataModule(tmp_path, columns, labels).manifest().labels.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "names", "message"),
+    [
+        (
+            ["FAKE", "REAL"],
+            None,
+            None,
+            r"holds the names 'FAKE', 'REAL'(?s:.*)datamodule.labels=\{FAKE: \?, REAL: \?\}",
+        ),
+        ([0, 1], None, ["FAKE", "REAL"], "holds the names 'FAKE', 'REAL'"),
+        ([0, 2], None, None, "holds 2, which is none of 0"),
+        (["real", "fake"], {"real": 0, "fke": 1}, None, "'fake', which datamodule.labels does not name(?s:.*)'fke'"),
+        ([0.5, 1.0], None, None, "fractions"),
+    ],
+)
+def test_labels_without_meaning_are_refused(tmp_path, values, labels, names, message):
+    write(tmp_path / "a.parquet", rows(2, label=lambda k: values[k]), names={"label": names} if names else None)
+    with pytest.raises(DataError, match=message):
+        ParquetDataModule(tmp_path, labels=labels).manifest()
+
+
+def test_generator_numbers_become_their_names(tmp_path):
+    write(tmp_path / "a.parquet", rows(20, generator=lambda k: k % 2), names={"generator": ["none", "SD 1.4"]})
+    columns = {"id": "id", "image": "image", "label": "label", "generator": "generator"}
+    assert ParquetDataModule(tmp_path, columns).manifest().generator_names == ["", "SD 1.4"]
+
+
+def test_a_missing_column_is_answered_with_the_nearest(tmp_path):
+    write(tmp_path / "a.parquet", [{"idx": 1, "img": b"", "labels": 0}])
+    with pytest.raises(DataError, match=r"no column 'image' \(datamodule.columns.image\)(?s:.*)'img'"):
+        ParquetDataModule(tmp_path, {"image": "image"}).manifest()
+    with pytest.raises(DataError, match=r"no column 'label'(?s:.*)'labels'(?s:.*)columns.label=null"):
+        ParquetDataModule(tmp_path, {"image": "img", "label": "label"}).manifest()
+
+
+def test_repeated_ids_are_named_with_their_places(tmp_path):
+    write(tmp_path / "a.parquet", rows(20))
+    write(tmp_path / "b.parquet", rows(20)[:1])
+    with pytest.raises(DataError, match=r"1 ids stand more than once(?s:.*)'i0': .*a.parquet\[0\], .*b.parquet\[0\]"):
+        ParquetDataModule(tmp_path).manifest()
+    columns = {"id": None, "image": "image", "label": "label"}
+    assert ParquetDataModule(tmp_path, columns).manifest().image_id(20) == "b.parquet:0"
+
+
+def test_unknown_splits_are_refused_and_renamed(tmp_path):
+    write(tmp_path / "a.parquet", rows(4, split=lambda k: "holdout" if k else "train"))
+    columns = {"id": "id", "image": "image", "label": "label", "split": "split"}
+    with pytest.raises(DataError, match="'holdout', which is no split"):
+        ParquetDataModule(tmp_path, columns).manifest()
+    manifest = ParquetDataModule(tmp_path, columns, splits={"holdout": "test"}).manifest()
+    assert manifest.column("split").tolist() == ["train", "test", "test", "test"]
+
+
+def test_paths_are_read_below_the_root_and_nowhere_else(tmp_path):
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / "set" / "images" / "0.png").write_bytes(PICTURES[0])
+    (tmp_path / "secret.png").write_bytes(PICTURES[1])
+    paths = ["images/0.png", "../secret.png", str(tmp_path / "secret.png"), "images/none.png", None]
+    kind = pa.schema([("id", pa.string()), ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))])
+    made = [{"id": str(k), "image": {"bytes": None, "path": path}} for k, path in enumerate(paths)]
+    write(tmp_path / "set" / "a.parquet", made, types=kind)
+    module = ParquetDataModule(tmp_path / "set", {"id": "id", "image": "image"})
+    manifest, store = module.manifest(), module.store()
+    assert manifest.labels.tolist() == [-1] * 5
+    assert store.read(0) == PICTURES[0]
+    read = dict(store.stream(np.arange(5)))
+    assert read[0] == PICTURES[0]
+    for row, message in ((1, "leads out of"), (2, "leads out of"), (3, "cannot be read"), (4, "neither bytes nor")):
+        with pytest.raises(DataError, match=message):
+            store.read(row)
+        assert isinstance(read[row], DataError)
+        assert message in str(read[row])
+
+
+def test_plain_binary_columns_and_globs(tmp_path):
+    write(tmp_path / "x1.parquet", [{"id": str(k), "image": PICTURES[k % 4], "label": k % 2} for k in range(20)])
+    (tmp_path / "y.parquet").write_bytes(b"no parquet")
+    module = ParquetDataModule(tmp_path / "x*.parquet")
+    assert len(module.manifest()) == 20
+    assert module.store().read(3) == PICTURES[3]
+    with pytest.raises(DataError, match=r"y.parquet cannot be read"):
+        ParquetDataModule(tmp_path / "y.parquet").manifest()
+    with pytest.raises(DataError, match=r"holds no \*.parquet"):
+        (tmp_path / "empty").mkdir()
+        ParquetDataModule(tmp_path / "empty").manifest()
+    with pytest.raises(DataError, match="is no file, folder or glob"):
+        ParquetDataModule(tmp_path / "z*.parquet").manifest()
+
+
+def test_an_image_column_of_another_kind_is_refused(tmp_path):
+    write(tmp_path / "a.parquet", [{"id": "a", "image": "text", "label": 0}])
+    with pytest.raises(DataError, match="column 'image' is string"):
+        ParquetDataModule(tmp_path).manifest()
+
+
+def test_settings_that_lead_nowhere_are_refused():
+    with pytest.raises(ConfigError, match=r"labels.FAKE=2"):
+        ParquetDataModule("x", labels={"FAKE": 2})
+    with pytest.raises(ConfigError, match=r"splits.dev='vaild'(?s:.*)'valid'"):
+        ParquetDataModule("x", splits={"dev": "vaild"})
+    with pytest.raises(ConfigError, match="no image column"):
+        ParquetDataModule("x", {"id": "id", "image": None})
+    with pytest.raises(ConfigError, match=r"columns.where is filled in"):
+        ParquetDataModule("x", {"image": "image", "where": "file"})
