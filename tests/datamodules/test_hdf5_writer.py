@@ -1,4 +1,4 @@
-"""Preparing: what is written, and that neither a kill, nor a damaged image, nor a full disk leaves anything half done."""
+"""Preparing: what is written, and that no kill, damaged image or full disk leaves anything half done."""
 
 import errno
 import json
@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from drawn import encoded, picture
 from PIL import Image
 
 import datamodules.journal
@@ -28,7 +30,6 @@ from datamodules.parquet import ParquetDataModule
 from datamodules.prepare_work import to_square
 from datamodules.stores import FileStore
 from datamodules.subset import prepared_rows
-from drawn import encoded, picture
 
 SIZES = (48, 64, 96)
 COLUMNS = {"id": "id", "image": "image", "label": "label", "group": "photo", "control": "control"}
@@ -437,8 +438,8 @@ def tree_memory(pid):
     total = 0
     for process in [pid, *children(pid)]:
         try:
-            with open(f"/proc/{process}/smaps_rollup") as file:
-                total += 1024 * int(re.search(r"^Pss:\s+(\d+)", file.read(), re.MULTILINE)[1])
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+            total += 1024 * int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])
         except (OSError, TypeError):
             continue  # it has just ended
     return total
@@ -446,7 +447,6 @@ def tree_memory(pid):
 
 def children(pid):
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return [int(child) for child in file.read().split()]
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from drawn import encoded, picture
 
 from contracts.errors import ConfigError, DataError
 from datamodules.parquet import ParquetDataModule
-from drawn import encoded, picture
 
 PICTURES = [encoded(picture(np.random.default_rng(k), 16, bool(k % 2))) for k in range(4)]
 
@@ -102,7 +102,7 @@ def test_groups_keep_to_one_split(tmp_path):
 )
 def test_labels(tmp_path, values, labels, names, expected):
     columns = {"id": "id", "image": "image", "label": "label", "split": "split"}
-    made = rows(2, label=lambda k: values[k], split=lambda k: "test")
+    made = [row | {"split": "test"} for row in rows(2, label=lambda k: values[k])]
     write(tmp_path / "a.parquet", made, names={"label": names} if names else None)
     assert ParquetDataModule(tmp_path, columns, labels).manifest().labels.tolist() == expected
 
@@ -189,8 +189,8 @@ def test_plain_binary_columns_and_globs(tmp_path):
     assert module.store().read(3) == PICTURES[3]
     with pytest.raises(DataError, match=r"y.parquet cannot be read"):
         ParquetDataModule(tmp_path / "y.parquet").manifest()
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"holds no \*.parquet"):
-        (tmp_path / "empty").mkdir()
         ParquetDataModule(tmp_path / "empty").manifest()
     with pytest.raises(DataError, match="is no file, folder or glob"):
         ParquetDataModule(tmp_path / "z*.parquet").manifest()
