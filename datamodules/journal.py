@@ -10,7 +10,7 @@ from typing import Any
 
 from contracts.errors import DataError
 
-INTERVAL = 2.0
+INTERVAL = 5.0
 """Seconds of work that a kill may cost."""
 
 

@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from drawn import encoded, picture
 from PIL import Image
+from tqdm import tqdm
 
 import datamodules.journal
 from contracts.errors import ConfigError, DataError
@@ -228,6 +231,7 @@ def test_a_kill_at_any_moment_costs_only_time(tmp_path, monkeypatch, storage, si
             kind = prepare_work.PreparePixels if storage == "pixels" else prepare_work.Verify
             kind.image = slow
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            tqdm.set_lock(threading.RLock())  # its usual one is shared with us, and might be held when the kill comes
             write(out, module, **settings)
             os._exit(0)
         time.sleep(rng.uniform(0.02, 0.35))
@@ -299,9 +303,11 @@ def test_an_image_that_was_mended_is_no_failure_any_more(tmp_path, monkeypatch, 
         {"id": list("abcd"), "label": [0, 1, 0, 1], "split": ["train"] * 4, "where": [str(file) for file in files]}
     )
     if accepted:  # room was made without it, and the run cut short
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(hdf5_writer._Job, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        real = hdf5_writer.layout.write_columns
+        monkeypatch.setattr(hdf5_writer.layout, "write_columns", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
             Hdf5Writer(tmp_path / "d.h5", max_failures=0.5).write(manifest, FileStore(manifest))
+        monkeypatch.setattr(hdf5_writer.layout, "write_columns", real)
     else:
         with pytest.raises(TooManyFailuresError):
             Hdf5Writer(tmp_path / "d.h5").write(manifest, FileStore(manifest))
@@ -469,7 +475,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
         {"id": [str(k) for k in range(20_000)], "image": [{"bytes": pool[k % 16]} for k in range(20_000)],
          "label": [k % 2 for k in range(20_000)]}
     )  # fmt: skip
-    pq.write_table(table, tmp_path / "a.parquet", row_group_size=20_000)
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=20_000, use_dictionary=False)
     del table
     command = [
         sys.executable, "lightning_main.py", "task=prepare", "datamodule=parquet", f"datamodule.path={tmp_path}",
