@@ -26,10 +26,11 @@ from tqdm import tqdm
 from contracts.errors import ConfigError, DataError
 from datamodules import hdf5_layout as layout
 from datamodules.decode import MAX_PIXELS, Backend, versions
+from datamodules.fed_store import dealt
 from datamodules.journal import Journal
 from datamodules.manifest import Manifest
 from datamodules.parallel import cores, parallel
-from datamodules.prepare_work import Copy, Facts, PreparePixels, Task, Verify, deal
+from datamodules.prepare_work import Copy, Facts, PreparePixels, Task, Verify
 from datamodules.stores import GROUP_SEPARATOR, ImageStore
 from datamodules.subset import prepared_rows
 
@@ -275,12 +276,11 @@ class _Job:
         offsets: NDArray[np.int64] | None,
     ) -> None:  # fmt: skip
         writer = self.writer
-        runs = deal(self.store, rows, writer.workers)
-        task = Task(
-            self.store, runs, writer.part, writer.size or 0, writer.decoder, writer.max_pixels, self.facts.length
-        )
-        done = len(self.rows) - len(rows)
-        with tqdm(total=len(self.rows), initial=done, desc=name, unit=" images", smoothing=0.05) as bar:
+        bar = tqdm(total=len(self.rows), initial=len(self.rows) - len(rows), desc=name, unit=" images", smoothing=0.05)
+        with bar, dealt(self.store, rows, writer.workers) as (store, runs):
+            task = Task(
+                store, runs, writer.part, writer.size or 0, writer.decoder, writer.max_pixels, self.facts.length
+            )
             for entry in parallel(kind(task, offsets), len(runs), writer.workers):
                 self._note(entry)
                 self.journal.add(entry, self._sync)

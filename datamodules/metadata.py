@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from contracts.errors import DataError
 from datamodules.decode import FORMATS, MAX_PIXELS, decode, read_header
+from datamodules.fed_store import dealt
 from datamodules.manifest import Manifest
 from datamodules.parallel import cores, parallel
 from datamodules.perceptual import difference_hash
-from datamodules.prepare_work import REPORT, Rows, deal, read_cells
+from datamodules.prepare_work import REPORT, Rows, read_cells
 from datamodules.stores import ImageStore
 
 LUMINANCE = np.array(
@@ -156,11 +157,11 @@ def describe(
         be read.
     """
     workers = workers or cores()
-    runs = deal(store, np.arange(len(manifest)), workers)
     known: dict[int, Metadata] = {}
     failed: dict[int, str] = {}
-    with tqdm(total=len(manifest), desc="audit", unit=" images", smoothing=0.05) as bar:
-        for found in parallel(Describe(store, runs, max_pixels), len(runs), workers):
+    bar = tqdm(total=len(manifest), desc="audit", unit=" images", smoothing=0.05)
+    with bar, dealt(store, np.arange(len(manifest)), workers) as (shared, runs):
+        for found in parallel(Describe(shared, runs, max_pixels), len(runs), workers):
             for row, described in found:
                 if isinstance(described, str):
                     failed[row] = described

@@ -14,6 +14,9 @@ from datamodules.stores import ParquetStore, image_bytes
 BATCH = 8
 """Rows in memory at a time while streaming."""
 
+PAGE_ROWS = 1024
+"""Rows that pyarrow's writer puts into a page before it looks how large that has become (``write_batch_size``)."""
+
 Rows = NDArray[np.int64]
 Read = tuple[int, bytes | DataError]
 
@@ -32,6 +35,17 @@ class ParquetStreamStore(ParquetStore):
             runs += [run for run in np.split(here, cuts) if len(run)]
         self._opened.clear()
         return runs
+
+    def page_bytes(self) -> int:
+        """Estimated size of the largest page of images: a row group's, or that of its first 1024 rows."""
+        largest = 0
+        for name in self._names:
+            metadata = pq.read_metadata(name)
+            for group in map(metadata.row_group, range(metadata.num_row_groups)):
+                columns = map(group.column, range(group.num_columns))
+                size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self._column)
+                largest = max(largest, size * min(PAGE_ROWS, group.num_rows) // max(group.num_rows, 1))
+        return largest
 
     def stream(self, rows: Rows) -> Iterator[Read]:
         """Bytes of the rows of one run, or the reason why a row cannot be read.

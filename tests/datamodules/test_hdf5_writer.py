@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import datamodules.journal
 from contracts.errors import ConfigError, DataError
-from datamodules import hdf5_writer, prepare_work
+from datamodules import fed_store, hdf5_writer, prepare_work
 from datamodules.decode import decode
 from datamodules.hdf5 import Hdf5DataModule
 from datamodules.hdf5_writer import Hdf5Writer, TooManyFailuresError
@@ -128,6 +128,32 @@ def test_workers_and_row_groups_do_not_change_the_file(tmp_path):
     assert same(
         {k: v for k, v in first.items() if "where" not in k}, {k: v for k, v in other.items() if "where" not in k}
     )
+
+
+@pytest.mark.parametrize(("storage", "size"), [("pixels", 8), ("encoded", None)])
+def test_one_reader_for_all_gives_the_same_file(tmp_path, monkeypatch, storage, size):
+    module = source(tmp_path, 150, damaged={7, 80})
+    settings = {"storage": storage, "size": size, "max_failures": 0.5}
+    write(tmp_path / "1.h5", module, **settings)
+    monkeypatch.setattr(fed_store, "BUDGET", 0)
+    monkeypatch.setattr(fed_store, "deal", Mock(side_effect=prepare_work.deal))
+    write(tmp_path / "2.h5", module, **settings)
+    assert isinstance(fed_store.deal.call_args.args[0], fed_store.FedStore)
+    assert same(content(tmp_path / "1.h5"), content(tmp_path / "2.h5"))
+
+
+def test_a_reader_that_dies_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(fed_store, "BUDGET", 0)
+    monkeypatch.setattr(fed_store, "_read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DataError, match="process that reads the Parquet files ended"):
+        write(tmp_path / "d.h5", source(tmp_path))
+
+
+def test_pages_are_estimated_from_what_the_file_says(tmp_path):
+    rows = [{"id": str(k), "image": {"bytes": bytes(range(256)) * 4}, "label": k % 2} for k in range(2048)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet", use_dictionary=False)
+    store = ParquetDataModule(tmp_path).store()
+    assert 2**20 < store.page_bytes() < 1.02 * 2**20
 
 
 def test_any_store_will_do(tmp_path):
