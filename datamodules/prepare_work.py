@@ -247,13 +247,15 @@ def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
     """Rows dealt into pieces of work; a long run is split, so that no worker is left with all of it.
 
     A piece of a run is read past all that lies before it, so that a run is not split into more pieces than there are
-    workers.
+    workers. The last runs are split in any case, so that all workers end together.
     """
     if not len(rows):
         return []
     if not isinstance(store, StreamingStore):
         return np.array_split(rows, -(-len(rows) // RUN))
+    runs = store.runs(rows)
     pieces = []
-    for run in store.runs(rows):
-        pieces += np.array_split(run, max(1, min(workers, len(run) // RUN)))
+    for place, run in enumerate(runs):
+        least = RUN if place < len(runs) - workers else RUN // 8
+        pieces += np.array_split(run, max(1, min(workers, len(run) // least)))
     return pieces
