@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from callbacks.checkpoint_io import write_atomically
-from datamodules.hdf5_writer import Failure, Hdf5Writer, Prepared, TooManyFailuresError
+from datamodules.hdf5_writer import Hdf5Writer, Prepared
+from datamodules.prepare_job import Failure, TooManyFailuresError
 from tasks.run import Run
 
 LABELS = {0: "real", 1: "generated", -1: "unknown"}

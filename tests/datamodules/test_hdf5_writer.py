@@ -23,13 +23,14 @@ from tqdm import tqdm
 
 import datamodules.journal
 from contracts.errors import ConfigError, DataError
-from datamodules import fed_store, hdf5_writer, prepare_work
+from datamodules import fed_store, prepare_job, prepare_work
 from datamodules.decode import decode
 from datamodules.hdf5 import Hdf5DataModule
-from datamodules.hdf5_writer import Hdf5Writer, TooManyFailuresError
+from datamodules.hdf5_writer import Hdf5Writer
 from datamodules.manifest import Manifest
 from datamodules.parallel import parallel
 from datamodules.parquet import ParquetDataModule
+from datamodules.prepare_job import TooManyFailuresError
 from datamodules.prepare_work import to_square
 from datamodules.stores import FileStore
 from datamodules.subset import prepared_rows
@@ -305,16 +306,16 @@ def test_a_finish_that_was_cut_short_is_done_again(tmp_path, monkeypatch, storag
     module = source(tmp_path, damaged={5, 6})
     settings = {"storage": storage, "size": size, "max_failures": 0.5}
     write(tmp_path / "whole.h5", module, **settings)
-    real = hdf5_writer.layout.write_columns
+    real = prepare_job.layout.write_columns
 
     def cut(*arguments):
         real(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hdf5_writer.layout, "write_columns", cut)
+    monkeypatch.setattr(prepare_job.layout, "write_columns", cut)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "d.h5", module, **settings)
-    monkeypatch.setattr(hdf5_writer.layout, "write_columns", real)
+    monkeypatch.setattr(prepare_job.layout, "write_columns", real)
     write(tmp_path / "d.h5", module, **settings)
     assert same(content(tmp_path / "d.h5"), content(tmp_path / "whole.h5"))
 
@@ -329,11 +330,11 @@ def test_an_image_that_was_mended_is_no_failure_any_more(tmp_path, monkeypatch, 
         {"id": list("abcd"), "label": [0, 1, 0, 1], "split": ["train"] * 4, "where": [str(file) for file in files]}
     )
     if accepted:  # room was made without it, and the run cut short
-        real = hdf5_writer.layout.write_columns
-        monkeypatch.setattr(hdf5_writer.layout, "write_columns", Mock(side_effect=KeyboardInterrupt))
+        real = prepare_job.layout.write_columns
+        monkeypatch.setattr(prepare_job.layout, "write_columns", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Hdf5Writer(tmp_path / "d.h5", max_failures=0.5).write(manifest, FileStore(manifest))
-        monkeypatch.setattr(hdf5_writer.layout, "write_columns", real)
+        monkeypatch.setattr(prepare_job.layout, "write_columns", real)
     else:
         with pytest.raises(TooManyFailuresError):
             Hdf5Writer(tmp_path / "d.h5").write(manifest, FileStore(manifest))
@@ -426,14 +427,14 @@ def test_a_worker_that_dies_is_reported():
 
 def test_sources_that_change_under_way_are_noticed(tmp_path, monkeypatch):
     module = source(tmp_path)
-    made = hdf5_writer._Job._room_for_bytes
+    made = prepare_job.Job._room_for_bytes
 
     def changed(job):
         offsets = made(job)
         job.facts.length[3] += 1
         return offsets
 
-    monkeypatch.setattr(hdf5_writer._Job, "_room_for_bytes", changed)
+    monkeypatch.setattr(prepare_job.Job, "_room_for_bytes", changed)
     with pytest.raises(DataError, match="row 3 changed while it was prepared"):
         write(tmp_path / "d.h5", module)
     assert not (tmp_path / "d.h5").exists()
