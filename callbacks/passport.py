@@ -8,8 +8,8 @@ import pytorch_lightning as L
 
 from callbacks.validation_metrics import ValidationMetrics
 from contracts.errors import CheckpointError
+from detectors.base import PASSPORT
 
-KEY = "pixelproof"
 FORMAT = 1
 
 
@@ -27,12 +27,17 @@ class Passport(L.Callback):
         self.validation = validation
         self.about = dict(about)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Adds one entry of plain containers."""
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hands the detector its passport, without a threshold so far."""
+        self._issue(pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Adds the threshold just chosen."""
+        self._issue(pl_module)
+
+    def _issue(self, detector: L.LightningModule) -> None:
         threshold = self.validation.threshold
-        checkpoint[KEY] = {
+        detector.passport = {
             "format": FORMAT,
             "detector": self.detector,
             "threshold": asdict(threshold) if threshold else None,
@@ -46,7 +51,7 @@ def passport(checkpoint: Mapping[str, Any], path: object) -> dict[str, Any] | No
     Raises:
         CheckpointError: it was written by a newer version.
     """
-    entry = checkpoint.get(KEY)
+    entry = checkpoint.get(PASSPORT)
     if entry is None:
         return None
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
