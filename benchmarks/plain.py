@@ -1,5 +1,8 @@
 """The plain protocol: train on one split, choose on the next, test on the last."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from contracts.errors import ConfigError, DataError
@@ -37,7 +40,8 @@ class Plain:
         train = manifest.rows("train")
         if len(train) == 0:
             raise DataError(
-                "the data set has no image in split 'train'", "Name the split column, or run task=prepare to make folds."
+                "the data set has no image in split 'train'",
+                "Name the split column, or run task=prepare to make folds.",
             )
         validate = manifest.rows("valid")
         if len(validate) == 0:
@@ -62,6 +66,10 @@ class Plain:
         if len(rows) == 0:
             raise DataError("the data set has no image in split 'test'", "Test on a set that has one.")
         return rows
+
+    def summarise(self, experiment: Path) -> list[Any]:  # noqa: ARG002 - the protocol's signature
+        """What ``task=test`` shows at its end beside each stage's table: nothing, there is one stage alone."""
+        return []
 
     def _drawn(self, manifest: Manifest, train: Rows) -> np.ndarray:
         """Mask over the training rows: those drawn for validation."""

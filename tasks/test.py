@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from benchmarks.predictions import write_predictions
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
@@ -14,10 +16,13 @@ from tasks.stage_folder import StageFolder
 
 
 def test(run: Run) -> None:
-    """Scores the test images once for every stage, writes the dumps, and prints the table of each."""
+    """Scores the test images once for every stage, writes the dumps, prints each table and the benchmark's summary."""
     datamodule, benchmark = run.datamodule(), run.benchmark()
-    for folder, checkpoint in checkpoints(run):
-        _test_stage(run, datamodule, benchmark, folder, checkpoint)
+    scored = [_test_stage(run, datamodule, benchmark, folder, checkpoint) for folder, checkpoint in checkpoints(run)]
+    if all(scored):
+        console = Console()
+        for part in benchmark.summarise(run.folder):
+            console.print(part)
 
 
 def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
@@ -37,7 +42,8 @@ def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
     return [(folder, folder.best()) for folder in folders]
 
 
-def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, checkpoint: Path) -> None:
+def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, checkpoint: Path) -> bool:
+    """Scores one stage; whether the results are here, which they are on rank 0 alone."""
     loaded = load_detector(run, checkpoint)
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
     rows = benchmark.test_rows(datamodule.manifest())
@@ -45,9 +51,10 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     trainer = quiet_trainer(run, collector, logger=False)
     predictions = score(trainer, loaded.detector, datamodule, rows, collector, "test")
     if predictions is None:
-        return
+        return False
     predictions = with_provenance(predictions, run, loaded, datamodule, "test")
     write_predictions(folder.predictions("test"), predictions)
     write_failures(run.folder / "failures.csv", collector.failures)
     report(folder, "test", predictions, loaded.about.get("threshold"))
     print(f"{folder.predictions('test')}\ntask=review review.inputs=[{folder.predictions('test')}] makes the page")
+    return True
