@@ -1,4 +1,5 @@
 """Checkpoints on disk: written whole or not at all, read without running code."""
+# ruff: noqa: ARG002 - the signatures are Lightning's
 
 import os
 from collections.abc import Mapping

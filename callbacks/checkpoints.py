@@ -1,4 +1,5 @@
 """Which checkpoints are kept, and which one a restart goes on from."""
+# ruff: noqa: ARG002 - the signatures are Lightning's
 
 import json
 import re
@@ -81,7 +82,12 @@ class Checkpoints(L.Callback):
         if best is None or (score > best if self.mode == "max" else score < best):
             trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
             if trainer.is_global_zero:
-                state = {"monitor": self.monitor, "value": score, "step": trainer.global_step, "epoch": trainer.current_epoch}
+                state = {
+                    "monitor": self.monitor,
+                    "value": score,
+                    "step": trainer.global_step,
+                    "epoch": trainer.current_epoch,
+                }
                 write_atomically(note, json.dumps(state).encode())
         trainer.strategy.barrier("best")
 

@@ -67,7 +67,9 @@ class Collector(L.Callback):
             whole = [part for part, _ in parts if part is not None]
             self.failures = sorted({failure for _, failures in parts for failure in failures})
             if not whole:
-                raise DataError("no image could be scored", "failures.csv lists every unreadable image with its reason.")
+                raise DataError(
+                    "no image could be scored", "failures.csv lists every unreadable image with its reason."
+                )
             self.predictions = self._build(datamodule, joined(whole))
 
     def _build(self, datamodule: Any, part: _Part) -> Predictions:
@@ -98,6 +100,7 @@ class Collector(L.Callback):
             fusion=self.fusion,
         )
 
-    on_validation_epoch_start = on_test_epoch_start = on_predict_epoch_start = _start
-    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _add
-    on_validation_epoch_end = on_test_epoch_end = on_predict_epoch_end = _finish
+    # what Lightning declares differs from hook to hook
+    on_validation_epoch_start = on_test_epoch_start = on_predict_epoch_start = _start  # type: ignore[assignment]
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _add  # type: ignore[assignment]
+    on_validation_epoch_end = on_test_epoch_end = on_predict_epoch_end = _finish  # type: ignore[assignment]

@@ -1,4 +1,5 @@
 """The same random numbers on the same step, whatever happened before it."""
+# ruff: noqa: ARG002 - the signatures are Lightning's
 
 import pytorch_lightning as L
 import torch

@@ -1,14 +1,15 @@
 """What a checkpoint says of itself, so that it can be used without any configuration."""
+# ruff: noqa: ARG002 - the signatures are Lightning's
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as L
 
 from callbacks.validation_metrics import ValidationMetrics
 from contracts.errors import CheckpointError
-from detectors.base import PASSPORT
+from detectors.base import PASSPORT, Detector
 
 FORMAT = 1
 
@@ -29,13 +30,13 @@ class Passport(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Hands the detector its passport, without a threshold so far."""
-        self._issue(pl_module)
+        self._issue(cast(Detector, pl_module))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds the threshold just chosen."""
-        self._issue(pl_module)
+        self._issue(cast(Detector, pl_module))
 
-    def _issue(self, detector: L.LightningModule) -> None:
+    def _issue(self, detector: Detector) -> None:
         threshold = self.validation.threshold
         detector.passport = {
             "format": FORMAT,

@@ -1,6 +1,7 @@
 """What validation says, computed once on all images and told to every rank."""
 
 from math import isnan
+from typing import cast
 
 import numpy as np
 import pytorch_lightning as L
@@ -14,12 +15,17 @@ from callbacks.collector import Collector
 LOGGED = ("auroc", "average_precision", "accuracy", "balanced_accuracy")
 
 
-def validation_values(predictions: Predictions) -> tuple[dict[str, float], Threshold | None]:
+Told = tuple[dict[str, float], Threshold | None]
+
+
+def validation_values(predictions: Predictions) -> Told:
     """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with one class alone)."""
     labelled = np.flatnonzero(predictions.fused_labels >= 0)
     pooled = Subset("pooled", "", labelled)
     specs = {name: METRICS[name] for name in LOGGED}
-    results = measure(pooled, predictions.fused_scores.astype(np.float64), predictions.fused_labels, {"0.5": 0.5}, specs)
+    results = measure(
+        pooled, predictions.fused_scores.astype(np.float64), predictions.fused_labels, {"0.5": 0.5}, specs
+    )
     values = {f"val/{result.metric}": result.value for result in results if not isnan(result.value)}
     values["val/loss"] = float(predictions.fused_losses[labelled].mean(dtype=np.float64))
     both = {0, 1} <= set(predictions.fused_labels.tolist())
@@ -43,6 +49,6 @@ class ValidationMetrics(L.Callback):
         if trainer.sanity_checking:
             return
         told = validation_values(self.collector.predictions) if self.collector.predictions is not None else None
-        values, self.threshold = trainer.strategy.broadcast(told)
+        values, self.threshold = cast(Told, trainer.strategy.broadcast(told))
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == "val/auroc", rank_zero_only=False, sync_dist=False)

@@ -100,7 +100,13 @@ def _fit_stage(
 
 
 def _validate_best(
-    run: Run, trainer: L.Trainer, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, collector: Collector
+    run: Run,
+    trainer: L.Trainer,
+    datamodule: Any,
+    benchmark: Any,
+    stage: Stage,
+    folder: StageFolder,
+    collector: Collector,
 ) -> None:
     """Scores the validation images with the chosen checkpoint, and closes the stage."""
     loaded = load_detector(run, folder.best())

@@ -18,7 +18,7 @@ def measured(predictions: Predictions) -> list[Result]:
 
 
 def report(folder: StageFolder, stage: str, predictions: Predictions, threshold: dict[str, Any] | None) -> None:
-    """Stores the metrics of one set of predictions in ``metrics.json`` and ``metrics_<stage>.{csv,md}``, and shows them.
+    """Stores the metrics of a set of predictions in ``metrics.json`` and ``metrics_<stage>.{csv,md}``, and shows them.
 
     Args:
         folder: of the stage.

@@ -9,14 +9,16 @@ exit code. Children write what they print to ``<log>.out``, and each training ba
 import json
 import os
 import sys
+import threading
+from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 import lightning_main
-import tasks.fit
-import tasks.predict
-import tasks.test
 from contracts.batch import Batch
 from detectors.base import Detector
+from tasks import fit, predict, test  # noqa: F401 - imported once, for all children
 
 
 def record_order(path: str) -> None:
@@ -26,7 +28,7 @@ def record_order(path: str) -> None:
     def noted(self: Detector, batch: Batch, batch_idx: int) -> Any:
         manifest = self.trainer.datamodule.manifest()  # type: ignore[attr-defined]
         ids = [manifest.image_id(row) for row in batch.row.tolist()]
-        with open(path, "a") as file:
+        with Path(path).open("a") as file:
             file.write(json.dumps([self.current_epoch, batch_idx, ids]) + "\n")
         return step(self, batch, batch_idx)
 
@@ -34,9 +36,12 @@ def record_order(path: str) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
+    tqdm.set_lock(
+        threading.RLock()
+    )  # the inherited one is shared: a child killed while it held it would stop all others
     os.environ.update(request.get("env", {}))
     os.chdir(request["cwd"])
-    with open(request["log"] + ".out", "a") as out:
+    with Path(request["log"] + ".out").open("a") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
     record_order(request["log"])
