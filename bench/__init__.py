@@ -1,0 +1,1 @@
+"""Measurements of speed: one file a subject, each with ``measure() -> list[bench.table.Row]``."""

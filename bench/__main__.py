@@ -1,0 +1,52 @@
+"""``python -m bench [subject …] [--quick | --full]``: measure, each subject in a fresh process; write docs/speed.md."""
+
+import argparse
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from bench.subjects import measured, subjects
+from bench.table import load, markdown, page, save
+from bench.timing import EFFORT
+from contracts.errors import nearest
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def main(argv: list[str]) -> int:
+    """Measure the named subjects, or all; the page keeps the last rows of the others.
+
+    Returns:
+        0, or 1 where a target was missed.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"of: {', '.join(subjects())} (default: all)")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_true", help="few repetitions, small inputs; docs stay as they are")
+    amount.add_argument("--full", action="store_true", help="also what takes minutes, e.g. memory on 20,000 images")
+    options = parser.parse_args(argv)
+    for name in options.subjects:
+        if name not in subjects():
+            parser.error(f"no subject {name!r}; {nearest(name, subjects())}")
+    os.environ[EFFORT] = "quick" if options.quick else "full" if options.full else "normal"
+    missed = 0
+    for name in options.subjects or subjects():
+        print(f"\n{name}", flush=True)
+        # a fresh interpreter: no subject inherits another's threads, memory or compiled kernels
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            section = process.submit(measured, name).result()
+        print("\n".join(markdown(section.rows)), flush=True)
+        missed += sum(row.met is False for row in section.rows)
+        if not options.quick:
+            sections = load(DOCS / "speed.json") | {name: section}
+            save(DOCS / "speed.json", sections)
+            (DOCS / "speed.md").write_text(page(sections))
+    if missed:
+        print(f"{missed} targets missed", file=sys.stderr)
+    return 1 if missed and not options.quick else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

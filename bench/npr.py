@@ -1,0 +1,126 @@
+"""NPR evaluation at 256², batch 32, against plain eager PyTorch of the same net.
+
+The baseline is the published network as one would write it down: convolution, batch norm, activation, in the default
+memory order.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.table import Row, rate
+from bench.timing import Timing, interleaved, pick
+from contracts.batch import Batch
+from contracts.view import View
+from datamodules.parallel import cores
+from detectors.normalise import normalise
+from detectors.npr import NPR
+from detectors.npr_net import NPRNet
+
+SIZE = 256
+BATCH = 32
+TOLERANCE = 1e-5
+
+
+def measure() -> list[Row]:
+    """Images/s of the default, of ``compile=true`` and of bf16, each with the largest difference of its logits."""
+    torch.set_num_threads(cores())
+    count = pick(4, BATCH)
+    batch = _batch(count)
+    state = _trained_like()
+    plain = NPRNet(exact=True).eval()
+    plain.load_state_dict(state)
+    ours = _detector(state)
+    compiled = _detector(state, compile_net=True)
+
+    def baseline() -> Tensor:
+        return _plain(plain, normalise(batch.images))
+
+    def bf16() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return ours.score(batch).logits
+
+    ways: dict[str, Callable[[], Tensor]] = {
+        "plain": baseline,
+        "default": lambda: ours.score(batch).logits,
+        "compile=true": lambda: compiled.score(batch).logits,
+        "precision=bf16-mixed": bf16,
+    }
+    if pick(True, False):
+        del ways["compile=true"]  # compiling takes a minute
+    with torch.inference_mode():
+        expected = baseline()
+        errors = {name: float((way() - expected).abs().max()) for name, way in ways.items()}
+        scores = torch.sigmoid(expected)
+        score_error = float((torch.sigmoid(bf16()) - scores).abs().max())
+        timings = interleaved(ways)
+    for name in ("default", "compile=true"):
+        if errors.get(name, 0.0) > TOLERANCE:
+            raise AssertionError(f"logits of {name} differ by {errors[name]:.1e}, more than {TOLERANCE}")
+    return _rows(timings, errors, score_error, count)
+
+
+def _rows(timings: dict[str, Timing], errors: dict[str, float], score_error: float, count: int) -> list[Row]:
+    targets = {"default": 1.8, "compile=true": 3.0, "precision=bf16-mixed": None}
+    rows = []
+    for name, target in targets.items():
+        if name not in timings:
+            continue
+        note = f"logits differ by at most {errors[name]:.1e}"
+        if target is None:
+            note += f", scores by {score_error:.1e}"
+        way = f"{SIZE}², batch {count}, {name}"
+        rows.append(rate("npr", way, timings["plain"], timings[name], count, target, note))
+    return rows
+
+
+def _batch(count: int) -> Batch:
+    """Pictures with smooth and sharp parts, as uint8."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.integers(0, 256, (count, 3, SIZE // 8, SIZE // 8)).astype(np.float32))
+    smooth = nn.functional.interpolate(coarse, size=(SIZE, SIZE), mode="bicubic")
+    noise = torch.from_numpy(rng.normal(0, 4, smooth.shape).astype(np.float32))
+    images = (smooth + noise).clamp(0, 255).to(torch.uint8)
+    index = torch.arange(count)
+    return Batch(images, index % 2, index % 2, index, index, index)
+
+
+def _trained_like() -> dict[str, Tensor]:
+    """Weights whose activations keep their size, batch norms that are no identities, logits about 3 wide."""
+    torch.manual_seed(0)
+    net = NPRNet()
+    with torch.no_grad():
+        net.train()(normalise(_batch(8).images))  # running statistics that fit
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.0)
+                module.bias.uniform_(-0.1, 0.1)
+        logits = net.eval()(normalise(_batch(8).images))
+        net.fc1.weight *= 3 / logits.std()  # scores from one end to the other, or differences would mean little
+        net.fc1.bias.copy_(-3 * (logits.mean() - net.fc1.bias) / logits.std())
+    return net.state_dict()
+
+
+def _detector(state: dict[str, Tensor], compile_net: bool = False) -> NPR:
+    view = View(resize=SIZE)
+    detector = NPR(view, view, compile=compile_net)
+    detector.net.load_state_dict(state)
+    detector.eval()
+    detector.configure_model()
+    return detector
+
+
+def _plain(net: NPRNet, images: Tensor) -> Tensor:
+    """The network written out: nothing folded, nothing in place, no memory order asked for."""
+    half = nn.functional.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
+    back = nn.functional.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+    x = torch.relu(net.bn1(net.conv1((images - back) * 2.0 / 3.0)))
+    x = nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+    for block in (*net.layer1, *net.layer2):
+        skip = x if block.downsample is None else block.downsample[1](block.downsample[0](x))
+        x = torch.relu(block.bn1(block.conv1(x)))
+        x = torch.relu(block.bn2(block.conv2(x)))
+        x = torch.relu(block.bn3(block.conv3(x)) + skip)
+    return net.fc1(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)).squeeze(1)  # type: ignore[no-any-return]

@@ -1,0 +1,142 @@
+"""The row every subject returns, and the page made of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.timing import Timing, spread
+
+HEADER = ("what", "baseline", "this project", "unit", "ratio", "target", "note")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison, or one figure without a baseline.
+
+    Attributes:
+        subject: what is measured, e.g. "prepare".
+        way: inputs and settings, e.g. "1024² JPEG → 512²".
+        baseline: figure of the way compared with, or None.
+        ours: this project's figure.
+        unit: of both.
+        ratio: how many times better ours is, or None.
+        target: the least ratio (or the most of a unit, where there is no ratio) wanted, or None.
+        note: what the baseline is; spread; anything a reader must know.
+    """
+
+    subject: str
+    way: str
+    baseline: float | None
+    ours: float
+    unit: str
+    ratio: float | None
+    target: float | None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none. Without a ratio the target is a ceiling."""
+        if self.target is None:
+            return None
+        return self.ours <= self.target if self.ratio is None else self.ratio >= self.target
+
+
+def rate(
+    subject: str, way: str, baseline: Timing, ours: Timing, count: int, target: float | None = None, note: str = "",
+    unit: str = "images/s",
+) -> Row:  # fmt: skip
+    """A row of throughputs: best repetition against best repetition, `count` items in each.
+
+    The note ends with the ratio of the medians and of the CPU seconds.
+    """
+    parts = [part for part in (note, spread(baseline, ours)) if part]
+    ratio = baseline.best / ours.best
+    return Row(subject, way, count / baseline.best, count / ours.best, unit, ratio, target, "; ".join(parts))
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one subject's last run gave.
+
+    Attributes:
+        title: first line of the subject's docstring.
+        machine: where and when.
+        rows: its rows.
+    """
+
+    title: str
+    machine: dict[str, str]
+    rows: list[Row]
+
+
+def load(path: Path) -> dict[str, Section]:
+    """Sections by subject, of earlier runs; none where the file is not there."""
+    if not path.exists():
+        return {}
+    stored: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    return {
+        name: Section(entry["title"], entry["machine"], [Row(**row) for row in entry["rows"]])
+        for name, entry in stored.items()
+    }
+
+
+def save(path: Path, sections: Mapping[str, Section]) -> None:
+    """Write the rows behind the page."""
+    content = {name: asdict(sections[name]) for name in sorted(sections)}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def page(sections: Mapping[str, Section]) -> str:
+    """All sections as a Markdown page; a machine is described once, by the subjects measured on it."""
+    lines = [
+        "# Speed",
+        "",
+        "Written by `make bench` (`python -m bench [subject …]`), not by hand; `speed.json` holds the same rows.",
+        "A ratio is the best repetition of one way against the best of the other, both timed in turn in one run.",
+    ]
+    for name in sorted(sections):
+        section = sections[name]
+        lines += ["", f"## {name}: {section.title}", "", _sentence(section.machine), ""]
+        lines += markdown(section.rows)
+    return "\n".join(lines) + "\n"
+
+
+def markdown(rows: Sequence[Row]) -> list[str]:
+    """Rows as a Markdown table."""
+    return [_line(HEADER), _line(["---", "---:", "---:", "---", "---:", "---:", "---"]), *map(_row, rows)]
+
+
+def _row(row: Row) -> str:
+    target = "" if row.target is None else f"{'≤' if row.ratio is None else '≥'} {row.target:g}{_mark(row)}"
+    return _line(
+        [
+            f"{row.subject}: {row.way}",
+            "" if row.baseline is None else _number(row.baseline),
+            _number(row.ours),
+            row.unit,
+            "" if row.ratio is None else f"{row.ratio:.2f}×",
+            target,
+            row.note,
+        ]
+    )
+
+
+def _mark(row: Row) -> str:
+    return "" if row.met else " (missed)"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _number(value: float) -> str:
+    """Three significant digits without an exponent, more where the integer part has more."""
+    return (
+        f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"
+    )
+
+
+def _sentence(machine: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" if key not in ("cpu", "date") else value for key, value in machine.items()) + "."

@@ -1,0 +1,84 @@
+"""Several ways of doing the same thing, timed in turn within one run."""
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar, cast, get_args
+
+T = TypeVar("T")
+Effort = Literal["quick", "normal", "full"]
+EFFORT = "PIXELPROOF_BENCH_EFFORT"
+"""Environment variable that carries ``--quick`` or ``--full`` to the subjects and their processes."""
+
+
+def effort() -> Effort:
+    """How much work is asked for: "quick" tries that everything runs, "full" adds what takes minutes."""
+    value = os.environ.get(EFFORT, "normal")
+    if value not in get_args(Effort):
+        raise ValueError(f"{EFFORT}={value!r}: choose one of {', '.join(get_args(Effort))}")
+    return cast(Effort, value)
+
+
+def pick(quick: T, normal: T, full: T | None = None) -> T:
+    """The amount that fits the effort; a full run takes the normal one unless given its own."""
+    return {"quick": quick, "normal": normal, "full": normal if full is None else full}[effort()]
+
+
+@dataclass
+class Timing:
+    """Repetitions of one way.
+
+    Attributes:
+        seconds: wall clock of each repetition.
+        cpu: CPU seconds of each, in this process and in the children it waited for.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """Least wall clock: what the machine does when nobody else wants it."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """Middle wall clock."""
+        return statistics.median(self.seconds)
+
+    @property
+    def best_cpu(self) -> float:
+        """Least CPU seconds, which neighbours on the machine disturb less."""
+        return min(self.cpu)
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], repetitions: int | None = None) -> dict[str, Timing]:
+    """Time each way once a round, so that whatever slows the machine slows all of them.
+
+    Args:
+        ways: what to time; each is called once before the first round, unmeasured.
+        repetitions: rounds; by default 2 in a quick run, else 5.
+    """
+    timings = {name: Timing() for name in ways}
+    for way in ways.values():
+        way()
+    for _ in range(repetitions or pick(2, 5)):
+        for name, way in ways.items():
+            cpu, started = _cpu(), time.perf_counter()
+            way()
+            timings[name].seconds.append(time.perf_counter() - started)
+            timings[name].cpu.append(_cpu() - cpu)
+    return timings
+
+
+def spread(baseline: Timing, ours: Timing) -> str:
+    """Ratio of the medians and of the CPU seconds, in words, for a row's note."""
+    return f"medians {baseline.median / ours.median:.2f}×, CPU seconds {baseline.best_cpu / ours.best_cpu:.2f}×"
+
+
+def _cpu() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
