@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.checkpoint_io import write_atomically
@@ -66,7 +67,7 @@ class Checkpoints(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keeps the weights if they are the best so far."""
-        if trainer.sanity_checking or not trainer.fit_loop.epoch_loop.val_loop._has_run:
+        if trainer.sanity_checking or trainer.state.fn is not TrainerFn.FITTING:
             return
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
@@ -98,7 +99,7 @@ class Checkpoints(L.Callback):
     def save_resumable(self, trainer: L.Trainer) -> None:
         """Writes ``step-<N>.ckpt``, points ``last.ckpt`` to it, and drops the oldest beyond ``keep``."""
         path = self.folder / f"step-{trainer.global_step:08d}.ckpt"
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         if trainer.is_global_zero:
             link = self.folder / f".last.{trainer.global_step}"
             link.unlink(missing_ok=True)

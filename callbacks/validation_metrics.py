@@ -5,6 +5,7 @@ from typing import cast
 
 import numpy as np
 import pytorch_lightning as L
+from pytorch_lightning.trainer.states import TrainerFn
 
 from benchmarks.evaluation import Subset, measure
 from benchmarks.metrics import METRICS
@@ -34,7 +35,7 @@ def validation_values(predictions: Predictions) -> Told:
 
 
 class ValidationMetrics(L.Callback):
-    """Logs exact validation metrics, the same on every rank, and keeps the threshold chosen with them.
+    """Logs training's exact validation metrics, the same on every rank, and keeps the threshold chosen with them.
 
     Args:
         collector: holds the predictions on rank 0; must stand before this callback.
@@ -50,5 +51,7 @@ class ValidationMetrics(L.Callback):
             return
         told = validation_values(self.collector.predictions) if self.collector.predictions is not None else None
         values, self.threshold = cast(Told, trainer.strategy.broadcast(told))
+        if trainer.state.fn is not TrainerFn.FITTING:  # the chosen checkpoint, looked at again, is no further epoch
+            return
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == "val/auroc", rank_zero_only=False, sync_dist=False)

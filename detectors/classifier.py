@@ -151,6 +151,7 @@ class Classifier(Detector):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which backbone the head was trained on."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["backbone"] = _identity(self.record)
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,4 +51,22 @@ def parquet(folder: Path, counts: dict[str, int], sizes: Sequence[int] = (32,), 
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "drawn.parquet"
     pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=8)
+    return file
+
+
+def hdf5(file: Path, counts: dict[str, int], size: int = 32, seed: int = 0) -> Path:
+    """Pixels in the layout ``task=prepare`` writes: ``counts`` images a group, half generated, by two generators."""
+    rng = np.random.default_rng(seed)
+    names = h5py.string_dtype()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(file, "w") as made:
+        for split, count in counts.items():
+            labels = np.arange(count) % 2
+            group = made.create_group(split)
+            group["image"] = np.stack([picture(rng, size, bool(label)) for label in labels])
+            group["target"] = labels
+            group["id"] = np.array([f"{split}-{k}" for k in range(count)], object).astype(names)
+            group["group"] = np.array([f"{split}-{k // 4}" for k in range(count)], object).astype(names)
+            makers = [("repeat-a", "repeat-b")[k // 2 % 2] if k % 2 else "" for k in range(count)]
+            group["generator"] = np.array(makers, object).astype(names)
     return file

@@ -36,9 +36,7 @@ def record_order(path: str) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
-    tqdm.set_lock(
-        threading.RLock()
-    )  # the inherited one is shared: a child killed while it held it would stop all others
+    tqdm.set_lock(threading.RLock())  # the inherited one is shared: killed with it, a child would stop all others
     os.environ.update(request.get("env", {}))
     os.chdir(request["cwd"])
     with Path(request["log"] + ".out").open("a") as out:
