@@ -30,6 +30,12 @@ def joined(parts: list[_Part]) -> _Part:
     )
 
 
+def columns(name: str, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """The columns of a dump that hold an extra: [M] is one of its name; [M, ...] become ``name_0``, ``name_1``, …"""
+    flat = values.reshape(len(values), -1).T
+    return {name if values.ndim == 1 else f"{name}_{k}": one for k, one in enumerate(flat)}
+
+
 class Collector(L.Callback):
     """Collects every crop's logits in evaluation and gathers them over ranks at the end.
 
@@ -79,10 +85,9 @@ class Collector(L.Callback):
             twice = manifest.image_id(rows[crops > 1][0])
             raise DataError(f"image {twice!r} was scored more than once", "Report this: ranks must share no image.")
         extra = {
-            name: np.stack(
-                [np.bincount(crop_to_image, column) / crops for column in values.reshape(len(values), -1).T], axis=1
-            ).reshape(len(rows), *values.shape[1:])
+            column: (np.bincount(crop_to_image, one) / crops).astype(np.float32)
             for name, values in part.extras.items()
+            for column, one in columns(name, values).items()
         }
         return from_crops(
             part.logits,

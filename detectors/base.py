@@ -29,7 +29,8 @@ class Scores:
 
     Attributes:
         logits: [B] float32, higher means "more likely generated"; [B, K] for a tracer, one a source.
-        extras: named per-crop columns, [B] or [B, ...] float32 (attention weights, D-maps, token statistics).
+        extras: named per-crop columns, [B] or [B, ...] float32 (attention weights, token statistics); in the dump a
+            column each, ``name_0``, ``name_1``, … where there are several.
     """
 
     logits: Tensor
