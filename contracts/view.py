@@ -18,7 +18,7 @@ CROPS = ("one", "five")
 
 @dataclass(frozen=True)
 class View:
-    """Size policy and per-image augmentation, in this order: resize, crop, flip, augment.
+    """Size policy and per-image augmentation, in this order: short side, resize, crop, flip, augment.
 
     Attributes:
         resize: side of the square every image is resized to (bilinear, antialiased), or None for native size.
@@ -28,6 +28,9 @@ class View:
         flip: probability of a horizontal flip.
         crops: "one", or "five" (four corners and the centre) fused into one score.
         augment: further functions (image, rng) -> image.
+        short_side: two lengths between which that of the shorter side is drawn in training (uniformly, the aspect is
+            kept, an image is never enlarged), or None.
+        least: images with a shorter side than this are refused.
     """
 
     resize: int | None = None
@@ -36,11 +39,19 @@ class View:
     flip: float = 0.0
     crops: Literal["one", "five"] = "one"
     augment: Sequence[SampleFunction] = ()
+    short_side: Sequence[int] | None = None
+    least: int = 1
 
     def __post_init__(self) -> None:
         for name, value in (("resize", self.resize), ("crop", self.crop)):
             if value is not None and value < 1:
                 raise ConfigError(f"view.{name}={value}", "Give a side in pixels, or null for the native size.")
+        if self.short_side is not None and (
+            len(self.short_side) != 2 or not 1 <= self.short_side[0] <= self.short_side[1]
+        ):
+            raise ConfigError(
+                f"view.short_side={list(self.short_side)}", "Give two lengths in pixels, the lesser first."
+            )
         for name, text, known in (("fill", self.fill, FILLS), ("crops", self.crops, CROPS)):
             if text not in known:
                 raise ConfigError(f"view.{name}={text!r} is unknown", nearest(text, known))

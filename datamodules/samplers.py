@@ -14,6 +14,10 @@ Item = tuple[int, int]
 """What a data set is asked for: (row of the manifest, epoch)."""
 
 
+PIXELS = 2**24
+"""Most pixels of a batch of native-size images: 256 of 256x256, one photograph of 16 megapixels."""
+
+
 class TrainingBatches:
     """Batches of one rank in shuffled order, resumable in the middle of an epoch.
 
@@ -74,7 +78,8 @@ class EvaluationBatches:
     Args:
         rows: rows evaluated, each once.
         batch_size: most images of a batch.
-        sizes: [len(rows), 2] size of every image, where only images of equal size may share a batch.
+        sizes: [len(rows), 2] size of every image, where only images of equal size may share a batch; large ones then
+            come in batches of at most `PIXELS`.
         rank: this process, from 0.
         world: number of processes.
     """
@@ -83,12 +88,14 @@ class EvaluationBatches:
         self, rows: Rows, batch_size: int, sizes: NDArray[np.int64] | None = None, rank: int = 0, world: int = 1
     ) -> None:
         rows = np.asarray(rows, dtype=np.int64)
-        groups = [rows]
+        groups, most = [rows], [batch_size]
         if sizes is not None and len(rows):
             order = np.lexsort((np.arange(len(rows)), sizes[:, 1], sizes[:, 0]))
             borders = np.flatnonzero(np.any(np.diff(sizes[order], axis=0), axis=1)) + 1
             groups = np.split(rows[order], borders)
-        batches = [batch for group in groups for batch in _chunks(group, batch_size)]
+            pixels = sizes[order].prod(axis=1)[[0, *borders]]
+            most = np.clip(PIXELS // np.maximum(pixels, 1), 1, batch_size).tolist()
+        batches = [batch for group, size in zip(groups, most, strict=True) for batch in _chunks(group, size)]
         self._batches = _even(batches, world)[rank::world]
 
     def __len__(self) -> int:

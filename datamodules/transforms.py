@@ -28,11 +28,11 @@ def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
         One [3, h, w]; h = w = ``view.square`` where that is set.
 
     Raises:
-        DataError: if the image is smaller than the crop and the view refuses such images.
+        DataError: if the image is smaller than the crop and the view refuses such images, or than its least side.
     """
     # always the same three draws, so that a detector with flips sees the crops of one without
     down, right, mirror = generator(key, "view").random(3)
-    image = _filled(_resized(image, view), view)
+    image = _filled(_resized(_shortened(_large_enough(image, view), view, key), view), view)
     if view.crop is not None:
         height, width = image.shape[-2:]
         top, left = int(down * (height - view.crop + 1)), int(right * (width - view.crop + 1))
@@ -59,7 +59,7 @@ def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
     Raises:
         DataError: as `training_views`.
     """
-    image = _filled(_resized(image, view), view)
+    image = _filled(_resized(_large_enough(image, view), view), view)
     if view.crop is None:
         return [_augmented(image, view, key)]
     side = view.crop
@@ -68,6 +68,30 @@ def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
     if view.crops == "five":
         places = [(0, 0), (0, right), (down, 0), (down, right), *places]
     return [_augmented(_crop(image, top, left, side), view, key, crop) for crop, (top, left) in enumerate(places)]
+
+
+def _large_enough(image: Tensor, view: View) -> Tensor:
+    height, width = image.shape[-2:]
+    if min(height, width) < view.least:
+        raise DataError(
+            f"{width}x{height} is too small: the detector needs {view.least} pixels a side", "Leave it out."
+        )
+    return image
+
+
+def _shortened(image: Tensor, view: View, key: int) -> Tensor:
+    """The image with its shorter side at a length drawn from a stream of its own, aspect kept."""
+    if view.short_side is None:
+        return image
+    low, high = view.short_side
+    drawn = int(generator(key, "short side").integers(low, high + 1))
+    height, width = image.shape[-2:]
+    shorter = min(height, width)
+    if shorter <= drawn:
+        return image
+    size = [max(1, round(side * drawn / shorter)) for side in (height, width)]
+    resized: Tensor = resize_image(image, size, InterpolationMode.BILINEAR, antialias=True)
+    return resized
 
 
 def _resized(image: Tensor, view: View) -> Tensor:

@@ -83,3 +83,11 @@ def test_evaluation_sees_each_row_once_whatever_the_ranks(
 
 def test_a_single_rank_evaluates_in_order() -> None:
     assert rows_of(list(EvaluationBatches(np.array([5, 3, 9]), 2))) == [5, 3, 9]
+
+
+def test_large_images_come_in_smaller_batches() -> None:
+    side = 2048  # a quarter of the most pixels a batch may have
+    sizes = np.array([[side, side]] * 9 + [[8, 8]] * 9)
+    lengths = [len(batch) for batch in EvaluationBatches(np.arange(18), 9, sizes)]
+    assert lengths == [9, 4, 4, 1]
+    assert [len(batch) for batch in EvaluationBatches(np.arange(2), 9, np.array([[10**4, 10**4]] * 2))] == [1, 1]

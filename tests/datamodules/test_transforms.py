@@ -138,3 +138,23 @@ def test_a_function_that_returns_no_image_is_named(wrong: Any) -> None:
         training_views(image(), View(augment=(function,)), 0)
     with pytest.raises(ConfigError, match="degradation returned"):
         degraded(image(), function, 0)
+
+
+def test_the_shorter_side_is_drawn_from_its_range_and_never_enlarged() -> None:
+    view = View(short_side=[6, 10])
+    sizes = [tuple(training_views(image(20, 30), view, key)[0].shape) for key in range(60)]
+    assert {min(size[1:]) for size in sizes} == set(range(6, 11))
+    assert all(abs(width - 1.5 * height) <= 0.5 for _, height, width in sizes)
+    assert torch.equal(training_views(image(5, 9), view, 1)[0], image(5, 9))
+    assert torch.equal(evaluation_views(image(20, 30), view, 1)[0], image(20, 30))
+    crops = [training_views(image(20, 30), View(short_side=s, crop=6), 3)[0] for s in (None, [20, 20])]
+    assert torch.equal(*crops)  # its draw disturbs no other
+    with pytest.raises(ConfigError, match="short_side"):
+        View(short_side=[10, 6])
+
+
+def test_images_below_the_least_side_are_refused() -> None:
+    for views in (training_views, evaluation_views):
+        assert views(image(2, 30), View(least=2), 0)
+        with pytest.raises(DataError, match="30x1 is too small"):
+            views(image(1, 30), View(least=2), 0)
