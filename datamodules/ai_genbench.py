@@ -1,0 +1,200 @@
+"""AI-GenBench as released: a ``save_to_disk`` folder, or Parquet files with the same columns."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pytorch_lightning.utilities import rank_zero_info
+
+from contracts.errors import DataError, nearest
+from datamodules.ai_genbench_arrow import ArrowStore, open_shard, shards, split_folders
+from datamodules.columns import as_labels, as_texts, class_names
+from datamodules.decode import MAX_PIXELS, Backend
+from datamodules.image_datamodule import ImageDataModule, StartMethod
+from datamodules.manifest import Manifest
+from datamodules.parquet_stream import ParquetStreamStore
+
+IMAGE = "image"
+NEEDED = (IMAGE, "label", "generator", "file_id")
+"""Columns of the release that nothing works without."""
+FURTHER = ("origin_dataset", "width", "height")
+LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
+
+SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "val": "valid", "test": "test"}
+"""The set's names of splits to ours."""
+
+SHARD = re.compile(r"(?P<split>[a-z]+)(?:-(?P<number>\d+)-of-(?P<count>\d+))?\.parquet")
+
+
+class AiGenBenchDataModule(ImageDataModule):
+    """The images of AI-GenBench: ids are its ``file_id``, the source its ``origin_dataset``.
+
+    The release has the splits ``train`` and ``validation``; its leaderboard is about the latter. Where there is no
+    ``test``, the images of ``validation`` therefore become test images, which training and the choice of checkpoints
+    never see, and a notice says so.
+
+    Args:
+        path: the folder that ``save_to_disk`` wrote, or a folder of Parquet files named after their splits
+            (``train-00000-of-00057.parquet``, or in folders ``train/``, ``validation/``).
+        batch_size: as `ImageDataModule`, as are all that follow.
+        eval_batch_size: as above.
+        num_workers: as above.
+        seed: as above.
+        decoder: as above.
+        max_pixels: as above.
+        max_failures: as above.
+        prefetch: as above.
+        start_method: as above.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        decoder: Backend = "torchvision",
+        max_pixels: int = MAX_PIXELS,
+        max_failures: float = 0.0,
+        prefetch: int = 2,
+        start_method: StartMethod | None = None,
+    ) -> None:
+        super().__init__(
+            path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
+            start_method,
+        )  # fmt: skip
+
+    def build_manifest(self) -> Manifest:
+        """Read every column needed but the images; rows keep their order within each split.
+
+        Raises:
+            DataError: no data set, a half-copied one, a missing column, an unknown split, or labels and generators
+                that contradict each other.
+        """
+        files = self._files()
+        if "test" not in files and "valid" in files:
+            rank_zero_info(f"{self.path} has no split 'test': the images of 'validation' are the test images.")
+            files = {"test" if split == "valid" else split: listed for split, listed in files.items()}
+        columns: dict[str, list[object]] = {}
+        for split in sorted(files, key=list(SPLITS.values()).index):
+            for file in files[split]:
+                for name, values in self._part(file, split).items():
+                    columns.setdefault(name, []).extend(values)
+        return Manifest.from_columns(columns)
+
+    def build_store(self, manifest: Manifest) -> ArrowStore | ParquetStreamStore:
+        """Reads the image column, and files it names below the data set's folder."""
+        root = self.path if self.path.is_dir() else self.path.parent
+        if self._is_arrow:
+            return ArrowStore(manifest, IMAGE, root)
+        return ParquetStreamStore(manifest, IMAGE, root)
+
+    @property
+    def _is_arrow(self) -> bool:
+        return (self.path / "dataset_dict.json").is_file() or (self.path / "state.json").is_file()
+
+    def _files(self) -> dict[str, list[Path]]:
+        """Files of each split, by our names."""
+        if self._is_arrow:
+            return {_split(name, folder): shards(folder) for name, folder in split_folders(self.path).items()}
+        files: dict[str, list[Path]] = {}
+        for file in sorted(self.path.rglob("*.parquet")) if self.path.is_dir() else [self.path]:
+            files.setdefault(_split(_split_name(file), file), []).append(file)
+        if not files:
+            raise DataError(
+                f"datamodule.path={self.path} holds neither dataset_dict.json nor Parquet files",
+                "Give the folder that save_to_disk wrote (ai_gen_bench_v1.0.0), or one of Parquet files.",
+            )
+        for listed in files.values():
+            _check_count(listed)
+        return files
+
+    def _part(self, file: Path, split: str) -> dict[str, Sequence[object]]:
+        schema, table = _read(file)
+        count = table.num_rows
+        labels = as_labels(table["label"], _label_map(schema), class_names(schema, "label"), f"{file}: column 'label'")
+        generators = as_texts(table["generator"], class_names(schema, "generator"))
+        wrong = np.flatnonzero((labels == 1) != (np.array(generators, dtype=object) != ""))
+        if len(wrong):
+            row = int(wrong[0])
+            raise DataError(
+                f"{file}[{row}] has label {labels[row]} and generator {generators[row]!r}",
+                "A generated image (1) names its generator, a real one (0) has an empty one.",
+            )
+        part: dict[str, Sequence[object]] = {
+            "id": as_texts(table["file_id"]),
+            "label": labels.tolist(),
+            "generator": generators,
+            "split": [split] * count,
+            "where": [str(file)] * count,
+            "row": range(count),
+        }
+        if "origin_dataset" in table.column_names:
+            part["source"] = as_texts(table["origin_dataset"])
+        for name in ("width", "height"):
+            known = name in table.column_names
+            part[name] = [value or 0 for value in table[name].to_pylist()] if known else [0] * count
+        return part
+
+
+def _read(file: Path) -> tuple[pa.Schema, pa.Table]:
+    """A file's schema and its columns other than the images."""
+    if file.suffix == ".arrow":
+        table = open_shard(file)
+        schema = table.schema
+    else:
+        try:
+            parquet = pq.ParquetFile(file)
+            schema = parquet.schema_arrow
+            table = parquet.read(columns=[name for name in (*NEEDED[1:], *FURTHER) if name in schema.names])
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{file} cannot be read: {error}", "Is it a whole Parquet file?") from error
+    for name in NEEDED:
+        if name not in schema.names:
+            raise DataError(
+                f"{file} has no column {name!r}, which AI-GenBench's files have", nearest(name, schema.names)
+            )
+    return schema, table
+
+
+def _label_map(schema: pa.Schema) -> dict[str, int] | None:
+    """Labels by class name where the column has such names."""
+    return LABELS if class_names(schema, "label") else None
+
+
+def _split(name: str, place: Path) -> str:
+    if name not in SPLITS:
+        raise DataError(f"{place} is of split {name!r}, which AI-GenBench does not have", nearest(name, SPLITS))
+    return SPLITS[name]
+
+
+def _split_name(file: Path) -> str:
+    """A split's name out of a Parquet file's, or out of its folder's."""
+    found = SHARD.fullmatch(file.name)
+    if found and found["split"] in SPLITS:
+        return found["split"]
+    return file.parent.name
+
+
+def _check_count(files: Sequence[Path]) -> None:
+    """Refuse a split of which the file names say that some are missing."""
+    for folder, counts in _counts(files):
+        if missing := sorted(set(range(max(counts))) - counts[max(counts)]):
+            raise DataError(
+                f"{folder} lacks {len(missing)} of {max(counts)} Parquet files, number {missing[0]} first",
+                "Download the data set again, whole.",
+            )
+
+
+def _counts(files: Sequence[Path]) -> Iterator[tuple[Path, dict[int, set[int]]]]:
+    """For each folder, the numbers that are there by the number of files there should be."""
+    found: dict[Path, dict[int, set[int]]] = {}
+    for file in files:
+        name = SHARD.fullmatch(file.name)
+        if name and name["count"]:
+            found.setdefault(file.parent, {}).setdefault(int(name["count"]), set()).add(int(name["number"]))
+    yield from found.items()
