@@ -1,6 +1,7 @@
 """One command: compose the configuration, check it, run the task."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ from conf.help import help_text
 from conf.problems import refuse
 from conf.words import CONF
 from contracts.errors import ConfigError, PixelProofError
+from contracts.stop import STOP, Stopped, one_of_several
 from tasks.many import run_many
+from tasks.requeue import ended
 from tasks.run import Run
 
 FLAGS = {"-h": "help", "--help": "help", "-m": "many", "--multirun": "many"}
@@ -24,21 +27,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words behind the program's name; those of this process by default.
 
     Returns:
-        The exit code: 0, or 2 for a configuration that cannot work, or 1 for whatever else went wrong.
+        The exit code: 0, or 2 for a configuration that cannot work, 128 + its number after a signal, or 1 for whatever
+        else went wrong.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     flags = {FLAGS[word] for word in given if word in FLAGS}
     words = [word for word in given if word not in FLAGS]
-    try:
-        if "help" in flags:
-            print(help_text(CONF))
-            return 0
-        if "many" in flags:
-            return run_many(words, CONF, Path(__file__).resolve())
-        return run_one(words)
-    except PixelProofError as error:
-        print(f"pixelproof: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+    with STOP.handled(deferred=one_of_several(os.environ)):
+        try:
+            if "help" in flags:
+                print(help_text(CONF))
+                return 0
+            if "many" in flags:
+                return run_many(words, CONF, Path(__file__).resolve())
+            return run_one(words)
+        except PixelProofError as error:
+            print(f"pixelproof: {error}", file=sys.stderr)
+            return 2 if isinstance(error, ConfigError) else 1
+        except Stopped as stopped:
+            return ended(stopped)
 
 
 def run_one(words: Sequence[str]) -> int:

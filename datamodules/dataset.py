@@ -14,6 +14,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError, PixelProofError
 from contracts.keys import sample_key
+from contracts.stop import ignore_in_worker
 from contracts.view import SampleFunction, View
 from datamodules.decode import Backend, decode
 from datamodules.manifest import Manifest
@@ -187,6 +188,7 @@ class ImageLoader:
             prefetch_factor=prefetch if num_workers else None,
             multiprocessing_context=start_method if num_workers else None,
             generator=torch.Generator(),
+            worker_init_fn=ignore_in_worker,
         )
 
     def __len__(self) -> int:

@@ -14,7 +14,10 @@ from benchmarks.predictions import Predictions
 from callbacks.checkpoint_io import AtomicCheckpointIO
 from callbacks.collector import Collector
 from callbacks.passport import passport
-from conf.build import build_from_checkpoint
+from callbacks.preemption import Preemption, cluster_plugins, without_own_signals
+from callbacks.progress import Progress
+from callbacks.quiet import quieten
+from conf.build import build_for_scoring
 from contracts.errors import ConfigError, DataError
 from contracts.stage import Rows
 from detectors.base import Detector
@@ -62,17 +65,23 @@ def load_detector(run: Run, path: Path) -> Loaded:
     """The detector of a checkpoint: as the checkpoint describes itself, else as the configuration says."""
     content = read_checkpoint(path)
     entry = passport(content, path)
-    detector = build_from_checkpoint(entry["detector"]) if entry else run.detector()
+    configured = run.resolved["detector"]
+    node = entry["detector"] if entry else configured
+    detector = build_for_scoring(node, from_checkpoint=node != configured)
     load_weights(detector, path)
     return Loaded(detector, path, file_hash(path), entry or {})
 
 
 def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
-    """The configured trainer with our checkpoint plugin, and without what we do ourselves."""
-    trainer: L.Trainer = run.trainer(
-        callbacks=list(callbacks), plugins=[AtomicCheckpointIO()], enable_checkpointing=False, **extra
-    )
-    return trainer
+    """The configured trainer with our checkpoint plugin and our handling of signals, without what we do ourselves."""
+    if not any(isinstance(callback, Preemption) for callback in callbacks):
+        callbacks = (*callbacks, Preemption())
+    if run.resolved["trainer"].get("enable_progress_bar", True):
+        callbacks = (*callbacks, Progress())
+    quieten()
+    plugins = [AtomicCheckpointIO(), *cluster_plugins()]
+    trainer: L.Trainer = run.trainer(callbacks=list(callbacks), plugins=plugins, enable_checkpointing=False, **extra)
+    return without_own_signals(trainer)
 
 
 def score(

@@ -23,6 +23,9 @@ FREE = (
     "datamodule.path",
     "trainer.devices",
     "trainer.enable_progress_bar",
+    "launcher",
+    "trainer.num_nodes",
+    "callbacks.preemption",
     "callbacks.checkpoints.minutes",
     "callbacks.checkpoints.keep",
 )
