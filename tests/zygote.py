@@ -13,12 +13,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import timm  # noqa: F401 - what commands import when they need it is imported here once, for all children
 from tqdm import tqdm
 
 import lightning_main
+from callbacks import checkpoints  # noqa: F401
+from conf.compose import compose
 from contracts.batch import Batch
+from datamodules import hdf5  # noqa: F401
+from detectors import classifier, npr  # noqa: F401
 from detectors.base import Detector
-from tasks import fit, predict, test  # noqa: F401 - imported once, for all children
+from tasks import fit, predict, test  # noqa: F401
 
 
 def record_order(path: str) -> None:
@@ -58,6 +63,7 @@ def run(request: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    compose([])  # Hydra's grammar is built on first use
     print("ready", flush=True)
     for line in sys.stdin:
         pid = os.fork()

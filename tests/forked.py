@@ -1,0 +1,91 @@
+"""The real command in children forked from one process that has imported everything; see `zygote`."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+HOUSE = Path(__file__).parents[1]
+
+
+class Commands:
+    """Starts commands one after another; each is waited for, or killed, before the next.
+
+    Args:
+        folder: working directory of the commands, and home of what they print and note.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> Self:
+        env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")]), "OMP_NUM_THREADS": "1"}
+        self._zygote = subprocess.Popen(
+            [sys.executable, "-m", "zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=self.folder,
+            env=env,
+        )
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._zygote.kill()
+        self._zygote.communicate()
+
+    def start(self, name: str, words: Sequence[str]) -> int:
+        """Starts a command; its process id. Prints go to ``<name>.out``, the order of images to ``<name>``."""
+        request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name)}
+        assert self._zygote.stdin is not None
+        print(json.dumps(request), file=self._zygote.stdin, flush=True)
+        self._pid = int(self._answer())
+        return self._pid
+
+    def kill(self) -> int:
+        """``kill -9`` for the command last started; its exit code, which is 0 or more if it ended before."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit code of the command last started; negative for a signal."""
+        return int(self._answer())
+
+    def ended(self) -> bool:
+        """Whether the command last started has ended by itself; `wait` tells how."""
+        assert self._zygote.stdout is not None
+        return bool(select.select([self._zygote.stdout], [], [], 0)[0])
+
+    def run(self, name: str, words: Sequence[str]) -> str:
+        """Runs a command that must succeed; what it printed."""
+        self.start(name, words)
+        code = self.wait()
+        text = self.printed(name)
+        assert code == 0, text
+        return text
+
+    def printed(self, name: str) -> str:
+        """All that commands of this name have printed."""
+        return (self.folder / f"{name}.out").read_text()
+
+    def batches(self, name: str) -> list[tuple[int, int, list[str]]]:
+        """(epoch, batch, ids) of every training batch that commands of this name have begun."""
+        file = self.folder / name
+        lines = file.read_text().splitlines() if file.is_file() else []
+        return [tuple(json.loads(line)) for line in lines if line.endswith("]]")]
+
+    def _answer(self) -> str:
+        assert self._zygote.stdout is not None
+        return self._zygote.stdout.readline().strip()
