@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
         if name not in subjects():
             parser.error(f"no subject {name!r}; {nearest(name, subjects())}")
     os.environ[EFFORT] = "quick" if options.quick else "full" if options.full else "normal"
+    os.environ["TQDM_DISABLE"] = "1"  # a hundred bars would hide the tables
     missed = 0
     for name in options.subjects or subjects():
         print(f"\n{name}", flush=True)

@@ -1,0 +1,104 @@
+"""The training loader on prepared pixels, against the aiornot notebook's.
+
+The notebook's way: an open HDF5 file, one image read at a time, turned into a float tensor and normalised in the
+worker, collated by PyTorch. Ours hands over uint8 batches in shared memory, normalised on the device;
+a second row includes that, on the processor.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from bench._pictures import jpegs, parquet
+from bench.table import Row, rate
+from bench.timing import interleaved, pick
+from contracts.stage import Stage
+from contracts.view import View
+from datamodules.hdf5 import Hdf5DataModule
+from datamodules.hdf5_writer import Hdf5Writer
+from datamodules.parquet import ParquetDataModule
+from detectors.normalise import IMAGENET_MEAN, IMAGENET_STD, normalise
+
+SIDE = 512
+BATCH = 32
+TARGET = 4.0
+
+
+def measure() -> list[Row]:
+    """Images/s delivered with 0, 1 and 2 workers."""
+    torch.set_num_threads(1)
+    count = pick(256, 1280)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = ParquetDataModule(parquet(folder / "images.parquet", jpegs(SIDE), count))
+        file = folder / "data.h5"
+        Hdf5Writer(file, "pixels", SIDE).write(source.manifest(), source.store())
+        rows = []
+        for workers in pick((0,), (0, 1, 2)):
+            rows += _compared(file, workers)
+        return rows
+
+
+def _compared(file: Path, workers: int) -> list[Row]:
+    with h5py.File(file, "r") as opened:
+        count = len(opened["train"]["target"]) // BATCH * BATCH
+    timings = interleaved(
+        {
+            "notebook": lambda: _drain_notebook(file, workers),
+            "delivered": lambda: _drain_ours(file, workers, normalised=False),
+            "normalised": lambda: _drain_ours(file, workers, normalised=True),
+        },
+        pick(2, 4),
+    )
+    way = f"{SIDE}², batch {BATCH}, {workers} workers"
+    return [
+        rate("loader", way, timings["notebook"], timings["delivered"], count, TARGET, "batches delivered"),
+        rate("loader", way, timings["notebook"], timings["normalised"], count, None, "normalised by the detector, too"),
+    ]
+
+
+class NotebookDataset(Dataset[tuple[Tensor, Tensor]]):
+    """One image at a time from an open file, converted and normalised where it is read.
+
+    Args:
+        file: prepared file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._group: Any = h5py.File(file, "r")["train"]
+        self._transform = Compose([ToTensor(), Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+
+    def __len__(self) -> int:
+        return len(self._group["target"])
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+        image: Tensor = self._transform(np.asarray(self._group["image"][row]))
+        return image, torch.tensor([self._group["target"][row]], dtype=torch.float32)
+
+
+def _drain_notebook(file: Path, workers: int) -> None:
+    loader = DataLoader(NotebookDataset(file), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+    for images, _ in loader:
+        images.shape  # noqa: B018 - the batch is there
+
+
+def _drain_ours(file: Path, workers: int, normalised: bool) -> None:
+    module = Hdf5DataModule(file, batch_size=BATCH, num_workers=workers)
+    view = View()
+    module.use(view, view)
+    manifest = module.manifest()
+    rows = np.flatnonzero(manifest.column("split") == "train")
+    module.enter(Stage(0, "train", rows, rows[:0]))
+    try:
+        for batch in module.train_dataloader():
+            if normalised:
+                normalise(batch.images)
+    finally:
+        module.teardown("fit")

@@ -1,0 +1,106 @@
+"""Parquet to HDF5 pixels, against the aiornot notebook's way.
+
+The notebook reads the whole table into memory, then decodes and resizes one image at a time with Pillow and writes the
+batch to a contiguous dataset. The other measure is what the processor could do at most: decoding and resizing alone, on
+all cores, with nothing read or written.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow.dataset
+from PIL import Image
+
+from bench._memory import prepared_memory
+from bench._pictures import jpegs, parquet
+from bench.table import Row, rate
+from bench.timing import effort, interleaved, pick
+from datamodules.decode import decode
+from datamodules.folds import fold_splits
+from datamodules.hdf5_writer import Hdf5Writer
+from datamodules.parallel import cores, parallel
+from datamodules.parquet import ParquetDataModule
+from datamodules.prepare_work import to_square
+
+SIDE = 512
+SOURCES = {1024: 4.0, 512: 1.7}
+"""Side of the sources, and the least ratio wanted."""
+
+OF_PURE = 0.8
+READ = 1024
+"""Rows the notebook converts at a time."""
+
+
+def measure() -> list[Row]:
+    """Images/s of both source sizes; in a full run also the memory of 20,000 images."""
+    rows = []
+    for size, target in SOURCES.items():
+        count = pick(128, {1024: 768, 512: 2048}[size])
+        with tempfile.TemporaryDirectory() as folder:
+            rows += _compared(Path(folder), size, count, target)
+    if effort() == "full":
+        rows.append(prepared_memory(20_000))
+    return rows
+
+
+def _compared(folder: Path, size: int, count: int, target: float) -> list[Row]:
+    images = jpegs(size)
+    source = parquet(folder / "images.parquet", images, count)
+    ways: dict[str, Callable[[], object]] = {
+        "notebook": lambda: notebook(source, folder / "notebook.h5"),
+        "prepare": lambda: prepared(source, folder / "prepared.h5"),
+        "pure": lambda: pure(images, count),
+    }
+    timings = interleaved(ways, pick(1, 5))
+    way = f"{size}² JPEG → {SIDE}², {count} images"
+    one_core = timings["prepare"].best_cpu / count * 1e3
+    note = f"Pillow, one image at a time; ours on {cores()} cores with {one_core:.2f} ms CPU an image"
+    of_pure = rate(
+        "prepare", way, timings["pure"], timings["prepare"], count, OF_PURE, "decode and resize alone, all cores"
+    )
+    return [rate("prepare", way, timings["notebook"], timings["prepare"], count, target, note), of_pure]
+
+
+def notebook(source: Path, out: Path) -> None:
+    """The notebook's preparation: whole table, Pillow, one process, groups ``train valid test``."""
+    table = pyarrow.dataset.dataset(source, format="parquet").to_table()
+    splits = np.asarray(fold_splits(table["label"].to_pylist(), None, 0))
+    with h5py.File(out, "w") as file:
+        for split in ("train", "valid", "test"):
+            part = table.filter(pyarrow.array(splits == split))
+            group = file.create_group(split)
+            pixels = group.create_dataset("image", (len(part), SIDE, SIDE, 3), np.uint8)
+            group["target"] = part["label"].to_numpy()
+            place = 0
+            for batch in part.to_batches(max_chunksize=READ):
+                cells = batch.to_pydict()["image"]
+                resized = [
+                    np.asarray(Image.open(io.BytesIO(cell["bytes"])).convert("RGB").resize((SIDE, SIDE)))
+                    for cell in cells
+                ]
+                pixels[place : place + len(resized)] = np.stack(resized)
+                place += len(resized)
+
+
+def prepared(source: Path, out: Path) -> None:
+    """``task=prepare datamodule=parquet prepare.storage=pixels prepare.size=512``."""
+    out.unlink(missing_ok=True)
+    module = ParquetDataModule(source)
+    Hdf5Writer(out, "pixels", SIDE).write(module.manifest(), module.store())
+
+
+def pure(images: list[bytes], count: int) -> None:
+    """Decode and resize ``count`` images on all cores; nothing is kept."""
+    piece = 64
+
+    def work(number: int) -> Iterator[int]:
+        for row in range(number * piece, min((number + 1) * piece, count)):
+            to_square(decode(images[row % len(images)]), SIDE)
+        yield number
+
+    for _ in parallel(work, -(-count // piece), cores()):
+        pass
