@@ -53,16 +53,20 @@ def build_each(nodes: Mapping[str, Mapping[str, Any]], where: str, **extra: Any)
     return made
 
 
-def build_from_checkpoint(node: Mapping[str, Any]) -> Any:
-    """The detector of a configuration that came out of a checkpoint: no training parts, and a narrower allow-list.
+def build_for_scoring(node: Mapping[str, Any], from_checkpoint: bool) -> Any:
+    """The detector of a node whose weights a checkpoint brings: no training parts, and nothing downloaded.
+
+    Args:
+        node: of a detector.
+        from_checkpoint: whether the node itself came out of the checkpoint, so that a narrower allow-list holds.
 
     Raises:
-        ConfigError: a target is neither a detector of ours nor a view.
+        ConfigError: a target is not allowed; of a checkpoint's: is neither a detector of ours nor a view.
     """
     kept = _without_training(dict(node))
     for place, target in targets(kept, "detector"):
-        resolve(target, place, from_checkpoint=True)
-    return build(kept, "detector")
+        resolve(target, place, from_checkpoint=from_checkpoint)
+    return build(resolve(kept.get("_target_"), "detector").for_checkpoint(kept), "detector")
 
 
 def _make(node: Any, where: str, extra: Mapping[str, Any]) -> Any:
@@ -84,4 +88,7 @@ def _without_training(node: Any) -> Any:
         return [_without_training(value) for value in node]
     if not isinstance(node, dict):
         return node
-    return {key: _without_training(value) for key, value in node.items() if key not in TRAINING_ONLY}
+    kept = {key: _without_training(value) for key, value in node.items() if key not in TRAINING_ONLY}
+    if isinstance(kept.get("eval_view"), dict) and "augment" in node["eval_view"]:
+        kept["eval_view"]["augment"] = node["eval_view"]["augment"]  # what is seen in evaluation belongs to the scores
+    return kept

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
+from omegaconf import OmegaConf
 
 from benchmarks.predictions import Predictions
 from callbacks.checkpoint_io import AtomicCheckpointIO
@@ -18,7 +19,8 @@ from callbacks.preemption import Preemption, cluster_plugins, without_own_signal
 from callbacks.progress import Progress
 from callbacks.quiet import quieten
 from conf.build import build_for_scoring
-from contracts.errors import ConfigError, DataError
+from conf.words import parse
+from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.stage import Rows
 from detectors.base import Detector
 from detectors.weights import load_weights, read_checkpoint
@@ -66,10 +68,30 @@ def load_detector(run: Run, path: Path) -> Loaded:
     content = read_checkpoint(path)
     entry = passport(content, path)
     configured = run.resolved["detector"]
-    node = entry["detector"] if entry else configured
+    node = _asked(entry["detector"], run, path) if entry else configured
     detector = build_for_scoring(node, from_checkpoint=node != configured)
     load_weights(detector, path)
     return Loaded(detector, path, file_hash(path), entry or {})
+
+
+def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
+    """A checkpoint's own detector, with what the command line says of the detector laid over it.
+
+    Raises:
+        CheckpointError: the command line asks for another detector than the checkpoint holds.
+    """
+    words = [word for word in parse(run.overrides) if word.key_or_group.split(".")[0] == "detector"]
+    wanted = run.resolved["detector"].get("_target_")
+    if any(word.key_or_group == "detector" for word in words) and wanted != node.get("_target_"):
+        raise CheckpointError(
+            f"{path} holds {node.get('_target_')}, and detector= asks for {wanted}", "Leave detector= out."
+        )
+    config = OmegaConf.create(dict(node))
+    for word in words:
+        if word.key_or_group != "detector":
+            OmegaConf.update(config, word.key_or_group.removeprefix("detector."), word.value(), force_add=True)
+    laid = OmegaConf.to_container(config)
+    return {str(key): value for key, value in laid.items()} if isinstance(laid, dict) else dict(node)
 
 
 def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conf.build import build, build_each, build_from_checkpoint
+from conf.build import build, build_each, build_for_scoring
 from conf.targets import resolve
 from contracts.errors import ConfigError
 from contracts.view import View
@@ -116,10 +116,35 @@ def test_members_get_the_extra_arguments_they_name(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("planted")
 def test_from_a_checkpoint_come_detectors_and_views_alone() -> None:
-    detector = build_from_checkpoint(NPR)
+    detector = build_for_scoring(NPR, from_checkpoint=True)
     assert detector.make_optimizer is None
     for target in ("detectors.planted.own", "detectors.planted.Own", "torch.optim.AdamW", "contracts.keys.random_key"):
         with pytest.raises(ConfigError):
-            build_from_checkpoint({"_target_": target})
+            build_for_scoring({"_target_": target}, from_checkpoint=True)
         with pytest.raises(ConfigError):
-            build_from_checkpoint(NPR | {"extra": {"_target_": target}})
+            build_for_scoring(NPR | {"extra": {"_target_": target}}, from_checkpoint=True)
+
+
+AUGMENT = [{"_target_": "datamodules.augment.quarter_turn", "_partial_": True}]
+
+
+def test_what_is_done_to_evaluated_images_belongs_to_the_scores() -> None:
+    node = NPR | {"eval_view": {"_target_": "contracts.view.View", "augment": AUGMENT}}
+    assert len(build_for_scoring(node, from_checkpoint=False).eval_view.augment) == 1
+    with pytest.raises(ConfigError, match=r"detector\.eval_view\.augment"):
+        build_for_scoring(node, from_checkpoint=True)
+
+
+def test_what_is_done_to_training_images_does_not() -> None:
+    node = NPR | {"train_view": {"_target_": "contracts.view.View", "augment": AUGMENT}}
+    assert build_for_scoring(node, from_checkpoint=True).train_view.augment == ()
+
+
+def test_a_tuned_backbone_is_not_fetched_to_be_overwritten() -> None:
+    node = {
+        "_target_": "detectors.classifier.Classifier",
+        "backbone": "timm/resnet10t",
+        "mode": "tune",
+        "weights": "nowhere.safetensors",
+    }
+    assert build_for_scoring(node, from_checkpoint=True).net is not None
