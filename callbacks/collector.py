@@ -31,7 +31,7 @@ def joined(parts: list[_Part]) -> _Part:
 
 
 def columns(name: str, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """The columns of a dump that hold an extra: [M] is one of its name; [M, ...] become ``name_0``, ``name_1``, …"""
+    """The columns of a dump that hold an extra: [M] is one of its name; [M, ...] become ``name_0``, ``name_1``."""
     flat = values.reshape(len(values), -1).T
     return {name if values.ndim == 1 else f"{name}_{k}": one for k, one in enumerate(flat)}
 

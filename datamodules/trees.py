@@ -1,0 +1,185 @@
+"""Trees of images whose folders say what they hold: ForenSynths and its relatives."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+from contracts.errors import ConfigError, DataError, nearest
+from datamodules.decode import MAX_PIXELS, Backend
+from datamodules.image_datamodule import ImageDataModule, StartMethod
+from datamodules.manifest import SPLITS as SPLIT_NAMES
+from datamodules.manifest import Manifest
+from datamodules.stores import FileStore
+from datamodules.trees_names import COLLECTIONS, LABELS, SPLITS, lower_keys
+from datamodules.trees_read import TreeImage, TreeReader
+
+LAYOUTS = ("pairs", "siblings", "generated")
+
+
+class TreeDataModule(ImageDataModule):
+    """Images in a tree of folders, read as they lie.
+
+    Between the root and a class folder stand, in any order, a split, folders that only hold sets together, a set, and
+    further folders (classes of objects): ``{root}/[collection]/[split]/{set}/[class]/{0_real,1_fake}/…``. A set is the
+    first of these that is neither split nor collection; its name is that of the generator of its generated images. The
+    ``source`` of an image is all names between root and class folder but the split.
+
+    Args:
+        path: the root. Its own name counts as a collection where it is one.
+        layout: "pairs": folders of both classes by name (see ``labels``); "siblings": where a folder holds one of real
+            images, every other in it is a generator's (DiffusionForensics); "generated": all images are generated, the
+            real ones come from ``reals`` (DRCT-2M, a plain folder).
+        reals: further roots, of real images alone; splits are read from their own and inner names.
+        labels: folder name to label (0 real, 1 generated) beside, or against, `datamodules.trees_names.LABELS`.
+        splits: folder name to split (train, valid, test); `datamodules.trees_names.SPLITS` if None.
+        split: split of images above which no folder names one.
+        collections: further folders that only hold sets together.
+        classes: folders trained and validated on (car, cat; or sets, sdv4); None for all.
+        sets: sets tested on; None for all.
+        training_generator: generator of generated training and validation images, where their folders name classes of
+            objects (ForenSynths: progan); None where they name generators.
+        batch_size: as `ImageDataModule`, as are all that follow.
+        eval_batch_size: as above.
+        num_workers: as above.
+        seed: as above.
+        decoder: as above.
+        max_pixels: as above.
+        max_failures: as above.
+        prefetch: as above.
+        start_method: as above.
+
+    Attributes:
+        ignored: files passed over: those without an image's suffix, and images in no class folder.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    ignored: list[Path]
+
+    def __init__(
+        self,
+        path: str | Path,
+        layout: Literal["pairs", "siblings", "generated"] = "pairs",
+        reals: Sequence[str] = (),
+        labels: Mapping[str, int] | None = None,
+        splits: Mapping[str, str] | None = None,
+        split: str = "test",
+        collections: Sequence[str] = (),
+        classes: Sequence[str] | None = None,
+        sets: Sequence[str] | None = None,
+        training_generator: str | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        decoder: Backend = "torchvision",
+        max_pixels: int = MAX_PIXELS,
+        max_failures: float = 0.0,
+        prefetch: int = 2,
+        start_method: StartMethod | None = None,
+    ) -> None:
+        super().__init__(
+            path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
+            start_method,
+        )  # fmt: skip
+        if layout not in LAYOUTS:
+            raise ConfigError(f"datamodule.layout={layout!r} is unknown", nearest(layout, LAYOUTS))
+        if layout == "generated" and not reals:
+            raise ConfigError("datamodule.layout=generated without datamodule.reals", "Give the roots of real images.")
+        self.layout = layout
+        self.reals = [Path(root).expanduser() for root in reals]
+        self.labels = {**LABELS, **lower_keys(labels or {}, "datamodule.labels")}
+        self.splits = lower_keys(SPLITS if splits is None else splits, "datamodule.splits")
+        self.split = split
+        for name in (*self.splits.values(), split):
+            if name not in SPLIT_NAMES[:3]:
+                raise ConfigError(f"datamodule.splits names a split {name!r}", nearest(str(name), SPLIT_NAMES[:3]))
+        for name, label in self.labels.items():
+            if label not in (0, 1):
+                raise ConfigError(f"datamodule.labels.{name}={label!r}", "Give 0 for real or 1 for generated.")
+        self.collections = {name.lower() for name in (*COLLECTIONS, *collections)}
+        self.classes = classes
+        self.sets = sets
+        self.training_generator = training_generator
+
+    def build_store(self, manifest: Manifest) -> FileStore:
+        """Reads the files."""
+        return FileStore(manifest)
+
+    def build_manifest(self) -> Manifest:
+        """Look what there is.
+
+        Raises:
+            DataError: no such root, no class folder in it, a class folder without images, or a class or set that was
+                asked for is not there.
+        """
+        reader = TreeReader(
+            self.layout, self.labels, self.splits, self.split, self.collections, self.training_generator
+        )
+        for root in (self.path, *self.reals):
+            if not root.is_dir():
+                raise DataError(f"{root} is no folder", "Give the root of an image tree.")
+        images = list(reader.read(self.path))
+        prefixes = _prefixes(self.reals)
+        for root in self.reals:
+            images += reader.read_reals(root, prefixes[root])
+        if not images:
+            raise self._nothing()
+        chosen = self._chosen(images)
+        self.ignored = reader.ignored
+        if self.ignored:
+            first = ", ".join(str(path) for path in self.ignored[:3])
+            warnings.warn(f"{len(self.ignored)} files passed over, such as {first}", stacklevel=2)
+        names = [field.name for field in fields(TreeImage)]
+        return Manifest.from_columns({name: [getattr(image, name) for image in chosen] for name in names})
+
+    def _chosen(self, images: Sequence[TreeImage]) -> list[TreeImage]:
+        """Images of the classes trained on and the sets tested on."""
+        for key, wanted, tested in (("classes", self.classes, False), ("sets", self.sets, True)):
+            if wanted is None:
+                continue
+            known = {name for i in images if (i.split == "test") == tested for name in i.source.split("/")}
+            lowered = {name.lower() for name in known}
+            for name in wanted:
+                if name.lower() not in lowered:
+                    raise DataError(
+                        f"datamodule.{key} names {name!r}, which is no folder of "
+                        f"{'the test' if tested else 'the training or validation'} images below {self.path}",
+                        nearest(name, known - {""}),
+                    )
+        kept = []
+        for image in images:
+            chosen = self.sets if image.split == "test" else self.classes
+            parts = {part.lower() for part in image.source.split("/")}
+            shared = chosen is not None and image.label == 0 and self.layout != "pairs"
+            if chosen is None or shared or parts & {name.lower() for name in chosen}:
+                kept.append(image)
+        return kept
+
+    def _nothing(self) -> DataError:
+        top = sorted(entry.name for entry in self.path.iterdir())
+        held = f"it holds {', '.join(top[:8])}{', …' if len(top) > 8 else ''}" if top else "it is empty"
+        if self.path.name.lower() in self.labels:
+            return DataError(
+                f"datamodule.path={self.path} is a class folder itself", f"Give the folder above: {self.path.parent}."
+            )
+        known = ", ".join(sorted(self.labels))
+        return DataError(
+            f"datamodule.path={self.path}: no image in a class folder; {held}",
+            f"Class folders are named {known} (in any case); name others with datamodule.labels={{NAME:0,OTHER:1}}.",
+        )
+
+
+def _prefixes(roots: Sequence[Path]) -> dict[Path, str]:
+    """First part of the ids of each further root: its name, and as much of the path above as tells it from others."""
+    found: dict[Path, str] = {}
+    for root in roots:
+        length = 1
+        others = [other for other in roots if other != root]
+        while any(other.parts[-length:] == root.parts[-length:] for other in others) and length < len(root.parts):
+            length += 1
+        found[root] = "/".join(root.parts[-length:])
+    return found
