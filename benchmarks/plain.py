@@ -1,5 +1,6 @@
 """The plain protocol: train on one split, choose on the next, test on the last."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,25 @@ class Plain:
     Args:
         seed: for the drawn validation images.
         validation_share: share of the training groups drawn where the set has no ``valid`` split.
+        classes: labels that both splits must hold, of 0 (real) and 1 (generated).
     """
 
     degrade: SampleFunction | None = None
 
-    def __init__(self, seed: int, validation_share: float = 0.1) -> None:
+    def __init__(self, seed: int, validation_share: float = 0.1, classes: Sequence[int] = (0, 1)) -> None:
         if not 0 < validation_share < 1:
             raise ConfigError(f"benchmark.validation_share={validation_share}", "Give a share between 0 and 1.")
         self.seed = seed
+        if not set(classes) <= {0, 1}:
+            raise ConfigError(f"benchmark.classes={list(classes)}", "Name labels of 0 (real) and 1 (generated).")
         self.validation_share = validation_share
+        self.classes = set(classes)
 
     def stages(self, manifest: Manifest) -> list[Stage]:
         """The one stage; never looks at test rows.
 
         Raises:
-            DataError: there are no training rows, or all of one class.
+            DataError: there are no training rows, or not of all classes asked for.
         """
         train = manifest.rows("train")
         if len(train) == 0:
@@ -49,10 +54,12 @@ class Plain:
             train, validate = train[~drawn], train[drawn]
         for name, rows in (("train", train), ("valid", validate)):
             labels = set(manifest.labels[rows].tolist())
-            if labels != {0, 1}:
+            if not self.classes <= labels <= {0, 1}:
+                wanted = " and ".join(map(str, sorted(self.classes)))
                 raise DataError(
-                    f"split '{name}' holds {len(rows)} images of label(s) {sorted(labels)}, not both 0 and 1",
-                    "Check the label column and its name map (datamodule.columns, datamodule.labels).",
+                    f"split '{name}' holds {len(rows)} images of label(s) {sorted(labels)}, needed: {wanted}",
+                    "Check the label column and its name map (datamodule.columns, datamodule.labels); a detector "
+                    "trained on real images alone needs no others: benchmark.classes=[0].",
                 )
         return [Stage(0, "all", train, validate)]
 

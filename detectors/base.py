@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytorch_lightning as L
 import torch
@@ -56,6 +56,14 @@ class Detector(L.LightningModule):
     """
 
     net: nn.Module
+    trains_on: Literal["all", "real"] = "all"
+    """Which images training and the choice of checkpoint may read."""
+    monitor: str = "val/auroc"
+    """Logged value that checkpoints are chosen by, where the configuration names none."""
+    monitor_mode: Literal["max", "min"] = "max"
+    """Whether more or less of it is better."""
+    first_columns: tuple[str, ...] = ()
+    """Extras that stand first in the table of ``task=predict``, right behind path and label."""
     passport: dict[str, Any] | None = None
     """What a checkpoint says of itself under `PASSPORT`; set by the callback of that name."""
 

@@ -1,5 +1,7 @@
 """Learning-rate schedules that torch does not have."""
 
+import math
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
@@ -48,3 +50,36 @@ class OneCycle(OneCycleLR):
             div_factor=start_divisor,
             final_div_factor=final_divisor,
         )
+
+
+class Warmup(LambdaLR):
+    """The rate rises linearly over the first steps, and stays.
+
+    Args:
+        optimizer: the optimiser whose rates rise.
+        steps: optimiser steps until the full rate; the first step already takes ``1 / steps`` of it.
+    """
+
+    def __init__(self, optimizer: Optimizer, steps: int = 500) -> None:
+        super().__init__(optimizer, lambda step: min(1.0, (step + 1) / max(1, steps)))
+
+
+class WarmupCosine(LambdaLR):
+    """The rate rises linearly, then falls to zero along half a cosine.
+
+    Args:
+        optimizer: the optimiser whose rates follow.
+        total_steps: optimiser steps of the whole training.
+        steps: those in which the rate rises; None for a twentieth of all, at least 100, at most a half.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, steps: int | None = None) -> None:
+        rise = min(max(100, total_steps // 20), total_steps // 2) if steps is None else steps
+        fall = max(1, total_steps - rise)
+
+        def factor(step: int) -> float:
+            if step < rise:
+                return (step + 1) / rise
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / fall)))
+
+        super().__init__(optimizer, factor)

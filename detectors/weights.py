@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from contracts.errors import CheckpointError
 from detectors.base import Detector
 
-STATE_KEYS = ("state_dict", "model_state_dict", "model")
+STATE_KEYS = ("state_dict", "model_state_dict", "model", "nets")
 """Entries under which training scripts keep the weights, in the order they are looked for."""
 
 WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
@@ -72,7 +72,7 @@ def _first_line(error: Exception) -> str:
 
 
 def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint: itself, or its entry ``state_dict``, ``model_state_dict`` or ``model``.
+    """The state dict inside a checkpoint: itself, or its entry of one of `STATE_KEYS`.
 
     Prefixes that all keys share because of a wrapper (``module.``, ``model.``, ``net.``, ``_orig_mod.``, nested in any
     order) are taken off.

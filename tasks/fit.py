@@ -1,5 +1,6 @@
 """``task=fit``: train every stage of the benchmark that is not done yet."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from callbacks.keyed_seed import KeyedSeed
 from callbacks.passport import Passport
 from callbacks.validation_metrics import ValidationMetrics
 from contracts.errors import DataError
-from contracts.stage import Stage
+from contracts.stage import Rows, Stage
 from datamodules.manifest import Manifest
 from detectors.weights import load_weights
 from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
@@ -48,7 +49,7 @@ def refuse_test_rows(stage: Stage, manifest: Manifest) -> None:
         DataError: a benchmark put a test image among those trained on or chosen on.
     """
     splits = manifest.column("split")
-    for name, rows in (("train", stage.train), ("validate", stage.validate)):
+    for name, rows in rows_of(stage).items():
         leaked = rows[splits[rows] == "test"]
         if len(leaked):
             raise DataError(
@@ -58,6 +59,35 @@ def refuse_test_rows(stage: Stage, manifest: Manifest) -> None:
             )
 
 
+def readable(stage: Stage, manifest: Manifest, trains_on: str) -> Stage:
+    """The stage with those rows alone that a detector may read before it is tested.
+
+    Args:
+        stage: of the benchmark.
+        manifest: its images.
+        trains_on: "all", or "real" for a zero-shot detector, which neither trains on generated images nor has its
+            checkpoint chosen by them.
+
+    Raises:
+        DataError: nothing is left to train on or to choose by.
+    """
+    if trains_on == "all":
+        return stage
+    real = replace(stage, **{n: rows[manifest.labels[rows] == 0] for n, rows in rows_of(stage).items()})
+    for name, rows in rows_of(real).items():
+        if not len(rows):
+            raise DataError(
+                f"stage {stage.name!r} has no real image to {name} on, and the detector reads no other",
+                "Check the label column and its name map.",
+            )
+    return real
+
+
+def rows_of(stage: Stage) -> dict[str, Rows]:
+    """What a stage trains on and validates on, by field."""
+    return {"train": stage.train, "validate": stage.validate}
+
+
 def _fit_stage(
     run: Run, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, start: Path | None
 ) -> None:
@@ -65,9 +95,10 @@ def _fit_stage(
     detector = run.detector()
     if start is not None:
         load_weights(detector, start)
+    manifest = datamodule.manifest()
+    stage = readable(stage, manifest, detector.trains_on)
     datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade)
     datamodule.enter(stage)
-    manifest = datamodule.manifest()
     seen = sorted({manifest.generator_names[i] for i in manifest.generator_index[stage.train].tolist()} - {""})
     collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
     metrics = ValidationMetrics(collector)
@@ -78,7 +109,7 @@ def _fit_stage(
         collector,
         metrics,
         Passport(run.resolved["detector"], metrics, about),
-        *run.callbacks(folder=folder.checkpoints),
+        *run.callbacks(folder=folder.checkpoints, monitor=detector.monitor, mode=detector.monitor_mode),
         logger=run.loggers(name=f"{run.experiment_id}/{folder.path.name}", group=run.experiment_id),
     )
     if trainer.is_global_zero:

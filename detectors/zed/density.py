@@ -46,6 +46,10 @@ class DensityModel(nn.Module, ABC):
     lossless: bool
 
     @abstractmethod
+    def networks(self) -> list[nn.Module]:
+        """The parts that do the work, each of which can be compiled by itself."""
+
+    @abstractmethod
     def halo(self, level: int) -> int | None:
         """Rows of the half-resolution grid which a prediction sees on each side; None if it sees the whole image."""
 

@@ -107,6 +107,10 @@ class Heads(DensityModel):
         self.heads = nn.ModuleList(heads)
         self.levels = len(heads)
 
+    def networks(self) -> list[nn.Module]:
+        """The heads."""
+        return list(self.heads)
+
     def halo(self, level: int) -> int | None:
         """See the base class."""
         return self._head(level).reach

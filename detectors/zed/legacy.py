@@ -85,6 +85,19 @@ def legacy_maps(head: PublishedHead, x: Tensor, y: Tensor, temperature: float = 
     return LegacyMaps(nll, entropy, nll - entropy)
 
 
+def image_scores(
+    head0: PublishedHead,
+    head1: PublishedHead,
+    image: Tensor,
+    max_side: int | None = None,
+    temperature0: float = 1.0,
+    temperature1: float = 1.0,
+) -> dict[str, Tensor]:
+    """`legacy_scores` of a single image of any size, uint8 ``[3, H, W]``, prepared as by `load_legacy`."""
+    loaded = load_legacy(Image.fromarray(image.permute(1, 2, 0).cpu().numpy()), max_side)
+    return legacy_scores(head0, head1, loaded[None].to(image.device), temperature0, temperature1)
+
+
 @torch.inference_mode()
 def legacy_scores(
     head0: PublishedHead, head1: PublishedHead, image: Tensor, temperature0: float = 1.0, temperature1: float = 1.0

@@ -3,7 +3,7 @@
 A band is evaluated with the model's halo around it, so that its rows equal those of the whole-image run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ def level_maps(
     image: Tensor,
     levels: Iterable[int] = (0, 1),
     *,
-    temperature: float = 1.0,
+    temperature: float | Sequence[float] = 1.0,
     rounding: Rounding = "ties_down",
     clamp_p: float | None = None,
     positions: int = POSITIONS,
@@ -58,7 +58,7 @@ def level_maps(
         model: A density model in evaluation mode.
         image: uint8 ``[B, 3, H, W]``, any size from 2 x 2, on the model's device.
         levels: Levels wanted, 0 being full resolution. A chained model runs the coarser ones for their context only.
-        temperature: Divides the logits of the mixture weights.
+        temperature: Divides the logits of the mixture weights; one number, or one a level from level 0 on.
         rounding: Rounding of the pyramid.
         clamp_p: Floor of each component's mass, for parity with code that has one.
         positions: Half-resolution positions evaluated at once; bounds memory, changes no result beyond 1e-5.
@@ -68,15 +68,16 @@ def level_maps(
             D has mean zero whatever the model has learnt.
 
     Raises:
-        ValueError: If the image has the wrong shape, a level does not exist, or the temperature is not positive.
+        ValueError: If the image has the wrong shape, a level does not exist, or a temperature is not positive.
     """
     wanted = sorted(set(levels), reverse=True)
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < 2:
         raise ValueError(f"expected images [B, 3, H, W] of at least 2 x 2 pixels, got {tuple(image.shape)}")
     if not wanted or wanted[0] >= model.levels or wanted[-1] < 0:
         raise ValueError(f"levels {wanted} asked of a model that has 0..{model.levels - 1}")
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} must be positive")
+    heat = [temperature] * model.levels if isinstance(temperature, int | float) else list(temperature)
+    if len(heat) != model.levels or not min(heat) > 0:
+        raise ValueError(f"temperature {temperature} must be positive: one number, or one for each of {model.levels}")
     top = model.levels if model.chained else wanted[0] + 1
     pyramid = build_pyramid(image, top, rounding)
     maps: dict[int, LevelMaps] = {}
@@ -84,7 +85,7 @@ def level_maps(
     for level in range(top - 1, wanted[-1] - 1, -1):
         if not model.chained and level not in wanted:
             continue
-        run = _LevelRun(model, level, pyramid.x[level], pyramid.y[level], context, temperature, clamp_p, backend, draw)
+        run = _LevelRun(model, level, pyramid.x[level], pyramid.y[level], context, heat[level], clamp_p, backend, draw)
         with torch.autocast(image.device.type, conv_dtype, enabled=conv_dtype != torch.float32):
             found, context = run(positions, coded=level in wanted, keep_context=model.chained and level > wanted[-1])
         if found is not None:

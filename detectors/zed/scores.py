@@ -5,7 +5,7 @@ full resolution (Delta01 = D0 - D1) for generated ones; the absolute values catc
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ def score_image(
     levels: Iterable[int] = (0, 1),
     percentiles: Iterable[float] = (50, 90),
     *,
-    temperature: float = 1.0,
+    temperature: float | Sequence[float] = 1.0,
     rounding: Rounding = "ties_down",
     clamp_p: float | None = None,
     positions: int = POSITIONS,
@@ -55,13 +55,20 @@ def score_image(
         conv_dtype=conv_dtype,
         backend=backend,
     )
+    return scored_maps(model, maps, (image.shape[-2], image.shape[-1]), percentiles)
+
+
+def scored_maps(
+    model: DensityModel, maps: Mapping[int, LevelMaps], size: tuple[int, int], percentiles: Iterable[float] = (50, 90)
+) -> dict[str, Tensor]:
+    """What `score_image` returns, from maps already made of images of ``size`` (H, W)."""
     scores = scores_of_maps(maps, percentiles)
     if model.lossless and len(maps) == model.levels:
         costs = {}
         for level, found in maps.items():
             subpixels = 3 * int(found.coded.sum())
             costs[level] = LevelCost(scores[f"bits{level}"] * subpixels, subpixels)
-        scores["bpsp"] = lossless_bits_per_subpixel(costs, image.shape[-2], image.shape[-1], model.levels)
+        scores["bpsp"] = lossless_bits_per_subpixel(costs, *size, model.levels)
     return scores
 
 
@@ -96,6 +103,12 @@ def scores_of_maps(maps: Mapping[int, LevelMaps], percentiles: Iterable[float] =
     if ranks and 0 in maps and 1 in maps:
         found |= _percentiles("AbsDelta01", delta_map(maps).abs(), maps[0].coded, ranks)
     return {name: found[name] for name in (*FIRST_COLUMNS, *found) if name in found}
+
+
+def score_names(levels: Iterable[int], percentiles: Iterable[float] = (50, 90)) -> tuple[str, ...]:
+    """Names of the scores that maps of these levels give."""
+    none, mask = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
+    return tuple(scores_of_maps({level: LevelMaps(none, none, mask) for level in levels}, percentiles))
 
 
 def filled(values: Tensor, coded: Tensor) -> Tensor:

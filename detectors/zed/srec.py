@@ -116,6 +116,11 @@ class SReC(DensityModel):
         if means == "residual":
             self._start_near_the_average()
 
+    def networks(self) -> list[nn.Module]:
+        """Decoders, classifiers and context convolutions of every level, and the upsamplers between levels."""
+        inside = [part for level in self.decoders for group in level.children() for part in cast(nn.ModuleList, group)]
+        return [*inside, *list(self.upsamplers)[1:]]
+
     def halo(self, level: int) -> int:  # noqa: ARG002 -- all levels alike
         """Rows seen on each side: three pixel decoders in a row, and the widest dilation."""
         return CODED * (2 * self.blocks + 2) + max(_DILATIONS) - 1

@@ -1,0 +1,40 @@
+"""JPEG compression as an augmentation: real photographs come in every quality, and the model must know them all."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.io import decode_jpeg, encode_jpeg
+
+from contracts.errors import ConfigError
+
+
+class Jpeg:
+    """Compresses an image at a random quality (libjpeg, 4:2:0), and decodes it.
+
+    Args:
+        quality: lowest and highest quality, 1..100, drawn uniformly.
+        probability: of compressing at all.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    def __init__(self, quality: Sequence[int] = (80, 100), probability: float = 1.0) -> None:
+        if len(quality) != 2 or not 1 <= quality[0] <= quality[1] <= 100:
+            raise ConfigError(f"Jpeg.quality={list(quality)}", "Give two qualities from 1 to 100, the lesser first.")
+        if not 0 <= probability <= 1:
+            raise ConfigError(f"Jpeg.probability={probability}", "Give a number from 0 to 1.")
+        self.quality = quality[0], quality[1]
+        self.probability = probability
+
+    def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """One image ``[3, H, W]`` uint8, and the generator of its draws."""
+        drawn, quality = rng.random(), int(rng.integers(self.quality[0], self.quality[1] + 1))
+        if drawn >= self.probability:
+            return image
+        if image.dtype != torch.uint8:
+            raise ConfigError(f"Jpeg was handed {image.dtype} pixels", "Put it before what leaves the 8-bit grid.")
+        decoded: Tensor = decode_jpeg(encode_jpeg(image.contiguous(), quality=quality))
+        return decoded

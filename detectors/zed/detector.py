@@ -1,0 +1,356 @@
+"""ZED as a detector: a density model of real images, trained on them alone, and one score an image."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.distributed
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+from torchvision.transforms.v2.functional import InterpolationMode, resize_image
+
+from contracts.batch import Batch
+from contracts.errors import ConfigError, nearest
+from contracts.view import View
+from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.zed.averaging import WeightAverage
+from detectors.zed.calibration import calibrate
+from detectors.zed.coding import coding_cost, lossless_bits_per_subpixel
+from detectors.zed.density import InputScale
+from detectors.zed.legacy import image_scores
+from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
+from detectors.zed.networks import Kind, Net, foreign_model, freeze_idle, make_model
+from detectors.zed.published_heads import PublishedHead
+from detectors.zed.pyramid import Rounding
+from detectors.zed.scores import FIRST_COLUMNS, Upsampling, delta_map, filled, score_names, scored_maps
+from detectors.zed.srec import Means
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ENTRY = "zed"
+"""Entry of a resumable checkpoint with the averaged weights and the smoothed loss."""
+
+
+class ZED(Detector):
+    """Zero-shot detection by the surprise of a lossless compressor (Cozzolino et al. 2024).
+
+    Trained on real images only: the task hands it no other. The logit is the chosen score, shifted and scaled by where
+    the scores of real validation images lie: P(generated) is 0.05 at their median and 0.5 at their 95th percentile.
+    With weights from elsewhere it is the bare score. All other scores are named extras.
+
+    Args:
+        train_view: see `Detector`.
+        eval_view: native size is what the statistic wants; ``least`` refuses images without a 2x2 block.
+        model: ``srec`` (the paper's), ``heads`` (half-resolution heads) or ``zed_rep`` (heads of that code base).
+        mixtures: see `make_model`, as the following up to ``input_scale``.
+        hidden: channels.
+        blocks: residual blocks.
+        levels: levels modelled.
+        means: of SReC: ``residual`` (learns fast) or ``absolute`` (as published).
+        input_scale: affine of the heads' input, ``uint8``, ``unit`` or ``tanh``.
+        level1: file of ZED_Rep's head for level 1, beside ``ckpt`` for level 0.
+        legacy: bit-faithful scores of ZED_Rep, mistakes included; for ``model=zed_rep`` alone.
+        train_levels: levels trained, None for all; the rest keeps its weights.
+        score: name of the score that becomes the logit.
+        score_levels: levels evaluated; level 2 costs time and only ``Delta12`` and ``bpsp`` need it.
+        percentiles: percentiles over pixels, as further scores.
+        temperature: divides the logits of the mixture weights; one number, or one a level from level 0 on.
+        rounding: of the pyramid, ``ties_down`` (SReC) or ``half_even`` (``torch.round``).
+        clamp_p: floor of a component's mass, for parity with code that has one.
+        upsampling: how D1 is brought up to full resolution in maps: ``nearest``, ``bilinear`` or ``bicubic``.
+        max_side: larger images are reduced to this longest side, which removes evidence; None keeps them.
+        conv_dtype: of the convolutions in evaluation; the last layer and the likelihood stay float32.
+        positions: half-resolution positions evaluated at once: bounds memory, changes no score.
+        ema_decay: of the averaged weights that validation, checkpoints and scores use; None for none.
+        optimizer: see `Detector`, as all that follow.
+        scheduler: partial of a scheduler, or None.
+        scheduler_steps: name of the scheduler's argument for the number of steps.
+        scheduler_interval: "step" or "epoch".
+        compile: compile the networks.
+        channels_last: keep weights in channels-last order.
+
+    Raises:
+        ConfigError: an unknown name, a value out of range, or options that exclude each other.
+    """
+
+    trains_on = "real"
+    monitor = "val/bits"
+    monitor_mode = "min"
+    first_columns = FIRST_COLUMNS
+    net: Net
+
+    def __init__(
+        self,
+        train_view: View,
+        eval_view: View,
+        model: Kind = "heads",
+        mixtures: int | None = None,
+        hidden: int | None = None,
+        blocks: int | None = None,
+        levels: int | None = None,
+        means: Means = "residual",
+        input_scale: InputScale | None = None,
+        level1: str | None = None,
+        legacy: bool = False,
+        train_levels: Sequence[int] | None = None,
+        score: str = "AbsDelta01",
+        score_levels: Sequence[int] = (0, 1),
+        percentiles: Sequence[float] = (50, 90),
+        temperature: float | Sequence[float] = 1.0,
+        rounding: Rounding = "ties_down",
+        clamp_p: float | None = None,
+        upsampling: Upsampling = "nearest",
+        max_side: int | None = None,
+        conv_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        positions: int = POSITIONS,
+        ema_decay: float | None = 0.999,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        scheduler_steps: str | None = None,
+        scheduler_interval: str = "step",
+        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(
+            train_view,
+            eval_view,
+            optimizer,
+            scheduler,
+            scheduler_steps,
+            scheduler_interval,
+            compile,
+            channels_last,
+        )
+        self.net = Net(make_model(model, mixtures, hidden, blocks, levels, means, input_scale))
+        count = self.net.model.levels
+        if conv_dtype not in PRECISIONS:
+            raise ConfigError(f"detector.conv_dtype={conv_dtype!r} is unknown", nearest(conv_dtype, PRECISIONS))
+        if max_side is not None and max_side < 2:
+            raise ConfigError(f"detector.max_side={max_side}", "Give a side in pixels, or null for the native size.")
+        if legacy and model != "zed_rep":
+            raise ConfigError(f"detector.legacy=true with detector.model={model}", "Choose detector.model=zed_rep.")
+        self.score_levels = _known_levels(score_levels, count, "score_levels")
+        self.train_levels = _known_levels(range(count) if train_levels is None else train_levels, count, "train_levels")
+        names = FIRST_COLUMNS if legacy else score_names(self.score_levels, percentiles)
+        if score not in names:
+            raise ConfigError(
+                f"detector.score={score!r} is no score of levels {list(self.score_levels)}", nearest(score, names)
+            )
+        self.temperature = (temperature,) * count if isinstance(temperature, int | float) else tuple(temperature)
+        if len(self.temperature) != count or min(self.temperature) <= 0:
+            raise ConfigError(f"detector.temperature={temperature}", f"Give one positive number, or {count} of them.")
+        self.input_scale, self.level1, self.legacy = input_scale, level1, legacy
+        self.score_name, self.percentiles = score, tuple(percentiles)
+        self.rounding, self.clamp_p, self.upsampling = rounding, clamp_p, upsampling
+        self.max_side, self.conv_dtype, self.positions = max_side, PRECISIONS[conv_dtype], positions
+        self.ema_decay = ema_decay
+        self.smoothed: float | None = None
+        self._average: WeightAverage | None = None
+        self._restored: dict[str, Any] = {}
+        self._real: list[float] = []
+        if optimizer is not None:
+            freeze_idle(self.net.model, self.train_levels)
+        if max_side is not None and not legacy:
+            warnings.warn(
+                f"detector.max_side={max_side}: larger images are resampled, which removes the evidence of level 0",
+                stacklevel=2,
+            )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Coding cost in bits per subpixel; see `costs`."""
+        return self.costs(batch.images)["bits"]
+
+    def costs(self, images: Tensor) -> dict[str, Tensor]:
+        """Mean cost of a batch: ``bits``, and ``bits0``, ``bits1`` … per coded subpixel of each level.
+
+        Where a lossless model codes all its levels, ``bits`` is the size of the file per subpixel; else the mean of the
+        levels, which are independent of each other.
+        """
+        model = self.net.model
+        found = coding_cost(model, as_pixels(images), self.train_levels, rounding=self.rounding, clamp_p=self.clamp_p)
+        each = {f"bits{level}": cost.per_subpixel.mean() for level, cost in sorted(found.items())}
+        if model.lossless and len(found) == model.levels:
+            H, W = images.shape[-2:]
+            return {"bits": lossless_bits_per_subpixel(found, H, W, model.levels).mean(), **each}
+        return {"bits": torch.stack(list(each.values())).mean(), **each}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+        """One optimiser step's loss, logged with that of each level and a running mean."""
+        costs = self.costs(batch.images)
+        now = float(costs["bits"].detach())
+        self.smoothed = now if self.smoothed is None else 0.9 * self.smoothed + 0.1 * now
+        count = len(batch.label)
+        self.log("train/loss", costs["bits"], batch_size=count)
+        self.log("train/loss_smoothed", self.smoothed, prog_bar=True, batch_size=count)
+        self.log_dict({f"train/{name}": value for name, value in costs.items() if name != "bits"}, batch_size=count)
+        return costs["bits"]
+
+    def score(self, batch: Batch) -> Scores:
+        """One logit an image, and every score as a named extra."""
+        found = self.scores(batch.images)
+        centre, spread = self.net.calibration.double()
+        logits = (found[self.score_name].double() - centre) / spread
+        return Scores(logits.float(), {name: value.float() for name, value in found.items()})
+
+    def scores(self, images: Tensor) -> dict[str, Tensor]:
+        """All scores ``[B]`` of images ``[B, 3, H, W]``, uint8 or unit-range float32."""
+        pixels = as_pixels(images)
+        if self.legacy:
+            fine, coarse = self._legacy_heads()
+            each = [image_scores(fine, coarse, one, self.max_side, *self.temperature[:2]) for one in pixels]
+            return {name: torch.cat([scores[name] for scores in each]) for name in each[0]}
+        pixels = self.sized(pixels)
+        maps = self.level_maps(pixels)
+        return scored_maps(self.net.model, maps, (pixels.shape[-2], pixels.shape[-1]), self.percentiles)
+
+    def level_maps(self, pixels: Tensor) -> dict[int, LevelMaps]:
+        """Surprise of every pixel of uint8 images ``[B, 3, H, W]``, level by level."""
+        return level_maps(
+            self.net.model,
+            pixels,
+            self.score_levels,
+            temperature=self.temperature,
+            rounding=self.rounding,
+            clamp_p=self.clamp_p,
+            positions=self.positions,
+            conv_dtype=self.conv_dtype,
+        )
+
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        """Maps to look at of one image ``[3, H, W]``, float32 in nats per subpixel.
+
+        Returns:
+            ``D0_native``, ``D1_native`` and ``Delta01_vis`` (D0 less D1 brought up), and NLL and entropy of each level,
+            each ``[H_l, W_l]``. Pixels that carry no cost show the mean of their 2x2 block.
+        """
+        found = self.level_maps(self.sized(as_pixels(image[None].to(self.device))))
+        shown = {f"D{level}_native": filled(m.d, m.coded) for level, m in sorted(found.items())}
+        if 0 in found and 1 in found:
+            shown["Delta01_vis"] = delta_map(found, self.upsampling)
+        for level, m in sorted(found.items()):
+            shown |= {f"NLL{level}": filled(m.nll, m.coded), f"H{level}": filled(m.entropy, m.coded)}
+        return {name: values[0].float().cpu() for name, values in shown.items()}
+
+    def sized(self, pixels: Tensor) -> Tensor:
+        """Images no longer than ``max_side``, reduced by an antialiased bicubic where they were."""
+        H, W = pixels.shape[-2:]
+        if self.max_side is None or max(H, W) <= self.max_side:
+            return pixels
+        size = [max(2, round(side * self.max_side / max(H, W))) for side in (H, W)]
+        reduced: Tensor = resize_image(pixels, size, InterpolationMode.BICUBIC, antialias=True)
+        return reduced
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # noqa: ARG002
+        """Scores; what real images cost and score is kept for the end of the epoch."""
+        scores = self.score(batch)
+        if self._fitting():
+            real = (batch.label == 0).nonzero().flatten().tolist()
+            bits = [scores.extras[f"bits{level}"] for level in self.train_levels if level in self.score_levels]
+            if bits and real:
+                self.log("val/bits", torch.stack(bits).mean(0)[real].mean(), batch_size=len(real), sync_dist=True)
+            self._real += scores.extras[self.score_name][real].tolist()
+        return scores
+
+    def on_validation_start(self) -> None:
+        """Validate the averaged weights."""
+        self._real = []
+        if self._average is not None and not self._average.swapped:
+            self._average.swap()
+
+    def on_validation_epoch_end(self) -> None:
+        """Find where the scores of real images lie, before any callback saves the weights."""
+        if not self._fitting():
+            return
+        found = calibrate(gathered(self._real))
+        if found is not None:
+            self.net.calibration.copy_(torch.tensor(found))
+
+    def on_validation_end(self) -> None:
+        """Back to the weights that are trained."""
+        if self._average is not None and self._average.swapped:
+            self._average.swap()
+
+    def on_fit_start(self) -> None:
+        """Begin the average, or go on with that of a checkpoint."""
+        if self.ema_decay is not None:
+            self._average = WeightAverage(self.net, self.ema_decay)
+            if "weights" in self._restored:
+                self._average.load_state_dict(self._restored["weights"])
+        self._restored = {}
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step, then its weights enter the average: before any callback may save both."""
+        super().optimizer_step(*args, **kwargs)
+        if self._average is not None:
+            self._average.update()
+
+    def on_fit_end(self) -> None:
+        """The average has done its work."""
+        self._average = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Weights to resume from are the trained ones beside their average; weights to score with are the average."""
+        super().on_save_checkpoint(checkpoint)
+        resumable = "optimizer_states" in checkpoint
+        if resumable:
+            checkpoint[ENTRY] = {"smoothed": self.smoothed}
+        if self._average is None:
+            return
+        chosen = self._average.raw() if resumable else self._average.average()
+        checkpoint["state_dict"] |= {f"net.{name}": tensor for name, tensor in chosen.items()}
+        if resumable:
+            checkpoint[ENTRY]["weights"] = self._average.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what belongs to an unfinished training."""
+        super().on_load_checkpoint(checkpoint)
+        self._restored = dict(checkpoint.get(ENTRY, {}))
+        self.smoothed = self._restored.get("smoothed")
+
+    def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Published layouts (SReC's ``nets``, a ZED_Rep head) replace the model, sizes read off their keys."""
+        model = foreign_model(state, self.level1, self.input_scale)
+        if model is None:
+            return state
+        _known_levels(self.score_levels, model.levels, "score_levels")
+        self.net.model = model
+        return dict(self.net.state_dict())
+
+    def configure_model(self) -> None:
+        """Memory format, and compilation of the networks inside the model, which has no forward pass of its own."""
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last)
+        if self.compile_net:
+            for part in self.net.model.networks():
+                if getattr(part, "_compiled_call_impl", None) is None:
+                    part.compile(dynamic=True)
+
+    def _legacy_heads(self) -> tuple[PublishedHead, PublishedHead]:
+        fine, coarse = (self.net.model.get_submodule(f"heads.{level}") for level in (0, 1))
+        if not isinstance(fine, PublishedHead) or not isinstance(coarse, PublishedHead):
+            raise ConfigError("detector.legacy=true with heads of our own", "Give the weights of two ZED_Rep heads.")
+        return fine, coarse
+
+    def _fitting(self) -> bool:
+        trainer = self._trainer
+        return trainer is not None and trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """Images as uint8: those that a degradation left as floats are rounded to the 8-bit grid again."""
+    return images if images.dtype == torch.uint8 else (images * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def gathered(values: list[float]) -> list[float]:
+    """The values of all ranks, the same everywhere."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return values
+    parts: list[list[float]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(parts, values)
+    return [value for part in parts for value in part]
+
+
+def _known_levels(levels: Sequence[int], count: int, name: str) -> tuple[int, ...]:
+    if not levels or not set(levels) <= set(range(count)):
+        raise ConfigError(f"detector.{name}={list(levels)}", f"The model has levels 0 to {count - 1}.")
+    return tuple(sorted(set(levels)))
