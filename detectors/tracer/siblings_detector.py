@@ -1,0 +1,119 @@
+"""``experiment=tracer_toy``: trains small siblings with ``task=fit``."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from contracts.batch import Batch, as_unit_float
+from contracts.errors import ConfigError
+from contracts.view import View
+from detectors.base import Detector, OptimizerFactory, Scores
+from detectors.tracer.siblings import Sibling, Siblings
+from detectors.tracer.training import LABEL_DROP, random_order_share
+from detectors.tracer.zoo import save_zoo
+
+
+class SiblingsDetector(Detector):
+    """Tokenizers first, then all variants at once on the tokens the frozen tokenizers give.
+
+    The class label of a picture is its generator's number in the data set (0 for a photograph). As a detector its
+    score is the largest mean log-likelihood of any sibling: chance, as should be, for pictures none of them made.
+
+    Args:
+        siblings: name → ``{family, depth, width, sampling}``.
+        train_view: must give ``16 * side`` pixels; without randomness tokens are taken once an image.
+        eval_view: likewise.
+        optimizer: of everything.
+        side: grid of the finest tokens.
+        codebook: codes of either tokenizer.
+        classes: class labels.
+        tokenizer_epochs: epochs of the first phase.
+        channels_last: as `Detector`.
+    """
+
+    net: Siblings
+
+    def __init__(
+        self,
+        siblings: Mapping[str, Mapping[str, Any]],
+        train_view: View,
+        eval_view: View,
+        optimizer: OptimizerFactory | None = None,
+        side: int = 4,
+        codebook: int = 64,
+        classes: int = 10,
+        tokenizer_epochs: int = 5,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(train_view, eval_view, optimizer, channels_last=channels_last)
+        for name, view in (("train_view", train_view), ("eval_view", eval_view)):
+            if view.square != 16 * side:
+                raise ConfigError(
+                    f"detector.{name} gives {view.square or 'native'} pixels, detector.side={side} needs {16 * side}",
+                    f"Set detector.{name}.resize={16 * side}.",
+                )
+        if not siblings:
+            raise ConfigError("detector.siblings is empty", "Name at least one variant.")
+        if tokenizer_epochs < 0:
+            raise ConfigError(f"detector.tokenizer_epochs={tokenizer_epochs}", "Give 0 or more.")
+        self.net = Siblings({name: Sibling.of(name, node) for name, node in siblings.items()}, side, codebook, classes)
+        self.tokenizer_epochs = tokenizer_epochs
+        self._tokens: dict[int, dict[str, Tensor]] = {}
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return next(self.net.tokenizer(family).image_size for family in self.net.tokenizers)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the phase the epoch belongs to."""
+        generator = torch.Generator().manual_seed(int(batch.key[0]))
+        images = self.to_memory_format(as_unit_float(batch.images))
+        if not bool(self.net.ready):
+            self.net.place_codes(images, generator)
+        if self.current_epoch < self.tokenizer_epochs:
+            return self.net.tokenizers_loss(images)
+        past = self.current_epoch - self.tokenizer_epochs
+        share = random_order_share(past / max(1, (self.trainer.max_epochs or 1) - self.tokenizer_epochs))
+        tokens = self._tokens_of(batch, images)
+        losses = self.net.losses(tokens, self._labels(batch), generator, random_orders=share, drop=LABEL_DROP)
+        for name, value in losses.items():
+            self.log(f"train/{name}", value, batch_size=len(images))
+        return torch.stack(list(losses.values())).sum()
+
+    def score(self, batch: Batch) -> Scores:
+        """Logit: largest mean log-likelihood a token of any sibling; extras: that of each."""
+        images = self.to_memory_format(as_unit_float(batch.images))
+        lp = self.net.log_likelihoods(self.net.tokens(images), self._labels(batch))
+        extras = {f"lp_{name}": value for name, value in lp.items()}
+        return Scores(torch.stack(list(extras.values())).amax(0), extras)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # as Detector's
+        """Logs ``val/nll``, the siblings' mean cross-entropy; infinite while there are only tokenizers."""
+        scores = super().validation_step(batch, batch_idx)
+        nll = -torch.stack(list(scores.extras.values())).mean()
+        waiting = self.current_epoch < self.tokenizer_epochs
+        self.log("val/nll", torch.full_like(nll, math.inf) if waiting else nll, batch_size=len(batch.label))
+        return scores
+
+    def export(self, folder: Path) -> None:
+        """Write the models as a folder of weights (:class:`detectors.tracer.zoo.Zoo`)."""
+        variants = {name: (self.net.variant(name), sibling.draws) for name, sibling in self.net.siblings.items()}
+        save_zoo(folder, {family: self.net.tokenizer(family) for family in self.net.tokenizers}, variants)
+
+    def _labels(self, batch: Batch) -> Tensor:
+        return batch.generator[batch.crop_to_image] % self.net.classes
+
+    def _tokens_of(self, batch: Batch, images: Tensor) -> dict[str, Tensor]:
+        """Tokens of a batch; each image goes through the (frozen) tokenizers once, unless its looks are random."""
+        if self.train_view.flip or self.train_view.augment or self.train_view.crop:
+            return self.net.tokens(images)
+        rows = batch.row.tolist()
+        if any(row not in self._tokens for row in rows):
+            found = self.net.tokens(images)
+            self._tokens |= {row: {f: t[i] for f, t in found.items()} for i, row in enumerate(rows)}
+        return {family: torch.stack([self._tokens[row][family] for row in rows]) for family in self.net.tokenizers}
