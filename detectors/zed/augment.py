@@ -1,11 +1,12 @@
 """JPEG compression as an augmentation: real photographs come in every quality, and the model must know them all."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from contracts.errors import ConfigError
 
@@ -36,5 +37,6 @@ class Jpeg:
             return image
         if image.dtype != torch.uint8:
             raise ConfigError(f"Jpeg was handed {image.dtype} pixels", "Put it before what leaves the 8-bit grid.")
-        decoded: Tensor = decode_jpeg(encode_jpeg(image.contiguous(), quality=quality))
-        return decoded
+        file = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+        return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
