@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import ConfigError
-
 
 class WeightAverage:
     """The running average of a network's parameters.
@@ -21,8 +19,6 @@ class WeightAverage:
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ConfigError(f"detector.ema_decay={decay}", "Give a share from 0 to below 1, or null for no average.")
         self.net = net
         self.decay = decay
         self.updates = 0

@@ -127,6 +127,8 @@ class ZED(Detector):
             raise ConfigError(f"detector.conv_dtype={conv_dtype!r} is unknown", nearest(conv_dtype, PRECISIONS))
         if max_side is not None and max_side < 2:
             raise ConfigError(f"detector.max_side={max_side}", "Give a side in pixels, or null for the native size.")
+        if ema_decay is not None and not 0 <= ema_decay < 1:
+            raise ConfigError(f"detector.ema_decay={ema_decay}", "Give a share from 0 to below 1, or null for none.")
         if legacy and model != "zed_rep":
             raise ConfigError(f"detector.legacy=true with detector.model={model}", "Choose detector.model=zed_rep.")
         self.score_levels = _known_levels(score_levels, count, "score_levels")

@@ -164,7 +164,7 @@ def test_checkpoints_to_score_with_hold_the_average(trained: tuple[Path, set[int
     assert torch.equal(best["state_dict"][f"net.{name}"], average[name])
     assert not torch.equal(last["state_dict"][f"net.{name}"], average[name])
     centre, spread = best["state_dict"]["net.calibration"].tolist()
-    assert 0 < spread
+    assert spread > 0
     assert centre > 0
     made = detector()
     load_weights(made, folder / "best.ckpt")
@@ -291,7 +291,7 @@ def test_golden_heads_of_zed_rep_load_and_score_as_there(golden_path: Any, tmp_p
         found = made.scores(torch.from_numpy(vectors[f"loaded_im{i}"])[None])
         assert list(found) == list(FIRST_COLUMNS)
         np.testing.assert_allclose([v.item() for v in found.values()], rows[i], atol=2e-5, rtol=0)
-    with pytest.raises(CheckpointError, match="detector.level1=FILE"):
+    with pytest.raises(CheckpointError, match=r"detector\.level1=FILE"):
         load_weights(detector(model="zed_rep"), tmp_path / "level0.pt")
 
 
@@ -306,13 +306,12 @@ def test_golden_heads_of_zed_rep_load_and_score_as_there(golden_path: Any, tmp_p
         ({"legacy": True}, "zed_rep"),
         ({"conv_dtype": "bf16"}, "bfloat16"),
         ({"hidden": 0}, "hidden"),
-        ({"ema_decay": 1.0}, None),
+        ({"ema_decay": 1.0}, "ema_decay"),
     ],
 )
-def test_bad_options_are_named(options: dict[str, Any], place: str | None) -> None:
+def test_bad_options_are_named(options: dict[str, Any], place: str) -> None:
     with pytest.raises(ConfigError, match=place):
-        made = detector(**options)
-        made.on_fit_start()
+        detector(**options)
 
 
 def test_jpeg_compresses_within_its_range() -> None:
