@@ -12,9 +12,9 @@ import pytorch_lightning as L
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
-from callbacks.checkpoint_io import write_atomically
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
+from contracts.files import write_atomically
 from detectors.weights import read_checkpoint
 
 STEP = re.compile(r"step-(\d+)\.ckpt")

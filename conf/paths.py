@@ -25,8 +25,9 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
     if "datamodule" in used and isinstance(path, str) and path != "???":
         yield from _data(path)
     if config.task == "review":
-        if not config.review.inputs:
-            yield ConfigError("task=review has nothing to review", "Give review.inputs=[a.npz,b.npz].")
+        if not config.review.inputs and config.experiment_id is None:
+            step = "Give experiment_id=NAME, or review.inputs=[a.npz,b.npz]."
+            yield ConfigError("task=review has nothing to review", step)
         for dump in config.review.inputs:
             yield from _file("review.inputs", dump)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from callbacks.checkpoint_io import write_atomically
+from contracts.files import write_atomically
 from datamodules.audit import Audit
 from datamodules.audit import audit as audit_set
 from tasks.run import Run

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.checkpoint_io import write_atomically
+from contracts.files import write_atomically
 
 
 def write_failures(path: Path, failures: Sequence[Any]) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 
 import yaml
 
-from callbacks.checkpoint_io import write_atomically
 from contracts.errors import ConfigError
-
-NAME = "config.lock.yaml"
+from contracts.files import write_atomically
+from tasks.run import LOCK
 
 FREE = (
     "task",
@@ -19,6 +18,8 @@ FREE = (
     "audit",
     "predict",
     "review",
+    "generate",
+    "trace",
     "datamodule.num_workers",
     "datamodule.path",
     "trainer.devices",
@@ -60,7 +61,7 @@ def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str,
     Raises:
         ConfigError: a key outside the allow-list differs.
     """
-    file = folder / NAME
+    file = folder / LOCK
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         content = {"command": list(overrides), "config": dict(resolved)}

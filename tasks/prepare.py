@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from callbacks.checkpoint_io import write_atomically
+from contracts.files import write_atomically
 from datamodules.hdf5_writer import Hdf5Writer, Prepared
 from datamodules.prepare_job import Failure, TooManyFailuresError
 from tasks.run import Run

@@ -8,7 +8,7 @@ from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import Predictions
 from benchmarks.tables import Table, tidy_csv
-from callbacks.checkpoint_io import write_atomically
+from contracts.files import write_atomically
 from tasks.stage_folder import StageFolder
 
 

@@ -17,10 +17,12 @@ def review(run: Run) -> None:
         ConfigError: no dump was named.
         DataError: a dump cannot be read, or dumps contradict each other.
     """
-    inputs = [Path(name).expanduser() for name in run.review.inputs]
-    if not inputs:
-        raise ConfigError("review.inputs is empty", "Give review.inputs=[predictions_test_all.npz], or several dumps.")
-    out = Path(run.review.out).expanduser() if run.review.out else inputs[0].parent / "review"
+    inputs = [Path(name).expanduser() for name in run.review.inputs] or _of_experiment(run)
+    out = inputs[0].parent / "review"
+    if run.review.out:
+        out = Path(run.review.out).expanduser()
+    elif not run.review.inputs:
+        out = run.folder / "review"
     made = make_review(inputs, out)
     console = Console()
     for name, table in made.tables.items():
@@ -29,3 +31,20 @@ def review(run: Run) -> None:
     for problem, count in made.problems.items():
         console.print(Text(f"{count} images without pixels: {problem}", style="yellow"))
     print(f"Page: {made.page.resolve()}")
+
+
+def _of_experiment(run: Run) -> list[Path]:
+    """The test dumps of the experiment named, or its validation dumps where it has not been tested."""
+    if run.config.experiment_id is not None:
+        for stage in ("test", "validate", "predict"):
+            found = sorted(
+                run.folder.glob(f"window_*/predictions_{stage}_all.npz"), key=lambda file: (len(file.parent.name), file)
+            )
+            found += run.folder.glob(f"predictions_{stage}_all.npz")
+            if found:
+                return found
+        raise ConfigError(f"{run.folder} holds no dump of predictions", "Run task=test or task=predict first.")
+    raise ConfigError(
+        "review.inputs is empty and no experiment is named",
+        "Give experiment_id=NAME, or review.inputs=[predictions_test_all.npz], or several dumps.",
+    )

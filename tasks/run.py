@@ -9,11 +9,22 @@ from typing import Any
 
 from conf.build import build, build_each
 from conf.compose import Composed
-from conf.schema import AuditOptions, PredictOptions, PrepareOptions, ReviewOptions, TuneOptions
+from conf.schema import (
+    AuditOptions,
+    GenerateOptions,
+    PredictOptions,
+    PrepareOptions,
+    ReviewOptions,
+    TraceOptions,
+    TuneOptions,
+)
 from contracts.errors import ConfigError
+from contracts.stop import slurm_started
 
 DATA = Path("experiments_data")
 LOGS = Path("experiments_logs")
+LOCK = "config.lock.yaml"
+"""In an experiment's folder: the configuration it was begun with."""
 HANDED = "PIXELPROOF_EXPERIMENT_ID"
 """Environment variable that hands the experiment's id to the other local ranks, which never find it by themselves."""
 
@@ -69,6 +80,16 @@ class Run:
     def tune(self) -> TuneOptions:
         """What is looked for before training."""
         return self.config.tune
+
+    @property
+    def generate(self) -> GenerateOptions:
+        """Options of ``task=generate``."""
+        return self.config.generate
+
+    @property
+    def trace(self) -> TraceOptions:
+        """Options of ``task=trace``."""
+        return self.config.trace
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -148,11 +169,11 @@ def given_id(env: Mapping[str, str]) -> str | None:
     """The id that a W&B sweep or SLURM gives a run, if one of them started it."""
     if env.get("WANDB_SWEEP_ID") and env.get("WANDB_RUN_ID"):
         return env["WANDB_RUN_ID"]
+    if not slurm_started(env):
+        return None  # nor in a shell inside an allocation, where several runs share one job
     if env.get("SLURM_ARRAY_JOB_ID") and env.get("SLURM_ARRAY_TASK_ID"):
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
-    if env.get("SLURM_JOB_ID"):
-        return env["SLURM_JOB_ID"]
-    return None
+    return env["SLURM_JOB_ID"]
 
 
 def _reserve_number(root: Path) -> str:

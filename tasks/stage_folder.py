@@ -6,8 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from callbacks.checkpoint_io import write_atomically
 from contracts.errors import CheckpointError
+from contracts.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from tasks.review import review
 
 
 def run(inputs, out=None):
-    return SimpleNamespace(review=SimpleNamespace(inputs=[str(path) for path in inputs], out=out and str(out)))
+    review = SimpleNamespace(inputs=[str(path) for path in inputs], out=out and str(out))
+    return SimpleNamespace(review=review, config=SimpleNamespace(experiment_id=None))
 
 
 def test_prints_the_table_and_the_pages_place(tmp_path, capsys):
@@ -30,5 +31,5 @@ def test_out_is_where_it_was_asked_for(tmp_path):
 
 
 def test_no_dump_is_a_mistake_with_a_next_step():
-    with pytest.raises(ConfigError, match=r"Give review\.inputs="):
+    with pytest.raises(ConfigError, match=r"review\.inputs=\["):
         review(run([]))
