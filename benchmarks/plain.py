@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 from contracts.keys import random_key
 from contracts.stage import Rows, Stage
-from contracts.view import SampleFunction
+from contracts.view import Chain, SampleFunction, View
 from datamodules.manifest import Manifest
 
 
@@ -25,7 +26,9 @@ class Plain:
         classes: labels that both splits must hold, of 0 (real) and 1 (generated).
     """
 
-    degrade: SampleFunction | None = None
+    degrade: SampleFunction | Chain | None = None
+    global_batch: int | None = None
+    """Images of an optimiser step over all devices, where the protocol sets it; ``task=fit`` accumulates up to it."""
 
     def __init__(self, seed: int, validation_share: float = 0.1, classes: Sequence[int] = (0, 1)) -> None:
         if not 0 < validation_share < 1:
@@ -73,6 +76,18 @@ class Plain:
         if len(rows) == 0:
             raise DataError("the data set has no image in split 'test'", "Test on a set that has one.")
         return rows
+
+    def passes(self, manifest: Manifest, rows: Rows, view: View) -> list[tuple[View, Rows]]:  # noqa: ARG002
+        """How ``task=test`` looks at the test rows: all by the detector's own view."""
+        return [(view, rows)]
+
+    def stage_test_rows(self, manifest: Manifest, index: int) -> Rows:  # noqa: ARG002 - the protocol's signature
+        """The rows to score with the weights of one stage: here all test rows for each."""
+        return self.test_rows(manifest)
+
+    def annotated(self, predictions: Predictions, manifest: Manifest, index: int) -> Predictions:  # noqa: ARG002
+        """The test predictions of one stage with what the protocol adds to them: here nothing."""
+        return predictions
 
     def summarise(self, experiment: Path) -> list[Any]:  # noqa: ARG002 - the protocol's signature
         """What ``task=test`` shows at its end beside each stage's table: nothing, there is one stage alone."""

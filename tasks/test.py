@@ -1,13 +1,16 @@
 """``task=test``: score the test images with every stage's chosen checkpoint."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from benchmarks.predictions import write_predictions
+from benchmarks.predictions import Predictions, merge, write_predictions
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
+from datamodules.manifest import Manifest
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
 from tasks.report import report
@@ -45,16 +48,28 @@ def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
 def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, checkpoint: Path) -> bool:
     """Scores one stage; whether the results are here, which they are on rank 0 alone."""
     loaded = load_detector(run, checkpoint)
-    datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
-    rows = benchmark.test_rows(datamodule.manifest())
+    manifest, detector = datamodule.manifest(), loaded.detector
     collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
     trainer = quiet_trainer(run, collector, logger=False)
-    predictions = score(trainer, loaded.detector, datamodule, rows, collector, "test")
-    if predictions is None:
+    parts, failures = [], []
+    for view, rows in benchmark.passes(manifest, benchmark.test_rows(manifest), detector.eval_view):
+        datamodule.use(detector.train_view, view, benchmark.degrade)
+        parts.append(score(trainer, detector, datamodule, rows, collector, "test"))
+        failures += collector.failures
+    whole = [part for part in parts if part is not None]
+    if len(whole) < len(parts):
         return False
-    predictions = with_provenance(predictions, run, loaded, datamodule, "test")
+    predictions = with_provenance(joined(whole, manifest), run, loaded, datamodule, "test")
     write_predictions(folder.predictions("test"), predictions)
-    write_failures(run.folder / "failures.csv", collector.failures)
+    write_failures(run.folder / "failures.csv", failures)
     report(folder, "test", predictions, loaded.about.get("threshold"))
     print(f"{folder.predictions('test')}\ntask=review review.inputs=[{folder.predictions('test')}] makes the page")
     return True
+
+
+def joined(parts: Sequence[Predictions], manifest: Manifest) -> Predictions:
+    """The parts' images together, in the manifest's order."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.sort(np.concatenate([part.fused_identifiers for part in parts]))
+    return merge(parts, manifest.column("id")[rows].astype(str))

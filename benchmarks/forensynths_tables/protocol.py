@@ -1,0 +1,115 @@
+"""``benchmark=forensynths_tables``: train as the plain protocol does, test on the sets of the published tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.forensynths_tables.assign import Assigned, assign
+from benchmarks.forensynths_tables.published import PublishedTable, load, names
+from benchmarks.forensynths_tables.render import authors_form, latex, markdown, terminal, tidy
+from benchmarks.forensynths_tables.results import measured
+from benchmarks.intervals import Bootstrap
+from benchmarks.plain import Plain
+from benchmarks.predictions import read_predictions
+from contracts.errors import ConfigError, DataError, nearest
+from contracts.stage import Rows
+from contracts.view import View
+from datamodules.manifest import Manifest
+
+SIZE_POLICIES = {
+    "detector": None,
+    "resize256": View(resize=256),
+    "native": View(),
+    "crop224": View(crop=224, fill="tile"),
+}
+"""How images are brought to a size: the detector's own view, the whole image at 256 x 256, the whole at native size,
+or a central crop of 224 of the image, repeated where it is smaller."""
+
+
+class ForenSynthsTables(Plain):
+    """The plain protocol's stage, tested on every set of the tables, each by the table's own size policy.
+
+    Args:
+        seed: see `Plain`.
+        validation_share: see `Plain`.
+        tables: names of the tables; None for all of which a set is there.
+        size_policy: "table" for each table's own, or one of `SIZE_POLICIES` for all.
+        method: published method that differences are taken against.
+
+    Raises:
+        ConfigError: a name is unknown.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        validation_share: float = 0.1,
+        tables: Sequence[str] | None = None,
+        size_policy: str = "table",
+        method: str = "NPR",
+    ) -> None:
+        super().__init__(seed, validation_share)
+        if size_policy not in ("table", *SIZE_POLICIES):
+            raise ConfigError(
+                f"benchmark.size_policy={size_policy!r} is unknown", nearest(size_policy, ("table", *SIZE_POLICIES))
+            )
+        self.tables: list[PublishedTable] = [load(name) for name in (names() if tables is None else tables)]
+        known = {other for table in self.tables for other in table.published} | {"NPR"}
+        if method not in known:
+            raise ConfigError(f"benchmark.method={method!r} is in none of the tables", nearest(method, known))
+        self.size_policy = size_policy
+        self.method = method
+
+    def test_rows(self, manifest: Manifest) -> Rows:
+        """Test images of all sets that the tables name.
+
+        Raises:
+            DataError: no test image belongs to any.
+        """
+        rows = super().test_rows(manifest)
+        chosen = np.unique(np.concatenate([one.images for one in self._assigned(manifest, rows)]))
+        return np.asarray(rows[chosen])
+
+    def passes(self, manifest: Manifest, rows: Rows, view: View) -> list[tuple[View, Rows]]:
+        """The test rows by size policy; a row of two tables (shared real images) goes by the first."""
+        policies: dict[int, str] = {}
+        for one in self._assigned(manifest, rows):
+            policy = one.table.size_policy if self.size_policy == "table" else self.size_policy
+            policies = dict.fromkeys(rows[one.images].tolist(), policy) | policies
+        chosen = np.array([policies[row] for row in rows.tolist()])
+        return [(SIZE_POLICIES[name] or view, rows[chosen == name]) for name in dict.fromkeys(chosen.tolist())]
+
+    def summarise(self, experiment: Path) -> list[Any]:
+        """Writes ``tables/<table>.{csv,md,tex}`` and ``results/<model>_<table>.txt``; gives the tables to show."""
+        predictions = read_predictions(experiment / "window_0" / "predictions_test_all.npz")
+        shown = []
+        for folder in ("tables", "results"):
+            (experiment / folder).mkdir(exist_ok=True)
+        for one in assign(predictions.source, predictions.generators, predictions.fused_labels, self.tables):
+            results, name = measured(predictions, one, Bootstrap()), one.table.name
+            for suffix, text in (
+                ("csv", tidy(results, self.method)),
+                ("md", markdown(results, self.method)),
+                ("tex", latex(results, self.method)),
+            ):
+                (experiment / "tables" / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+            (experiment / "results" / f"{experiment.name}_{name}.txt").write_text(
+                authors_form(results), encoding="utf-8"
+            )
+            shown.append(terminal(results, self.method))
+        return shown
+
+    def _assigned(self, manifest: Manifest, rows: Rows) -> list[Assigned]:
+        """The tables' images as positions in ``rows``."""
+        source, generator = manifest.column("source")[rows], manifest.column("generator")[rows]
+        found = assign(source, generator, manifest.labels[rows], self.tables)
+        if not found:
+            there = sorted({s.split("/")[0] for s in source.tolist()} - {""})
+            raise DataError(
+                f"none of the test images' sets ({', '.join(there[:12])}) is in benchmark.tables "
+                f"({', '.join(table.name for table in self.tables)})",
+                "Name the folders as the tables do, or test with benchmark=plain.",
+            )
+        return found

@@ -1,0 +1,110 @@
+"""The data files of the tables: sets, folder names, options, and what is published of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contracts.errors import ConfigError, nearest
+
+FOLDER = Path(__file__).parent / "tables"
+
+Figures = tuple[float | None, float | None]
+"""Accuracy and average precision in percent; None where it is not published."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is published of one method on a table.
+
+    Attributes:
+        sets: figures of each set, in the table's order; empty where only the mean is published.
+        mean: as printed.
+    """
+
+    sets: tuple[Figures, ...]
+    mean: Figures
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One data file.
+
+    Attributes:
+        name: of the file.
+        title: for people.
+        folders: what a folder holding the table's sets is called.
+        size_policy: name of the input the figures were measured with (see `protocol.SIZE_POLICIES`).
+        source: where the figures stand.
+        note: which of them are not to be expected, and why.
+        sets: name of each set to further names its folder has in users' copies.
+        reals: set (or "*") to folders its real images are in, where they are not its own.
+        published: method to its figures.
+    """
+
+    name: str
+    title: str
+    folders: tuple[str, ...]
+    size_policy: str
+    source: str
+    note: str
+    sets: Mapping[str, tuple[str, ...]]
+    reals: Mapping[str, tuple[str, ...]]
+    published: Mapping[str, Column]
+
+    def set_of(self, folder: str) -> str | None:
+        """The set a folder's name stands for, in any case; None for another folder."""
+        name = folder.lower()
+        return next((s for s, more in self.sets.items() if name in {s.lower(), *(m.lower() for m in more)}), None)
+
+    def figures(self, method: str, name: str) -> Figures:
+        """What is published of a method on a set."""
+        column = self.published.get(method)
+        return column.sets[list(self.sets).index(name)] if column and column.sets else (None, None)
+
+
+def names() -> list[str]:
+    """All tables there are."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+@cache
+def load(name: str) -> PublishedTable:
+    """One table.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    file = FOLDER / f"{name}.yaml"
+    if name not in names():
+        raise ConfigError(f"benchmark.tables names {name!r}", nearest(name, names()))
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    sets = {str(key): tuple(map(str, more)) for key, more in content["sets"].items()}
+    return PublishedTable(
+        name=name,
+        title=content["title"],
+        folders=tuple(content["folders"]),
+        size_policy=content["input"],
+        source=content["source"],
+        note=" ".join(str(content["note"]).split()),
+        sets=sets,
+        reals={str(key): tuple(map(str, more)) for key, more in content.get("reals", {}).items()},
+        published={key: _column(str(text), len(sets), f"{name}: {key}") for key, text in content["published"].items()},
+    )
+
+
+def _column(text: str, count: int, place: str) -> Column:
+    """``ACC/AP ACC/AP … | ACC/AP``, one a set and their mean; AP may be missing, and all but the mean."""
+    cells, _, mean = text.partition("|")
+    figures = tuple(_figures(cell) for cell in cells.split())
+    if len(figures) not in (0, count):
+        raise ConfigError(f"{place}: {len(figures)} figures for {count} sets", "Mend the table's file.")
+    return Column(figures, _figures(mean))
+
+
+def _figures(cell: str) -> Figures:
+    accuracy, _, precision = cell.strip().partition("/")
+    return float(accuracy), float(precision) if precision else None

@@ -1,0 +1,204 @@
+"""A measured table as CSV, Markdown, LaTeX, for the terminal, and in the form the authors print."""
+
+import csv
+import io
+from math import isnan
+
+from rich import box
+from rich.table import Table as RichTable
+
+from benchmarks.evaluation import Result
+from benchmarks.forensynths_tables.published import Figures
+from benchmarks.forensynths_tables.results import SetResults
+
+COLUMNS = (
+    ("ACC", "accuracy", "0.5"), ("ACC @ val.", "accuracy", "validation"), ("AP", "average_precision", ""),
+    ("AUROC", "auroc", ""), ("real ACC", "specificity", "0.5"), ("fake ACC", "recall", "0.5"),
+)  # fmt: skip
+"""Title, metric and threshold; a column without any result is left out."""
+
+TIDY = (
+    "table", "set", "metric", "at", "value", "low", "high", "published", "difference", "real", "generated", "reason",
+)  # fmt: skip
+
+
+def tidy(results: SetResults, method: str) -> str:
+    """One line a number, shares as fractions of 1; missing sets stand in it with their reason."""
+    table, text = results.assigned.table, io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(TIDY)
+    for r in results.results:
+        printed = _published(results, method, r.generator)[0 if r.metric == "accuracy" else 1]
+        comparable = (r.metric, r.at) in (("accuracy", "0.5"), ("average_precision", "")) and printed is not None
+        against = printed / 100 if comparable and printed is not None else None
+        difference = None if against is None or isnan(r.value) else round(r.value - against, 6)
+        cells = [None if isnan(v) else v for v in (r.value, r.low, r.high)]
+        row = [table.name, r.generator or "mean", r.metric, r.at, *cells, against, difference]
+        writer.writerow(["" if v is None else v for v in (*row, r.real, r.generated, r.reason)])
+    for name in results.assigned.missing:
+        writer.writerow([table.name, name, *[""] * 9, "missing"])
+    return text.getvalue()
+
+
+def rows(results: SetResults, method: str) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells, the mean last; percent with one decimal and the interval behind it."""
+    shown = [column for column in COLUMNS if any(results.of(name, *column[1:]) for name in results.assigned.sets)]
+    printed = method in results.assigned.table.published
+    heads = ["set", "n", *(title for title, _, _ in shown), *([f"{method} ACC/AP", "difference"] if printed else [])]
+    lines = []
+    for name in (*results.assigned.table.sets, ""):
+        if name in results.assigned.missing:
+            lines.append(
+                [name, "missing", *[""] * len(shown), *([_pair(_published(results, method, name)), ""] * printed)]
+            )
+            continue
+        cells = [results.of(name, metric, at) for _, metric, at in shown]
+        first = next(cell for cell in cells if cell is not None)
+        line = [name or f"mean of {len(results.assigned.sets)}", str(first.real + first.generated)]
+        line += [_cell(cell) for cell in cells]
+        if printed:
+            own = (results.of(name, "accuracy", "0.5"), results.of(name, "average_precision"))
+            figures = _published(results, method, name)
+            line += [_pair(figures), _difference(own, figures)]
+        lines.append(line)
+    return heads, lines
+
+
+def markdown(results: SetResults, method: str) -> str:
+    """Ours beside the method's, then all that is published."""
+    heads, lines = rows(results, method)
+    table = results.assigned.table
+    text = [f"## {table.title}", "", *_pipes(heads, lines), "", caption(results, method), ""]
+    if table.published:
+        known = any(column.sets for column in table.published.values())
+        heads = ["ACC/AP", *(table.sets if known else ()), "mean"]
+        lines = [
+            [name, *(map(_pair, column.sets or [(None, None)] * len(table.sets)) if known else ()), _pair(column.mean)]
+            for name, column in table.published.items()
+        ]
+        text += [f"Published ({table.source}):", "", *_pipes(heads, lines), ""]
+    return "\n".join(text)
+
+
+def latex(results: SetResults, method: str) -> str:
+    """A ``tabular`` for booktabs: the published methods and ours, ACC/AP of each set."""
+    table = results.assigned.table
+    lines = [r"\begin{tabular}{l" + "c" * (len(table.sets) + 1) + "}", r"\toprule"]
+    lines += [" & ".join(["method", *map(_escape, table.sets), "mean"]) + r" \\", r"\midrule"]
+    for name, column in table.published.items():
+        cells = [_pair(f) for f in column.sets or [(None, None)] * len(table.sets)]
+        lines.append(" & ".join([_escape(name), *cells, _pair(column.mean)]) + r" \\")
+    own = [
+        _pair((_percent(results.of(name, "accuracy", "0.5")), _percent(results.of(name, "average_precision"))))
+        for name in (*table.sets, "")
+    ]
+    rule = [r"\midrule"] if table.published else []
+    ours = " & ".join(["this run", *own]) + r" \\"
+    return "\n".join([*lines, *rule, ours, r"\bottomrule", r"\end{tabular}", f"% {caption(results, method)}", ""])
+
+
+def terminal(results: SetResults, method: str) -> RichTable:
+    """For the screen."""
+    heads, lines = rows(results, method)
+    made = RichTable(
+        box=box.SIMPLE_HEAD, title=results.assigned.table.title, caption=caption(results, method), pad_edge=False
+    )
+    for position, head in enumerate(heads):
+        made.add_column(head, justify="left" if position == 0 else "right", no_wrap=position < 2)
+    for line in lines[:-1]:
+        made.add_row(*line, style="dim" if line[1] == "missing" else "")
+    made.add_section()
+    made.add_row(*lines[-1], style="bold")
+    return made
+
+
+def authors_form(results: SetResults) -> str:
+    """A line a set as the NPR authors' script prints it, percent with one decimal; sets that are missing are named."""
+    lines = []
+    for number, name in enumerate((*results.assigned.table.sets, "")):
+        title = name or "Mean"
+        if name in results.assigned.missing:
+            lines.append(f"({number} {title:>12}) missing")
+            continue
+        parts = [
+            f"{short}: {'-' if (v := _percent(results.of(name, metric, at))) is None else f'{v:.1f}'}"
+            for short, metric, at in (
+                ("acc", "accuracy", "0.5"), ("ap", "average_precision", ""), ("r_acc", "specificity", "0.5"),
+                ("f_acc", "recall", "0.5"),
+            )
+        ]  # fmt: skip
+        lines.append(f"({number} {title:>12}) " + "; ".join(parts))
+    return "\n".join([results.assigned.table.title, *lines, ""])
+
+
+def caption(results: SetResults, method: str) -> str:
+    """What a reader of the table must know."""
+    assigned = results.assigned
+    parts = ["Percent, with 95 % bootstrap intervals."]
+    if assigned.missing:
+        parts.append(f"Missing, and left out of the mean: {', '.join(assigned.missing)}.")
+    undefined = {r.reason for r in results.results if r.kind == "mean" and r.reason}
+    if undefined:
+        parts.append(f"Some means are {' or '.join(sorted(undefined))}, which lack a class.")
+    if assigned.others:
+        parts.append(f"Also there, but not of this table: {', '.join(assigned.others)}.")
+    chosen = next((r.threshold for r in results.results if r.at == "validation"), None)
+    if chosen is not None:
+        parts.append(f"Threshold chosen on validation: {chosen:.4g}.")
+    if method in assigned.table.published:
+        mean = _pair(assigned.table.published[method].mean)
+        parts.append(f"{method}: {assigned.table.source}; mean of all {len(assigned.table.sets)} sets {mean}.")
+    return " ".join([*parts, assigned.table.note])
+
+
+def _published(results: SetResults, method: str, name: str) -> Figures:
+    """Of a set, or of the mean over the sets that are there: like is compared with like."""
+    table = results.assigned.table
+    if name:
+        return table.figures(method, name)
+    column = table.published.get(method)
+    if column is None or not column.sets:
+        return (None, None)
+    there = [table.figures(method, own) for own in results.assigned.sets]
+    accuracy = [a for a, _ in there if a is not None]
+    precision = [p for _, p in there if p is not None]
+    return (
+        sum(accuracy) / len(accuracy) if accuracy else None,
+        sum(precision) / len(precision) if precision else None,
+    )
+
+
+def _percent(result: Result | None) -> float | None:
+    return None if result is None or isnan(result.value) else 100 * result.value
+
+
+def _cell(result: Result | None) -> str:
+    value = _percent(result)
+    if result is None or value is None:
+        return "–"
+    return f"{value:.1f}" + ("" if isnan(result.low) else f" ({100 * result.low:.1f}–{100 * result.high:.1f})")
+
+
+def _pair(figures: Figures) -> str:
+    if figures == (None, None):
+        return "–"
+    return "/".join("–" if value is None else f"{value:.1f}" for value in figures if value is not None)
+
+
+def _difference(own: tuple[Result | None, Result | None], figures: Figures) -> str:
+    found = [
+        f"{value - printed:+.1f}"
+        for result, printed in zip(own, figures, strict=True)
+        if (value := _percent(result)) is not None and printed is not None
+    ]
+    return "/".join(found) or "–"
+
+
+def _pipes(heads: list[str], lines: list[list[str]]) -> list[str]:
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in (heads, *lines)]
+    cells.insert(1, ["---", *["--:"] * (len(heads) - 1)])
+    return ["| " + " | ".join(line) + " |" for line in cells]
+
+
+def _escape(text: str) -> str:
+    return text.replace("_", r"\_")

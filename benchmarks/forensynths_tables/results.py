@@ -1,0 +1,121 @@
+"""What is measured of every set of a table, and of their mean."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isnan, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks._weighted import Family
+from benchmarks.evaluation import Result, Subset, measure
+from benchmarks.forensynths_tables.assign import Assigned
+from benchmarks.intervals import BLOCK, Bootstrap
+from benchmarks.metrics import choose
+from benchmarks.predictions import Predictions
+
+MEASURED = ("accuracy", "average_precision", "auroc", "specificity", "recall")
+"""ACC, AP, AUROC, real-ACC, fake-ACC."""
+
+Draws = dict[tuple[str, str, str], NDArray[np.float64]]
+"""(set, metric, threshold name) to [resamples] values."""
+
+
+@dataclass(frozen=True)
+class SetResults:
+    """A table's sets measured.
+
+    Attributes:
+        assigned: the table and its images.
+        results: of every set (kind "set", the set as generator) and their mean (kind "mean", "" as generator).
+    """
+
+    assigned: Assigned
+    results: Sequence[Result]
+
+    def of(self, name: str, metric: str, at: str = "") -> Result | None:
+        """One of them; "" names the mean."""
+        wanted = ("mean" if not name else "set", name, metric, at)
+        return next((result for result in self.results if result.key == wanted), None)
+
+
+def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap) -> SetResults:
+    """Measures every set and the mean over the sets that have the metric, with intervals.
+
+    All sets see the same draws of photographs, so the mean's interval takes shared real images into account.
+    """
+    sets = assigned.sets
+    results = point_results(predictions, sets)
+    draws = set_draws(predictions, sets, bootstrap)
+    bounded = [_bounded(r, draws.get((r.generator, r.metric, r.at)), bootstrap.level) for r in results]
+    for metric, at in dict.fromkeys((r.metric, r.at) for r in results):
+        members = [r for r in results if (r.metric, r.at) == (metric, at) and not isnan(r.value)]
+        absent = [r.generator for r in results if (r.metric, r.at) == (metric, at) and isnan(r.value)]
+        mean = Result(
+            "mean",
+            "",
+            metric,
+            at,
+            results[0].threshold,
+            float(np.mean([r.value for r in members])) if members else nan,
+            f"without {', '.join(absent)}" if absent else "",
+            sum(r.real for r in members),
+            sum(r.generated for r in members),
+        )
+        parts = [draws[r.generator, metric, at] for r in members]
+        bounded.append(_bounded(mean, np.mean(parts, axis=0) if parts else None, bootstrap.level))
+    return SetResults(assigned, bounded)
+
+
+def point_results(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]]) -> list[Result]:
+    """Every metric of every set, without intervals."""
+    chosen = choose(MEASURED)
+    scores = predictions.fused_scores.astype(np.float64)
+    thresholds = thresholds_of(predictions)
+    found: list[Result] = []
+    for name, images in sets.items():
+        found += measure(Subset("set", name, images), scores, predictions.fused_labels, thresholds, chosen)
+    return found
+
+
+def thresholds_of(predictions: Predictions) -> dict[str, float]:
+    """0.5, and the one chosen on validation where the dump knows it."""
+    given = predictions.about.get("threshold")
+    return {"0.5": 0.5} | ({} if given is None else {"validation": float(given)})
+
+
+def set_draws(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]], bootstrap: Bootstrap) -> Draws:
+    """Every metric of every set in each draw; draws are the same for two dumps of the same images."""
+    scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
+    thresholds = thresholds_of(predictions)
+    families = {
+        name: Family([Subset("set", name, images)], scores, labels, thresholds)
+        for name, images in sets.items()
+        if {0, 1} & set(labels[images].tolist())
+    }
+    draws: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
+    for weights in _blocks(bootstrap, predictions):
+        for name, family in families.items():
+            for (metric, at), values in family(weights).items():
+                if metric in MEASURED:
+                    draws.setdefault((name, metric, at), []).append(values[:, 0])
+    return {key: np.concatenate(parts) for key, parts in draws.items()}
+
+
+def _blocks(bootstrap: Bootstrap, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
+    size = max(1, BLOCK // max(1, len(predictions)))
+    held: list[NDArray[np.float64]] = []
+    for weights in bootstrap.weights(predictions):
+        held.append(weights)
+        if len(held) == size:
+            yield np.stack(held)
+            held = []
+    if held:
+        yield np.stack(held)
+
+
+def _bounded(result: Result, drawn: NDArray[np.float64] | None, level: float) -> Result:
+    if drawn is None or isnan(result.value) or np.isnan(drawn).mean() > 0.5:
+        return result
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return replace(result, low=low, high=high)
