@@ -50,6 +50,36 @@ class ReviewOptions:
 
 
 @dataclass
+class GenerateOptions:
+    """Options of ``task=generate``."""
+
+    weights: str | None = option(None, "folder of weights to draw from (or ckpt=FILE of trained siblings)")
+    out: str | None = option(None, "folder for images; experiments_data/<id>/images by default")
+    train: int = option(250, "images of each variant for training")
+    valid: int = option(50, "for validation")
+    test: int = option(50, "for testing")
+    batch: int = option(16, "images drawn at once")
+    outliers: bool = option(True, "also take as many pictures of the data module, resized, as outliers")
+
+
+@dataclass
+class TraceOptions:
+    """Options of ``task=trace``."""
+
+    out: str | None = option(None, "folder for scores; experiments_data/<id>/ by default")
+    cache: str | None = option(None, "folder of results by content; <out>/trace_cache by default")
+    fit_on: list[str] = field(
+        default_factory=lambda: ["train"],
+        metadata={"help": "splits the decisions are fitted on (scored by cross-fitting)", "choices": ()},
+    )
+    decision: str | None = option(None, "fitted decisions of an earlier run; fits nothing then")
+    batch: int = option(16, "images a pass")
+    block: int = option(256, "images a cached file")
+    positions: int = option(64, "tokens a slice of the softmax")
+    refused: str = option("stop", "images no variant can have saved: stop, or call them outliers", ("stop", "outlier"))
+
+
+@dataclass
 class TuneOptions:
     """What ``task=fit`` looks for before it trains."""
 
@@ -78,6 +108,8 @@ class Config:
     predict: PredictOptions = field(default_factory=PredictOptions)
     review: ReviewOptions = field(default_factory=ReviewOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
+    generate: GenerateOptions = field(default_factory=GenerateOptions)
+    trace: TraceOptions = field(default_factory=TraceOptions)
 
 
 VERB_OPTIONS: dict[str, type] = {
@@ -86,6 +118,8 @@ VERB_OPTIONS: dict[str, type] = {
     "predict": PredictOptions,
     "review": ReviewOptions,
     "tune": TuneOptions,
+    "generate": GenerateOptions,
+    "trace": TraceOptions,
 }
 
 
