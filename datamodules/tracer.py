@@ -1,0 +1,154 @@
+"""Images whose generator is asked for: folders per label, a flat test folder, or a CSV table; tokens where known."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import DataError, nearest
+from contracts.stage import Rows
+from datamodules.decode import MAX_PIXELS, Backend
+from datamodules.folder import SUFFIXES
+from datamodules.image_datamodule import ImageDataModule, StartMethod
+from datamodules.manifest import Manifest
+from datamodules.stores import FileStore
+from datamodules.tracer_table import read_table
+
+SPLIT_FOLDERS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+TOKENS = "tokens_{family}.npz"
+
+
+class TracerDataModule(ImageDataModule):
+    """Every image below ``path``, labelled with the generator that made it.
+
+    * a folder with any of ``train``, ``val`` (or ``valid``, ``validation``) and ``test``: in each, one folder a label,
+      or the images themselves, then unlabelled; ids are paths relative to ``path``;
+    * any other folder: likewise, all of it test images;
+    * a ``.csv`` table: a column ``path``, and ``id, label, split, class`` where known (``class`` is the number of the
+      class that a conditional generator was given).
+
+    ``tokens_<family>.npz`` beside the images (arrays ``id`` and ``tokens``) tells which tokens they were decoded from.
+
+    Args:
+        path: the folder or table.
+        classes: labels allowed besides ``outlier``; any by default.
+        outlier: label of images that none of the generators made.
+        batch_size: as `ImageDataModule`, as are all that follow.
+        eval_batch_size: as above.
+        num_workers: as above.
+        seed: as above.
+        decoder: as above.
+        max_pixels: as above.
+        max_failures: as above.
+        prefetch: as above.
+        start_method: as above.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        classes: Sequence[str] | None = None,
+        outlier: str = "outlier",
+        batch_size: int = 16,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        decoder: Backend = "torchvision",
+        max_pixels: int = MAX_PIXELS,
+        max_failures: float = 0.0,
+        prefetch: int = 2,
+        start_method: StartMethod | None = None,
+    ) -> None:
+        super().__init__(
+            path,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            decoder=decoder,
+            max_pixels=max_pixels,
+            max_failures=max_failures,
+            prefetch=prefetch,
+            start_method=start_method,
+        )
+        self.classes = None if classes is None else tuple(classes)
+        self.outlier = outlier
+
+    @property
+    def root(self) -> Path:
+        """The folder that ids are relative to."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def build_manifest(self) -> Manifest:
+        """Look what there is.
+
+        Raises:
+            DataError: if nothing is there, a label is none of ``classes``, or a table cannot be read.
+        """
+        if self.path.suffix.lower() == ".csv":
+            columns = read_table(self.path)
+        elif self.path.is_dir():
+            columns = self._walk()
+        else:
+            raise DataError(f"datamodule.path={self.path}: no such folder or .csv", "Give a folder or a table.")
+        names = columns.pop("name")
+        if not names:
+            raise DataError(f"datamodule.path={self.path}: no images", f"Images end in {', '.join(sorted(SUFFIXES))}.")
+        for place, name in zip(columns["where"], names, strict=True):
+            if name and name != self.outlier and self.classes is not None and name not in self.classes:
+                raise DataError(f"{place}: label {name!r} is unknown", nearest(name, (*self.classes, self.outlier)))
+        labels = [-1 if not name else 0 if name == self.outlier else 1 for name in names]
+        generators = [name if label == 1 else "" for name, label in zip(names, labels, strict=True)]
+        return Manifest.from_columns({**columns, "label": labels, "generator": generators})
+
+    def build_store(self, manifest: Manifest) -> FileStore:
+        """Reads the files."""
+        return FileStore(manifest)
+
+    def tokens(self, rows: Rows, family: str) -> NDArray[np.int64]:
+        """The tokens [B, L] that some images were decoded from.
+
+        Raises:
+            DataError: if they are not known.
+        """
+        file = self.root / TOKENS.format(family=family)
+        if not file.is_file():
+            raise DataError(
+                f"{file} does not exist, so it is unknown which tokens the images were decoded from",
+                "Write it with task=generate, or use detector.target=roundtrip.",
+            )
+        place, tokens = self._known_tokens(family)
+        ids = [self.manifest().image_id(int(row)) for row in rows]
+        if absent := [i for i in ids if i not in place]:
+            raise DataError(
+                f"{file} lacks {len(absent)} images, {absent[0]!r} first", "Keep images and tokens together."
+            )
+        return tokens[[place[i] for i in ids]].astype(np.int64)
+
+    @cached_property
+    def _token_files(self) -> dict[str, tuple[dict[str, int], NDArray[np.uint16]]]:
+        return {}
+
+    def _known_tokens(self, family: str) -> tuple[dict[str, int], NDArray[np.uint16]]:
+        if family not in self._token_files:
+            with np.load(self.root / TOKENS.format(family=family), allow_pickle=False) as file:
+                self._token_files[family] = {str(i): k for k, i in enumerate(file["id"])}, file["tokens"]
+        return self._token_files[family]
+
+    def _walk(self) -> dict[str, list[str]]:
+        columns: dict[str, list[str]] = {"id": [], "where": [], "split": [], "name": []}
+        splits = {name: split for name, split in SPLIT_FOLDERS.items() if (self.path / name).is_dir()}
+        if twice := [s for s in set(splits.values()) if list(splits.values()).count(s) > 1]:
+            raise DataError(f"{self.path} names its split {twice[0]!r} in several ways", "Keep one of the folders.")
+        for folder, split in [(self.path / name, split) for name, split in splits.items()] or [(self.path, "test")]:
+            for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+                parts = file.relative_to(folder).parts
+                if len(parts) > 2:
+                    raise DataError(f"{file} lies too deep", f"Expected {folder}/<label>/<image> or {folder}/<image>.")
+                columns["id"].append(file.relative_to(self.path).as_posix())
+                columns["where"].append(str(file))
+                columns["split"].append(split)
+                columns["name"].append(parts[0] if len(parts) == 2 else "")
+        return columns
