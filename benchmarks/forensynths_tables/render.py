@@ -101,7 +101,11 @@ def terminal(results: SetResults, method: str) -> RichTable:
     """For the screen."""
     heads, lines = rows(results, method)
     made = RichTable(
-        box=box.SIMPLE_HEAD, title=results.assigned.table.title, caption=caption(results, method), pad_edge=False
+        box=box.SIMPLE_HEAD,
+        title=results.assigned.table.title,
+        caption=caption(results, method),
+        caption_justify="left",
+        pad_edge=False,
     )
     for position, head in enumerate(heads):
         made.add_column(head, justify="left" if position == 0 else "right", no_wrap=position < 2)
@@ -139,7 +143,7 @@ def caption(results: SetResults, method: str) -> str:
         parts.append(f"Missing, and left out of the mean: {', '.join(assigned.missing)}.")
     undefined = {r.reason for r in results.results if r.kind == "mean" and r.reason}
     if undefined:
-        parts.append(f"Some means are {' or '.join(sorted(undefined))}, which lack a class.")
+        parts.append(f"Means that need both classes are {' or '.join(sorted(undefined))}.")
     if assigned.others:
         parts.append(f"Also there, but not of this table: {', '.join(assigned.others)}.")
     chosen = next((r.threshold for r in results.results if r.at == "validation"), None)
@@ -152,20 +156,19 @@ def caption(results: SetResults, method: str) -> str:
 
 
 def _published(results: SetResults, method: str, name: str) -> Figures:
-    """Of a set, or of the mean over the sets that are there: like is compared with like."""
+    """Of a set, or of the mean over the sets that ours is a mean of: like is compared with like."""
     table = results.assigned.table
     if name:
         return table.figures(method, name)
     column = table.published.get(method)
     if column is None or not column.sets:
         return (None, None)
-    there = [table.figures(method, own) for own in results.assigned.sets]
-    accuracy = [a for a, _ in there if a is not None]
-    precision = [p for _, p in there if p is not None]
-    return (
-        sum(accuracy) / len(accuracy) if accuracy else None,
-        sum(precision) / len(precision) if precision else None,
-    )
+    means: list[float | None] = []
+    for k, (metric, at) in enumerate((("accuracy", "0.5"), ("average_precision", ""))):
+        there = [s for s in results.assigned.sets if _percent(results.of(s, metric, at)) is not None]
+        figures = [value for s in there if (value := table.figures(method, s)[k]) is not None]
+        means.append(sum(figures) / len(figures) if figures else None)
+    return means[0], means[1]
 
 
 def _percent(result: Result | None) -> float | None:
