@@ -13,7 +13,9 @@ from conf.problems import refuse
 from conf.words import CONF
 from contracts.errors import ConfigError, PixelProofError
 from contracts.stop import STOP, Stopped, one_of_several
+from tasks.launch import launch
 from tasks.many import run_many
+from tasks.recall import recalled
 from tasks.requeue import ended
 from tasks.run import Run
 
@@ -50,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_one(words: Sequence[str]) -> int:
     """Composes, checks, runs; only the chosen task's module is imported."""
-    composed = compose(words, CONF)
+    composed = compose(recalled(words), CONF)
     if composed.config.task != "doctor":  # which shows what is wrong instead
         refuse(check(composed))
+        if composed.config.launcher:
+            return launch([composed], Path(__file__).resolve())
     verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
     return int(verb(Run(composed)) or 0)
 

@@ -19,15 +19,17 @@ GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get
 SEVERAL = ("logger", "callbacks")
 """Groups that hold members by name."""
 
+OPTIONAL = ("launcher",)
+"""Groups of which nothing need be chosen."""
 
-def check(composed: Composed, many: bool = False, thorough: bool = False) -> list[ConfigError]:
+
+def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     """All problems of a composed configuration.
 
     Libraries are imported, for their signatures, only if all that concerns ourselves is right.
 
     Args:
         composed: the configuration.
-        many: it is one job of several (``-m``).
         thorough: look at libraries' parts even so, and at those the task has no use for.
     """
     task, known = composed.config.task, verbs()
@@ -38,7 +40,7 @@ def check(composed: Composed, many: bool = False, thorough: bool = False) -> lis
     for group in GROUPS:
         problems += _group(composed.resolved, group, group in used)
     problems += missing_paths(composed.config, used)
-    problems += impossible_pairs(composed, used, many)
+    problems += impossible_pairs(composed, used)
     if not problems or thorough:
         for group in GROUPS if thorough else used:
             problems += _libraries(composed.resolved[group], group)
@@ -67,7 +69,7 @@ def _group(resolved: Mapping[str, Any], group: str, used: bool) -> Iterator[Conf
         for key in TAKEN.get(group, frozenset()) & set(node):
             step = "Choose loggers and callbacks as groups of their own."
             yield ConfigError(f"{group}.{key} is set by the task itself", step)
-    elif used:
+    elif used and group not in OPTIONAL:
         yield ConfigError(f"there is no {group}", f"Choose one: {group}=NAME (see --help).")
     elif node:
         yield ConfigError(f"{group}.{next(iter(node))} without a {group}", f"Choose one: {group}=NAME (see --help).")

@@ -9,21 +9,21 @@ from conf.compose import Composed
 from conf.signatures import signature
 from conf.targets import is_own
 from contracts.errors import ConfigError
+from contracts.stop import slurm_started
 
 MIXED = ("bf16-mixed", "16-mixed", "bf16", "16", 16)
 
 
-def impossible_pairs(composed: Composed, used: Sequence[str], many: bool) -> Iterator[ConfigError]:
+def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[ConfigError]:
     """Combinations that would fail, or hang, after minutes.
 
     Args:
         composed: the configuration.
         used: groups the task builds.
-        many: it is one job of several (``-m``).
     """
     config = composed.config
     if "trainer" in used:
-        yield from _devices(config.trainer, many)
+        yield from _devices(config.trainer)
     if config.task in ("fit", "doctor"):
         yield from _fused_clipping(config.trainer, config.detector)
         yield from _mixed_sizes(config.detector, config.datamodule)
@@ -88,17 +88,13 @@ def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError
         )
 
 
-def _devices(trainer: dict[str, Any], many: bool) -> Iterator[ConfigError]:
+def _devices(trainer: dict[str, Any]) -> Iterator[ConfigError]:
+    """Inside a SLURM job srun starts the ranks, as many as there are tasks."""
     asked, nodes = trainer.get("devices", "auto"), trainer.get("num_nodes", 1)
     devices = _local_devices(asked, str(trainer.get("accelerator", "auto")))
-    if many and devices > 1:
-        yield ConfigError(
-            f"-m with trainer.devices={asked}, which are {devices} here, would mix the ranks of different jobs",
-            "Set trainer.devices=1, or start the jobs one by one.",
-        )
     tasks = os.environ.get("SLURM_NTASKS")
-    batch = os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
-    if tasks and batch and isinstance(asked, int) and devices > 1 and int(tasks) != devices * nodes:
+    counted = isinstance(asked, int) and (devices > 1 or "SLURM_STEP_ID" in os.environ)
+    if tasks and slurm_started(os.environ) and counted and int(tasks) != devices * nodes:
         yield ConfigError(
             f"trainer.devices={devices} on {nodes} node(s), but SLURM was asked for {tasks} task(s): inside a job "
             "Lightning leaves it to srun to start the ranks",

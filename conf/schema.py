@@ -80,6 +80,34 @@ class TraceOptions:
 
 
 @dataclass
+class ExportTreeOptions:
+    """Options of ``task=export_tree``."""
+
+    out: str | None = option(None, "root of the tree; experiments_data/<id>/tree by default")
+    reals: str = option("real", "name of the set that real images go to")
+
+
+@dataclass
+class CompareOptions:
+    """Options of ``task=compare``."""
+
+    inputs: list[str] = field(
+        default_factory=list, metadata={"help": "experiments or dumps, the first to compare with: [a,b]", "choices": ()}
+    )
+    out: str | None = option(None, "folder for the tables; experiments_data/<id>/compare by default")
+    metric: str = option("accuracy", "what the heat map shows", ("accuracy", "average_precision", "auroc"))
+
+
+@dataclass
+class ExplainOptions:
+    """Options of ``task=explain``."""
+
+    out: str | None = option(None, "folder; explain/ beside the dump by default")
+    images: int = option(4, "most confident images of each class, right and wrong, whose maps are drawn")
+    ids: list[str] = field(default_factory=list, metadata={"help": "images whose maps are drawn instead", "choices": ()})
+
+
+@dataclass
 class TuneOptions:
     """What ``task=fit`` looks for before it trains."""
 
@@ -102,12 +130,16 @@ class Config:
     trainer: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     logger: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     callbacks: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    launcher: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     local: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     prepare: PrepareOptions = field(default_factory=PrepareOptions)
     audit: AuditOptions = field(default_factory=AuditOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
     review: ReviewOptions = field(default_factory=ReviewOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
+    export_tree: ExportTreeOptions = field(default_factory=ExportTreeOptions)
+    compare: CompareOptions = field(default_factory=CompareOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
     generate: GenerateOptions = field(default_factory=GenerateOptions)
     trace: TraceOptions = field(default_factory=TraceOptions)
 
@@ -118,6 +150,9 @@ VERB_OPTIONS: dict[str, type] = {
     "predict": PredictOptions,
     "review": ReviewOptions,
     "tune": TuneOptions,
+    "export_tree": ExportTreeOptions,
+    "compare": CompareOptions,
+    "explain": ExplainOptions,
     "generate": GenerateOptions,
     "trace": TraceOptions,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.errors import ConfigError
 
-OWN = ("contracts.", "datamodules.", "detectors.", "callbacks.", "benchmarks.")
+OWN = ("contracts.", "datamodules.", "detectors.", "callbacks.", "benchmarks.", "launchers.")
 """Our packages: classes and functions."""
 
 LIBRARIES = (

@@ -73,11 +73,11 @@ def test_a_run_builds_its_parts(tmp_path: Path) -> None:
 
 
 def test_jobs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many, "check", lambda composed, many: [])  # noqa: ARG005
+    monkeypatch.setattr(many, "check", lambda composed: [])  # noqa: ARG005
     conf = Path(many.__file__).parents[1] / "conf"
 
     def ids(*jobs: list[str]) -> list[str]:
-        return [job[-1] for job in many.named([["datamodule=folder", *job] for job in jobs], conf)]
+        return [job.overrides[-1] for job in many.named([["datamodule=folder", *job] for job in jobs], conf)]
 
     assert ids(["experiment_id=a", "seed=1"], ["experiment_id=a", "seed=2"]) == [
         "experiment_id=a_0",
