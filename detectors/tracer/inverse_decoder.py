@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError
+from detectors.base import PASSPORT
 from detectors.tracer.rar_vqgan import RarVqgan
 from detectors.tracer.state import fit_state
 from detectors.tracer.tokenizer import to_uint8, to_unit
 from detectors.tracer.var_vqvae import VarVqvae
-from detectors.weights import read_checkpoint
+from detectors.weights import read_checkpoint, state_of
 
 TokenizerModel = VarVqvae | RarVqgan
 
@@ -114,7 +115,8 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
     """Put retrained weights into a tokenizer, in place.
 
     Known layouts: ours (``encoder.*``, ``quant_conv.*``); the official release's (``module0.*`` the encoder,
-    ``module1.*`` VAR's ``quant_conv``); and nested dictionaries (``{family, encoder, quant_conv, config}``).
+    ``module1.*`` VAR's ``quant_conv``); nested dictionaries (``{family, encoder, quant_conv, config}``); and
+    checkpoints of ``task=fit``, whose frozen parts are passed over.
 
     Raises:
         CheckpointError: If there is no such file, its layout is none of these, it is the other family's, or
@@ -150,7 +152,10 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
 def _flattened(path: Path) -> dict[str, Tensor]:
     """A file's tensors, nested dictionaries joined by dots; entries that are no tensors (family, config) left out."""
     flat: dict[str, Tensor] = {}
-    for key, value in read_checkpoint(path).items():
+    content = read_checkpoint(path)
+    if PASSPORT in content:
+        return {k: v for k, v in state_of(content, path).items() if k.startswith(("encoder.", "quant_conv."))}
+    for key, value in content.items():
         if isinstance(value, Mapping) and key != "config":
             flat |= {f"{key}.{inner}": tensor for inner, tensor in value.items() if isinstance(tensor, Tensor)}
         elif isinstance(value, Tensor):
