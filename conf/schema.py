@@ -84,7 +84,7 @@ class ExportTreeOptions:
     """Options of ``task=export_tree``."""
 
     out: str | None = option(None, "root of the tree; experiments_data/<id>/tree by default")
-    reals: str = option("real", "name of the set that real images go to")
+    reals: str = option("photographs", "name of the set that real images go to")
 
 
 @dataclass
@@ -104,7 +104,9 @@ class ExplainOptions:
 
     out: str | None = option(None, "folder; explain/ beside the dump by default")
     images: int = option(4, "most confident images of each class, right and wrong, whose maps are drawn")
-    ids: list[str] = field(default_factory=list, metadata={"help": "images whose maps are drawn instead", "choices": ()})
+    ids: list[str] = field(
+        default_factory=list, metadata={"help": "images whose maps are drawn instead", "choices": ()}
+    )
 
 
 @dataclass

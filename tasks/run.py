@@ -11,6 +11,9 @@ from conf.build import build, build_each
 from conf.compose import Composed
 from conf.schema import (
     AuditOptions,
+    CompareOptions,
+    ExplainOptions,
+    ExportTreeOptions,
     GenerateOptions,
     PredictOptions,
     PrepareOptions,
@@ -90,6 +93,21 @@ class Run:
     def trace(self) -> TraceOptions:
         """Options of ``task=trace``."""
         return self.config.trace
+
+    @property
+    def export_tree(self) -> ExportTreeOptions:
+        """Options of ``task=export_tree``."""
+        return self.config.export_tree
+
+    @property
+    def compare(self) -> CompareOptions:
+        """Options of ``task=compare``."""
+        return self.config.compare
+
+    @property
+    def explain(self) -> ExplainOptions:
+        """Options of ``task=explain``."""
+        return self.config.explain
 
     @property
     def resolved(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from datamodules.trees import TreeDataModule
 from detectors.npr import NPR
-from tests.drawn_predictions import draw
+from drawn_predictions import draw
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*files passed over")
 
