@@ -37,7 +37,7 @@ def parquet(path: Path, images: list[bytes], count: int, rows_a_group: int = 256
     schema = pa.schema(
         {"id": pa.string(), "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()}
     )
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, schema, use_dictionary=False) as writer:  # pictures repeat, unlike real ones
         for start in range(0, count, rows_a_group):
             rows = [
                 {"id": str(row), "image": {"bytes": images[row % len(images)], "path": None}, "label": row % 2}

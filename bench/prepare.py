@@ -39,7 +39,7 @@ def measure() -> list[Row]:
     """Images/s of both source sizes; in a full run also the memory of 20,000 images."""
     rows = []
     for size, target in SOURCES.items():
-        count = pick(128, {1024: 768, 512: 2048}[size])
+        count = pick(128, {1024: 1024, 512: 4096}[size])
         with tempfile.TemporaryDirectory() as folder:
             rows += _compared(Path(folder), size, count, target)
     if effort() == "full":
@@ -50,12 +50,13 @@ def measure() -> list[Row]:
 def _compared(folder: Path, size: int, count: int, target: float) -> list[Row]:
     images = jpegs(size)
     source = parquet(folder / "images.parquet", images, count)
+    out = folder / "data.h5"
     ways: dict[str, Callable[[], object]] = {
-        "notebook": lambda: notebook(source, folder / "notebook.h5"),
-        "prepare": lambda: prepared(source, folder / "prepared.h5"),
+        "notebook": lambda: notebook(source, out),
+        "prepare": lambda: prepared(source, out),
         "pure": lambda: pure(images, count),
     }
-    timings = interleaved(ways, pick(1, 5))
+    timings = interleaved(ways, pick(1, 5), after=lambda: out.unlink(missing_ok=True))
     way = f"{size}² JPEG → {SIDE}², {count} images"
     one_core = timings["prepare"].best_cpu / count * 1e3
     note = f"Pillow, one image at a time; ours on {cores()} cores with {one_core:.2f} ms CPU an image"
@@ -88,7 +89,6 @@ def notebook(source: Path, out: Path) -> None:
 
 def prepared(source: Path, out: Path) -> None:
     """``task=prepare datamodule=parquet prepare.storage=pixels prepare.size=512``."""
-    out.unlink(missing_ok=True)
     module = ParquetDataModule(source)
     Hdf5Writer(out, "pixels", SIDE).write(module.manifest(), module.store())
 

@@ -55,22 +55,27 @@ class Timing:
         return min(self.cpu)
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], repetitions: int | None = None) -> dict[str, Timing]:
+def interleaved(
+    ways: Mapping[str, Callable[[], object]], repetitions: int | None = None, after: Callable[[], object] = lambda: None
+) -> dict[str, Timing]:
     """Time each way once a round, so that whatever slows the machine slows all of them.
 
     Args:
         ways: what to time; each is called once before the first round, unmeasured.
         repetitions: rounds; by default 2 in a quick run, else 5.
+        after: cleans up after each call, unmeasured.
     """
     timings = {name: Timing() for name in ways}
     for way in ways.values():
         way()
+        after()
     for _ in range(repetitions or pick(2, 5)):
         for name, way in ways.items():
             cpu, started = _cpu(), time.perf_counter()
             way()
             timings[name].seconds.append(time.perf_counter() - started)
             timings[name].cpu.append(_cpu() - cpu)
+            after()
     return timings
 
 

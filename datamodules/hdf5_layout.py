@@ -1,6 +1,9 @@
 """The file ``task=prepare`` writes: room made first, pixels and bytes put in their places, columns last."""
 
+import ctypes
+import errno
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,9 @@ from datamodules.manifest import Manifest
 
 Offsets = NDArray[np.int64]
 
+PAGE = 4096
+"""Bytes of the pages in which files are kept in memory."""
+
 
 def check_names(manifest: Manifest) -> None:
     """Raise a ConfigError where a further column is named like a dataset of the file."""
@@ -26,7 +32,8 @@ def check_names(manifest: Manifest) -> None:
 
 def room_for_pixels(path: Path, counts: Mapping[str, int], size: int) -> None:
     """Create a file with ``image`` uint8 [N, size, size, 3] in chunks of one image, allocated but not written."""
-    with h5py.File(path, "w") as file:
+    # on the borders of pages, so that no two images share one
+    with h5py.File(path, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file:
         for name, count in counts.items():
             shape = (count, size, size, 3)
             properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -48,6 +55,24 @@ def room_for_bytes(path: Path, totals: Mapping[str, int]) -> None:
             properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
             space = h5py.h5s.create_simple((total,))
             h5py.h5d.create(file.create_group(name).id, b"bytes", h5py.h5t.STD_U8LE, space, properties)
+
+
+def reserve(path: Path) -> None:
+    """Have the file system set aside room for the whole file now, where it can: a full disk is found before the work.
+
+    Raises:
+        OSError: there is no such room.
+    """
+    if sys.platform != "linux":
+        return
+    # not os.posix_fallocate, which writes to every page where the file system cannot do it
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    with path.open("r+b") as file:
+        failed = fallocate(file.fileno(), 0, 0, path.stat().st_size)
+        error = ctypes.get_errno()
+    if failed and error not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+        raise OSError(error, os.strerror(error), str(path))
 
 
 def pixel_offsets(path: Path, name: str) -> Offsets:

@@ -10,8 +10,9 @@ from typing import Any
 
 from contracts.errors import DataError
 
-INTERVAL = 5.0
-"""Seconds of work that a kill may cost."""
+INTERVAL = 0.5
+"""Seconds of work that a kill may cost. Workers go on meanwhile, and the shorter it is, the less is left to wait for at
+the end."""
 
 
 class Journal:

@@ -221,6 +221,7 @@ class Job:
                 "Make room, give prepare.out on another disk, or take fewer or smaller images (prepare.limit, size).",
             )
         make()
+        layout.reserve(part)
         self._note({"room": True})
         self.journal.add({"room": True}, self._sync)
         self.journal.flush(self._sync)
