@@ -18,9 +18,11 @@ class Stage:
         name: for tables and loggers.
         train: rows trained on.
         validate: rows that checkpoints and thresholds are chosen on; never test images.
+        copies: looks at each training image in one epoch, where a protocol makes several fixed variants of it.
     """
 
     index: int
     name: str
     train: Rows
     validate: Rows
+    copies: int = 1

@@ -1,16 +1,67 @@
 """What a detector wants to see of an image: declared by the detector, carried out by the data module."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from contracts.errors import ConfigError, nearest
+from contracts.stage import Stage
 
 SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
 """One image in, one image out: [3, H, W] uint8 (or float32, 1.0 = white) and the image's own random generator."""
+
+Encoded = bytes | NDArray[np.uint8]
+"""An image as a store keeps it: the bytes of a file, or pixels [H, W, 3]."""
+
+
+class Sample(NamedTuple):
+    """One look at one image, not read yet.
+
+    Attributes:
+        row: row of the manifest.
+        look: which look at the image this is: epoch · copies + copy in training (see `Stage.copies`), 0 in evaluation.
+        read: gives it as it is stored.
+        decode: from that to [3, H, W] uint8.
+        decoder: name of what decodes.
+    """
+
+    row: int
+    look: int
+    read: Callable[[], Encoded]
+    decode: Callable[[Encoded], Tensor]
+    decoder: str
+
+
+class Chain(ABC):
+    """A benchmark's own way from an image to what a detector's view gets, where it depends on which image it is.
+
+    A `SampleFunction` knows an image's pixels and its random generator alone; a chain knows its row, may look at
+    training and evaluation images differently, and may give several crops of one.
+
+    Attributes:
+        side: of the square crops it gives, by whether they are for training; None where sizes differ.
+        crops_per_image: most crops it gives of one image in evaluation.
+    """
+
+    side: dict[bool, int | None]
+    crops_per_image: int = 1
+
+    def enter(self, stage: Stage) -> None:  # noqa: B027 - most chains treat all stages alike
+        """Training goes on with this stage."""
+
+    @abstractmethod
+    def train(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:
+        """A training image: one [3, H, W], uint8 or float32 (1.0 = white)."""
+
+    @abstractmethod
+    def evaluate(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:
+        """The crops of an evaluated image."""
+
 
 FILLS = ("tile", "zero", "error")
 CROPS = ("one", "five")

@@ -13,9 +13,9 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError, PixelProofError
-from contracts.keys import sample_key
+from contracts.keys import generator, sample_key
 from contracts.stop import ignore_in_worker
-from contracts.view import SampleFunction, View
+from contracts.view import Chain, Encoded, Sample, SampleFunction, View
 from datamodules.decode import Backend, decode
 from datamodules.manifest import Manifest
 from datamodules.samplers import EvaluationBatches, Item, TrainingBatches
@@ -61,13 +61,15 @@ class ImageDataset(Dataset[Loaded]):
         seed: int,
         decoder: Backend,
         max_pixels: int,
-        degrade: SampleFunction | None = None,
+        degrade: SampleFunction | Chain | None = None,
     ) -> None:
+        self._training = training
         self._manifest = manifest
         self._store = store
         self._views = partial(training_views if training else evaluation_views, view=view)
         self._seed = seed
         self._decode = partial(decode, backend=decoder, max_pixels=max_pixels)
+        self._decoder = decoder
         self._degrade = degrade
         # what every item needs, taken out of the table once and before the workers start
         self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
@@ -82,10 +84,10 @@ class ImageDataset(Dataset[Loaded]):
         rows: list[int] = []
         keys: list[int] = []
         failures: list[Failure] = []
-        for row, epoch in items:
-            key = sample_key(self._seed, epoch, self._manifest.image_id(row))
+        for row, look in items:
+            key = sample_key(self._seed, look, self._manifest.image_id(row))
             try:
-                views.append(self._views(degraded(self._image(row), self._degrade, key), key=key))
+                views.append([view for image in self._images(row, look, key) for view in self._views(image, key=key)])
             except DataError as error:
                 reason = str(error.what)
                 failures.append(Failure(self._manifest.image_id(row), self._manifest.place(row), reason))
@@ -100,13 +102,20 @@ class ImageDataset(Dataset[Loaded]):
             label=self._labels[row_index],
             generator=self._generators[row_index],
             row=row_index,
-            crop_to_image=torch.arange(len(rows)).repeat_interleave(len(views[0])),
+            crop_to_image=torch.arange(len(rows)).repeat_interleave(torch.tensor([len(crops) for crops in views])),
             key=torch.tensor(keys),
         )
         return Loaded(batch, failures)
 
-    def _image(self, row: int) -> Tensor:
-        data = self._store.read(row)
+    def _images(self, row: int, look: int, key: int) -> list[Tensor]:
+        """The image as the benchmark hands it over: as it is, degraded, or in crops of the benchmark's own."""
+        if not isinstance(self._degrade, Chain):
+            return [degraded(self._image(self._store.read(row)), self._degrade, key)]
+        sample = Sample(row, look, partial(self._store.read, row), self._image, self._decoder)
+        make = self._degrade.train if self._training else self._degrade.evaluate
+        return make(sample, generator(key, "degrade"))
+
+    def _image(self, data: Encoded) -> Tensor:
         if isinstance(data, np.ndarray):
             return torch.from_numpy(data).permute(2, 0, 1)
         return self._decode(data)
@@ -162,6 +171,7 @@ class ImageLoader:
         prefetch: batches each worker prepares ahead.
         pin_memory: copy batches to page-locked memory.
         start_method: how workers start: "fork", "spawn", "forkserver", or None for Python's default.
+        keep_empty: give None where nothing is left of a batch, so that ranks keep step in evaluation.
     """
 
     def __init__(
@@ -173,9 +183,11 @@ class ImageLoader:
         prefetch: int = 2,
         pin_memory: bool = False,
         start_method: str | None = None,
+        keep_empty: bool = False,
     ) -> None:
         self._batches = batches
         self._report = report
+        self._keep_empty = keep_empty
         # PyTorch gives every worker one thread; its own seed is drawn here from a generator of ours, because the global
         # one belongs to training, whose draws must not depend on how often a loader was started
         self._loader: DataLoader[Loaded] = DataLoader(
@@ -207,12 +219,12 @@ class ImageLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """See `state_dict`."""
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | None]:
         try:
             for loaded in self._loader:
                 if loaded.failures:
                     self._report(loaded.failures, loaded.batch is not None)
-                if loaded.batch is not None:
+                if loaded.batch is not None or self._keep_empty:
                     yield loaded.batch
         except PixelProofError:
             self.close()  # Lightning tears nothing down after an error

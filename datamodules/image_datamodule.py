@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
 from contracts.stage import Rows, Stage
-from contracts.view import SampleFunction, View
+from contracts.view import Chain, SampleFunction, View
 from datamodules.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, read_header
 from datamodules.manifest import Manifest
@@ -88,7 +88,7 @@ class ImageDataModule(L.LightningDataModule):
         self.failures: list[Failure] = []
         self._failed: set[str] = set()
         self._views: tuple[View, View] | None = None
-        self._degrade: SampleFunction | None = None
+        self._degrade: SampleFunction | Chain | None = None
         self._stage: Stage | None = None
         self._rows: Rows | None = None
         self._loaders: list[ImageLoader] = []
@@ -117,8 +117,23 @@ class ImageDataModule(L.LightningDataModule):
     def _store(self) -> ImageStore:
         return self.build_store(self.manifest())
 
-    def use(self, train_view: View, eval_view: View, degrade: SampleFunction | None = None) -> None:
-        """Set what the detector wants to see, and the degradation the benchmark demands before it."""
+    def use(self, train_view: View, eval_view: View, degrade: SampleFunction | Chain | None = None) -> None:
+        """Set what the detector wants to see, and the degradation the benchmark demands before it.
+
+        Raises:
+            ConfigError: the benchmark gives crops that the detector would resize or crop again.
+        """
+        if isinstance(degrade, Chain):
+            for name, view, side in (
+                ("train", train_view, degrade.side[True]),
+                ("eval", eval_view, degrade.side[False]),
+            ):
+                if side is not None and {view.resize, view.crop} - {None, side}:
+                    raise ConfigError(
+                        f"the benchmark gives crops of {side} pixels, the detector's {name}_view takes {view.square}",
+                        f"Let both agree (benchmark.crop_size, detector.image_size or detector.{name}_view), or set "
+                        f"benchmark.{name}_cropping=as_is.",
+                    )
         self._views = train_view, eval_view
         self._degrade = degrade
 
@@ -127,17 +142,21 @@ class ImageDataModule(L.LightningDataModule):
         for rows in (stage.train, stage.validate):
             self._check_rows(rows)
         self._stage = stage
+        if isinstance(self._degrade, Chain):
+            self._degrade.enter(stage)
 
     def evaluate(self, rows: Rows) -> None:
-        """Test or predict these rows of `manifest`, each once."""
+        """Test or predict these rows of `manifest`, each once; failures are counted anew."""
         self._check_rows(rows)
+        self.failures.clear()
+        self._failed.clear()
         self._rows = np.asarray(rows, dtype=np.int64)
 
     def train_dataloader(self) -> ImageLoader:
         """Shuffled batches of the stage, from the batch at which the trainer stands."""
         stage, view = self._current_stage(), self._current_views()[0]
         rank, world = self._place()
-        batches = TrainingBatches(stage.train, self.batch_size, self.seed, self._position, rank, world)
+        batches = TrainingBatches(stage.train, self.batch_size, self.seed, self._position, rank, world, stage.copies)
         failed: set[str] = set()
 
         def report(failures: Sequence[Failure], left: bool) -> None:
@@ -171,7 +190,8 @@ class ImageDataModule(L.LightningDataModule):
         view = self._current_views()[1]
         batch_size = self.eval_batch_size or self.batch_size
         sizes = None
-        if view.square is None:
+        crops = self._degrade.side[False] if isinstance(self._degrade, Chain) else None
+        if view.square is None and crops is None:
             if self._degrade or view.augment:
                 batch_size = 1  # whatever they make of the sizes
             else:
@@ -191,7 +211,16 @@ class ImageDataModule(L.LightningDataModule):
             degrade=self._degrade,
         )
         pin_memory = torch.cuda.is_available()
-        loader = ImageLoader(dataset, batches, report, self.num_workers, self.prefetch, pin_memory, self.start_method)
+        loader = ImageLoader(
+            dataset,
+            batches,
+            report,
+            self.num_workers,
+            self.prefetch,
+            pin_memory,
+            self.start_method,
+            keep_empty=isinstance(batches, EvaluationBatches) and self._place()[1] > 1,
+        )
         self._loaders.append(loader)
         return loader
 
@@ -221,6 +250,12 @@ class ImageDataModule(L.LightningDataModule):
             except DataError:
                 sizes[position] = 0  # found again, and recorded with its reason, when its batch is loaded
         return sizes
+
+    @property
+    def crops_per_image(self) -> int:
+        """Most crops of one image in evaluation."""
+        chain = self._degrade.crops_per_image if isinstance(self._degrade, Chain) else 1
+        return chain * (5 if self._current_views()[1].crops == "five" else 1)
 
     def _position(self) -> tuple[int, int]:
         """Epoch, and how many of its batches Lightning counts as done: not zero after a resume within an epoch."""

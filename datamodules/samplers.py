@@ -1,7 +1,6 @@
 """Which images make up which batch, on which rank, in which order."""
 
 from collections.abc import Callable, Iterator
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from contracts.keys import generator, random_key
 from contracts.stage import Rows
 
 Item = tuple[int, int]
-"""What a data set is asked for: (row of the manifest, epoch)."""
+"""What a data set is asked for: (row of the manifest, look at it), looks being counted over epochs and copies."""
 
 
 PIXELS = 2**24
@@ -31,6 +30,7 @@ class TrainingBatches:
         position: tells, at the start of every iteration, the epoch and how many of its batches are already done.
         rank: this process, from 0.
         world: number of processes.
+        copies: looks at each row in an epoch, shuffled like as many images.
 
     Raises:
         DataError: if there are too few rows for one batch on every rank.
@@ -44,8 +44,10 @@ class TrainingBatches:
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
         rank: int = 0,
         world: int = 1,
+        copies: int = 1,
     ) -> None:
         self._rows = np.asarray(rows, dtype=np.int64)
+        self._copies = copies
         self._batch_size = batch_size
         self._seed = seed
         self._position = position
@@ -60,20 +62,27 @@ class TrainingBatches:
 
     def __len__(self) -> int:
         """Batches of a whole epoch, wherever iteration starts."""
-        return len(self._rows) // (self._batch_size * self._world)
+        return len(self._rows) * self._copies // (self._batch_size * self._world)
 
     def __iter__(self) -> Iterator[list[Item]]:
         epoch, done = self._position()
         # sorted raw draws: NumPy promises these, not its shuffles, to stay the same from version to version
-        draws = generator(random_key(self._seed, epoch), "order").bit_generator.random_raw(len(self._rows))
-        mine = self._rows[np.argsort(draws, kind="stable")][self._rank :: self._world].tolist()
+        draws = generator(random_key(self._seed, epoch), "order").bit_generator.random_raw(
+            len(self._rows) * self._copies
+        )
+        mine = np.argsort(draws, kind="stable")[self._rank :: self._world]
+        rows, looks = self._rows[mine // self._copies].tolist(), (epoch * self._copies + mine % self._copies).tolist()
         for batch in range(done, len(self)):
             start = batch * self._batch_size
-            yield [(row, epoch) for row in mine[start : start + self._batch_size]]
+            stop = start + self._batch_size
+            yield list(zip(rows[start:stop], looks[start:stop], strict=True))
 
 
 class EvaluationBatches:
     """Batches of one rank that together, over all ranks, hold every row exactly once; nothing is padded.
+
+    They are the batches of a single rank, dealt out, so that scores agree to the last bit: kernels depend on the size
+    of a batch. All ranks have as many; the last may be empty.
 
     Args:
         rows: rows evaluated, each once.
@@ -96,7 +105,10 @@ class EvaluationBatches:
             pixels = sizes[order].prod(axis=1)[[0, *borders]]
             most = np.clip(PIXELS // np.maximum(pixels, 1), 1, batch_size).tolist()
         batches = [batch for group, size in zip(groups, most, strict=True) for batch in _chunks(group, size)]
-        self._batches = _even(batches, world)[rank::world]
+        # the others' last batch may leave this rank without one; it takes part with none, since whoever trains on
+        # several devices waits for all in every forward pass
+        batches += [rows[:0]] * (-len(batches) % world)
+        self._batches = batches[rank::world]
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -108,20 +120,3 @@ class EvaluationBatches:
 
 def _chunks(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _even(batches: list[Rows], world: int) -> list[Rows]:
-    """Halve the largest batches until every rank gets as many, where there are enough rows for that.
-
-    Distributed training synchronises the buffers of a net in every forward pass, so a rank with a batch more than the
-    others would wait for them for ever.
-    """
-    missing = -len(batches) % world
-    for _ in range(missing):
-        largest = max(range(len(batches)), key=lambda k: len(batches[k]))
-        rows = batches[largest]
-        if len(rows) < 2:
-            break
-        half = ceil(len(rows) / 2)
-        batches = [*batches[:largest], rows[:half], rows[half:], *batches[largest + 1 :]]
-    return batches

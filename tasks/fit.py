@@ -8,13 +8,14 @@ import pytorch_lightning as L
 import yaml
 
 from benchmarks.predictions import write_predictions
-from callbacks.checkpoint_io import write_atomically
 from callbacks.checkpoints import newest_resumable
 from callbacks.collector import Collector
+from callbacks.continued_axis import ContinuedAxis
 from callbacks.keyed_seed import KeyedSeed
 from callbacks.passport import Passport
 from callbacks.validation_metrics import ValidationMetrics
-from contracts.errors import DataError
+from contracts.errors import ConfigError, DataError
+from contracts.files import write_atomically
 from contracts.stage import Rows, Stage
 from datamodules.manifest import Manifest
 from detectors.weights import load_weights
@@ -23,6 +24,7 @@ from tasks.lock import lock_config
 from tasks.report import report
 from tasks.run import Run
 from tasks.stage_folder import StageFolder
+from tasks.tuned import apply_tuned
 
 
 def fit(run: Run) -> None:
@@ -30,15 +32,16 @@ def fit(run: Run) -> None:
     lock_config(run.folder, run.resolved, run.overrides)
     datamodule, benchmark = run.datamodule(), run.benchmark()
     manifest = datamodule.manifest()
-    start = run.ckpt
+    start, steps = run.ckpt, 0
     for stage in benchmark.stages(manifest):
         folder = StageFolder(run.folder, stage.index)
         refuse_test_rows(stage, manifest)
         if folder.done:
             print(f"{folder.path} is done")
         else:
-            _fit_stage(run, datamodule, benchmark, stage, folder, start)
+            _fit_stage(run, datamodule, benchmark, stage, folder, start, steps)
         start = folder.best()
+        steps += int(folder.read_json("steps.json").get("steps", 0))
     print(f"{run.folder}: every stage is trained; task=test experiment_id={run.experiment_id} scores the test images")
 
 
@@ -88,8 +91,37 @@ def rows_of(stage: Stage) -> dict[str, Rows]:
     return {"train": stage.train, "validate": stage.validate}
 
 
+def accumulation(global_batch: int, batch_size: int, devices: int, given: int = 1) -> int:
+    """Batches whose gradients are added up to one optimiser step: what is missing to the protocol's batch.
+
+    Args:
+        global_batch: images of an optimiser step that the protocol asks for.
+        batch_size: images of a batch on one device.
+        devices: over all machines.
+        given: ``trainer.accumulate_grad_batches``, which has to be left at 1.
+
+    Raises:
+        ConfigError: they do not divide, or the user multiplied already.
+    """
+    if given != 1:
+        raise ConfigError(
+            f"trainer.accumulate_grad_batches={given} beside benchmark.global_batch={global_batch}",
+            "Leave it out, it is computed; or set benchmark.global_batch=null.",
+        )
+    steps, rest = divmod(global_batch, batch_size * devices)
+    if rest or not steps:
+        share = global_batch // devices
+        fitting = [size for size in range(1, share + 1) if global_batch % (size * devices) == 0]
+        near = sorted(fitting, key=lambda size: abs(size - batch_size))[:3]
+        raise ConfigError(
+            f"benchmark.global_batch={global_batch} is no multiple of {batch_size} images x {devices} devices",
+            f"Set datamodule.batch_size to {', '.join(map(str, sorted(near)))}." if near else "Use fewer devices.",
+        )
+    return steps
+
+
 def _fit_stage(
-    run: Run, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, start: Path | None
+    run: Run, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, start: Path | None, steps: int
 ) -> None:
     L.seed_everything(run.seed, verbose=False)  # the weights' first values
     detector = run.detector()
@@ -108,6 +140,7 @@ def _fit_stage(
         KeyedSeed(run.seed),
         collector,
         metrics,
+        ContinuedAxis(steps),
         Passport(run.resolved["detector"], metrics, about),
         *run.callbacks(folder=folder.checkpoints, monitor=detector.monitor, mode=detector.monitor_mode),
         logger=run.loggers(name=f"{run.experiment_id}/{folder.path.name}", group=run.experiment_id),
@@ -116,17 +149,17 @@ def _fit_stage(
         folder.path.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(run.resolved, sort_keys=False, allow_unicode=True)
         write_atomically(folder.path / "config.yaml", text.encode())
+    if benchmark.global_batch is not None:
+        trainer.accumulate_grad_batches = accumulation(
+            benchmark.global_batch, datamodule.batch_size, trainer.world_size, trainer.accumulate_grad_batches
+        )
     resume = newest_resumable(folder.checkpoints)
-    if resume is None and (run.tune.lr or run.tune.batch_size):
-        from detectors.tuning import tune
-
-        tuned = tune(trainer, detector, datamodule, lr=run.tune.lr, batch_size=run.tune.batch_size)
-        folder.write_json("tuned.json", tuned)
-        for logger in trainer.loggers:
-            logger.log_hyperparams({f"tuned/{name}": value for name, value in tuned.items()})
+    apply_tuned(run, trainer, detector, datamodule, folder)
     for logger in trainer.loggers:
         logger.log_hyperparams(run.resolved)
     trainer.fit(detector, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    if trainer.is_global_zero:
+        folder.write_json("steps.json", {"before": steps, "steps": trainer.global_step})
     _validate_best(run, trainer, datamodule, benchmark, stage, folder, collector)
 
 

@@ -32,7 +32,7 @@ def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
     """The stages to score and the checkpoint of each: ``ckpt=`` alone, or those of the experiment.
 
     Raises:
-        CheckpointError: neither is there.
+        CheckpointError: neither is there, or a stage was not trained to its end.
     """
     if run.ckpt is not None:
         return [(StageFolder(run.folder, 0), run.ckpt)]
@@ -42,6 +42,12 @@ def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
         raise CheckpointError(
             f"{run.folder} holds no trained stage", "Give experiment_id= of a trained experiment, or ckpt=FILE."
         )
+    for folder in folders:
+        if not folder.done:
+            raise CheckpointError(
+                f"{folder.path} was not trained to its end",
+                f"Run task=fit experiment_id={run.experiment_id} again, it goes on; or give ckpt=FILE.",
+            )
     return [(folder, folder.best()) for folder in folders]
 
 
@@ -52,7 +58,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
     trainer = quiet_trainer(run, collector, logger=False)
     parts, failures = [], []
-    for view, rows in benchmark.passes(manifest, benchmark.test_rows(manifest), detector.eval_view):
+    for view, rows in benchmark.passes(manifest, benchmark.stage_test_rows(manifest, folder.index), detector.eval_view):
         datamodule.use(detector.train_view, view, benchmark.degrade)
         parts.append(score(trainer, detector, datamodule, rows, collector, "test"))
         failures += collector.failures
@@ -60,6 +66,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     if len(whole) < len(parts):
         return False
     predictions = with_provenance(joined(whole, manifest), run, loaded, datamodule, "test")
+    predictions = benchmark.annotated(predictions, manifest, folder.index)
     write_predictions(folder.predictions("test"), predictions)
     write_failures(run.folder / "failures.csv", failures)
     report(folder, "test", predictions, loaded.about.get("threshold"))

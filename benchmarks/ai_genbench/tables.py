@@ -94,31 +94,45 @@ def stage_table(stages: Sequence[StageMetrics], protocol: Protocol) -> str:
     return f"{markdown(rows)}\n\nIn %. {PROTOCOL_NOTES[protocol]}\n"
 
 
-def matrix_table(matrix: NDArray[np.float64], protocol: Protocol) -> str:
-    """AUROC after training up to a window (rows) on each window alone (columns)."""
+def matrix_table(matrix: NDArray[np.float64], protocol: Protocol, trained: Sequence[int] | None = None) -> str:
+    """AUROC after training up to a window (rows) on each window alone (columns).
+
+    Args:
+        matrix: Shape (stages, windows); NaN where a window was not scored.
+        protocol: Under which it was evaluated.
+        trained: Window trained last of each row; 0, 1, … by default.
+    """
+    numbers = range(len(matrix)) if trained is None else trained
     rows = [["trained up to", *(f"window {w}" for w in range(matrix.shape[1]))]]
-    rows += [[f"window {k}", *(_percent(value) for value in line)] for k, line in enumerate(matrix.tolist())]
+    rows += [
+        [f"window {k}", *(_percent(value) for value in line)] for k, line in zip(numbers, matrix.tolist(), strict=True)
+    ]
     return f"{markdown(rows)}\n\nAUROC in %. {PROTOCOL_NOTES[protocol]}\n"
 
 
-def save_heat_map(matrix: NDArray[np.float64], path: Path, protocol: Protocol) -> None:
-    """Draw the AUROC matrix; the format follows the file's suffix (svg, png, pdf)."""
+def save_heat_map(
+    matrix: NDArray[np.float64], path: Path, protocol: Protocol, trained: Sequence[int] | None = None
+) -> None:
+    """Draw the AUROC matrix (see `matrix_table`); the format follows the file's suffix (svg, png, pdf)."""
+    numbers = list(range(len(matrix)) if trained is None else trained)
     from matplotlib.figure import Figure  # slow to import, needed for drawing only
 
     figure = Figure(figsize=(1.5 + 0.62 * matrix.shape[1], 1.3 + 0.5 * matrix.shape[0]), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(100 * matrix, vmin=50, vmax=100, cmap="viridis")
     for (k, w), value in np.ndenumerate(100 * matrix):
-        axes.text(w, k, _percent(value / 100), ha="center", va="center", fontsize=8, color="k" if value > 80 else "w")
+        color = "w" if value <= 80 else "k"  # also where it is NaN, on white
+        axes.text(w, k, _percent(value / 100), ha="center", va="center", fontsize=8, color=color)
     # the first window a model has not trained on: its Next
-    steps = [(k + 0.5, k) for k in range(matrix.shape[0]) if k + 1 < matrix.shape[1]]
-    for x, y in steps:
-        axes.plot([x, x], [y - 0.5, y + 0.5], color="w", linewidth=2)
+    for row, k in enumerate(numbers):
+        if k + 1 < matrix.shape[1]:
+            axes.plot([k + 0.5, k + 0.5], [row - 0.5, row + 0.5], color="w", linewidth=2)
     axes.set(
         xlabel="tested on window",
         ylabel="trained up to window",
         xticks=range(matrix.shape[1]),
         yticks=range(matrix.shape[0]),
+        yticklabels=numbers,
         title=f"AI-GenBench AUROC, % (protocol {protocol})",
     )
     figure.colorbar(image, ax=axes)

@@ -1,0 +1,236 @@
+"""AI-GenBench as a protocol of the house: its windows are the stages."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from rich.markdown import Markdown
+
+from benchmarks.ai_genbench.chain import AiGenBenchChain, ChainOptions, TrainPipeline
+from benchmarks.ai_genbench.crop_cache import CropCache
+from benchmarks.ai_genbench.cropping import CROP_SIZE, EvaluationCropping, TrainCropping
+from benchmarks.ai_genbench.degrade import MAXIMUM_SIZE
+from benchmarks.ai_genbench.generators import DEFAULT_WINDOW_SIZE
+from benchmarks.ai_genbench.replay import Replay
+from benchmarks.ai_genbench.report import DUMPS, reported
+from benchmarks.ai_genbench.rules import Rules
+from benchmarks.ai_genbench.seeds import BASE_SEED, Protocol
+from benchmarks.ai_genbench.selection import Pairing, Selection
+from benchmarks.ai_genbench.windows import Mode, Rows
+from benchmarks.fusion import as_fusion
+from benchmarks.plain import Plain
+from benchmarks.predictions import Predictions
+from contracts.errors import ConfigError, nearest
+from contracts.stage import Stage
+from datamodules.manifest import Manifest
+
+COPIES_ALLOWED = 4
+"""Largest augmentation factor of the leaderboard's rules."""
+
+
+class AiGenBench(Plain):
+    """The sliding-window benchmark (arXiv 2504.20865): stage k trains up to window k and is tested on window k + 1.
+
+    Args:
+        seed: of what the benchmark itself leaves open: images held out.
+        protocol: `v1` is the published one, bit for bit; `fixed` mends its mistakes and keys all draws by image id.
+        mode: `cumulative` (official), `continual`, or `full` (one stage on everything).
+        window_size: generators in a window.
+        window_step: generators between starts of windows; None for `window_size`.
+        generators: names of those used, off the leaderboard; None for all 36.
+        replay: images of earlier windows in `continual` mode: `none`, `uniform`, or `harmonic` in time.
+        replay_memory: how many; None for as many as the window has itself.
+        train_pipeline: `baseline` (the benchmark's default), `soft` (the evaluation's degradation), or `none`.
+        augmentation_factor: fixed variants of each training image; an epoch shows them all.
+        stochastic: whether training images are also turned by quarters and mirrored, afresh at every look.
+        train_cropping: `resize`, `random_crop`, `center_crop`, or `as_is` (left to the detector's view).
+        eval_cropping: `resize`, `crop`, `multicrop` (five), or `as_is`.
+        crop_size: side of the crops.
+        fusion: how the scores of several crops become one, see `benchmarks.fusion`.
+        global_batch: images of an optimiser step over all devices; None leaves accumulation to the trainer.
+        test_images: `needed` tests stage k on windows 0..k+1, which is what Past, Next and Whole take; `all` fills the
+            whole matrix.
+        pairing: which of the original's stages pairs real images with generators, `validate` or `test`.
+        holdout: share of a stage's training images kept out of it, to choose checkpoint and threshold on. The official
+            lists leave none out; checkpoint and threshold are then chosen on some of the images trained on, and one
+            epoch leaves nothing to choose. Where the data set has both ``valid`` and ``test``, the former serves.
+        monitor_images: most images that serve for choosing.
+        base_seed: of degradation and augmentation.
+        maximum_size: longest side kept before anything else happens.
+        cache: folder for degraded evaluation crops, used by all windows, models and runs; None makes them anew.
+
+    Raises:
+        ConfigError: for an unknown name or a number out of range.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        protocol: Protocol = "v1",
+        mode: Mode = "cumulative",
+        window_size: int = DEFAULT_WINDOW_SIZE,
+        window_step: int | None = None,
+        generators: Sequence[str] | None = None,
+        replay: Replay = "none",
+        replay_memory: int | None = None,
+        train_pipeline: TrainPipeline = "baseline",
+        augmentation_factor: int = 4,
+        stochastic: bool = True,
+        train_cropping: TrainCropping = "resize",
+        eval_cropping: EvaluationCropping = "resize",
+        crop_size: int = CROP_SIZE,
+        fusion: str = "mean_probability",
+        global_batch: int | None = 512,
+        test_images: str = "needed",
+        pairing: Pairing = "validate",
+        holdout: float = 0.0,
+        monitor_images: int = 2000,
+        base_seed: int = BASE_SEED,
+        maximum_size: int = MAXIMUM_SIZE,
+        cache: str | Path | None = None,
+    ) -> None:
+        super().__init__(seed)
+        for name, value, known in (
+            ("mode", mode, get_args(Mode)),
+            ("replay", replay, get_args(Replay)),
+            ("test_images", test_images, ("needed", "all")),
+            ("pairing", pairing, get_args(Pairing)),
+        ):
+            if value not in known:
+                raise ConfigError(f"benchmark.{name}={value!r} is unknown", nearest(str(value), known))
+        for name, number in (("augmentation_factor", augmentation_factor), ("monitor_images", monitor_images)):
+            if number < 1:
+                raise ConfigError(f"benchmark.{name}={number}", "Give 1 or more.")
+        if not 0 <= holdout < 1:
+            raise ConfigError(f"benchmark.holdout={holdout}", "Give a share from 0 to below 1.")
+        if replay != "none" and mode != "continual":
+            raise ConfigError(f"benchmark.replay={replay} with benchmark.mode={mode}", "Only mode=continual replays.")
+        if cache is not None and eval_cropping == "as_is":
+            raise ConfigError("benchmark.cache with benchmark.eval_cropping=as_is", "Only crops of one size are kept.")
+        as_fusion(fusion)
+        self.options = ChainOptions(
+            protocol, base_seed, maximum_size, train_pipeline, stochastic, train_cropping, eval_cropping, crop_size
+        )
+        self.mode: Mode = mode
+        self.window_size, self.window_step = window_size, window_step
+        self.generators = generators
+        self.replay: Replay = replay
+        self.replay_memory = replay_memory
+        self.augmentation_factor = augmentation_factor
+        self.fusion = fusion
+        self.global_batch = global_batch
+        self.test_images = test_images
+        self.pairing: Pairing = pairing
+        self.holdout = holdout
+        self.monitor_images = monitor_images
+        self.cache = Path(cache).expanduser() if cache else None
+        self._selection: Selection | None = None
+
+    def rules(self) -> Rules:
+        """What a table has to say about these settings."""
+        options = self.options
+        checks = {
+            f"protocol={options.protocol}": options.protocol != "v1",
+            f"mode={self.mode}": self.mode != "cumulative",
+            f"windows of {self.window_size}, step {self.window_step}": self.window_size != DEFAULT_WINDOW_SIZE
+            or self.window_step not in (None, self.window_size),
+            "a subset of the generators": self.generators is not None,
+            f"augmentation_factor={self.augmentation_factor} > {COPIES_ALLOWED}": self.augmentation_factor
+            > COPIES_ALLOWED,
+            f"holdout={self.holdout}": self.holdout > 0,
+            f"base_seed={options.base_seed}": options.base_seed != BASE_SEED,
+            f"maximum_size={options.maximum_size}": options.maximum_size != MAXIMUM_SIZE,
+        }
+        return Rules(options.protocol, tuple(text for text, off in checks.items() if off))
+
+    def stages(self, manifest: Manifest) -> list[Stage]:
+        """One stage a window, or one alone under `full`; never looks at test rows."""
+        selection = self.select(manifest)
+        count = 1 if self.mode == "full" else len(selection.windows)
+        return [self._stage(selection, index) for index in range(count)]
+
+    def _stage(self, selection: Selection, index: int) -> Stage:
+        train = selection.training_rows(self.mode, index, self.replay, self.replay_memory)
+        validate = selection.validation_rows(train)
+        if self.holdout:
+            out = selection.held_out(train, self.holdout)
+            train, validate = train[~out], np.sort(train[out])
+        elif not len(validate):
+            validate = train
+        validate = selection.balanced(validate, self.monitor_images)
+        if not len(validate):
+            raise ConfigError(
+                f"benchmark.holdout={self.holdout} leaves no images of both classes to choose on",
+                "Raise it, or set it to 0.",
+            )
+        name = "all" if self.mode == "full" else f"window {index}"
+        return Stage(index, name, train, validate, self.augmentation_factor)
+
+    def test_rows(self, manifest: Manifest) -> Rows:
+        """All test rows, in the order of evaluation."""
+        return self.select(manifest).test_order
+
+    def stage_test_rows(self, manifest: Manifest, index: int) -> Rows:
+        """Test rows of the windows up to the next one, or all."""
+        selection = self.select(manifest)
+        everything = self.test_images == "all" or self.mode == "full"
+        return selection.test_rows(len(selection.windows) if everything else index + 2)
+
+    def annotated(self, predictions: Predictions, manifest: Manifest, index: int) -> Predictions:
+        """The pairing of real images, the windows, and the settings."""
+        selection = self.select(manifest)
+        names = {name: number for number, name in enumerate(manifest.generator_names)}
+        place = {generator.id: names[generator.name] for generator in selection.generators} | {-1: -1}
+        pairing = [place[one] for one in selection.paired[predictions.fused_identifiers].tolist()]
+        widest = max(map(len, selection.windows))
+        timeline = [[g.name for g in window] + [""] * (widest - len(window)) for window in selection.windows]
+        rules = self.rules()
+        about = predictions.about | {
+            "benchmark": {
+                "name": "ai_genbench",
+                "window": len(selection.windows) - 1 if self.mode == "full" else index,
+                "protocol": rules.protocol,
+                "deviations": list(rules.deviations),
+                "eval_cropping": self.options.eval_cropping,
+                "crop_size": self.options.size,
+                "fusion": self.fusion,
+                "cached": self.cache is not None,
+            }
+        }
+        return replace(
+            predictions,
+            pairing=np.asarray(pairing, dtype=np.int64),
+            windows_timeline=np.asarray(timeline, dtype=np.str_),
+            provenance=json.dumps(about, sort_keys=True),
+        )
+
+    def summarise(self, experiment: Path) -> list[Any]:
+        """The tables of all windows tested, also written into the experiment's folder."""
+        text = reported(sorted(experiment.glob(DUMPS.format(stage="test"))), experiment)
+        return [Markdown(text)] if text else []
+
+    def select(self, manifest: Manifest) -> Selection:
+        """The rows of this data set; the chain of its images is made along."""
+        if self._selection is None or self._selection.manifest is not manifest:
+            self._selection = Selection(
+                manifest, self.generators, self.window_size, self.window_step, self.pairing, self.seed
+            )
+            chain = AiGenBenchChain(self.options, manifest.column("id"), self._selection.positions)
+            if self.cache is not None:
+                chain.cache = self._cache(self.cache, manifest, chain.crops_per_image)
+            self.degrade = chain
+        return self._selection
+
+    def _cache(self, folder: Path, manifest: Manifest, crops: int) -> CropCache:
+        options = self.options
+        settings = {
+            "protocol": options.protocol,
+            "cropping": options.eval_cropping,
+            "base_seed": options.base_seed,
+            "maximum_size": options.maximum_size,
+            "manifest": manifest.fingerprint(),
+        }
+        return CropCache(folder, settings, len(manifest), crops, options.size)
