@@ -56,7 +56,11 @@ class Collector(L.Callback):
         self._parts = []
         self.predictions = None
 
-    def _add(self, _trainer: L.Trainer, _module: L.LightningModule, outputs: Scores, batch: Batch, *_: Any) -> None:
+    def _add(
+        self, _trainer: L.Trainer, _module: L.LightningModule, outputs: Scores | None, batch: Batch | None, *_: Any
+    ) -> None:
+        if outputs is None or batch is None:
+            return
         row = batch.row[batch.crop_to_image].cpu().numpy()
         extras = {name: value.detach().float().cpu().numpy() for name, value in outputs.extras.items()}
         self._parts.append(_Part(outputs.logits.detach().float().cpu().numpy(), row, extras))

@@ -147,17 +147,21 @@ class Detector(L.LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.label))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # noqa: ARG002
-        """Scores; the collecting callback does the rest."""
-        return self.score(batch)
+    def validation_step(  # type: ignore[override]  # Lightning knows tensors only
+        self,
+        batch: Batch | None,
+        batch_idx: int,  # noqa: ARG002
+    ) -> Scores | None:
+        """Scores; the collecting callback does the rest. None where only other ranks have a batch left."""
+        return None if batch is None else self.score(batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # noqa: ARG002
-        """Scores; the collecting callback does the rest."""
-        return self.score(batch)
+    def test_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]  # noqa: ARG002
+        """As `validation_step`."""
+        return None if batch is None else self.score(batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Scores:  # noqa: ARG002
-        """Scores; the collecting callback does the rest."""
-        return self.score(batch)
+    def predict_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # noqa: ARG002
+        """As `validation_step`."""
+        return None if batch is None else self.score(batch)
 
     def trainable(self) -> list[nn.Parameter]:
         """Parameters the optimiser gets."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+PATIENCE = 90
+"""Seconds after which a command hangs."""
 HOUSE = Path(__file__).parents[1]
 
 
@@ -35,6 +37,7 @@ class Commands:
             bufsize=1,
             cwd=self.folder,
             env=env,
+            start_new_session=True,
         )
         assert self._answer() == "ready"
         return self
@@ -45,9 +48,9 @@ class Commands:
         self._zygote.kill()
         self._zygote.communicate()
 
-    def start(self, name: str, words: Sequence[str]) -> int:
+    def start(self, name: str, words: Sequence[str], ranks: int = 1) -> int:
         """Starts a command; its process id. Prints go to ``<name>.out``, the order of images to ``<name>``."""
-        request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name)}
+        request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name), "ranks": ranks}
         assert self._zygote.stdin is not None
         print(json.dumps(request), file=self._zygote.stdin, flush=True)
         self._pid = int(self._answer())
@@ -60,7 +63,14 @@ class Commands:
         return self.wait()
 
     def wait(self) -> int:
-        """The exit code of the command last started; negative for a signal."""
+        """The exit code of the command last started; negative for a signal.
+
+        Raises:
+            TimeoutError: it hangs.
+        """
+        if not select.select([self._zygote.stdout], [], [], PATIENCE)[0]:
+            os.killpg(self._zygote.pid, signal.SIGKILL)
+            raise TimeoutError(f"a command did not end in {PATIENCE} s")
         return int(self._answer())
 
     def ended(self) -> bool:
@@ -68,9 +78,9 @@ class Commands:
         assert self._zygote.stdout is not None
         return bool(select.select([self._zygote.stdout], [], [], 0)[0])
 
-    def run(self, name: str, words: Sequence[str]) -> str:
-        """Runs a command that must succeed; what it printed."""
-        self.start(name, words)
+    def run(self, name: str, words: Sequence[str], ranks: int = 1) -> str:
+        """Runs a command that must succeed; what it (its first rank) printed."""
+        self.start(name, words, ranks)
         code = self.wait()
         text = self.printed(name)
         assert code == 0, text

@@ -1,13 +1,15 @@
 """Runs the real command in forked children, so that a test can start (and kill) it often without importing torch anew.
 
-Started once as ``python -m tests.zygote``; then every line on standard input is a JSON request
-``{"argv": [...], "cwd": "...", "log": "...", "env": {...}}``, answered by the pid of the child, and on its end by its
-exit code. Children write what they print to ``<log>.out``, and each training batch's image ids to ``<log>`` as a line
+Started once as ``python -m zygote``; then every line on standard input is a JSON request
+``{"argv": [...], "cwd": "...", "log": "...", "env": {...}, "ranks": 1}``, answered by the pid of the child, and on its
+end by its exit code; of several ranks, each a child, the first one's pid and the first code that is not 0. Children
+write what they print to ``<log>.out``, and each training batch's image ids to ``<log>`` as a line
 ``[epoch, batch, [ids]]`` before the step is taken.
 """
 
 import json
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -62,16 +64,34 @@ def run(request: dict[str, Any]) -> None:
     os._exit(code if isinstance(code, int) else 1 if code else 0)
 
 
+def ranks(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """One request a rank: those of a job that ``torchrun`` would start, where several are asked for."""
+    count = request.get("ranks", 1)
+    if count == 1:
+        return [request]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "drawn"}
+    shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "GROUP_RANK": "0"}
+    one = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    logs = [request["log"] + (f".{rank}" if rank else "") for rank in range(count)]
+    given = request.get("env", {}) | shared
+    return [request | {"log": log, "env": given | env} for log, env in zip(logs, one, strict=True)]
+
+
 def main() -> None:
     compose([])  # Hydra's grammar is built on first use
     print("ready", flush=True)
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            run(json.loads(line))
-        print(pid, flush=True)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        children = []
+        for request in ranks(json.loads(line)):
+            children.append(os.fork())
+            if children[-1] == 0:
+                run(request)
+        print(children[0], flush=True)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(next((code for code in codes if code), 0), flush=True)
 
 
 if __name__ == "__main__":

@@ -124,8 +124,9 @@ class InverseDecoderDetector(Detector):
         extras = {"quant_loss": signals.quant_loss, "enc_loss": signals.enc_loss}
         return Scores(-signals.score.clamp_min(1e-20).log(), extras)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # as Detector's
+    def validation_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]
         """Logs ``val/inverse``."""
-        value = inverse_loss(self.net, self.pair(batch))
-        self.log("val/inverse", value, batch_size=len(batch.label), sync_dist=True, prog_bar=True)
+        if batch is not None:
+            value = inverse_loss(self.net, self.pair(batch))
+            self.log("val/inverse", value, batch_size=len(batch.label), sync_dist=True, prog_bar=True)
         return super().validation_step(batch, batch_idx)

@@ -92,9 +92,11 @@ class SiblingsDetector(Detector):
         extras = {f"lp_{name}": value for name, value in lp.items()}
         return Scores(torch.stack(list(extras.values())).amax(0), extras)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # as Detector's
+    def validation_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]
         """Logs ``val/nll``, the siblings' mean cross-entropy; infinite while there are only tokenizers."""
         scores = super().validation_step(batch, batch_idx)
+        if batch is None or scores is None:
+            return None
         nll = -torch.stack(list(scores.extras.values())).mean()
         waiting = self.current_epoch < self.tokenizer_epochs
         self.log("val/nll", torch.full_like(nll, math.inf) if waiting else nll, batch_size=len(batch.label))

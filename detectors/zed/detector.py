@@ -242,10 +242,10 @@ class ZED(Detector):
         reduced: Tensor = resize_image(pixels, size, InterpolationMode.BICUBIC, antialias=True)
         return reduced
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Scores:  # type: ignore[override]  # noqa: ARG002
+    def validation_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]
         """Scores; what real images cost and score is kept for the end of the epoch."""
-        scores = self.score(batch)
-        if self._fitting():
+        scores = super().validation_step(batch, batch_idx)
+        if batch is not None and scores is not None and self._fitting():
             real = (batch.label == 0).nonzero().flatten().tolist()
             bits = [scores.extras[f"bits{level}"] for level in self.train_levels if level in self.score_levels]
             if bits and real:
