@@ -51,8 +51,11 @@ class Checkpoints(L.Callback):
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The clock of wall-time saves starts with training, not with the import of torch."""
+        """Starts the clock of wall-time saves, and sweeps away what a killed run left half written."""
         self._saved_at = time.monotonic()
+        if trainer.is_global_zero:
+            for half in (*self.folder.glob(".*.tmp"), *self.folder.glob(".last.*")):
+                half.unlink()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
