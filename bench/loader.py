@@ -23,6 +23,7 @@ from contracts.stage import Stage
 from contracts.view import View
 from datamodules.hdf5 import Hdf5DataModule
 from datamodules.hdf5_writer import Hdf5Writer
+from datamodules.parallel import cores
 from datamodules.parquet import ParquetDataModule
 from detectors.normalise import IMAGENET_MEAN, IMAGENET_STD, normalise
 
@@ -33,7 +34,7 @@ TARGET = 4.0
 
 def measure() -> list[Row]:
     """Images/s delivered with 0, 1 and 2 workers."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(cores())
     count = pick(256, 1280)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

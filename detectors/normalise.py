@@ -24,4 +24,6 @@ def normalise(images: Tensor, mean: Channels = IMAGENET_MEAN, std: Channels = IM
         [B, 3, H, W] float32, a new tensor in the memory format of ``images``.
     """
     unit = as_unit_float(images)
-    return (unit - unit.new_tensor(mean).view(3, 1, 1)) / unit.new_tensor(std).view(3, 1, 1)
+    centre, scale = unit.new_tensor(mean).view(3, 1, 1), unit.new_tensor(std).view(3, 1, 1)
+    centred = unit - centre if unit is images else unit.sub_(centre)  # a large batch is dear to allocate thrice
+    return centred.div_(scale)
