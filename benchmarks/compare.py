@@ -1,0 +1,195 @@
+"""Several runs against the first of them, set by set, on the images that all of them scored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isnan, nan
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr
+
+from benchmarks.evaluation import Result, subsets
+from benchmarks.forensynths_tables.assign import assign
+from benchmarks.forensynths_tables.published import load, names
+from benchmarks.forensynths_tables.results import point_results, set_draws
+from benchmarks.intervals import Bootstrap
+from benchmarks.predictions import Predictions
+from contracts.errors import ConfigError, DataError
+
+METRICS = (("accuracy", "0.5"), ("accuracy", "validation"), ("average_precision", ""), ("auroc", ""))
+
+Sets = Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric of one run less that of the first, on one set ("" for the mean over sets).
+
+    Attributes:
+        name: the set.
+        metric: its name.
+        at: its threshold's name.
+        first: value of the first run.
+        other: of the other.
+        low: lower end of the interval of the difference, NaN where there is none.
+        high: upper end.
+    """
+
+    name: str
+    metric: str
+    at: str
+    first: float
+    other: float
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """Other less first."""
+        return self.other - self.first
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Whether two runs err on different images: exact test of equal error (McNemar 1947), threshold 0.5.
+
+    Attributes:
+        gained: images the other calls rightly and the first does not.
+        lost: images the first calls rightly and the other does not.
+        p: two-sided, exact binomial; it takes images as independent of each other.
+    """
+
+    gained: int
+    lost: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        names: of the runs.
+        images: how many all runs scored.
+        sets: the sets, by name.
+        values: for each run (set, metric, threshold) to its value; "" is the mean.
+        changes: for each run but the first, its changes.
+        tests: likewise McNemar's test over all images.
+    """
+
+    names: tuple[str, ...]
+    images: int
+    sets: tuple[str, ...]
+    values: tuple[Mapping[tuple[str, str, str], float], ...]
+    changes: tuple[tuple[Change, ...], ...]
+    tests: tuple[McNemar, ...]
+
+    def improved(self, run: int, metric: str, at: str) -> tuple[int, int]:
+        """Sets that run (from 1) is better on than the first, of how many that have the metric."""
+        chosen = [
+            c for c in self.changes[run - 1] if (c.metric, c.at) == (metric, at) and c.name and not isnan(c.value)
+        ]
+        return sum(c.value > 0 for c in chosen), len(chosen)
+
+
+def compare(dumps: Sequence[Predictions], titles: Sequence[str], bootstrap: Bootstrap | None = None) -> Comparison:
+    """Compares runs on common images; every draw of the bootstrap is the same for all of them.
+
+    Raises:
+        ConfigError: there are fewer than two.
+        DataError: they have no labelled image in common, or disagree on labels.
+    """
+    if len(dumps) < 2:
+        raise ConfigError("task=compare has fewer than two runs", "Give compare.inputs=[EXPERIMENT,EXPERIMENT].")
+    bootstrap = bootstrap or Bootstrap()
+    runs = common(dumps, titles)
+    sets = sets_of(runs[0])
+    found = [_values(run, sets, bootstrap) for run in runs]
+    changes, tests = [], []
+    for values, draws in found[1:]:
+        changes.append(tuple(_changes(found[0], (values, draws), bootstrap.level)))
+    for run in runs[1:]:
+        tests.append(mcnemar(runs[0], run))
+    return Comparison(
+        tuple(titles), len(runs[0]), tuple(sets), tuple(values for values, _ in found), tuple(changes), tuple(tests)
+    )
+
+
+def common(dumps: Sequence[Predictions], titles: Sequence[str]) -> list[Predictions]:
+    """The labelled images all dumps hold, in one order, with the first dump's photographs and sets.
+
+    Raises:
+        DataError: there are none, or labels differ.
+    """
+    ids = dumps[0].fused_ids[dumps[0].fused_labels >= 0]
+    for dump in dumps[1:]:
+        ids = np.intersect1d(ids, dump.fused_ids)
+    if not ids.size:
+        raise DataError(f"{', '.join(titles)} have no labelled image in common", "Compare dumps of one data set.")
+    runs = []
+    for dump in dumps:
+        order = np.argsort(dump.fused_ids)
+        runs.append(dump.select(order[np.searchsorted(dump.fused_ids[order], ids)]))
+    for run, title in zip(runs[1:], titles[1:], strict=True):
+        wrong = np.flatnonzero(run.fused_labels != runs[0].fused_labels)
+        if wrong.size:
+            raise DataError(
+                f"{titles[0]} and {title} disagree on the label of {wrong.size} images, {ids[wrong[0]]!r} first",
+                "Compare dumps of one data set.",
+            )
+    return [runs[0], *(replace(run, group=runs[0].group) for run in runs[1:])]
+
+
+def sets_of(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
+    """The sets of the published tables, where the images lie in such; else every generator against all real images."""
+    tables = [load(name) for name in names()]
+    found = assign(predictions.source, predictions.generators, predictions.fused_labels, tables)
+    if found:
+        several = len(found) > 1
+        return {
+            f"{one.table.title} {name}" if several else name: images
+            for one in found
+            for name, images in one.sets.items()
+        }
+    return {s.name: s.images for s in subsets(predictions) if s.kind == "generator"} or {
+        "all images": np.arange(len(predictions))
+    }
+
+
+def mcnemar(first: Predictions, other: Predictions) -> McNemar:
+    """The exact test on two runs of the same images in the same order."""
+    right = [(run.fused_scores > 0.5) == (run.fused_labels == 1) for run in (first, other)]
+    gained, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    p = min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
+    return McNemar(gained, lost, p)
+
+
+Key = tuple[str, str, str]
+Found = tuple[dict[Key, float], dict[Key, NDArray[np.float64]]]
+
+
+def _values(run: Predictions, sets: Sets, bootstrap: Bootstrap) -> Found:
+    """Values and draws by (set, metric, threshold), the mean over sets as set ""."""
+    results: list[Result] = point_results(run, sets)
+    values = {(r.generator, r.metric, r.at): r.value for r in results}
+    draws = set_draws(run, sets, bootstrap)
+    for metric, at in METRICS:
+        there = [s for s in sets if not isnan(values.get((s, metric, at), nan))]
+        if there:
+            values["", metric, at] = float(np.mean([values[s, metric, at] for s in there]))
+            draws["", metric, at] = np.asarray(np.mean([draws[s, metric, at] for s in there], axis=0))
+    return values, draws
+
+
+def _changes(first: Found, other: Found, level: float) -> list[Change]:
+    changes = []
+    for key in first[0]:
+        if key[1:] not in METRICS or key not in other[0]:
+            continue
+        low = high = nan
+        if key in first[1] and key in other[1]:
+            drawn = other[1][key] - first[1][key]
+            if np.isnan(drawn).mean() <= 0.5:
+                low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
+        changes.append(Change(*key, first[0][key], other[0][key], low, high))
+    return changes

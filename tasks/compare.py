@@ -1,0 +1,67 @@
+"""``task=compare``: several tested runs against the first of them, set by set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.compare import compare as compare_dumps
+from benchmarks.compare_render import heat_map, markdown, terminal, tidy
+from benchmarks.predictions import read_predictions
+from contracts.errors import DataError, nearest
+from contracts.files import write_atomically
+from tasks.run import DATA, Run
+
+AT = {"accuracy": "0.5"}
+
+
+def compare(run: Run) -> None:
+    """Compares ``compare.inputs``, writes ``compare.md``, ``compare.csv`` and ``heat_map.png``, and prints one metric.
+
+    Raises:
+        ConfigError: fewer than two inputs.
+        DataError: an input is neither a dump nor a tested experiment, or they have no image in common.
+    """
+    paths = [test_dump(name) for name in run.compare.inputs]
+    out = Path(run.compare.out).expanduser() if run.compare.out else run.folder / "compare"
+    compare_files(paths, out, run.compare.metric)
+
+
+def compare_files(paths: Sequence[Path], out: Path, metric: str = "accuracy") -> None:
+    """The same for dumps that are known."""
+    dumps = [read_predictions(path) for path in paths]
+    found = compare_dumps(dumps, titles(paths))
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "compare.md", markdown(found).encode())
+    write_atomically(out / "compare.csv", tidy(found).encode())
+    at = AT.get(metric, "")
+    heat_map(found, metric, at, out / "heat_map.png")
+    Console().print(terminal(found, metric, at))
+    print(f"{out / 'compare.md'}\n{out / 'heat_map.png'}")
+
+
+def test_dump(name: str) -> Path:
+    """The dump an input stands for: the file itself, or the last stage's test dump of an experiment.
+
+    Raises:
+        DataError: it is neither.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".npz":
+        return path
+    folder = path if path.is_dir() else DATA / name
+    found = sorted(folder.glob("window_*/predictions_test_all.npz"), key=lambda file: (len(file.parent.name), file))
+    if found:
+        return found[-1]
+    if folder.is_dir():
+        raise DataError(f"{folder} holds no test dump", f"Run task=test experiment_id={folder.name} first.")
+    known = [entry.parents[1].name for entry in DATA.glob("*/window_*/predictions_test_all.npz")]
+    raise DataError(f"compare.inputs: there is no experiment {name!r}", nearest(name, known))
+
+
+def titles(paths: Sequence[Path]) -> list[str]:
+    """Short names: the experiment of each dump, with the file where two are alike."""
+    names = [
+        path.resolve().parent.parent.name if path.parent.name.startswith("window_") else path.stem for path in paths
+    ]
+    return [name if names.count(name) == 1 else f"{name} #{k}" for k, name in enumerate(names, 1)]
