@@ -24,6 +24,15 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
     path = config.datamodule.get("path")
     if "datamodule" in used and isinstance(path, str) and path != "???":
         yield from _data(path)
+    if config.task == "threshold":
+        if config.threshold.input is None:
+            yield ConfigError(
+                "task=threshold needs a table of scores", "Give threshold.input=predictions.csv or a dump."
+            )
+        else:
+            yield from _file("threshold.input", config.threshold.input)
+    if config.task == "predict" and config.predict.threshold is not None:
+        yield from _file("predict.threshold", config.predict.threshold)
     if config.task == "review":
         if not config.review.inputs and config.experiment_id is None:
             step = "Give experiment_id=NAME, or review.inputs=[a.npz,b.npz]."

@@ -39,6 +39,22 @@ class PredictOptions:
     """Options of ``task=predict``."""
 
     out: str | None = option(None, "folder for scores; experiments_data/<id>/ by default")
+    threshold: str | None = option(None, "threshold.json of task=threshold; the one in the folder by default")
+    maps: int = option(0, "images, highest scores first, whose maps are drawn; -1 for all")
+    robust: float = option(1.0, "share of a map's values its colours span; 0.99 lets outliers saturate")
+
+
+@dataclass
+class ThresholdOptions:
+    """Options of ``task=threshold``."""
+
+    input: str | None = option(None, "table of scores: a CSV with labels, or a predictions_*.npz")
+    column: str | None = option(None, "score the threshold is for; the table's first by default")
+    rule: str = option("balanced_accuracy", "what is kept", ("balanced_accuracy", "youden", "fpr_1", "fpr_5"))
+    direction: str = option("auto", "which values mean generated; auto finds out", ("auto", "higher", "lower"))
+    label: str = option("label", "name of a CSV's label column")
+    generated_label: str | None = option(None, "what it holds for generated images; 1, generated or fake by default")
+    out: str | None = option(None, "folder for threshold.json; experiments_data/<id>/ by default")
 
 
 @dataclass
@@ -138,6 +154,7 @@ class Config:
     audit: AuditOptions = field(default_factory=AuditOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
     review: ReviewOptions = field(default_factory=ReviewOptions)
+    threshold: ThresholdOptions = field(default_factory=ThresholdOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
     export_tree: ExportTreeOptions = field(default_factory=ExportTreeOptions)
     compare: CompareOptions = field(default_factory=CompareOptions)
@@ -151,6 +168,7 @@ VERB_OPTIONS: dict[str, type] = {
     "audit": AuditOptions,
     "predict": PredictOptions,
     "review": ReviewOptions,
+    "threshold": ThresholdOptions,
     "tune": TuneOptions,
     "export_tree": ExportTreeOptions,
     "compare": CompareOptions,

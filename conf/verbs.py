@@ -6,7 +6,7 @@ from pathlib import Path
 from conf.schema import root_keys
 from conf.syntax import HOUSE, first_line, module_file, source
 
-REQUIRED = {"predict": ("ckpt",), "review": ("review.inputs",)}
+REQUIRED = {"predict": ("ckpt",), "review": ("review.inputs",), "threshold": ("threshold.input",)}
 """Keys a task cannot do without, beyond those of its parts."""
 
 BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.get("group")} | {"loggers": "logger"}

@@ -98,6 +98,14 @@ class Detector(L.LightningModule):
     def score(self, batch: Batch) -> Scores:
         """Logits and extras of a batch in evaluation; float32 taken from float32 logits."""
 
+    def maps(self, image: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - for those that have some
+        """Hook: maps to look at of one image ``[3, H, W]`` uint8, each ``[h, w]`` float32 on the CPU, by name.
+
+        Raises:
+            ConfigError: this detector has none.
+        """
+        raise ConfigError(f"{type(self).__name__} has no maps to draw", "Leave predict.maps at 0.")
+
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Hook: turn a foreign state dict (published weights) into the keys of ``self.net``; strict loading follows.
 

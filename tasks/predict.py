@@ -1,17 +1,24 @@
 """``task=predict``: score any images with any checkpoint."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.predictions import Predictions, write_predictions
+from benchmarks.column_thresholds import ColumnThreshold, load
+from benchmarks.predictions import write_predictions
 from callbacks.collector import Collector
 from contracts.errors import ConfigError
+from contracts.files import write_atomically
+from tasks.drawn_maps import draw_maps
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
 from tasks.run import Run
+from tasks.score_frame import scores_frame, summary
+from tasks.threshold import FILE
 
 SHOWN = 20
 
@@ -24,6 +31,9 @@ def predict(run: Run) -> None:
     """
     if run.ckpt is None:
         raise ConfigError("task=predict needs weights to score with", "Give ckpt=FILE.")
+    out = Path(run.predict.out).expanduser() if run.predict.out else run.folder
+    stored = Path(run.predict.threshold).expanduser() if run.predict.threshold else out / FILE
+    chosen = load(stored) if run.predict.threshold or stored.is_file() else None
     loaded = load_detector(run, run.ckpt)
     datamodule = run.datamodule()
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view)
@@ -34,38 +44,32 @@ def predict(run: Run) -> None:
     if predictions is None:
         return
     predictions = with_provenance(predictions, run, loaded, datamodule, "predict")
-    out = Path(run.predict.out) if run.predict.out else run.folder
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
-    frame = scores_frame(predictions, loaded.threshold)
-    frame.to_csv(out / "predictions.csv", index=False)
+    first = loaded.detector.first_columns
+    frame = scores_frame(predictions, chosen or loaded.threshold, first, collector.failures)
+    write_atomically(out / "predictions.csv", frame.to_csv(index=False).encode())
     write_failures(out / "failures.csv", collector.failures)
-    Console().print(_screen(frame, loaded.threshold))
-    print(f"{len(frame)} images scored: {out / 'predictions.csv'}")
+    Console().print(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
+    if first:
+        told = summary(frame, first)
+        write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
+        Console().print(_summary(told))
+    if run.predict.maps:
+        print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, run.predict.maps, run.predict.robust)}")
+    print(f"{len(predictions)} images scored: {out / 'predictions.csv'}")
 
 
-def scores_frame(predictions: Predictions, threshold: float | None) -> pd.DataFrame:
-    """One row an image: id, where, score, logit, verdict at the validation threshold (0.5 where there is none)."""
-    limit = 0.5 if threshold is None else threshold
-    frame = pd.DataFrame(
-        {
-            "id": predictions.fused_ids,
-            "where": predictions.where,
-            "label": predictions.fused_labels,
-            "score": predictions.fused_scores,
-            "logit": predictions.fused_logits,
-            "generated": predictions.fused_scores > limit,
-        }
-    )
-    for name, values in predictions.extra.items():
-        for column, part in enumerate(values.reshape(len(values), -1).T):
-            frame[name if values.ndim == 1 else f"{name}_{column}"] = part
-    return frame
+def _rule(chosen: ColumnThreshold | None, stored: Path, validation: float | None) -> str:
+    if chosen is not None:
+        return f"called generated where {chosen} ({chosen.rule}, {stored})"
+    if validation is None:
+        return "called generated above 0.5, no threshold was chosen on validation"
+    return f"called generated above {validation:.4f}, chosen on validation"
 
 
-def _screen(frame: pd.DataFrame, threshold: float | None) -> Table:
-    rule = "0.5, none was chosen on validation" if threshold is None else f"{threshold:.4f}, chosen on validation"
-    table = Table(title=f"P(generated); called generated above {rule}")
+def _screen(frame: pd.DataFrame, rule: str) -> Table:
+    table = Table(title=f"P(generated); {rule}")
     for name in ("image", "score", "generated"):
         table.add_column(name, justify="left" if name == "image" else "right")
     ordered = frame.sort_values("score", ascending=False)
@@ -73,4 +77,14 @@ def _screen(frame: pd.DataFrame, threshold: float | None) -> Table:
         table.add_row(str(row["id"]), f"{row['score']:.4f}", "yes" if row["generated"] else "no")
     if len(ordered) > SHOWN:
         table.caption = f"the highest {SHOWN} of {len(ordered)}; {int(frame['generated'].sum())} called generated"
+    return table
+
+
+def _summary(told: dict[str, Any]) -> Table:
+    title = f"{told['scored']} of {told['images']} images scored, {told['failed']} failed (failures.csv)"
+    table = Table(title=title)
+    for name in ("score", "mean", "median", "p95"):
+        table.add_column(name, justify="left" if name == "score" else "right")
+    for name, values in told["scores"].items():
+        table.add_row(name, *(f"{values[key]:.4f}" for key in ("mean", "median", "p95")))
     return table

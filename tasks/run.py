@@ -18,6 +18,7 @@ from conf.schema import (
     PredictOptions,
     PrepareOptions,
     ReviewOptions,
+    ThresholdOptions,
     TraceOptions,
     TuneOptions,
 )
@@ -78,6 +79,11 @@ class Run:
     def review(self) -> ReviewOptions:
         """Options of ``task=review``."""
         return self.config.review
+
+    @property
+    def threshold(self) -> ThresholdOptions:
+        """Options of ``task=threshold``."""
+        return self.config.threshold
 
     @property
     def tune(self) -> TuneOptions:

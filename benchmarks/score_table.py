@@ -1,0 +1,151 @@
+"""Tables of scores as anybody writes them: a CSV with a label column, or a dump of predictions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.evaluation import subsets
+from benchmarks.intervals import Bootstrap
+from benchmarks.metrics import auroc
+from benchmarks.predictions import Predictions, from_crops, read_predictions
+from contracts.errors import DataError, nearest
+
+REAL, GENERATED = ("0", "0.0", "real"), ("1", "1.0", "generated", "fake")
+NOT_SCORES = ("path", "id", "where", "label", "generator", "source", "group", "generated", "error", "row")
+COLUMNS = ["column", "subset", "auroc", "low", "high", "real", "generated"]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of N images.
+
+    Attributes:
+        path: the file.
+        columns: name of each score to [N] float64, NaN where the image has none.
+        labels: [N] 0 real, 1 generated, -1 unknown.
+        generators: [N] "" where unknown.
+        groups: [N] the photograph, "" where unknown.
+    """
+
+    path: Path
+    columns: dict[str, NDArray[np.float64]]
+    labels: NDArray[np.int64]
+    generators: NDArray[np.str_]
+    groups: NDArray[np.str_]
+
+    def usable(self, column: str) -> NDArray[np.int64]:
+        """Rows with a label and this score.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if column not in self.columns:
+            raise DataError(f"{self.path} has no column {column!r}", nearest(column, self.columns))
+        return np.flatnonzero((self.labels >= 0) & np.isfinite(self.columns[column]))
+
+
+def read_scores(path: Path, label: str = "label", generated_label: str | None = None) -> ScoreTable:
+    """Reads a ``.csv`` (ours, ZED_Rep's, anybody's) or a dump ``.npz``.
+
+    Args:
+        path: the file.
+        label: name of the label column of a CSV.
+        generated_label: what that column holds for generated images; None for 1, generated or fake. (ZED_Rep: 0.)
+
+    Raises:
+        DataError: the file is missing or unreadable, has no labels, or holds no number.
+    """
+    if path.suffix.lower() == ".npz":
+        dump = read_predictions(path)
+        columns = {"score": dump.fused_scores, "logit": dump.fused_logits}
+        columns |= {name: v for name, v in dump.extra.items() if v.ndim == 1 and v.dtype.kind in "fiu"}
+        values = {name: np.asarray(column, dtype=np.float64) for name, column in columns.items()}
+        return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise DataError(f"no table of scores {path}", "Give a CSV, or a predictions_*.npz.") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is no CSV table: {error}", "Give a CSV, or a predictions_*.npz.") from error
+    if label not in frame:
+        raise DataError(f"{path} has no column {label!r} of labels", nearest(label, frame.columns))
+    numbers = {n: pd.to_numeric(frame[n], errors="coerce").to_numpy(np.float64) for n in frame if n not in NOT_SCORES}
+    columns = {n: v for n, v in numbers.items() if n != label and np.isfinite(v).any()}
+    if not columns:
+        raise DataError(f"{path} holds no column of numbers", f"Its columns are {', '.join(frame.columns)}.")
+    none = np.full(len(frame), "", dtype=np.str_)
+    return ScoreTable(
+        path,
+        columns,
+        _labels(frame[label], generated_label, path),
+        frame["generator"].to_numpy(np.str_) if "generator" in frame else none,
+        frame["group"].to_numpy(np.str_) if "group" in frame else none,
+    )
+
+
+def _labels(column: Any, generated_label: str | None, path: Path) -> NDArray[np.int64]:
+    text = column.str.strip().str.lower().to_numpy(np.str_)
+    generated = GENERATED if generated_label is None else (generated_label.lower(),)
+    real = REAL if generated_label is None else tuple({*REAL, *GENERATED} - {generated_label.lower()})
+    labels = np.where(np.isin(text, generated), 1, np.where(np.isin(text, real), 0, -1)).astype(np.int64)
+    strange = set(text[labels < 0].tolist()) - {"", "-1", "-1.0", "unknown", "err"}
+    if strange:
+        raise DataError(
+            f"{path}: label {min(strange)!r} is unknown", "Say what stands for generated: threshold.generated_label=…"
+        )
+    return labels
+
+
+def aurocs(table: ScoreTable, bootstrap: Bootstrap | None = None) -> list[dict[str, Any]]:
+    """AUROC of every score, higher taken as generated: on all images, and on each generator's against all real ones.
+
+    Intervals come from a bootstrap of photographs where the table knows them, else of images.
+    """
+    rows: list[dict[str, Any]] = []
+    for column, values in table.columns.items():
+        kept = table.usable(column)
+        labels = table.labels[kept]
+        if set(labels.tolist()) != {0, 1}:
+            continue
+        dump = _as_predictions(values[kept], labels, table.generators[kept], table.groups[kept])
+        scores = dump.fused_scores.astype(np.float64)
+        found = [subset for subset in subsets(dump) if subset.kind in ("pooled", "generator")]
+        draws = np.array(
+            [
+                [_drawn(scores, labels, subset.images, weights) for subset in found]
+                for weights in (bootstrap or Bootstrap(resamples=400)).weights(dump)
+            ]
+        )
+        low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
+        for position, subset in enumerate(found):
+            chosen = subset.images
+            counts = np.bincount(labels[chosen], minlength=2).tolist()
+            area = auroc(scores[chosen], labels[chosen])
+            name = subset.name or "all"
+            rows.append(dict(zip(COLUMNS, [column, name, area, low[position], high[position], *counts], strict=True)))
+    return rows
+
+
+def _drawn(
+    scores: NDArray[np.float64], labels: NDArray[np.int64], images: NDArray[np.int64], weights: NDArray[np.float64]
+) -> float:
+    repeated = np.repeat(images, weights[images].astype(np.int64))
+    both = set(labels[repeated].tolist()) == {0, 1}
+    return auroc(scores[repeated], labels[repeated]) if both else np.nan
+
+
+def _as_predictions(
+    values: NDArray[np.float64], labels: NDArray[np.int64], generators: NDArray[np.str_], groups: NDArray[np.str_]
+) -> Predictions:
+    """The scores' ranks as logits: no AUROC changes, and no probability is rounded to 1."""
+    _, rank = np.unique(values, return_inverse=True)
+    logits = (rank - rank.mean()) / max(1, rank.max()) * 8
+    names = ["", *sorted(set(generators[labels == 1].tolist()) - {""})]
+    index = np.array([names.index(g) if one else 0 for g, one in zip(generators, labels == 1, strict=True)])
+    count = np.arange(len(values))
+    ids = [str(k) for k in count]
+    return from_crops(logits, count, labels, index, ids, generator_id_to_name=names, group=groups)

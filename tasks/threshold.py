@@ -1,0 +1,123 @@
+"""``task=threshold``: from any table of scores to a threshold that later ``task=predict`` uses."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.column_thresholds import ColumnThreshold, as_json, choose, roc
+from benchmarks.metrics import counts
+from benchmarks.score_table import COLUMNS, aurocs, read_scores
+from contracts.errors import ConfigError
+from contracts.files import write_atomically
+from tasks.run import Run
+
+FILE = "threshold.json"
+"""In an experiment's folder: used by ``task=predict`` of the same experiment, or of any by ``predict.threshold=``."""
+
+
+def threshold(run: Run) -> None:
+    """Finds the threshold of one column, stores it, and says how well every column tells generated from real.
+
+    Raises:
+        ConfigError: no table or no column was named.
+        DataError: the table cannot be read, or holds no labelled images of both kinds.
+    """
+    asked = run.threshold
+    if asked.input is None:
+        raise ConfigError("task=threshold needs a table of scores", "Give threshold.input=predictions.csv or a dump.")
+    path = Path(asked.input).expanduser()
+    table = read_scores(path, asked.label, asked.generated_label)
+    column = asked.column or next(iter(table.columns))
+    kept = table.usable(column)
+    labelled = int((table.labels >= 0).sum())
+    found = choose(column, table.columns[column][kept], table.labels[kept], asked.direction)  # type: ignore[arg-type]
+    chosen = found[asked.rule]
+    out = Path(asked.out).expanduser() if asked.out else run.folder
+    out.mkdir(parents=True, exist_ok=True)
+    skipped = {"without_label": len(table.labels) - labelled, "without_score": labelled - len(kept)}
+    about = {"input": str(path), "skipped": skipped}
+    write_atomically(out / FILE, as_json(chosen, list(found.values()), about).encode())
+    areas = pd.DataFrame(aurocs(table), columns=COLUMNS)
+    write_atomically(out / "auroc.csv", areas.to_csv(index=False, float_format="%.6g").encode())
+    values, truth = table.columns[column][kept].astype(np.float32), table.labels[kept]
+    write_atomically(out / "threshold.png", _plot(values, truth, list(found.values()), chosen))
+    console = Console()
+    console.print(_areas(areas))
+    console.print(_rules(list(found.values()), asked.direction))
+    console.print(_confusion(chosen, values, truth))
+    if any(skipped.values()):
+        print(
+            f"skipped: {skipped['without_score']} rows without a score (errors), {skipped['without_label']} unlabelled"
+        )
+    print(f"called generated where {chosen} ({asked.rule}); kept in {out / FILE}")
+    print(f"task=predict predict.threshold={out / FILE} uses it, and every task=predict into that folder")
+
+
+def _areas(areas: pd.DataFrame) -> Table:
+    shown = areas[areas["subset"] == "all"]
+    table = Table(title="AUROC of every score, higher taken as generated (all generators; auroc.csv has each)")
+    for name in ("score", "AUROC", "95 % interval"):
+        table.add_column(name, justify="left" if name == "score" else "right")
+    for row in shown.itertuples():
+        table.add_row(str(row.column), f"{row.auroc:.4f}", f"{row.low:.3f} to {row.high:.3f}")
+    return table
+
+
+def _rules(found: Sequence[ColumnThreshold], direction: str) -> Table:
+    first = found[0]
+    side = "higher" if first.higher_is_generated else "lower"
+    how = "found" if direction == "auto" else "given"
+    table = Table(
+        title=f"{first.column}: {side} means generated ({how}), AUROC {first.auroc:.4f}, {first.images} images"
+    )
+    for name in ("rule", "generated where", "bal. acc", "TPR", "FPR"):
+        table.add_column(name, justify="left" if name == "rule" else "right")
+    for each in found:
+        table.add_row(each.rule, str(each), f"{each.balanced_accuracy:.4f}", f"{each.tpr:.4f}", f"{each.fpr:.4f}")
+    return table
+
+
+def _confusion(chosen: ColumnThreshold, values: NDArray[Any], truth: NDArray[np.int64]) -> Table:
+    tp, fn, fp, tn = counts(chosen.called(values).astype(np.float64), truth, 0.5)
+    table = Table(title=f"At {chosen}")
+    for name in ("", "called generated", "called real"):
+        table.add_column(name, justify="right")
+    table.add_row("generated", str(tp), str(fn))
+    table.add_row("real", str(fp), str(tn))
+    return table
+
+
+def _plot(
+    values: NDArray[Any], truth: NDArray[np.int64], found: Sequence[ColumnThreshold], chosen: ColumnThreshold
+) -> bytes:
+    """ROC with the rules' points, and the two histograms with the chosen threshold, as PNG."""
+    from matplotlib.figure import Figure  # slow to import, needed for drawing only
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    fpr, tpr = roc(values, truth, chosen.higher_is_generated)
+    left.plot(fpr, tpr, color="#1b4f72", drawstyle="steps-post")
+    left.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--")
+    for each, mark in zip(found, "osv^", strict=False):
+        left.plot(each.fpr, each.tpr, mark, markersize=7, fillstyle="none", color="#a04000", label=each.rule)
+    left.set(xlabel="false positive rate", ylabel="true positive rate", title=f"AUROC {chosen.auroc:.4f}")
+    left.set_aspect("equal")
+    left.legend(loc="lower right", fontsize=8)
+    low, high = np.quantile(values, [0.005, 0.995])
+    edges = np.linspace(min(low, chosen.value), max(high, chosen.value) + 1e-12, 41)
+    for kind, name, colour in ((0, "real", "#1e8449"), (1, "generated", "#b03a2e")):
+        clipped = np.clip(values[truth == kind], edges[0], edges[-1])
+        right.hist(clipped, edges, alpha=0.55, color=colour, label=f"{name} ({(truth == kind).sum()})", density=True)
+    right.axvline(chosen.value, color="black", linewidth=1)
+    right.set(xlabel=chosen.column, ylabel="density", title=f"generated where {chosen}")
+    right.legend(fontsize=8)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue()

@@ -1,0 +1,138 @@
+"""From tables of scores to a threshold, by the verb itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.column_thresholds import choose, load, roc
+from benchmarks.intervals import Bootstrap
+from benchmarks.predictions import from_crops, write_predictions
+from benchmarks.score_table import aurocs, read_scores
+from conf.check import check
+from conf.compose import compose
+from contracts.errors import ConfigError, DataError
+from tasks.run import Run
+from tasks.threshold import threshold
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(60) % 2
+SCORES = RNG.normal(LABELS * 1.5, 1.0)
+
+
+def table(folder: Path, scores: Any = SCORES, labels: Any = LABELS, name: str = "scores.csv", **more: Any) -> Path:
+    heads = ["path", "label", "D0", *more]
+    lines = [",".join(heads)]
+    for k, (score, label) in enumerate(zip(scores, labels, strict=True)):
+        lines.append(",".join(map(str, [f"{k}.png", label, score, *(values[k] for values in more.values())])))
+    (folder / name).write_text("\n".join(lines) + "\n")
+    return folder / name
+
+
+def run(*words: str) -> None:
+    threshold(Run(compose(["task=threshold", "experiment_id=t", *words])))
+
+
+def test_a_table_of_scores_becomes_a_threshold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores: list[Any] = [*SCORES, "ERR", "", "nan"]
+    labels = [*LABELS, 1, 0, 1]
+    file = table(tmp_path, [*scores, 3.0], [*labels, -1], D1=[*SCORES * 0, 0, 0, 0, 0])
+    run(f"threshold.input={file}", "threshold.column=D0", "threshold.rule=fpr_5")
+    kept = json.loads((tmp_path / "experiments_data/t/threshold.json").read_text())
+    assert kept["skipped"] == {"without_label": 1, "without_score": 3}
+    assert set(kept["rules"]) == {"balanced_accuracy", "youden", "fpr_1", "fpr_5"}
+    chosen = load(tmp_path / "experiments_data/t/threshold.json")
+    assert chosen.rule == "fpr_5"
+    assert chosen.auroc == pytest.approx(roc_auc_score(LABELS, SCORES.astype(np.float32)), abs=1e-12)
+    called = chosen.called(SCORES)
+    assert called[LABELS == 0].mean() == chosen.fpr <= 0.05
+    assert called[LABELS == 1].mean() == chosen.tpr
+    told = capsys.readouterr().out
+    assert "3 rows without a score" in told
+    assert f"D0 > {chosen.value:.6g}" in told
+    assert "higher means generated (found)" in told
+    with Image.open(tmp_path / "experiments_data/t/threshold.png") as plot:
+        assert plot.width > 500
+
+
+def test_the_other_direction_is_found_and_told_in_the_original_sign() -> None:
+    up, down = choose("D0", SCORES, LABELS), choose("D0", -SCORES, LABELS)
+    for rule, one in up.items():
+        other = down[rule]
+        assert (one.higher_is_generated, other.higher_is_generated) == (True, False)
+        assert other.value == -one.value
+        assert (other.tpr, other.fpr, other.auroc) == (one.tpr, one.fpr, pytest.approx(one.auroc))
+        assert np.array_equal(one.called(SCORES), other.called(-SCORES))
+    forced = choose("D0", -SCORES, LABELS, "higher")
+    assert forced["youden"].auroc == pytest.approx(1 - up["youden"].auroc)
+    assert forced["youden"].higher_is_generated
+
+
+def test_ties_count_half_whatever_their_order() -> None:
+    for labels in (LABELS, LABELS[::-1]):
+        tied = choose("D0", np.zeros(60), labels)["balanced_accuracy"]
+        assert tied.auroc == 0.5
+        assert tied.balanced_accuracy == 0.5
+    fpr, tpr = roc(np.zeros(60), LABELS, True)
+    assert (fpr.tolist(), tpr.tolist()) == ([0, 1], [0, 1])
+
+
+def test_the_best_balanced_accuracy_is_the_best_of_all_cuts() -> None:
+    scores = np.round(SCORES, 1).astype(np.float32)
+    best = choose("D0", scores, LABELS)["balanced_accuracy"]
+    cuts = [((scores > c)[LABELS == 1].mean() + (scores <= c)[LABELS == 0].mean()) / 2 for c in np.unique(scores)]
+    assert best.balanced_accuracy == pytest.approx(max(cuts))
+
+
+def test_labels_of_others_are_understood_when_said(tmp_path: Path) -> None:
+    file = table(tmp_path, labels=1 - LABELS)  # ZED_Rep: 1 is real
+    assert np.array_equal(read_scores(file, generated_label="0").labels, LABELS)
+    words = table(tmp_path, labels=np.array(["real", "Fake"])[LABELS], name="words.csv")
+    assert np.array_equal(read_scores(words).labels, LABELS)
+    strange = table(tmp_path, labels=["maybe"] * 60, name="strange.csv")
+    with pytest.raises(DataError, match="'maybe'"):
+        read_scores(strange)
+
+
+def test_dumps_give_every_extra_and_an_auroc_for_each_generator(tmp_path: Path) -> None:
+    generators = np.where(LABELS == 1, 1 + np.arange(60) // 2 % 2, 0)
+    dump = from_crops(
+        SCORES, np.arange(60), LABELS, generators, [str(k) for k in range(60)],
+        generator_id_to_name=["", "a", "b"], extra={"D0": -SCORES, "text": np.full(60, "x")},
+    )  # fmt: skip
+    write_predictions(tmp_path / "dump.npz", dump)
+    found = read_scores(tmp_path / "dump.npz")
+    assert list(found.columns) == ["score", "logit", "D0"]
+    rows = {(row["column"], row["subset"]): row for row in aurocs(found, Bootstrap(resamples=50))}
+    assert set(rows) == {(c, s) for c in ("score", "logit", "D0") for s in ("all", "a", "b")}
+    expected = roc_auc_score(LABELS[(generators != 2)], SCORES[generators != 2])
+    assert rows["logit", "a"]["auroc"] == pytest.approx(expected)
+    assert rows["D0", "a"]["auroc"] == pytest.approx(1 - expected)
+    assert rows["logit", "a"]["low"] < expected < rows["logit", "a"]["high"]
+    assert rows["logit", "all"]["generated"] == 30
+
+
+def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = table(tmp_path)
+    with pytest.raises(DataError, match="'D0'"):
+        run(f"threshold.input={file}", "threshold.column=D00")
+    with pytest.raises(DataError, match="'label'"):
+        run(f"threshold.input={file}", "threshold.label=lable")
+    with pytest.raises(DataError, match="no generated image"):
+        choose("D0", SCORES, LABELS * 0)
+    with pytest.raises(ConfigError, match="'lower'"):
+        choose("D0", SCORES, LABELS, "lowr")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no threshold of task=threshold"):
+        load(file)
+    problems = [str(p) for p in check(compose(["task=threshold", "experiment_id=t"]))]
+    assert any("threshold.input=" in p for p in problems)
+    problems = [str(p) for p in check(compose(["task=threshold", "threshold.input=nowhere.csv"]))]
+    assert any("nowhere.csv does not exist" in p for p in problems)
