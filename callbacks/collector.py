@@ -7,6 +7,7 @@ import pytorch_lightning as L
 import torch.distributed
 from numpy.typing import NDArray
 
+from benchmarks.fusion import Fusion
 from benchmarks.predictions import Predictions, from_crops
 from contracts.batch import Batch
 from contracts.errors import DataError
@@ -46,7 +47,7 @@ class Collector(L.Callback):
         fusion: how the crops of an image become one score; see `benchmarks.fusion`.
     """
 
-    def __init__(self, fusion: str = "mean_probability") -> None:
+    def __init__(self, fusion: str | Fusion = "mean_probability") -> None:
         self.fusion = fusion
         self.predictions: Predictions | None = None
         self.failures: list[Any] = []
@@ -85,8 +86,9 @@ class Collector(L.Callback):
     def _build(self, datamodule: Any, part: _Part) -> Predictions:
         manifest = datamodule.manifest()
         rows, crop_to_image, crops = np.unique(part.row, return_inverse=True, return_counts=True)
-        if len(set(crops.tolist())) > 1 and datamodule.crops_per_image == 1:
-            twice = manifest.image_id(rows[crops > 1][0])
+        too_many = crops > datamodule.crops_per_image
+        if too_many.any():
+            twice = manifest.image_id(rows[too_many][0])
             raise DataError(f"image {twice!r} was scored more than once", "Report this: ranks must share no image.")
         extra = {
             column: (np.bincount(crop_to_image, one) / crops).astype(np.float32)
