@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from tasks.run import Run
@@ -28,6 +29,8 @@ def review(run: Run) -> None:
     for name, table in made.tables.items():
         console.print(Text(name, style="bold"))
         console.print(table.rich())
+    if text := reported(inputs, out):
+        console.print(Text(text, no_wrap=True, overflow="ignore"))
     for problem, count in made.problems.items():
         console.print(Text(f"{count} images without pixels: {problem}", style="yellow"))
     print(f"Page: {made.page.resolve()}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from rich.markdown import Markdown
+from rich.text import Text
 
 from benchmarks.ai_genbench.chain import AiGenBenchChain, ChainOptions, TrainPipeline
 from benchmarks.ai_genbench.crop_cache import CropCache
@@ -210,7 +210,7 @@ class AiGenBench(Plain):
     def summarise(self, experiment: Path) -> list[Any]:
         """The tables of all windows tested, also written into the experiment's folder."""
         text = reported(sorted(experiment.glob(DUMPS.format(stage="test"))), experiment)
-        return [Markdown(text)] if text else []
+        return [Text(text, no_wrap=True, overflow="ignore")] if text else []
 
     def select(self, manifest: Manifest) -> Selection:
         """The rows of this data set; the chain of its images is made along."""

@@ -236,7 +236,7 @@ def test_a_cache_of_other_libraries_is_refused(folder: Path, tmp_path: Path, mon
         ({"eval_cropping": "center"}, "benchmark.eval_cropping='center' is unknown"),
         ({"replay": "uniform"}, "Only mode=continual replays"),
         ({"augmentation_factor": 0}, "benchmark.augmentation_factor=0"),
-        ({"fusion": "mean"}, "'mean_logit' or 'mean_probability'"),
+        ({"fusion": "mean"}, "fusion='mean' is unknown"),
         ({"cache": "x", "eval_cropping": "as_is"}, "Only crops of one size"),
         ({"holdout": 1.0}, "share from 0 to below 1"),
     ],
