@@ -17,6 +17,9 @@ from detectors.base import Detector
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "nets")
 """Entries under which training scripts keep the weights, in the order they are looked for."""
 
+MAGIC = (b"PK", b"\x80")
+"""How checkpoints begin: zip archives, and before them pickles of protocol 2 or later."""
+
 WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
 """Prefixes put before every key by DataParallel, a surrounding module, Lightning shells, and ``torch.compile``."""
 
@@ -38,6 +41,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             return dict(load_file(path))
         except SafetensorError as error:
             raise CheckpointError(f"{path} is no readable safetensors file: {error}", "Copy it again.") from error
+    if not _begins(path).startswith(MAGIC):
+        raise CheckpointError(
+            f"{path} is no checkpoint: it begins with {_begins(path)!r}",
+            "Give a .safetensors, .pth, .pt or .ckpt file; fetch it again if a web page was saved in its place.",
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -51,6 +59,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     raise CheckpointError(
         f"{path} holds a {type(checkpoint).__name__}, not a dictionary of tensors", "Save model.state_dict() instead."
     )
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def _refuse(path: Path, error: pickle.UnpicklingError) -> NoReturn:

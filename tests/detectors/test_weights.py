@@ -109,3 +109,10 @@ def test_missing_file_and_no_state(tmp_path: Path) -> None:
     torch.save({"epoch": 1, "model": 3}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match=r"entries are \['epoch', 'model'\]"):
         load_weights(_net(0), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html>", b"hello", b""])
+def test_what_is_no_checkpoint_is_told_by_how_it_begins(tmp_path, content):
+    (tmp_path / "w.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="is no checkpoint: it begins with"):
+        read_checkpoint(tmp_path / "w.ckpt")
