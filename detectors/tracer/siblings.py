@@ -84,6 +84,7 @@ class Siblings(nn.Module):
         super().__init__()
         self.siblings = dict(siblings)
         self.classes = classes
+        self.side = side
         patch_nums = tuple(range(1, side + 1))
         var = VarVqvaeSize(channels=32, latent=8, codebook=codebook, patch_nums=patch_nums)
         rar = RarVqganSize(channels=32, latent=16, codebook=codebook, side=side)

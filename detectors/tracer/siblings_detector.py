@@ -105,7 +105,9 @@ class SiblingsDetector(Detector):
     def export(self, folder: Path) -> None:
         """Write the models as a folder of weights (:class:`detectors.tracer.zoo.Zoo`)."""
         variants = {name: (self.net.variant(name), sibling.draws) for name, sibling in self.net.siblings.items()}
-        save_zoo(folder, {family: self.net.tokenizer(family) for family in self.net.tokenizers}, variants)
+        save_zoo(
+            folder, {family: self.net.tokenizer(family) for family in self.net.tokenizers}, variants, self.net.side
+        )
 
     def _labels(self, batch: Batch) -> Tensor:
         return batch.generator[batch.crop_to_image] % self.net.classes

@@ -3,6 +3,7 @@
 Lower scores mean "made by this family"; a score is accepted when it is not above the threshold.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -68,7 +69,7 @@ def supervised_threshold(own: Scores, other: Scores, criterion: Criterion = "you
 
 
 def threshold_rule(
-    scores: dict[str, Scores], thresholds: dict[str, float], quant_losses: dict[str, Scores], outlier: str
+    scores: Mapping[str, Scores], thresholds: Mapping[str, float], quant_losses: Mapping[str, Scores], outlier: str
 ) -> npt.NDArray[np.str_]:
     """The published two-step rule: no family accepts → outlier; one → that one; several → the lower QuantLoss.
 
@@ -99,7 +100,7 @@ def threshold_rule(
     return names[np.where(accepted.any(0), losses.argmin(0), len(families))]
 
 
-def family_features(quant_losses: dict[str, Scores], enc_losses: dict[str, Scores]) -> npt.NDArray[np.float64]:
+def family_features(quant_losses: Mapping[str, Scores], enc_losses: Mapping[str, Scores]) -> npt.NDArray[np.float64]:
     """[N, 2 F] logarithms of both losses of every family, the input of the calibrated rule.
 
     The calibrated rule is a :class:`detectors.tracer.linear_classifier.LinearClassifier` on these, with the families

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from detectors.tracer.likelihood import Sampling, TokenModel
 from detectors.tracer.load import available_variants, find_file, identify, load_model
 from detectors.tracer.rar_transformer import RarTransformer
 from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.sizes import FAMILIES, FILES, RAR_SAMPLING, VAR_SAMPLING, RarSampling, VarSampling
+from detectors.tracer.sizes import FAMILIES, FILES, RAR_SAMPLING, VAR_SAMPLING, RarSampling, RarVqganSize, VarSampling
 from detectors.tracer.var_transformer import VarTransformer
 from detectors.tracer.var_vqvae import VarVqvae
 
@@ -43,18 +43,20 @@ class Zoo:
         tokenizers: family → weight file.
         variants: in the order of the classes.
         absent: published variants whose files are not there.
+        side: grid of RAR's tokens, which no weight file states; the published one by default.
     """
 
     tokenizers: dict[str, Path]
     variants: tuple[Variant, ...]
     absent: tuple[str, ...] = ()
+    side: int = RarVqganSize.side
 
     @classmethod
     def of(cls, folder: Path) -> "Zoo":
         """Look what is there.
 
-        Models of one's own are listed in ``zoo.json`` (``{"variants": {name: {"family": …, "sampling": {…}}}}``) with
-        files ``<name>.safetensors``; without it the published file names are looked for. A family counts if its
+        Models of one's own are listed in ``zoo.json`` (``{"side": …, "variants": {name: {"family": …, "sampling": {…}}}}``)
+        with files ``<name>.safetensors``; without it the published file names are looked for. A family counts if its
         tokenizer and at least one variant are there.
 
         Raises:
@@ -82,7 +84,8 @@ class Zoo:
     def _own(cls, folder: Path) -> "Zoo":
         file = folder / ZOO
         try:
-            listed: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["variants"]
+            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            listed: dict[str, Any] = content["variants"]
             variants = tuple(
                 Variant(
                     name, about["family"], folder / f"{name}.safetensors",
@@ -99,7 +102,7 @@ class Zoo:
         for path in (*tokenizers.values(), *(v.path for v in variants)):
             if not path.is_file():
                 raise CheckpointError(f"{file} lists {path.stem}, but {path} does not exist", "Mend the list.")
-        return cls(tokenizers, variants)
+        return cls(tokenizers, variants, side=int(content.get("side", RarVqganSize.side)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ class Zoo:
                 raise ConfigError(f"detector.variants: {name!r} is not among the weights", nearest(name, self.names))
         kept = tuple(variant for variant in self.variants if variant.name in names)
         families = {variant.family for variant in kept}
-        return Zoo({f: p for f, p in self.tokenizers.items() if f in families}, kept, self.absent)
+        return replace(self, tokenizers={f: p for f, p in self.tokenizers.items() if f in families}, variants=kept)
 
     def tokenizer(self, family: str, inverse: Path | None = None) -> TokenizerModel:
         """A family's tokenizer in eval mode on the CPU, its encoder replaced by the inverse decoder's where given."""
@@ -129,6 +132,8 @@ class Zoo:
         model = load_model(path)
         if not isinstance(model, VarVqvae if family == "var" else RarVqgan):
             raise CheckpointError(f"{path} holds {identify(model)}, not the tokenizer of family {family}")
+        if isinstance(model, RarVqgan):
+            model.size = replace(model.size, side=self.side)
         if inverse is not None:
             load_inverse(model, inverse)
         return model
@@ -142,13 +147,16 @@ class Zoo:
         return model
 
 
-def save_zoo(folder: Path, tokenizers: Mapping[str, nn.Module], variants: Mapping[str, tuple[nn.Module, Any]]) -> None:
+def save_zoo(
+    folder: Path, tokenizers: Mapping[str, nn.Module], variants: Mapping[str, tuple[nn.Module, Any]], side: int
+) -> None:
     """Write models of one's own so that :meth:`Zoo.of` finds them.
 
     Args:
         folder: Made if absent.
         tokenizers: Family → tokenizer.
         variants: Name → (transformer, its sampling settings).
+        side: Grid of RAR's tokens.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for family, tokenizer in tokenizers.items():
@@ -158,7 +166,7 @@ def save_zoo(folder: Path, tokenizers: Mapping[str, nn.Module], variants: Mappin
         _save(model, folder / f"{name}.safetensors")
         family = "var" if isinstance(sampling, VarSampling) else "rar"
         listed[name] = {"family": family, "sampling": asdict(sampling)}
-    (folder / ZOO).write_text(json.dumps({"variants": listed}, indent=1) + "\n", encoding="utf-8")
+    (folder / ZOO).write_text(json.dumps({"side": side, "variants": listed}, indent=1) + "\n", encoding="utf-8")
 
 
 def file_key(path: Path) -> str:

@@ -1,0 +1,207 @@
+"""Which generator made it: metrics of a tracer's dump, exact, with bootstrap intervals.
+
+The truth of an image is its generator if the tracer knows it, else ``outlier`` (a real image, or one by a generator it
+does not know). Images of unknown label are left out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.intervals import Bootstrap
+from benchmarks.predictions import Predictions
+from contracts.errors import DataError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+OUTLIER = "outlier"
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Answers to N labelled images among K classes, ``outlier`` among them.
+
+    Attributes:
+        classes: K names.
+        families: family of each class; "" for ``outlier``.
+        truth: [N] index of the true class.
+        log_posterior: [N, K].
+        ids: [N].
+    """
+
+    classes: tuple[str, ...]
+    families: tuple[str, ...]
+    truth: Ints
+    log_posterior: Floats
+    ids: NDArray[np.str_]
+
+    @staticmethod
+    def of(predictions: Predictions) -> "Attribution":
+        """From a dump with ``class_names`` and ``fused_multi_logits``; families from its provenance's ``families``.
+
+        Raises:
+            DataError: it is no tracer's dump.
+        """
+        if predictions.class_names is None or predictions.fused_multi_logits is None:
+            raise DataError("the dump holds no scores of single generators", "Give a dump of task=trace.")
+        classes = tuple(str(name) for name in predictions.class_names)
+        if OUTLIER not in classes:
+            raise DataError(f"the dump's classes {', '.join(classes)} lack {OUTLIER!r}", "Give a dump of task=trace.")
+        known = predictions.fused_labels >= 0
+        place = {name: k for k, name in enumerate(classes)}
+        names = np.where(predictions.fused_labels == 1, predictions.generators, OUTLIER)[known]
+        families = predictions.about.get("families", {})
+        return Attribution(
+            classes,
+            tuple(str(families.get(name, "")) for name in classes),
+            np.array([place.get(str(name), place[OUTLIER]) for name in names], dtype=np.int64),
+            predictions.fused_multi_logits[known].astype(np.float64),
+            predictions.fused_ids[known],
+        )
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def outlier(self) -> int:
+        """Index of that class."""
+        return self.classes.index(OUTLIER)
+
+    @property
+    def answer(self) -> Ints:
+        """[N] the likeliest class."""
+        return np.asarray(self.log_posterior.argmax(1), dtype=np.int64)
+
+    def confusion(self) -> Ints:
+        """[K, K] counts, rows the truth, columns the answer."""
+        K = len(self.classes)
+        return np.bincount(self.truth * K + self.answer, minlength=K * K).reshape(K, K)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number.
+
+    Attributes:
+        metric: ``accuracy balanced_accuracy macro_f1 family_accuracy variant_accuracy known_auroc oscr``.
+        of: a family or class, "" for all.
+        value: NaN where undefined.
+        images: behind it.
+        chance: what guessing gives, NaN where there is no such figure.
+        low: lower end of the 95 % interval, or NaN.
+        high: upper end.
+    """
+
+    metric: str
+    of: str
+    value: float
+    images: int
+    chance: float = nan
+    low: float = nan
+    high: float = nan
+
+
+Measure = Callable[[Floats], float]
+"""From weights [N] of the images to a number."""
+
+
+def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> list[Figure]:
+    """All figures, with percentile intervals from draws of images within each true class.
+
+    ``accuracy`` over all classes; ``balanced_accuracy`` mean recall of the classes present; ``macro_f1`` mean F1 of
+    the classes present or answered; per family ``family_accuracy`` (the family is right) and ``variant_accuracy``
+    (the variant is right), of the family's own images; ``recall`` per class; ``known_auroc`` known generators against
+    outliers by 1 − P(outlier); ``oscr`` area under the rate of known images rightly attributed over the rate of
+    outliers accepted (Dhamija et al. 2018).
+    """
+    bootstrap = bootstrap or Bootstrap()
+    measures = _measures(answers)
+    if not len(answers):
+        return []
+    drawn: list[list[float]] = [[] for _ in measures]
+    rng = np.random.default_rng(bootstrap.seed)
+    strata = [np.flatnonzero(answers.truth == k) for k in np.unique(answers.truth)]
+    for _ in range(bootstrap.resamples):
+        weights = np.zeros(len(answers))
+        for rows in strata:
+            weights[rows] = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
+        for values, (_, measure) in zip(drawn, measures, strict=True):
+            values.append(measure(weights))
+    tail = (1 - bootstrap.level) / 2
+    figures = []
+    for (figure, measure), values in zip(measures, drawn, strict=True):
+        value = measure(np.ones(len(answers)))
+        low, high = np.quantile(values, [tail, 1 - tail]) if np.isfinite(values).all() else (nan, nan)
+        figures.append(Figure(figure.metric, figure.of, value, figure.images, figure.chance, float(low), float(high)))
+    return figures
+
+
+def _measures(answers: Attribution) -> list[tuple[Figure, Measure]]:
+    truth, answer, K = answers.truth, answers.answer, len(answers.classes)
+    right = (truth == answer).astype(float)
+    cell = truth * K + answer
+    present = np.unique(truth)
+
+    def confusion(weights: Floats) -> Floats:
+        return np.bincount(cell, weights, K * K).astype(np.float64).reshape(K, K)
+
+    def share(mask: NDArray[np.bool_], hits: Floats) -> Measure:
+        return lambda w: float((w * hits)[mask].sum() / w[mask].sum()) if w[mask].sum() else nan
+
+    def balanced(w: Floats) -> float:
+        counts = confusion(w)
+        return float((np.diag(counts)[present] / counts.sum(1)[present]).mean())
+
+    def macro_f1(w: Floats) -> float:
+        counts = confusion(w)
+        total = counts.sum(0) + counts.sum(1)
+        return float((2 * np.diag(counts)[total > 0] / total[total > 0]).mean())
+
+    n = len(answers)
+    every = np.ones(n, dtype=bool)
+    most = float(np.bincount(truth, minlength=K).max() / max(n, 1))
+    found: list[tuple[Figure, Measure]] = [
+        (Figure("accuracy", "", nan, n, most), share(every, right)),
+        (Figure("balanced_accuracy", "", nan, n, 1 / K), balanced),
+        (Figure("macro_f1", "", nan, n), macro_f1),
+    ]
+    families = np.array(answers.families)
+    for family in dict.fromkeys(f for f in answers.families if f):
+        own = families[truth] == family
+        if own.any():
+            same = (families[answer] == family).astype(float)
+            chance = float((families == family).mean())
+            found.append((Figure("family_accuracy", family, nan, int(own.sum()), chance), share(own, same)))
+            found.append((Figure("variant_accuracy", family, nan, int(own.sum()), 1 / K), share(own, right)))
+    for k in present.tolist():
+        own = truth == k
+        found.append((Figure("recall", answers.classes[k], nan, int(own.sum()), 1 / K), share(own, right)))
+    alien = truth == answers.outlier
+    if alien.any() and not alien.all():
+        others = [k for k in range(K) if k != answers.outlier]
+        known = (
+            np.logaddexp.reduce(answers.log_posterior[:, others], axis=1) - answers.log_posterior[:, answers.outlier]
+        )
+        best = answers.log_posterior[:, others].max(1)
+        hit = np.array(others)[answers.log_posterior[:, others].argmax(1)] == truth
+        found.append((Figure("known_auroc", "", nan, n, 0.5), _above(known, alien, np.ones(n))))
+        found.append((Figure("oscr", "", nan, n, 0.5 / len(others)), _above(best, alien, hit.astype(float))))
+    return found
+
+
+def _above(scores: Floats, alien: NDArray[np.bool_], credit: Floats) -> Measure:
+    """Weighted mean over pairs (known, outlier) of credit(known) × [score above the outlier's, ties half]."""
+    _, level = np.unique(scores, return_inverse=True)
+    levels = int(level.max()) + 1
+
+    def measure(weights: Floats) -> float:
+        outliers = np.bincount(level[alien], weights[alien], levels)
+        below = np.cumsum(outliers) - outliers / 2
+        known = weights[~alien]
+        whole = known.sum() * outliers.sum()
+        return float((known * credit[~alien] * below[level[~alien]]).sum() / whole) if whole else nan
+
+    return measure

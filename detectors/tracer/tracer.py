@@ -1,0 +1,165 @@
+"""The tracer's settings, checked at once: which weights, which encoder, which labels, which decisions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from contracts.errors import CheckpointError, ConfigError, nearest
+from detectors.tracer.class_labels import POLICIES, LabelPolicy
+from detectors.tracer.membership import Spread
+from detectors.tracer.quantise import Method
+from detectors.tracer.sizes import OUTLIER
+from detectors.tracer.zoo import Zoo
+
+ROUTES = ("rule", "calibrated", "flat", "prada", "prada_single")
+STRATEGIES = ("percentile", "gaussian", "supervised")
+
+
+@dataclass(frozen=True)
+class Thresholding:
+    """How a family's threshold is placed (:mod:`detectors.tracer.thresholds`).
+
+    Attributes:
+        strategy: ``percentile``, ``gaussian`` or ``supervised``.
+        share: of own images accepted (percentile).
+        k: standard deviations (gaussian).
+        criterion: of ``supervised``.
+    """
+
+    strategy: str = "percentile"
+    share: float = 0.95
+    k: float = 2.0
+    criterion: str = "youden"
+
+
+class Tracer:
+    """Attribution of images to the generators whose weights lie in a folder, or to ``outlier``.
+
+    Args:
+        weights: folder of weight files (:class:`detectors.tracer.zoo.Zoo`).
+        variants: names of those to trace; all there are by default.
+        inverse: family → file of its inverse decoder; without one the tokenizer's own encoder is used.
+        quantiser: ``greedy``, ``soft`` (Algorithm 3) or ``icm``, for VAR.
+        soft_steps: updates a stage of ``soft``.
+        labels: class label policy, one of ``given classifier generator marginal null``.
+        candidates: labels tried an image (policies ``classifier``, ``generator``, ``marginal``).
+        classifier: timm name of an ImageNet classifier (policies ``classifier`` and ``marginal``).
+        classifier_weights: its weight file; downloaded by timm where not given.
+        routes: decisions to fit, of ``rule`` (thresholds, then variant), ``calibrated`` (family classifier, then
+            variant), ``flat`` (one classifier), ``prada`` (joint), ``prada_single`` (as published); the first one's
+            answer is the answer.
+        threshold: settings of :class:`Thresholding`, for ``rule``.
+        prior: class → expected frequency; what is left of 1 is shared by the others. Balanced by default.
+        spread: see :meth:`detectors.tracer.membership.TokenStatistics.surprise`.
+        prada_epochs: updates of ``prada``; ``prada_single`` takes ten times as many.
+        folds: of cross-fitting.
+        seed: of folds and PRADA's noise.
+
+    Raises:
+        ConfigError: a name is unknown, or settings do not go together.
+        CheckpointError: weights are absent.
+    """
+
+    serves = ("trace",)
+
+    def __init__(
+        self,
+        weights: str | Path,
+        variants: Sequence[str] | None = None,
+        inverse: Mapping[str, str | None] | None = None,
+        quantiser: Method = "greedy",
+        soft_steps: int = 200,
+        labels: LabelPolicy = "generator",
+        candidates: int = 5,
+        classifier: str | None = None,
+        classifier_weights: str | None = None,
+        routes: Sequence[str] = ("calibrated",),
+        threshold: Mapping[str, Any] | None = None,
+        prior: Mapping[str, float] | None = None,
+        spread: Spread = "variance",
+        prada_epochs: int = 300,
+        folds: int = 5,
+        seed: int = 0,
+    ) -> None:
+        for key, value, known in (
+            ("quantiser", quantiser, get_args(Method)),
+            ("labels", labels, POLICIES),
+            ("spread", spread, get_args(Spread)),
+            *(("routes", route, ROUTES) for route in routes),
+        ):
+            if value not in known:
+                raise ConfigError(f"detector.{key}: {value!r} is unknown", nearest(str(value), known))
+        for key, number, least in (
+            ("candidates", candidates, 1), ("soft_steps", soft_steps, 1), ("folds", folds, 2),
+            ("prada_epochs", prada_epochs, 1),
+        ):  # fmt: skip
+            if number < least:
+                raise ConfigError(f"detector.{key}={number}", f"Give {least} or more.")
+        if not routes:
+            raise ConfigError("detector.routes is empty", f"Name some of {', '.join(ROUTES)}.")
+        if labels in ("classifier", "marginal") and classifier is None:
+            raise ConfigError(f"detector.labels={labels} without a classifier", "Give detector.classifier=TIMM_NAME.")
+        zoo = Zoo.of(Path(weights).expanduser())
+        self.zoo = zoo if variants is None else zoo.only(list(variants))
+        self.inverse = self._inverse(inverse or {})
+        self.quantiser = quantiser
+        self.soft_steps = soft_steps
+        self.labels = labels
+        self.candidates = candidates
+        self.classifier = classifier
+        self.classifier_weights = None if classifier_weights is None else Path(classifier_weights).expanduser()
+        self.routes = tuple(dict.fromkeys(routes))
+        self.threshold = self._thresholding(threshold or {})
+        self.prior = self._prior(prior or {})
+        self.spread = spread
+        self.prada_epochs = prada_epochs
+        self.folds = folds
+        self.seed = seed
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The variants, then ``outlier``."""
+        return (*self.zoo.names, OUTLIER)
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Variant → family."""
+        return {variant.name: variant.family for variant in self.zoo.variants}
+
+    def _inverse(self, given: Mapping[str, str | None]) -> dict[str, Path]:
+        found = {}
+        for family, name in given.items():
+            if family not in ("var", "rar"):
+                raise ConfigError(f"detector.inverse.{family} is no family", "Name var or rar.")
+            if name is not None and family in self.zoo.tokenizers:
+                found[family] = Path(name).expanduser()
+                if not found[family].is_file():
+                    raise CheckpointError(f"detector.inverse.{family}={name}: no such file", "Check the path.")
+        return found
+
+    def _thresholding(self, node: Mapping[str, Any]) -> Thresholding:
+        for key in node:
+            if key not in Thresholding.__dataclass_fields__:
+                raise ConfigError(
+                    f"detector.threshold.{key} is unknown", nearest(key, Thresholding.__dataclass_fields__)
+                )
+        chosen = Thresholding(**node)
+        if chosen.strategy not in STRATEGIES:
+            raise ConfigError(
+                f"detector.threshold.strategy={chosen.strategy!r} is unknown", nearest(chosen.strategy, STRATEGIES)
+            )
+        return chosen
+
+    def _prior(self, given: Mapping[str, float]) -> dict[str, float]:
+        """Frequencies of all classes, summing to 1."""
+        for name, share in given.items():
+            if name not in self.classes:
+                raise ConfigError(f"detector.prior.{name} is no class", nearest(name, self.classes))
+            if not 0 < share < 1:
+                raise ConfigError(f"detector.prior.{name}={share}", "Give a frequency between 0 and 1.")
+        rest = [name for name in self.classes if name not in given]
+        left = 1 - sum(given.values())
+        if (rest and left <= 0) or (not rest and abs(left) > 1e-6):
+            raise ConfigError(f"detector.prior sums to {1 - left:.4g}", "Frequencies of all classes sum to 1.")
+        return {name: given[name] if name in given else left / len(rest) for name in self.classes}

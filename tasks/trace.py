@@ -1,0 +1,147 @@
+"""``task=trace``: which generator made each image."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from benchmarks.attribution import Attribution, attribution
+from benchmarks.attribution_tables import markdown, rich_table, tidy_csv
+from benchmarks.predictions import Predictions, write_predictions
+from contracts.errors import ConfigError
+from contracts.files import write_atomically
+from contracts.stage import Rows
+from datamodules.manifest import Manifest
+from detectors.tracer.evidence import Evidence
+from detectors.tracer.sizes import OUTLIER
+from detectors.tracer.tracer import Tracer
+from tasks.evaluate import config_hash, versions
+from tasks.failures import write_failures
+from tasks.run import Run
+from tasks.stage_folder import StageFolder
+from tasks.trace_decide import Decisions
+from tasks.trace_images import Images, look
+from tasks.trace_machine import Machine
+from tasks.trace_outputs import DIAGNOSIS, as_json, diagnosis, dump, submit, write_diagnosis
+from tasks.trace_steps import Steps
+
+SPLITS = ("train", "valid", "test")
+
+
+def trace(run: Run) -> None:
+    """Attributes every image to a generator or to ``outlier``: cached passes, fitted decisions, dumps, submission.
+
+    Raises:
+        ConfigError: the detector is no tracer, or a split is unknown.
+        DataError: images cannot be traced, or do not suffice to fit on.
+    """
+    options, tracer = run.trace, run.detector()
+    if not isinstance(tracer, Tracer):
+        raise ConfigError(f"task=trace needs a tracer, not {type(tracer).__name__}", "Choose detector=tracer.")
+    for split in options.fit_on:
+        if split not in SPLITS:
+            raise ConfigError(f"trace.fit_on: split {split!r} is unknown", f"Choose of {', '.join(SPLITS)}.")
+    datamodule = run.datamodule()
+    manifest: Manifest = datamodule.manifest()
+    out = Path(options.out).expanduser() if options.out else run.folder
+    machine = Machine(run.resolved["trainer"], options.batch, options.block)
+    if machine.first:
+        _introduce(tracer, manifest)
+    every = np.arange(len(manifest), dtype=np.int64)
+    sizes = [tracer.zoo.tokenizer(family).image_size for family in tracer.zoo.tokenizers]
+    images = look(datamodule, every, sizes, options.refused)
+    cache = Path(options.cache).expanduser() if options.cache else out / "trace_cache"
+    evidence = Steps(tracer, machine, datamodule, images, cache, options.positions).evidence()
+    if machine.first:
+        _conclude(run, tracer, manifest, images, evidence, out)
+
+
+def truth_of(manifest: Manifest, rows: Rows, tracer: Tracer) -> NDArray[np.str_]:
+    """Class to fit each image on; "" where unknown, or where it is by a variant whose weights are not there."""
+    labels, names = manifest.labels[rows], manifest.column("generator")[rows].astype(str)
+    truth = np.where(labels == 0, OUTLIER, np.where(labels == 1, names, ""))
+    return np.where(np.isin(truth, tracer.classes), truth, "")
+
+
+def _introduce(tracer: Tracer, manifest: Manifest) -> None:
+    print(f"tracing among {', '.join(tracer.classes)}")
+    if tracer.zoo.absent:
+        print(f"without weights, so never answered: {', '.join(tracer.zoo.absent)}")
+    for family in tracer.zoo.tokenizers:
+        if family not in tracer.inverse:
+            print(f"no inverse decoder for {family}: its own encoder is used, which recovers fewer tokens")
+    strangers = sorted(set(manifest.generator_names) - {""} - set(tracer.classes))
+    if strangers:
+        print(
+            f"images by {', '.join(strangers)} are fitted on nowhere, and count as {OUTLIER} where answers are measured"
+        )
+
+
+def _conclude(run: Run, tracer: Tracer, manifest: Manifest, images: Images, evidence: Evidence, out: Path) -> None:
+    """Fits or loads the decisions, judges every image, and writes all results."""
+    options, ids = run.trace, manifest.column("id")[images.rows]
+    write_failures(out / "failures.csv", images.refused)
+    decisions = Decisions(tracer, out / "decisions")
+    truth = truth_of(manifest, images.rows, tracer)
+    split = manifest.column("split")[images.rows].astype(str)
+    split[split == ""] = "test"
+    fitted = np.isin(split, options.fit_on if options.decision is None else []) & (truth != "")
+    inside, outside = np.flatnonzero(fitted), np.flatnonzero(~fitted)
+    if options.decision is None:
+        decisions.fit(evidence.take(inside), truth[inside])
+    else:
+        decisions.load(Path(options.decision).expanduser(), evidence)
+    folder = StageFolder(out, 0)
+    for place, route in enumerate(tracer.routes):
+        posterior = np.zeros((len(truth), len(tracer.classes)))
+        posterior[outside] = decisions.judge(route, evidence.take(outside))
+        if len(inside):
+            posterior[inside] = decisions.cross_judge(route, evidence.take(inside), truth[inside], ids[inside])
+        for name in SPLITS:
+            rows = np.flatnonzero(split == name)
+            if not len(rows):
+                continue
+            predictions = dump(
+                manifest, images.rows[rows], posterior[rows], tracer.classes, experiment=run.experiment_id,
+                stage=f"{name} · {route}", route=route, families=tracer.families, prior=tracer.prior,
+                cross_fitted=int(fitted[rows].sum()), detector=run.resolved["detector"], seed=run.seed,
+                config_hash=config_hash(run.resolved), versions=versions(), diagnosis=DIAGNOSIS.format(split=name),
+            )  # fmt: skip
+            write_predictions(folder.predictions(name if place == 0 else f"{name}_{route}"), predictions)
+            _report(folder, name, route, predictions)
+            if place == 0 and name == "test":
+                _submit(out, manifest, images, predictions, tracer)
+    for name in SPLITS:
+        rows = np.flatnonzero(split == name)
+        if len(rows):
+            part = evidence.take(rows)
+            curves = {f"curve/{key}": value for key, value in decisions.curves(part).items()}
+            arrays = diagnosis(part, ids[rows], decisions.alpha) | curves
+            write_diagnosis(folder.path / DIAGNOSIS.format(split=name), arrays)
+    print(f"{folder.path}: dumps; task=review experiment_id={run.experiment_id} makes the page")
+
+
+def _report(folder: StageFolder, split: str, route: str, predictions: Predictions) -> None:
+    """Figures of labelled images, on the screen and as files."""
+    answers = Attribution.of(predictions)
+    if not len(answers):
+        return
+    figures = attribution(answers)
+    name = f"attribution_{split}_{route}"
+    folder.write_json("metrics.json", folder.read_json("metrics.json") | {name: as_json(figures)})
+    write_atomically(folder.path / f"{name}.csv", tidy_csv(figures).encode())
+    write_atomically(folder.path / f"{name}.md", markdown(figures, answers).encode())
+    Console().print(rich_table(figures, f"{split}, route {route}"))
+
+
+def _submit(out: Path, manifest: Manifest, images: Images, predictions: Predictions, tracer: Tracer) -> None:
+    """``submission.csv`` where the test images carry no labels."""
+    rows = manifest.rows("test", "")
+    rows = rows[manifest.labels[rows] == -1]
+    if len(rows):
+        refused = {failure.id for failure in images.refused}
+        count = submit(out / "submission.csv", manifest, rows, predictions, tracer.classes)
+        left = sum(manifest.image_id(int(row)) in refused for row in rows)
+        note = f", {left} of them refused and so called {OUTLIER}" if left else ""
+        print(f"{out / 'submission.csv'}: {count} answers{note}")
