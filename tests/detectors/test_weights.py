@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from contracts.errors import CheckpointError
-from detectors.weights import load_weights
+from detectors.weights import load_weights, read_checkpoint
 
 
 def _net(seed: int) -> nn.Module:
