@@ -13,10 +13,10 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
-from callbacks.checkpoint_io import write_atomically
 from callbacks.checkpoints import Checkpoints, resumable
 from contracts.batch import Batch
 from contracts.errors import ConfigError, PixelProofError
+from contracts.files import write_atomically
 from contracts.stop import STOP, Stopped
 
 GOING_ON, ASKED, OVERDUE = 0, 1, 2
