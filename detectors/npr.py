@@ -3,13 +3,14 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from contracts.batch import Batch
+from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.normalise import normalise
 from detectors.npr_net import NPRNet
 from detectors.precision import float32_unless_asked, reference_arithmetic
+from detectors.residual import even_size, npr_residual
 
 
 class NPR(Detector):
@@ -62,6 +63,15 @@ class NPR(Detector):
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W], uint8 or unit-range float32 → logits [B] float32."""
         return self.net(self.to_memory_format(normalise(images)))  # type: ignore[no-any-return]
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The one residual (`contracts.explain.Explainable`)."""
+        return ("NPR",)
+
+    def artefact_maps(self, images: Tensor) -> Tensor:
+        """|NPR| of unit-range images, mean over the channels: [B, 3, H, W] → [B, 1, H', W'], both sides even."""
+        return npr_residual(even_size(as_unit_float(images))).abs().mean(1, keepdim=True)
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy of the logits."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contracts.batch import Batch
+from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError
 from contracts.view import View
 from detectors.backbones import create_backbone
@@ -15,6 +15,7 @@ from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.normalise import normalise
 from detectors.npr_multiscale_net import Fused, MultiScaleNet, ResidualBranch, check_scales, refuse_other_scales
 from detectors.precision import float32_unless_asked, reference_arithmetic
+from detectors.residual import scale_residual
 
 
 class NPRMultiScale(Detector):
@@ -93,6 +94,16 @@ class NPRMultiScale(Detector):
     def forward(self, images: Tensor) -> Fused:
         """Images [B, 3, H, W], uint8 or unit-range float32 → logits [B] and attention [B, S], float32."""
         return self.net(self.to_memory_format(normalise(images)))  # type: ignore[no-any-return]
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The scales (`contracts.explain.Explainable`)."""
+        return tuple(f"{scale:g}x" for scale in self.net.factors)
+
+    def artefact_maps(self, images: Tensor) -> Tensor:
+        """|residual| of unit-range images at each scale, mean over the channels: [B, 3, H, W] → [B, S, H, W]."""
+        images = as_unit_float(images)
+        return torch.stack([scale_residual(images, scale).abs().mean(1) for scale in self.net.factors], dim=1)
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy of the logits, less the weighted entropy of the attention."""
