@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
+from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
+from detectors.aliases import expanded
 from detectors.backbones import Backbone, create_backbone
 from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.device_augment import DeviceAugment
@@ -28,30 +30,52 @@ class ClassifierNet(nn.Module):
         feature_dim: length of a feature vector.
         dropout: probability of a feature to be dropped in training.
         frozen: never train the backbone.
+        unit_features: scale every feature vector to length 1.
+        head_std: standard deviation of the head's first weights; None for torch's own rule.
     """
 
-    def __init__(self, backbone: nn.Module, feature_dim: int, dropout: float, frozen: bool) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        feature_dim: int,
+        dropout: float,
+        frozen: bool,
+        unit_features: bool = False,
+        head_std: float | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = Frozen(backbone) if frozen else backbone
+        self.unit_features = unit_features
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(feature_dim, 1)
+        if head_std is not None:
+            nn.init.normal_(self.head.weight, 0.0, head_std)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images [B, 3, H, W] → features [B, feature_dim]."""
+        features: Tensor = self.backbone(images)
+        return F.normalize(features, dim=1) if self.unit_features else features
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, H, W] → logits [B] float32."""
-        return linear_float32(self.dropout(self.backbone(images)), self.head).squeeze(1)
+        return linear_float32(self.dropout(self.features(images)), self.head).squeeze(1)
 
 
 class Classifier(Detector):
     """A backbone of timm, torchvision, open_clip or the DINO family with one linear unit on its features.
 
     Args:
-        backbone: ``library/model``, e.g. ``timm/resnet18``; see `detectors.backbones`.
+        backbone: ``library/model``, e.g. ``timm/resnet18``; see `detectors.backbones`. A name of AI-GenBench's
+            (``dinov2_vitl14_tune``, ``RN50_probe``) says the mode, too; see `detectors.aliases`.
         mode: "tune" trains everything; "probe" trains the head alone, and the checkpoint holds the head alone.
         pretrained: start from the library's weights.
         weights: start from this file instead.
         pooling: "avg", "max", "catavgmax", or None for the backbone's own.
         image_size: side of the images in the default views; None for the size the backbone was trained with.
         dropout: on the features.
+        normalisation: "clip", "imagenet" or "half" (`contracts.normalisations`); None for the backbone's own.
+        unit_features: scale every feature vector to length 1, as CLIP's own losses do.
+        head_std: standard deviation of the head's first weights; None for torch's own rule.
         label_smoothing: ε; targets become ε / 2 and 1 - ε / 2.
         augment: augmentations of training batches on the device, or None.
         train_view: None resizes to ``image_size``.
@@ -80,6 +104,9 @@ class Classifier(Detector):
         image_size: int | None = None,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        normalisation: str | None = None,
+        unit_features: bool = False,
+        head_std: float | None = None,
         augment: DeviceAugment | None = None,
         train_view: View | None = None,
         eval_view: View | None = None,
@@ -90,6 +117,14 @@ class Classifier(Detector):
         compile: bool = False,  # noqa: A002 - the word torch and its users have for it
         channels_last: bool = False,
     ) -> None:
+        named = expanded({"backbone": backbone, "mode": mode, "unit_features": unit_features, "head_std": head_std})
+        backbone, mode, unit_features, head_std = (
+            named[key] for key in ("backbone", "mode", "unit_features", "head_std")
+        )
+        if normalisation is not None and normalisation not in NORMALISATIONS:
+            raise ConfigError(
+                f"detector.normalisation={normalisation!r} is unknown", nearest(normalisation, NORMALISATIONS)
+            )
         if mode not in MODES:
             raise ConfigError(f"detector.mode={mode!r} is unknown", nearest(mode, MODES))
         if mode == "probe" and not pretrained and weights is None:
@@ -123,11 +158,12 @@ class Classifier(Detector):
         self.label_smoothing = label_smoothing
         self.augment = augment
         self.record = made
-        self.net = ClassifierNet(made.module, made.feature_dim, dropout, frozen=mode == "probe")
+        self.mean, self.std = NORMALISATIONS[normalisation] if normalisation else (made.mean, made.std)
+        self.net = ClassifierNet(made.module, made.feature_dim, dropout, mode == "probe", unit_features, head_std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W], uint8 or unit-range float32 → logits [B] float32."""
-        return self.net(self.to_memory_format(normalise(images, self.record.mean, self.record.std)))  # type: ignore[no-any-return]
+        return self.net(self.to_memory_format(normalise(images, self.mean, self.std)))  # type: ignore[no-any-return]
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy with smoothed targets, of augmented images."""
@@ -145,7 +181,7 @@ class Classifier(Detector):
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:
         """A tuned backbone comes with the checkpoint, so nothing need be downloaded or read beside it."""
-        if arguments.get("mode", "tune") == "tune":
+        if expanded(arguments).get("mode", "tune") == "tune":
             return {**arguments, "pretrained": False, "weights": None}
         return arguments
 

@@ -8,19 +8,13 @@ from torch import Tensor
 from benchmarks.ai_genbench.picture import Picture
 from benchmarks.ai_genbench.resized_crop import resize_levels, resize_values
 from contracts.errors import ConfigError, nearest
+from contracts.normalisations import NORMALISATIONS
 
 TrainCropping = Literal["resize", "random_crop", "center_crop", "as_is"]
 EvaluationCropping = Literal["resize", "crop", "multicrop", "as_is"]
 
 CROP_SIZE = 224
 """Side of every crop in the benchmark's configurations."""
-
-NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
-"""Mean and standard deviation by name; the benchmark uses `clip` for every backbone."""
 
 
 def evaluation_crops(picture: Picture, cropping: EvaluationCropping, size: int = CROP_SIZE) -> list[Picture]:
