@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2 if isinstance(error, ConfigError) else 1
         except Stopped as stopped:
             return ended(stopped)
+        except KeyboardInterrupt:
+            print("\npixelproof: interrupted", file=sys.stderr)
+            return 130
 
 
 def run_one(words: Sequence[str]) -> int:

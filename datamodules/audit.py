@@ -24,11 +24,13 @@ class Copies:
         images: that have a copy.
         across_splits: pairs of ids, with their splits, that are in two splits.
         across_labels: pairs of ids that are called real and generated.
+        within_groups: how many of the pairs across labels are of one group, as where both were made of one photograph.
     """
 
     images: int
     across_splits: list[tuple[str, str]] = field(default_factory=list)
     across_labels: list[tuple[str, str]] = field(default_factory=list)
+    within_groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Audit:
         ]
         found += self.one_sided
         for copies, kind in ((self.exact, "exact copies"), (self.near, "near copies")):
-            for pairs, where in ((copies.across_splits, "in two splits"), (copies.across_labels, "of two labels")):
+            grouped = f" ({copies.within_groups} of them of one group)" if copies.within_groups else ""
+            for pairs, where in (
+                (copies.across_splits, "in two splits"), (copies.across_labels, f"of two labels{grouped}"),
+            ):  # fmt: skip
                 if pairs:
                     found.append(f"{len(pairs)} pairs of {kind} {where}, first {pairs[0][0]} and {pairs[0][1]}")
         if self.groups_across_splits:
@@ -155,10 +160,13 @@ def _copies(manifest: Manifest, rows: NDArray[np.int64], pairs: NDArray[np.int64
         ]  # fmt: skip
 
     a, b = pairs.T
+    group = manifest.column("group")
+    contrary = (label[a] != label[b]) & (label[a] >= 0) & (label[b] >= 0)
     return Copies(
         len(np.unique(pairs)),
         named(pairs[split[a] != split[b]]),
-        named(pairs[(label[a] != label[b]) & (label[a] >= 0) & (label[b] >= 0)]),
+        named(pairs[contrary]),
+        int(np.count_nonzero(contrary & (group[a] == group[b]) & (group[a] != ""))),
     )
 
 

@@ -1,5 +1,6 @@
 """Any Parquet set with an image column and a label column, such as those of the Hugging Face hub."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from glob import glob, has_magic
 from pathlib import Path
@@ -16,6 +17,8 @@ from datamodules.folds import fold_splits
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import Manifest
 from datamodules.parquet_stream import ParquetStreamStore
+
+logger = logging.getLogger(__name__)
 
 COLUMNS: dict[str, str | None] = {"id": "id", "image": "image", "label": "label"}
 """Where nothing else is said: the columns of the aiornot competition."""
@@ -103,9 +106,21 @@ class ParquetDataModule(ImageDataModule):
             pairs = zip(columns["generator"], label, strict=True)
             columns["generator"] = [name if value == 1 else "" for name, value in pairs]
         _refuse_repeated(columns)
+        self._remark()
         if "split" not in columns:
             columns["split"] = fold_splits(label, columns.get("group"), self.fold_seed)
         return Manifest.from_columns(columns)
+
+    def _remark(self) -> None:
+        """Tell of columns that are named like ours and not used: a set's own split is seldom left out on purpose."""
+        present = pq.read_schema(self.files()[0]).names
+        unused = [name for name in TEXTS if name in present and name not in self.columns]
+        if unused:
+            folds = ", and the rows are dealt into folds" if "split" in unused else ""
+            logger.warning(
+                "%s has columns that are not used%s: %s\n  → To use one, give e.g. datamodule.columns.%s=%s.",
+                self.path, folds, ", ".join(unused), unused[-1], unused[-1],
+            )  # fmt: skip
 
     def build_store(self, manifest: Manifest) -> ParquetStreamStore:
         """Reads the image column, and files it names below the root."""

@@ -35,7 +35,12 @@ class Rule:
     @property
     def separates(self) -> bool:
         """Whether the classes can be told apart well beyond chance."""
-        return self.auroc >= WARN_AUROC and self.auroc - 1.96 * self.error > 0.5
+        return self.auroc >= WARN_AUROC and self.tells
+
+    @property
+    def tells(self) -> bool:
+        """Whether it is better than chance at all."""
+        return self.auroc - 1.96 * self.error > 0.5
 
 
 def feature_sets(columns: Columns) -> dict[str, dict[str, NDArray[np.float64]]]:

@@ -34,7 +34,9 @@ def audit(run: Run) -> None:
 def show(found: Audit, console: Console) -> None:
     """Prints tables and warnings."""
     for title, header, rows in _tables(found):
-        table = Table(*header, title=title)
+        table = Table(title=title)
+        for place, name in enumerate(header):
+            table.add_column(name, justify="right" if _is_number(rows, place) else "left")
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)
@@ -50,8 +52,14 @@ def markdown(found: Audit) -> str:
     lines = [f"# Audit of {found.images} images", "", "## Warnings", ""]
     lines += [f"- {warning}" for warning in found.warnings()] or ["None."]
     for title, header, rows in _tables(found):
-        lines += ["", f"## {title}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
+        rules = ["---:" if _is_number(rows, place) else "---" for place in range(len(header))]
+        lines += ["", f"## {title}", "", _row(header), _row(rules), *map(_row, rows)]
     return "\n".join(lines) + "\n"
+
+
+def _is_number(rows: list[list[str]], place: int) -> bool:
+    """Whether a column, not the first, holds nothing but numbers."""
+    return place > 0 and all(row[place].replace(".", "", 1).isdigit() for row in rows)
 
 
 def _row(cells: list[str]) -> str:
@@ -70,12 +78,17 @@ def _tables(found: Audit) -> list[tuple[str, list[str], list[list[str]]]]:
         if rows:
             tables.append((f"{name[0].upper()}{name[1:]} against label", [name, *labels], rows))
     copies = [
-        [kind, str(pairs.images), str(len(pairs.across_splits)), str(len(pairs.across_labels))]
+        [kind, *map(str, (pairs.images, len(pairs.across_splits), len(pairs.across_labels), pairs.within_groups))]
         for kind, pairs in (("exact", found.exact), ("near (dHash)", found.near))
     ]
-    tables.append(("Copies", ["kind", "images", "pairs across splits", "pairs across labels"], copies))
+    tables.append(
+        ("Copies", ["kind", "images", "pairs across splits", "pairs across labels", "of these in one group"], copies)
+    )
     if found.rules:
-        rules = [[r.features, f"{r.auroc:.3f} ± {1.96 * r.error:.3f}", r.words[0]] for r in found.rules]
+        rules = [
+            [r.features, f"{r.auroc:.3f} ± {1.96 * r.error:.3f}", r.words[0] if r.tells else "none better than chance"]
+            for r in found.rules
+        ]
         tables.append(("How far metadata alone go (5-fold AUROC of a small tree)", ["on", "AUROC", "rule"], rules))
     return tables
 

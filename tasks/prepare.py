@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def prepare(run: Run) -> None:
         prepared = writer.write(datamodule.manifest(), datamodule.store())
     except TooManyFailuresError as error:
         _write_failures(failures, error.failures)
+        raise
+    except KeyboardInterrupt:
+        print(f"\n{out} is not complete: the same command goes on where this one stopped", file=sys.stderr)
         raise
     if not prepared.already:
         _write_failures(failures, prepared.failures)

@@ -40,6 +40,7 @@ def test_a_set_without_shortcuts_is_passed(tmp_path):
     assert found.warnings() == []
     assert found.images == 60
     assert all(0.2 < rule.auroc < 0.7 for rule in found.rules)
+    assert not any(rule.tells for rule in found.rules)
     assert found.tables["format"] == {"PNG": {"real": 30, "generated": 30}}
 
 
@@ -82,6 +83,7 @@ def test_copies_across_splits_and_labels_are_found(tmp_path):
     assert found.exact.images == 2
     assert found.near.across_splits == [("i5 (train, generated)", "i31 (test, generated)")]
     assert found.near.across_labels == [("i7 (train, generated)", "i32 (train, real)")]
+    assert found.near.within_groups == 0
     text = "\n".join(found.warnings())
     assert "1 pairs of exact copies in two splits, first i4" in text
     assert "1 pairs of near copies of two labels, first i7" in text
@@ -163,5 +165,7 @@ def test_the_samples_own_confounds_are_found():
     # the controls and the super-resolved pictures made of the same crops
     assert 15 <= len(found.near.across_labels) <= 40
     assert all("bicubic-x4" in a + b for a, b in found.near.across_labels)
+    assert found.near.within_groups == len(found.near.across_labels)
+    assert any("of two labels (" in line and "of one group)" in line for line in found.warnings())
     assert found.groups_across_splits == []
     assert [rule.features for rule in found.rules if rule.separates] == ["all metadata", "size"]

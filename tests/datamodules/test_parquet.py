@@ -44,6 +44,16 @@ def test_aiornots_columns_need_no_setting(tmp_path):
     assert all(store.read(row) == PICTURES[(row if row < 10 else row - 10) % 4] for row in range(30))
 
 
+def test_a_split_column_that_is_not_used_is_told_of(tmp_path, caplog):
+    path = write(tmp_path / "a.parquet", rows(20, split=lambda k: ("train", "test")[k % 2]))
+    ParquetDataModule(path).manifest()
+    assert "columns that are not used, and the rows are dealt into folds: split" in caplog.text
+    assert "datamodule.columns.split=split" in caplog.text
+    caplog.clear()
+    ParquetDataModule(path, {"id": "id", "image": "image", "label": "label", "split": "split"}).manifest()
+    assert not caplog.text
+
+
 def test_streaming_reads_what_random_access_reads(tmp_path):
     write(tmp_path / "a.parquet", rows(40))
     module = ParquetDataModule(tmp_path / "a.parquet")
