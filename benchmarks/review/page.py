@@ -2,6 +2,7 @@
 
 import json
 import os
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmarks.attribution import Attribution, attribution
+from benchmarks.attribution_tables import lines
 from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
 from benchmarks.paired import differences
@@ -133,6 +136,7 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
         script=Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)),  # noqa: S704
+        sources=_sources(joined),
         data=Markup(payload(joined, gallery)),  # noqa: S704  escaped there
     )
 
@@ -195,6 +199,22 @@ def _counts(dump: Predictions) -> str:
     if len(dump.crop_scores) > len(dump):
         parts.append(f"{len(dump.crop_scores):,} crops")
     return ", ".join(parts)
+
+
+def _sources(joined: Joined) -> list[dict[str, Any]]:
+    """Tables and plots of the dumps that name a source for every image."""
+    shown = []
+    for name, dump, path in zip(joined.names, joined.dumps, joined.paths, strict=True):
+        if dump.class_names is None or dump.fused_multi_logits is None:
+            continue
+        from benchmarks.attribution_figures import figures  # matplotlib is slow to import
+
+        pictures = [
+            {"title": p.title, "note": p.note, "src": "data:image/png;base64," + b64encode(p.png).decode()}
+            for p in figures(dump, path.parent)
+        ]
+        shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "pictures": pictures})
+    return shown
 
 
 def _facts(dump: Predictions, path: Path) -> list[tuple[str, str]]:
