@@ -8,6 +8,7 @@ reason where it has no value.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from contracts.errors import ConfigError, nearest
 Scores = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Metric = Callable[[Scores, Labels, float], float]
+AnyMetric = TypeVar("AnyMetric", bound=Metric)
 
 
 class UndefinedMetricError(ValueError):
@@ -60,14 +62,14 @@ METRICS: dict[str, Spec] = {}
 
 def register(
     name: str, title: str, *, thresholded: bool = False, needs: tuple[int, ...] = (0, 1)
-) -> Callable[[Metric], Metric]:
+) -> Callable[[AnyMetric], AnyMetric]:
     """Decorator that makes a function a metric of every table, under ``name``.
 
     Raises:
         ConfigError: the name is taken.
     """
 
-    def enter(function: Metric) -> Metric:
+    def enter(function: AnyMetric) -> AnyMetric:
         if name in METRICS:
             raise ConfigError(f"A metric named {name!r} exists already", "Choose another name.")
         METRICS[name] = Spec(name, title, function, thresholded, needs)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.fusion import Fusion, as_fusion
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 from contracts.keys import random_key
@@ -24,13 +25,20 @@ class Plain:
         seed: for the drawn validation images.
         validation_share: share of the training groups drawn where the set has no ``valid`` split.
         classes: labels that both splits must hold, of 0 (real) and 1 (generated).
+        fusion: how the scores of several crops become one; a name of `benchmarks.fusion`, or such a function.
     """
 
     degrade: SampleFunction | Chain | None = None
     global_batch: int | None = None
     """Images of an optimiser step over all devices, where the protocol sets it; ``task=fit`` accumulates up to it."""
 
-    def __init__(self, seed: int, validation_share: float = 0.1, classes: Sequence[int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        seed: int,
+        validation_share: float = 0.1,
+        classes: Sequence[int] = (0, 1),
+        fusion: str | Fusion = "mean_probability",
+    ) -> None:
         if not 0 < validation_share < 1:
             raise ConfigError(f"benchmark.validation_share={validation_share}", "Give a share between 0 and 1.")
         self.seed = seed
@@ -38,6 +46,8 @@ class Plain:
             raise ConfigError(f"benchmark.classes={list(classes)}", "Name labels of 0 (real) and 1 (generated).")
         self.validation_share = validation_share
         self.classes = set(classes)
+        as_fusion(fusion)
+        self.fusion: str | Fusion = fusion
 
     def stages(self, manifest: Manifest) -> list[Stage]:
         """The one stage; never looks at test rows.

@@ -16,7 +16,7 @@ from conf.verbs import groups_used, verbs
 from contracts.errors import ConfigError, nearest
 
 GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get("group") and name != "local")
-SEVERAL = ("logger", "callbacks")
+SEVERAL = ("logger", "callbacks", "metrics")
 """Groups that hold members by name."""
 
 OPTIONAL = ("launcher",)
@@ -59,7 +59,7 @@ def _group(resolved: Mapping[str, Any], group: str, used: bool) -> Iterator[Conf
     if group in SEVERAL:
         for name, member in node.items():
             if isinstance(member, dict) and "_target_" in member:
-                yield from _node(member, f"{group}.{name}", used, SUPPLIED[group])
+                yield from _node(member, f"{group}.{name}", used, SUPPLIED.get(group, frozenset()))
             else:
                 yield ConfigError(
                     f"{group}.{name} is no part of {group}", f"Choose it first: {group}=[{','.join([*node])}]."

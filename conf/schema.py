@@ -145,6 +145,7 @@ class Config:
     datamodule: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     detector: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     benchmark: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
+    metrics: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     trainer: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     logger: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     callbacks: dict[str, Any] = field(default_factory=dict, metadata=GROUP)

@@ -133,10 +133,11 @@ def score(
         else:
             raise ConfigError(f"verb {verb!r} scores nothing", "Use validate, test or predict.")
     predictions = collector.predictions
-    if predictions is not None and len(predictions) + len(collector.failures) != len(rows):
+    wanted = set(datamodule.manifest().column("id")[rows].tolist())
+    failed = [failure for failure in collector.failures if failure.id in wanted]  # not those of training
+    if predictions is not None and len(predictions) + len(failed) != len(rows):
         raise DataError(
-            f"{len(rows)} images were to be scored, {len(predictions)} were and {len(collector.failures)} could not be "
-            "read",
+            f"{len(rows)} images were to be scored, {len(predictions)} were and {len(failed)} could not be read",
             "Report this: an image was lost between the ranks.",
         )
     return predictions

@@ -1,11 +1,11 @@
 """``task=fit``: train every stage of the benchmark that is not done yet."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import yaml
+from pytorch_lightning.loggers import CSVLogger
 
 from benchmarks.predictions import write_predictions
 from callbacks.checkpoints import newest_resumable
@@ -16,14 +16,16 @@ from callbacks.passport import Passport
 from callbacks.validation_metrics import ValidationMetrics
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
-from contracts.stage import Rows, Stage
+from contracts.stage import Stage
 from datamodules.manifest import Manifest
 from detectors.weights import load_weights
 from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
+from tasks.failures import write_failures
 from tasks.lock import lock_config
 from tasks.report import report
 from tasks.run import Run
 from tasks.stage_folder import StageFolder
+from tasks.stage_rows import readable, rows_of
 from tasks.tuned import apply_tuned
 
 
@@ -60,35 +62,6 @@ def refuse_test_rows(stage: Stage, manifest: Manifest) -> None:
                 f"{manifest.image_id(leaked[0])!r} first",
                 "Mend the benchmark: test images are for task=test alone.",
             )
-
-
-def readable(stage: Stage, manifest: Manifest, trains_on: str) -> Stage:
-    """The stage with those rows alone that a detector may read before it is tested.
-
-    Args:
-        stage: of the benchmark.
-        manifest: its images.
-        trains_on: "all", or "real" for a zero-shot detector, which neither trains on generated images nor has its
-            checkpoint chosen by them.
-
-    Raises:
-        DataError: nothing is left to train on or to choose by.
-    """
-    if trains_on == "all":
-        return stage
-    real = replace(stage, **{n: rows[manifest.labels[rows] == 0] for n, rows in rows_of(stage).items()})
-    for name, rows in rows_of(real).items():
-        if not len(rows):
-            raise DataError(
-                f"stage {stage.name!r} has no real image to {name} on, and the detector reads no other",
-                "Check the label column and its name map.",
-            )
-    return real
-
-
-def rows_of(stage: Stage) -> dict[str, Rows]:
-    """What a stage trains on and validates on, by field."""
-    return {"train": stage.train, "validate": stage.validate}
 
 
 def accumulation(global_batch: int, batch_size: int, devices: int, given: int = 1) -> int:
@@ -132,7 +105,7 @@ def _fit_stage(
     datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade)
     datamodule.enter(stage)
     seen = sorted({manifest.generator_names[i] for i in manifest.generator_index[stage.train].tolist()} - {""})
-    collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
+    collector = Collector(benchmark.fusion)
     metrics = ValidationMetrics(collector)
     about = {"seed": run.seed, "seen_generators": seen, "versions": versions(), "stage": stage.name}
     trainer = quiet_trainer(
@@ -143,7 +116,7 @@ def _fit_stage(
         ContinuedAxis(steps),
         Passport(run.resolved["detector"], metrics, about),
         *run.callbacks(folder=folder.checkpoints, monitor=detector.monitor, mode=detector.monitor_mode),
-        logger=run.loggers(name=f"{run.experiment_id}/{folder.path.name}", group=run.experiment_id),
+        logger=_loggers(run, folder),
     )
     if trainer.is_global_zero:
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -163,6 +136,13 @@ def _fit_stage(
     _validate_best(run, trainer, datamodule, benchmark, stage, folder, collector)
 
 
+def _loggers(run: Run, folder: StageFolder) -> list[Any]:
+    """Those chosen, and CSV in any case: whatever becomes of a server, the numbers are here."""
+    name = f"{run.experiment_id}/{folder.path.name}"
+    made = run.loggers(name=name, group=run.experiment_id)
+    return made if any(isinstance(logger, CSVLogger) for logger in made) else [*made, CSVLogger(run.logs, name=name)]
+
+
 def _validate_best(
     run: Run,
     trainer: L.Trainer,
@@ -180,5 +160,7 @@ def _validate_best(
         return
     predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
     write_predictions(folder.predictions("validate"), predictions)
-    report(folder, "validate", predictions, loaded.about.get("threshold"))
+    if collector.failures:
+        write_failures(run.folder / "failures.csv", collector.failures)
+    report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())
     folder.finish()

@@ -18,6 +18,7 @@ FREE = (
     "audit",
     "predict",
     "review",
+    "metrics",
     "generate",
     "trace",
     "datamodule.num_workers",
@@ -27,6 +28,7 @@ FREE = (
     "launcher",
     "trainer.num_nodes",
     "callbacks.preemption",
+    "callbacks.history",
     "callbacks.checkpoints.minutes",
     "callbacks.checkpoints.keep",
 )

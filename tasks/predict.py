@@ -38,7 +38,7 @@ def predict(run: Run) -> None:
     datamodule = run.datamodule()
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view)
     rows = datamodule.manifest().rows("train", "valid", "test", "")
-    collector = Collector()
+    collector = Collector(run.benchmark().fusion)
     trainer = quiet_trainer(run, collector, logger=False)
     predictions = score(trainer, loaded.detector, datamodule, rows, collector, "predict")
     if predictions is None:

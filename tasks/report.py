@@ -1,23 +1,31 @@
 """From predictions to what is stored and shown: metrics with intervals, and their table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
+from benchmarks.metrics import Metric
 from benchmarks.predictions import Predictions
-from benchmarks.tables import Table, tidy_csv
+from benchmarks.tables import COLUMNS, Table, tidy_csv
 from contracts.files import write_atomically
 from tasks.stage_folder import StageFolder
 
 
-def measured(predictions: Predictions) -> list[Result]:
-    """Every metric with its interval."""
-    return Bootstrap()(predictions, evaluate(predictions))
+def measured(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> list[Result]:
+    """Every metric, those of the user's own too, with its interval."""
+    return Bootstrap()(predictions, evaluate(predictions, metrics=metrics or None), metrics or None)
 
 
-def report(folder: StageFolder, stage: str, predictions: Predictions, threshold: dict[str, Any] | None) -> None:
+def report(
+    folder: StageFolder,
+    stage: str,
+    predictions: Predictions,
+    threshold: dict[str, Any] | None,
+    metrics: Mapping[str, Metric] | None = None,
+) -> None:
     """Stores the metrics of a set of predictions in ``metrics.json`` and ``metrics_<stage>.{csv,md}``, and shows them.
 
     Args:
@@ -25,11 +33,14 @@ def report(folder: StageFolder, stage: str, predictions: Predictions, threshold:
         stage: "validate" or "test".
         predictions: what was scored.
         threshold: chosen on validation, or None.
+        metrics: of the user's own, by name; each has a column of the table, at the threshold chosen on validation.
     """
-    results = measured(predictions)
+    results = measured(predictions, metrics)
     content = {"threshold": threshold, stage: [result.as_json() for result in results]}
     folder.write_json("metrics.json", folder.read_json("metrics.json") | content)
-    table = Table.of(results, predictions.about.get("seen_generators"))
+    at = "validation" if predictions.about.get("threshold") is not None else "0.5"
+    columns = (*COLUMNS, *((name, at) for name in metrics or ()))
+    table = Table.of(results, predictions.about.get("seen_generators"), columns)
     write_atomically(folder.path / f"metrics_{stage}.csv", tidy_csv(results).encode())
     write_atomically(folder.path / f"metrics_{stage}.md", table.markdown().encode())
     Console().print(table.rich())

@@ -162,6 +162,10 @@ class Run:
         """Builds the loggers; each gets those extra arguments its constructor names and its node leaves out."""
         return list(build_each(self.config.logger, "logger", **extra).values())
 
+    def metrics(self) -> dict[str, Any]:
+        """Metrics of the user's own, by name: functions as `benchmarks.metrics` describes them."""
+        return build_each(self.config.metrics, "metrics")
+
     def callbacks(self, **extra: Any) -> list[Any]:
         """Builds the callbacks; each gets those extra arguments its constructor names and its node leaves out."""
         return list(build_each(self.config.callbacks, "callbacks", **extra).values())

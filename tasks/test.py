@@ -55,8 +55,9 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     """Scores one stage; whether the results are here, which they are on rank 0 alone."""
     loaded = load_detector(run, checkpoint)
     manifest, detector = datamodule.manifest(), loaded.detector
-    collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
-    trainer = quiet_trainer(run, collector, logger=False)
+    collector = Collector(benchmark.fusion)
+    beside = [one for one in run.callbacks(folder=folder.checkpoints) if "test" in getattr(one, "serves", ())]
+    trainer = quiet_trainer(run, collector, *beside, logger=False)
     parts, failures = [], []
     for view, rows in benchmark.passes(manifest, benchmark.stage_test_rows(manifest, folder.index), detector.eval_view):
         datamodule.use(detector.train_view, view, benchmark.degrade)
@@ -69,7 +70,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     predictions = benchmark.annotated(predictions, manifest, folder.index)
     write_predictions(folder.predictions("test"), predictions)
     write_failures(run.folder / "failures.csv", failures)
-    report(folder, "test", predictions, loaded.about.get("threshold"))
+    report(folder, "test", predictions, loaded.about.get("threshold"), run.metrics())
     print(f"{folder.predictions('test')}\ntask=review review.inputs=[{folder.predictions('test')}] makes the page")
     return True
 

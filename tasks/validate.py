@@ -6,6 +6,7 @@ from callbacks.validation_metrics import ValidationMetrics
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.report import report
 from tasks.run import Run
+from tasks.stage_rows import readable
 from tasks.test import checkpoints
 
 
@@ -15,13 +16,13 @@ def validate(run: Run) -> None:
     stages = {stage.index: stage for stage in benchmark.stages(datamodule.manifest())}
     for folder, checkpoint in checkpoints(run):
         loaded = load_detector(run, checkpoint)
-        stage = stages[folder.index]
+        stage = readable(stages[folder.index], datamodule.manifest(), loaded.detector.trains_on)
         datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
         datamodule.enter(stage)
-        collector = Collector(run.resolved["benchmark"].get("fusion", "mean_probability"))
+        collector = Collector(benchmark.fusion)
         trainer = quiet_trainer(run, collector, ValidationMetrics(collector), logger=False)
         predictions = score(trainer, loaded.detector, datamodule, stage.validate, collector, "validate")
         if predictions is not None:
             predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
             write_predictions(folder.predictions("validate"), predictions)
-            report(folder, "validate", predictions, loaded.about.get("threshold"))
+            report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())
