@@ -99,7 +99,7 @@ def _drain_ours(file: Path, workers: int, normalised: bool) -> None:
     module.enter(Stage(0, "train", rows, rows[:0]))
     try:
         for batch in module.train_dataloader():
-            if normalised:
+            if normalised and batch is not None:
                 normalise(batch.images)
     finally:
         module.teardown("fit")
