@@ -81,7 +81,7 @@ def choose(
     for kind, name in enumerate(("real", "generated")):
         if not (truth == kind).any():
             raise DataError(f"no {name} image has a {column}", "A threshold needs labelled images of both kinds.")
-    area = auroc(values.astype(np.float64), truth)
+    area = auroc(values.astype(np.float64), truth, 0.5)
     higher = area >= 0.5 if direction == "auto" else direction == "higher"
     sign = np.float32(1 if higher else -1)
     found = {}

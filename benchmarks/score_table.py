@@ -61,9 +61,8 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
     """
     if path.suffix.lower() == ".npz":
         dump = read_predictions(path)
-        columns = {"score": dump.fused_scores, "logit": dump.fused_logits}
-        columns |= {name: v for name, v in dump.extra.items() if v.ndim == 1 and v.dtype.kind in "fiu"}
-        values = {name: np.asarray(column, dtype=np.float64) for name, column in columns.items()}
+        found: dict[str, NDArray[Any]] = {"score": dump.fused_scores, "logit": dump.fused_logits, **dump.extra}
+        values = {name: v.astype(np.float64) for name, v in found.items() if v.dtype.kind in "fiu"}
         return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group)
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -124,7 +123,7 @@ def aurocs(table: ScoreTable, bootstrap: Bootstrap | None = None) -> list[dict[s
         for position, subset in enumerate(found):
             chosen = subset.images
             counts = np.bincount(labels[chosen], minlength=2).tolist()
-            area = auroc(scores[chosen], labels[chosen])
+            area = auroc(scores[chosen], labels[chosen], 0.5)
             name = subset.name or "all"
             rows.append(dict(zip(COLUMNS, [column, name, area, low[position], high[position], *counts], strict=True)))
     return rows
@@ -135,7 +134,7 @@ def _drawn(
 ) -> float:
     repeated = np.repeat(images, weights[images].astype(np.int64))
     both = set(labels[repeated].tolist()) == {0, 1}
-    return auroc(scores[repeated], labels[repeated]) if both else np.nan
+    return auroc(scores[repeated], labels[repeated], 0.5) if both else np.nan
 
 
 def _as_predictions(

@@ -104,8 +104,9 @@ class _NormalisedResidual(nn.Module):
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(x + self.norm2(self.conv2(h)))
+        # in place: at full resolution every further copy costs as much as a tenth of a convolution
+        h = F.relu_(self.norm1(self.conv1(x)))
+        return F.relu_(self.norm2(self.conv2(h)).add_(x))
 
 
 class MixtureHead(PublishedHead):
@@ -133,9 +134,14 @@ class MixtureHead(PublishedHead):
     def maps(self, y_up: Tensor) -> RawMaps:
         """See the base class."""
         z = self.trunk(self.stem(scale_input(y_up, self.input_scale)))
-        logits, mu, log_s = (in_float32(layer, z) for layer in (self.head_pi, self.head_mu, self.head_ls))
+        # one convolution for all three: reading z is what costs
+        layers = [self.head_pi, self.head_mu, self.head_ls]
+        weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+        with torch.autocast(z.device.type, enabled=False):
+            raw = F.conv2d(z if z.dtype == torch.float64 else z.float(), weight, bias, padding=1)
+        logits, mu, log_s = raw.tensor_split([self.mixtures, 4 * self.mixtures], dim=1)
         shape = (len(z), self.mixtures, 3, *z.shape[-2:])
-        return RawMaps(logits, mu.view(shape), log_s.view(shape))
+        return RawMaps(logits, mu.reshape(shape), log_s.reshape(shape))
 
 
 def load_published_head(

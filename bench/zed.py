@@ -1,0 +1,131 @@
+"""ZED: exact entropy against the log route, and scores of a 512² picture against plain full-resolution heads.
+
+The baseline of the scores is a pair of 96-wide, 4-block heads of five mixtures at full resolution with that code's
+approximate entropy, one image at a time, written the plain way.
+"""
+
+import torch
+from torch import Tensor
+
+from bench.table import Row, rate
+from bench.timing import interleaved, pick
+from contracts.view import View
+from datamodules.parallel import cores
+from detectors.zed.detector import ZED
+from detectors.zed.entropy import entropy, entropy_by_edges, entropy_by_log_probs
+from detectors.zed.legacy import legacy_maps
+from detectors.zed.logistic import Mixture, mixture_log_prob
+from detectors.zed.published_heads import MixtureHead
+from detectors.zed.pyramid import build_pyramid
+
+MIXTURES = 10
+SIDE = 512
+
+
+def measure() -> list[Row]:
+    """Microseconds a subpixel of entropy and likelihood; images/s of scores; errors of each stated."""
+    torch.set_num_threads(cores())
+    with torch.inference_mode():
+        return [*_likelihood(), *_scores()]
+
+
+def mixtures(count: int, seed: int = 0) -> tuple[Tensor, Mixture]:
+    """Values and mixtures as a model of photographs predicts them: means near the value, scales from 0.3 to 20."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    value = torch.randint(0, 256, (count,), generator=generator).float()
+    mu = (value[:, None] + 12 * normal(count, MIXTURES)).clamp(0, 255)
+    return value, Mixture(normal(count, MIXTURES), mu, (1 + 0.9 * normal(count, MIXTURES)).clamp(-1.2, 3.0))
+
+
+def _likelihood() -> list[Row]:
+    few, many = pick(2**9, 2**12), pick(2**12, 2**17)
+    slow_value, slow = mixtures(few)
+    value, fast = mixtures(many)
+    error = float((entropy(slow) - entropy_by_log_probs(Mixture(*(p.double() for p in slow)))).abs().max())
+    timings = interleaved(
+        {
+            "log": lambda: (entropy_by_log_probs(slow), mixture_log_prob(slow_value, slow)),
+            "edges": lambda: (entropy_by_edges(slow), mixture_log_prob(slow_value, slow)),
+            "fused": lambda: (entropy(fast), mixture_log_prob(value, fast)),
+        }
+    )
+    log, ours = timings["log"].best / few * 1e6, timings["fused"].best / many * 1e6
+    edges = timings["edges"].best / few * 1e6
+    cpu = timings["log"].best_cpu / few / (timings["fused"].best_cpu / many)
+    unit, what = "µs/subpixel", f"exact entropy and NLL, K = {MIXTURES}"
+    note = f"baseline: 256 log-masses of every component; entropy differs by at most {error:.0e} nats; CPU {cpu:.0f}×"
+    return [
+        Row("zed", f"{what}, fused kernel", log, ours, unit, log / ours, 150, note),
+        Row("zed", f"{what}, plain torch at the bin edges", log, edges, unit, log / edges, None, "the reference route"),
+    ]
+
+
+def _scores() -> list[Row]:
+    side = pick(64, SIDE)
+    image = picture(side)
+    torch.manual_seed(0)
+    heads = [MixtureHead(5, 96, 4).eval() for _ in range(2)]
+    for head in heads:
+        for parameter in head.parameters():
+            parameter.add_(0.003 * torch.randn(parameter.shape))  # no layer is left at its zero start
+        # wide components round mid-grey: that code's masses are differences of sigmoids, noise where they are tiny
+        torch.nn.init.constant_(head.head_mu.bias, 128.0)  # type: ignore[arg-type]
+        torch.nn.init.constant_(head.head_ls.bias, 3.5)  # type: ignore[arg-type]
+    default, srec, same = _detector(), _detector(model="srec"), _detector(model="zed_rep", mixtures=5, hidden=96, blocks=4, legacy=True)
+    bf16 = _detector(conv_dtype="bfloat16")
+    for level, head in enumerate(heads):
+        same.net.model.get_submodule(f"heads.{level}").load_state_dict(head.state_dict())
+    same.configure_model()
+    expected = plain(heads, image)
+    error = max(float((expected[n] - v).abs().max()) for n, v in same.scores(image).items() if n in expected)
+    rounding = float((bf16.scores(image)["Delta01"] - default.scores(image)["Delta01"]).abs().max())
+    if error > 1e-5:
+        raise AssertionError(f"scores with the same weights differ by {error:.1e}, more than 1e-5")
+    timings = interleaved(
+        {
+            "plain": lambda: plain(heads, image),
+            "heads": lambda: default.scores(image),
+            "bf16": lambda: bf16.scores(image),
+            "srec": lambda: srec.scores(image),
+            "same": lambda: same.scores(image),
+        },
+        pick(1, 3),
+    )
+    what, base = f"D0, D1, Δ01 of {side}²", timings["plain"]
+    rows = [
+        ("heads", "default model, exact entropy", 1.7, "half-resolution trunk"),
+        ("bf16", "default model, conv_dtype=bfloat16", None, f"Δ01 moves by {rounding:.0e}"),
+        ("srec", "model=srec, exact entropy", None, "the paper's model, 64 channels, K = 10"),
+        ("same", "full-resolution heads, same weights, legacy scores", 1.2, f"scores differ by at most {error:.0e}"),
+    ]
+    return [rate("zed", f"{what}, {way}", base, timings[n], 1, target, note) for n, way, target, note in rows]
+
+
+def plain(heads: list[MixtureHead], image: Tensor) -> dict[str, Tensor]:
+    """The scores as that code computes them: both levels' maps in full, in the default memory order."""
+    pyramid = build_pyramid(image, 3, "half_even")
+    d = [
+        legacy_maps(head, pyramid.x[level], pyramid.y[level]).d.flatten(1).mean(dim=1)
+        for level, head in enumerate(heads)
+    ]
+    return {"D1": d[1], "D0": d[0], "Delta01": d[0] - d[1]}
+
+
+def picture(side: int, seed: int = 0) -> Tensor:
+    """A smooth picture with some noise, uint8 ``[1, 3, side, side]``."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randint(30, 220, (1, 3, side // 16, side // 16), generator=generator).float()
+    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
+    return (smooth + 5 * torch.randn(smooth.shape, generator=generator)).round().clamp(0, 255).to(torch.uint8)
+
+
+def _detector(**options: object) -> ZED:
+    torch.manual_seed(0)
+    made = ZED(View(), View(least=2), percentiles=[], **options)  # type: ignore[arg-type]
+    made.eval()
+    made.configure_model()
+    return made
