@@ -1,17 +1,18 @@
 """``-m``: several runs of one command, each in a process of its own, or through a launcher."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from conf.check import check
 from conf.compose import Composed, compose
 from conf.problems import refuse
 from conf.words import expand
+from contracts.errors import ConfigError, DataError
 from launchers.local import LocalLauncher
 from tasks.launch import described, launch
-from tasks.run import given_id
+from tasks.run import DATA, given_id
 
 
 def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
@@ -23,31 +24,69 @@ def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
         program: the script that runs one job.
 
     Returns:
-        0 if all went well, else the exit code of the first that did not; those behind it run all the same.
+        0 if all went well, else the exit code of the first that did not; those behind it run all the same. Tested
+        experiments are compared at the end.
 
     Raises:
         ConfigError: a job cannot work; none has been started then.
     """
     jobs = named(expand(words, conf), conf)
+    verbs = list(dict.fromkeys(job.config.task for job in jobs))
     if any(job.config.launcher for job in jobs):
+        if len(verbs) > 1:
+            raise ConfigError(
+                f"task={','.join(verbs)} through a launcher, which does not wait", "Launch one task, then the next."
+            )
         return launch(jobs, program)
-    return LocalLauncher().launch([described(job, program) for job in jobs])
+    # what one task needs of another is there, however many jobs run at once
+    codes = [
+        LocalLauncher().launch([described(job, program) for job in jobs if job.config.task == verb]) for verb in verbs
+    ]
+    if "test" in verbs and len(jobs) > 1:
+        compare_tested(jobs)
+    return next((code for code in codes if code), 0)
+
+
+def compare_tested(jobs: Sequence[Composed]) -> None:
+    """Closes a sweep with one table of all that was tested, against the first; says why where there is none."""
+    from tasks.compare import compare_files  # brings plots along
+
+    ids = list(dict.fromkeys(job.config.experiment_id for job in jobs if job.config.task == "test"))
+    dumps = [dump for name in ids if name and (dump := DATA / name / "window_0/predictions_test_all.npz").is_file()]
+    if len(dumps) < 2:
+        print("no comparison: fewer than two experiments by name hold a test dump")
+        return
+    shared = takewhile(lambda signs: len(set(signs)) == 1, zip(*(dump.parts[1] for dump in dumps), strict=False))
+    out = DATA / ("".join(signs[0] for signs in shared).strip("_.-") or "sweep") / "compare"
+    try:
+        compare_files(dumps, out)
+    except DataError as error:
+        print(f"no comparison: {error.what}")
 
 
 def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
-    """The jobs, checked; where several would share an experiment's id, the job's number from 0 is put behind it.
+    """The jobs, checked; where several would share an experiment's id, what tells them apart is put behind it.
+
+    That is the recipe where each has another, else the job's number from 0. Jobs that differ in their task alone are
+    one experiment.
 
     Raises:
-        ConfigError: a job cannot work.
+        ConfigError: a job cannot work, or several tasks want the same experiment and it has no name.
     """
     composed = [compose(job, conf) for job in jobs]
     for job in composed:
         refuse(check(job))
     ids = [job.config.experiment_id or given_id(os.environ) for job in composed]
-    shared = Counter(ids)
-    return [
-        compose([*job.overrides, f"experiment_id={name}_{number}"], conf)
-        if name is not None and shared[name] > 1
-        else job
-        for number, (job, name) in enumerate(zip(composed, ids, strict=True))
-    ]
+    if None in ids and len({job.config.task for job in composed}) > 1:
+        raise ConfigError("several tasks, and no experiment they are about", "Give experiment_id=NAME.")
+    rest = [tuple(word for word in job.overrides if word.partition("=")[0] != "task") for job in composed]
+    found = []
+    for name, own, job in zip(ids, rest, composed, strict=True):
+        same = {other: k for k, other in reversed(list(enumerate(rest))) if ids[k] == name}
+        if name is None or len(same) < 2:
+            found.append(job)
+            continue
+        recipes = [composed[k].config.experiment for k in same.values()]
+        label = job.config.experiment if None not in recipes and len(set(recipes)) == len(same) else same[own]
+        found.append(compose([*job.overrides, f"experiment_id={name}_{label}"], conf))
+    return found

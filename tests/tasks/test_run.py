@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from drawn_predictions import draw
 
+from benchmarks.predictions import write_predictions
 from conf.compose import compose
 from contracts.errors import ConfigError
+from launchers.job import Job
+from launchers.local import LocalLauncher
 from tasks import many
 from tasks.run import HANDED, Run, find_experiment_id
 
@@ -87,3 +91,41 @@ def test_jobs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids(["seed=1"], ["seed=2"]) == ["seed=1", "seed=2"]  # numbers, found one after another
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     assert ids(["seed=1"], ["seed=2"]) == ["experiment_id=42_0", "experiment_id=42_1"]
+
+
+def test_jobs_of_several_tasks_are_one_experiment_named_after_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "check", lambda composed: [])  # noqa: ARG005
+    conf = Path(many.__file__).parents[1] / "conf"
+    recipes = ["experiment=npr_multiscale", "experiment=npr_forensynths"]
+    jobs = [[task, recipe, "experiment_id=a"] for task in ("task=fit", "task=test") for recipe in recipes]
+    ids = [job.config.experiment_id for job in many.named(jobs, conf)]
+    assert ids == ["a_npr_multiscale", "a_npr_forensynths"] * 2
+    seeds = [[task, f"seed={seed}", "experiment_id=a"] for seed in (1, 2) for task in ("task=fit", "task=test")]
+    assert [job.config.experiment_id for job in many.named(seeds, conf)] == ["a_0", "a_0", "a_2", "a_2"]
+    with pytest.raises(ConfigError, match="experiment_id=NAME"):
+        many.named([["task=fit"], ["task=test"]], conf)
+
+
+def test_a_sweep_of_tests_ends_in_one_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    started: list[list[str]] = []
+    monkeypatch.setattr(many, "check", lambda composed: [])  # noqa: ARG005
+
+    def launch(_self: object, jobs: list[Job]) -> int:
+        started.append([" ".join(job.words) for job in jobs])
+        return 0
+
+    monkeypatch.setattr(LocalLauncher, "launch", launch)
+    words = ["experiment=npr_multiscale,npr_forensynths", "task=fit,test", "experiment_id=a"]
+    assert many.run_many(words, Path(many.__file__).parents[1] / "conf", Path("l.py")) == 0
+    assert "no comparison: fewer than two" in capsys.readouterr().out
+    assert [[word.split()[1] for word in part] for part in started] == [["task=fit"] * 2, ["task=test"] * 2]
+    for seed, name in enumerate(("a_npr_multiscale", "a_npr_forensynths")):
+        write_predictions(Path(f"experiments_data/{name}/window_0/predictions_test_all.npz"), draw(seed=seed % 1))
+    assert many.run_many(words, Path(many.__file__).parents[1] / "conf", Path("l.py")) == 0
+    assert "a_npr_forensynths: mean +0.0" in capsys.readouterr().out
+    assert Path("experiments_data/a_npr/compare/compare.md").is_file()
+    with pytest.raises(ConfigError, match="which does not wait"):
+        many.run_many([*words, "launcher=slurm"], Path(many.__file__).parents[1] / "conf", Path("l.py"))
