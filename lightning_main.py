@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in given if word not in FLAGS]
     with STOP.handled(deferred=one_of_several(os.environ)):
         try:
+            STOP.release()
             if "help" in flags:
                 print(help_text(CONF))
                 return 0
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"pixelproof: {error}", file=sys.stderr)
             return 2 if isinstance(error, ConfigError) else 1
         except Stopped as stopped:
+            STOP.deferred = True  # a second signal does not disturb the end
             return ended(stopped)
         except KeyboardInterrupt:
             print("\npixelproof: interrupted", file=sys.stderr)

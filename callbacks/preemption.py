@@ -1,8 +1,11 @@
 """Leaving off when the cluster says so, with nothing lost; in place of Lightning's own signal handling and requeue."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
+import ctypes
 import json
 import os
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
 from contracts.stop import STOP, Stopped
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 GOING_ON, ASKED, OVERDUE = 0, 1, 2
 
 
@@ -57,6 +61,8 @@ class Preemption(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """From here on signals are only noted; a run that restarts for nothing ends here."""
         STOP.deferred = True
+        if started_by_rank_zero(os.environ):
+            end_with_parent()
         if dist.is_initialized() and trainer.world_size > 1 and self._group is None:
             # on the CPU, so that asking every batch keeps no GPU waiting
             self._group = dist.new_group(backend="gloo")
@@ -72,6 +78,16 @@ class Preemption(L.Callback):
         if trainer.world_size == 1:
             STOP.deferred = False
             STOP.raise_noted()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Says what an error of the communication between ranks mostly means."""
+        if trainer.world_size > 1 and isinstance(exception, RuntimeError):
+            print(
+                f"pixelproof: rank {trainer.global_rank} ends; if no error of its own stands below, it lost touch with "
+                "another rank: see that one's log. The same command goes on from the last checkpoint.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -157,6 +173,17 @@ def cluster_plugins() -> list[Any]:
     if "SLURM_NTASKS" in os.environ and SLURMEnvironment.detect():
         return [SLURMEnvironment(auto_requeue=False)]
     return []
+
+
+def started_by_rank_zero(env: Mapping[str, str]) -> bool:
+    """Whether this is a rank that Lightning started from the first one of this machine."""
+    return env.get("LOCAL_RANK", "0") != "0" and not env.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"}
+
+
+def end_with_parent() -> None:
+    """Has Linux end this process with the one that started it; a rank in a collective would wait for it in vain."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def note_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -> str | None:

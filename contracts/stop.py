@@ -65,6 +65,14 @@ class StopSignals:
             for signum, handler in before.items():
                 signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
+    def release(self) -> None:
+        """Lets through what a launcher has held back until there are handlers.
+
+        Raises:
+            Stopped: a signal has come already.
+        """
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
     @property
     def waited(self) -> float:
         """Seconds since the first signal; 0 without one."""

@@ -1,0 +1,106 @@
+"""Several ranks of one command, forked from a process that has imported everything, as an outside launcher starts them.
+
+Started as ``python -m ranks``; a line on standard input is a request ``{"argv", "cwd", "log", "ranks"}``, answered by
+the pids, and when all have ended by their exit codes.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+HOUSE = Path(__file__).parents[1]
+
+
+class Ranks:
+    """Starts commands of several ranks one after another.
+
+    Args:
+        folder: working directory; rank r prints to ``<name>.<r>.out`` and notes the order of images in ``<name>.<r>``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> Self:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "WORLD", "LOCAL_"))}
+        env |= {"PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")]), "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ranks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            cwd=self.folder, env=env,
+        )  # fmt: skip
+        assert self._answer(120) == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def start(self, name: str, words: Sequence[str], count: int) -> list[int]:
+        """Starts a command; the process ids by rank."""
+        request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name), "ranks": count}
+        assert self._process.stdin is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        self.pids: list[int] = self._answer(10)
+        return self.pids
+
+    def wait(self, seconds: float) -> list[int]:
+        """Exit codes by rank.
+
+        Raises:
+            TimeoutError: the ranks hang; they are killed then.
+        """
+        try:
+            codes: list[int] = self._answer(seconds)
+        except TimeoutError:
+            for pid in self.pids:
+                os.kill(pid, signal.SIGKILL)
+            self._answer(30)
+            raise
+        return codes
+
+    def printed(self, name: str, rank: int) -> str:
+        """All that a rank of this name has printed."""
+        return (self.folder / f"{name}.{rank}.out").read_text()
+
+    def _answer(self, seconds: float) -> Any:
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            raise TimeoutError(f"no answer in {seconds} s")
+        return json.loads(self._process.stdout.readline())
+
+
+def _serve() -> None:
+    import zygote
+
+    from conf.compose import compose
+
+    compose([])
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        count = request["ranks"]
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
+        pids = []
+        for rank in range(count):
+            pid = os.fork()
+            if pid == 0:
+                env = place | {"LOCAL_RANK": str(rank)} if count > 1 else {}
+                zygote.run(request | {"log": f"{request['log']}.{rank}", "env": env})
+            pids.append(pid)
+        print(json.dumps(pids), flush=True)
+        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

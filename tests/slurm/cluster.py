@@ -1,0 +1,208 @@
+"""A real SLURM cluster of a few nodes on this machine, in a folder of its own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "squeue")
+
+CONF = """\
+ClusterName=lab
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.sock,cred_expire=2
+CryptoType=crypto/munge
+StateSaveLocation={folder}/ctld
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/ctld.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/ctld.log
+SlurmdLogFile={folder}/%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=0
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+JobRequeue=1
+ReturnToService=2
+SwitchType=switch/none
+MpiDefault=none
+KillWait=5
+SlurmctldPort={port}
+SlurmctldTimeout=30
+SlurmdTimeout=30
+{nodes}
+PartitionName=low Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
+PartitionName=curt Nodes=ALL MaxTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
+PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF
+"""
+
+
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=4000 State=UNKNOWN"
+NODES = tuple(f"n{number}" for number in range(1, 9))
+
+
+class UnavailableError(Exception):
+    """The cluster cannot run here, and why."""
+
+
+class Cluster:
+    """Started on entering, stopped on leaving; ``environment`` makes SLURM's commands talk to it.
+
+    Args:
+        folder: for everything it writes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SUBMITIT_"))
+        } | {"SLURM_CONF": str(folder / "slurm.conf"), "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+        self._munged: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
+            raise UnavailableError(f"{', '.join(missing)} not installed (apt-get install slurm-wlm munge)")
+        if os.geteuid() != 0:
+            raise UnavailableError("SLURM's daemons here want root")
+        try:
+            self._start()
+        except UnavailableError:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def call(self, *words: str) -> str:
+        """What one of SLURM's commands prints; it must succeed."""
+        done = subprocess.run(words, capture_output=True, text=True, env=self.environment, check=False)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    def job(self, number: int) -> dict[str, str]:
+        """What SLURM knows of a job."""
+        return dict(re.findall(r"(\w+)=(\S*)", self.call("scontrol", "show", "job", str(number))))
+
+    def wait(self, number: int, states: str, seconds: float = 240) -> dict[str, str]:
+        """Waits until a job is in one of the states (separated by |); one that was requeued is started at once."""
+
+        def there() -> dict[str, str] | None:
+            job = self.job(number)
+            if job["JobState"] in states.split("|") and not (
+                job["JobState"] in ("CANCELLED", "FAILED") and job["EndTime"] == "Unknown"
+            ):
+                return job
+            if job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
+                hurry = ["scontrol", "update", f"JobId={number}", "StartTime=now"]
+                subprocess.run(hurry, env=self.environment, check=False, capture_output=True)
+            return None
+
+        return until(there, seconds, lambda: f"job {number} is {self.job(number)}")
+
+    def preempt(self, node: str) -> int:
+        """Has the partition of higher priority take a whole node for a moment."""
+        words = ["sbatch", "-p", "high", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 0.2"]
+        return int(self.call(*words).split()[-1])
+
+    def _start(self) -> None:
+        folder, host = self.folder, socket.gethostname()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ctld").mkdir()
+        port, *ports = _free_ports(1 + len(NODES))
+        nodes = "\n".join(NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, ports, strict=True))
+        (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=host, port=port, nodes=nodes))
+        key = folder / "munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o400)
+        words = ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.sock"]
+        words += [
+            f"--pid-file={folder}/munge.pid",
+            f"--log-file={folder}/munge.log",
+            f"--seed-file={folder}/munge.seed",
+        ]
+        with (folder / "munge.out").open("wb") as out:
+            self._munged = subprocess.Popen(words, stdout=out, stderr=out)
+        self._until((folder / "munge.sock").exists, "munged did not start", "munge.out")
+        for words in (["slurmctld"], *(["slurmd", "-N", name] for name in NODES)):
+            done = subprocess.run(words, capture_output=True, text=True, env=self.environment, check=False)
+            if done.returncode:
+                raise UnavailableError(f"{words[0]} did not start: {done.stderr.strip()}")
+        self._until(self._idle, "the nodes did not come up", "ctld.log")
+
+    def _idle(self) -> bool:
+        words = ["sinfo", "-h", "-N", "-p", "low", "-o", "%T"]
+        done = subprocess.run(words, capture_output=True, text=True, env=self.environment, check=False)
+        return done.stdout.split() == ["idle"] * len(NODES)
+
+    def _until(self, there: Callable[[], bool], otherwise: str, log: str) -> None:
+        try:
+            until(there, 20)
+        except TimeoutError as error:
+            text = (self.folder / log).read_text(errors="replace") if (self.folder / log).is_file() else ""
+            raise UnavailableError(f"{otherwise}: {text[-500:]}") from error
+
+    def _stop(self) -> None:
+        if (self.folder / "slurm.conf").is_file() and (self.folder / "ctld.pid").is_file():
+            for words in (["scancel", "--user=root"], ["scontrol", "shutdown"]):
+                subprocess.run(words, env=self.environment, capture_output=True, check=False, timeout=30)
+        for name in (*NODES, "ctld"):
+            _end(self.folder / f"{name}.pid")
+        _end_all(f"SLURM_CONF={self.folder / 'slurm.conf'}")
+        if self._munged is not None:
+            self._munged.terminate()
+            self._munged.wait(10)
+
+
+def until(there: Callable[[], Any], seconds: float, told: Callable[[], str] = lambda: "") -> Any:
+    """Waits for something true."""
+    limit = time.monotonic() + seconds
+    while not (found := there()):
+        if time.monotonic() > limit:
+            raise TimeoutError(told())
+        time.sleep(0.1)
+    return found
+
+
+def _end(pid_file: Path) -> None:
+    """Waits for the end of a daemon that was told to stop; kills it after that."""
+    if not pid_file.is_file():
+        return
+    pid = int(pid_file.read_text())
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        time.sleep(0.05)
+    os.kill(pid, 9)
+
+
+def _end_all(variable: str) -> None:
+    """Kills what is left of the daemons, their steps and the jobs: all that has this variable in its environment."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int(folder.name) != os.getpid() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

@@ -1,0 +1,111 @@
+"""Ranks that are told to stop, or die, at any moment: nobody waits for ever, and nothing is lost."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import drawn
+import numpy as np
+import pytest
+import torch
+from ranks import Ranks
+
+BATCHES, EPOCHS = 8, 3
+TRIALS = int(os.environ.get("PIXELPROOF_TERM_TRIALS", "5"))
+WORDS = (
+    "datamodule=hdf5 datamodule.path=drawn.h5 datamodule.batch_size=2 detector=classifier "
+    "detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 detector.dropout=0.3 "
+    f"trainer=cpu trainer.max_epochs={EPOCHS} trainer.enable_progress_bar=false logger=null"
+).split()
+TWO = [*WORDS, "trainer.devices=2", "trainer.strategy=ddp"]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
+    folder = tmp_path_factory.mktemp("ranks")
+    drawn.hdf5(folder / "drawn.h5", {"train": 2 * 2 * BATCHES, "valid": 12, "test": 13})
+    with Ranks(folder) as started:
+        yield started
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    assert (folder / "window_0/done").exists()
+    last = torch.load(folder / "window_0/checkpoints/last.ckpt", weights_only=True)
+    return {name: tensor.numpy().tobytes() for name, tensor in last["state_dict"].items()}
+
+
+def order(file: Path) -> list[Any]:
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return sorted({(epoch, batch): ids for epoch, batch, ids in lines}.items())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ranks: Ranks) -> float:
+    """Trains with two ranks; how long that took."""
+    begun = time.monotonic()
+    ranks.start("whole", [*TWO, "experiment_id=whole"], 2)
+    assert ranks.wait(240) == [0, 0], ranks.printed("whole", 0)
+    return time.monotonic() - begun
+
+
+def test_term_to_any_rank_at_any_time_stops_all_and_loses_nothing(ranks: Ranks, undisturbed: float) -> None:
+    draw = random.Random(7)
+    for trial in range(TRIALS):
+        words, victims = [*TWO, "experiment_id=stopped"], draw.choice([[0], [1], [0, 1], [1, 0]])
+        pids = ranks.start("stopped", words, 2)
+        time.sleep(0.3 + draw.random() * undisturbed)
+        for victim in victims:
+            os.kill(pids[victim], signal.SIGTERM)
+            time.sleep(draw.choice([0, 0.03, 0.2]))
+        codes = ranks.wait(120)
+        assert codes in ([143, 0], [0, 0]), (trial, victims, codes, ranks.printed("stopped", 0)[-2000:])
+        if (ranks.folder / "experiments_data/stopped/window_0/done").exists():
+            break
+    ranks.start("stopped", [*TWO, "experiment_id=stopped"], 2)
+    assert ranks.wait(240) == [0, 0]
+    assert weights(ranks.folder / "experiments_data/stopped") == weights(ranks.folder / "experiments_data/whole")
+    for rank in range(2):
+        assert order(ranks.folder / f"stopped.{rank}") == order(ranks.folder / f"whole.{rank}")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_dead_rank_ends_the_job_within_a_minute(victim: int, ranks: Ranks) -> None:
+    name = f"dead{victim}"
+    pids = ranks.start(name, [*TWO, "trainer.max_epochs=200", f"experiment_id={name}"], 2)
+    limit = time.monotonic() + 60
+    while not (ranks.folder / f"{name}.0").exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    os.kill(pids[victim], signal.SIGKILL)
+    begun = time.monotonic()
+    codes = ranks.wait(60)
+    assert time.monotonic() - begun < 60
+    assert codes[victim] == -signal.SIGKILL
+    assert codes[1 - victim] > 0
+    assert "lost touch with another rank" in ranks.printed(name, 1 - victim)
+
+
+@pytest.mark.usefixtures("undisturbed")
+def test_predictions_are_equal_for_one_two_and_three_ranks(ranks: Ranks) -> None:
+    best = "experiments_data/whole/window_0/checkpoints/best.ckpt"
+    tables = []
+    for count in (1, 2, 3):
+        strategy = [f"trainer.devices={count}", "trainer.strategy=ddp"] if count > 1 else []
+        words = ["task=test", *WORDS, *strategy, f"ckpt={best}", f"experiment_id=by{count}"]
+        ranks.start(f"by{count}", words, count)
+        assert ranks.wait(120) == [0] * count, ranks.printed(f"by{count}", 0)
+        folder = ranks.folder / f"experiments_data/by{count}/window_0"
+        with np.load(folder / "predictions_test_all.npz", allow_pickle=False) as dump:
+            tables.append({name: dump[name] for name in dump.files if name != "provenance"})
+    assert len(tables[0]["ids" if "ids" in tables[0] else next(iter(tables[0]))]) >= 13
+    for other in tables[1:]:
+        assert other.keys() == tables[0].keys()
+        for name, values in tables[0].items():
+            if values.dtype.kind == "f":
+                np.testing.assert_allclose(other[name], values, atol=1e-5)
+            else:
+                assert np.array_equal(other[name], values)
