@@ -29,6 +29,10 @@ class Plain:
     """
 
     degrade: SampleFunction | Chain | None = None
+    features: Path | None = None
+    """Folder in which ``task=fit`` and ``task=test`` keep what a probe's frozen backbone makes of images, or None."""
+    copies: int = 1
+    """Fixed looks at each training image in an epoch, see `Stage.copies`."""
     global_batch: int | None = None
     """Images of an optimiser step over all devices, where the protocol sets it; ``task=fit`` accumulates up to it."""
 

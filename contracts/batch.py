@@ -11,7 +11,8 @@ class Batch(NamedTuple):
 
     Attributes:
         images: [B, 3, H, W] RGB; uint8 0..255, or float32 where a degradation left the 8-bit grid (1.0 = white,
-            values outside [0, 1] possible). Normalisation belongs to the detector, on its device.
+            values outside [0, 1] possible). Normalisation belongs to the detector, on its device. Or [B, D] float32,
+            what a detector's frozen part made of them (`detectors.base.FrozenPart`).
         label: [N] int64; 0 real, 1 generated, -1 unknown.
         generator: [N] int64 index into the data module's ``generator_names``; 0 is "" (real or unknown).
         row: [N] int64 row of the manifest, unique over ranks; -1 never occurs.

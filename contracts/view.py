@@ -3,14 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from contracts.errors import ConfigError, nearest
-from contracts.stage import Stage
+from contracts.stage import Rows, Stage
 
 SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
 """One image in, one image out: [3, H, W] uint8 (or float32, 1.0 = white) and the image's own random generator."""
@@ -46,10 +46,21 @@ class Chain(ABC):
     Attributes:
         side: of the square crops it gives, by whether they are for training; None where sizes differ.
         crops_per_image: most crops it gives of one image in evaluation.
+        bounded: whether each copy of a training image looks the same whenever it is shown, so that what a frozen
+            network makes of it can be kept.
     """
 
     side: dict[bool, int | None]
     crops_per_image: int = 1
+    bounded: bool = False
+
+    def look_keys(self, rows: Rows, train: bool) -> Rows:  # noqa: ARG002 - most chains depend on no more
+        """What looks depend on beside row, copy and `settings`: a number for each row."""
+        return np.zeros(len(rows), dtype=np.int64)
+
+    def settings(self) -> dict[str, Any]:
+        """How images are made, in plain containers; what is kept of them is kept under these."""
+        return {}
 
     def enter(self, stage: Stage) -> None:  # noqa: B027 - most chains treat all stages alike
         """Training goes on with this stage."""

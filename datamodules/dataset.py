@@ -18,7 +18,7 @@ from contracts.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, View
 from datamodules.decode import Backend, decode
 from datamodules.manifest import Manifest
-from datamodules.samplers import EvaluationBatches, Item, TrainingBatches
+from datamodules.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
 from datamodules.stores import ImageStore
 from datamodules.transforms import degraded, evaluation_views, training_views
 
@@ -177,7 +177,7 @@ class ImageLoader:
     def __init__(
         self,
         dataset: ImageDataset,
-        batches: TrainingBatches | EvaluationBatches,
+        batches: TrainingBatches | EvaluationBatches | ItemBatches,
         report: Callable[[list[Failure], bool], None],
         num_workers: int = 0,
         prefetch: int = 2,

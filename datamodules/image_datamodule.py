@@ -16,8 +16,9 @@ from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, View
 from datamodules.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, read_header
+from datamodules.features import FeatureLoader, Features, fill
 from datamodules.manifest import Manifest
-from datamodules.samplers import EvaluationBatches, TrainingBatches
+from datamodules.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.stores import ImageStore
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
@@ -89,6 +90,7 @@ class ImageDataModule(L.LightningDataModule):
         self._failed: set[str] = set()
         self._views: tuple[View, View] | None = None
         self._degrade: SampleFunction | Chain | None = None
+        self._features: Features | None = None
         self._stage: Stage | None = None
         self._rows: Rows | None = None
         self._loaders: list[ImageLoader] = []
@@ -137,6 +139,10 @@ class ImageDataModule(L.LightningDataModule):
         self._views = train_view, eval_view
         self._degrade = degrade
 
+    def precompute(self, features: Features | None) -> None:
+        """Hand out a frozen backbone's features, computed where they are missing; None for images again."""
+        self._features = features
+
     def enter(self, stage: Stage) -> None:
         """Train and validate on the rows of a stage, which are rows of `manifest`."""
         for rows in (stage.train, stage.validate):
@@ -152,7 +158,7 @@ class ImageDataModule(L.LightningDataModule):
         self._failed.clear()
         self._rows = np.asarray(rows, dtype=np.int64)
 
-    def train_dataloader(self) -> ImageLoader:
+    def train_dataloader(self) -> ImageLoader | FeatureLoader:
         """Shuffled batches of the stage, from the batch at which the trainer stands."""
         stage, view = self._current_stage(), self._current_views()[0]
         rank, world = self._place()
@@ -172,21 +178,21 @@ class ImageDataModule(L.LightningDataModule):
 
         return self._loader(view, batches, report)
 
-    def val_dataloader(self) -> ImageLoader:
+    def val_dataloader(self) -> ImageLoader | FeatureLoader:
         """The stage's validation rows, each once over all ranks."""
         return self._evaluation_loader(self._current_stage().validate)
 
-    def test_dataloader(self) -> ImageLoader:
+    def test_dataloader(self) -> ImageLoader | FeatureLoader:
         """The rows given to `evaluate`, each once over all ranks."""
         if self._rows is None:
             raise ConfigError("nothing to evaluate", "Call evaluate(rows) before testing or predicting.")
         return self._evaluation_loader(self._rows)
 
-    def predict_dataloader(self) -> ImageLoader:
+    def predict_dataloader(self) -> ImageLoader | FeatureLoader:
         """As `test_dataloader`."""
         return self.test_dataloader()
 
-    def _evaluation_loader(self, rows: Rows) -> ImageLoader:
+    def _evaluation_loader(self, rows: Rows) -> ImageLoader | FeatureLoader:
         view = self._current_views()[1]
         batch_size = self.eval_batch_size or self.batch_size
         sizes = None
@@ -199,12 +205,49 @@ class ImageDataModule(L.LightningDataModule):
         batches = EvaluationBatches(rows, batch_size, sizes, *self._place())
         return self._loader(view, batches, lambda failures, left: self._note(failures))  # noqa: ARG005
 
-    def _loader(self, view: View, batches: TrainingBatches | EvaluationBatches, report: Report) -> ImageLoader:
+    def _loader(
+        self, view: View, batches: TrainingBatches | EvaluationBatches, report: Report
+    ) -> ImageLoader | FeatureLoader:
+        keep_empty = isinstance(batches, EvaluationBatches) and self._place()[1] > 1
+        if self._features is None:
+            return self._image_loader(view, batches, report, isinstance(batches, TrainingBatches), keep_empty)
+        self._fill(self._features, view, batches, report)
+        manifest = self.manifest()
+        labels, generators = torch.from_numpy(manifest.labels.astype(np.int64)), manifest.generator_index
+        return FeatureLoader(self._features, batches, labels, torch.from_numpy(generators), keep_empty)
+
+    def _fill(
+        self, features: Features, view: View, batches: TrainingBatches | EvaluationBatches, report: Report
+    ) -> None:
+        """Computes what the batches will ask for; of training images, every rank its share."""
+        training = isinstance(batches, TrainingBatches)
+        if isinstance(batches, TrainingBatches):
+            rank, world = self._place()
+            rows, places = self._current_stage().train[rank::world], list(range(features.copies))
+        else:
+            rows, places = batches.rows, [features.copies]
+        keys = self._degrade.look_keys(rows, training) if isinstance(self._degrade, Chain) else np.zeros_like(rows)
+
+        def load(items: ItemBatches) -> ImageLoader:
+            return self._image_loader(view, items, report, training)
+
+        fill(features, rows, places, keys, load, self.eval_batch_size or self.batch_size)
+        if training and torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+
+    def _image_loader(
+        self,
+        view: View,
+        batches: TrainingBatches | EvaluationBatches | ItemBatches,
+        report: Report,
+        training: bool,
+        keep_empty: bool = False,
+    ) -> ImageLoader:
         dataset = ImageDataset(
             self.manifest(),
             self.store(),
             view,
-            training=isinstance(batches, TrainingBatches),
+            training=training,
             seed=self.seed,
             decoder=self.decoder,
             max_pixels=self.max_pixels,
@@ -219,7 +262,7 @@ class ImageDataModule(L.LightningDataModule):
             self.prefetch,
             pin_memory,
             self.start_method,
-            keep_empty=isinstance(batches, EvaluationBatches) and self._place()[1] > 1,
+            keep_empty=keep_empty,
         )
         self._loaders.append(loader)
         return loader

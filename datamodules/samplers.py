@@ -1,6 +1,6 @@
 """Which images make up which batch, on which rank, in which order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +116,26 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[list[Item]]:
         for batch in self._batches:
             yield [(row, 0) for row in batch.tolist()]
+
+    @property
+    def rows(self) -> Rows:
+        """All rows of this rank."""
+        return np.concatenate([np.zeros(0, np.int64), *self._batches])
+
+
+class ItemBatches:
+    """Given items, in their order, so many at a time."""
+
+    def __init__(self, items: Sequence[Item], batch_size: int) -> None:
+        self._items = items
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return (len(self._items) + self._batch_size - 1) // self._batch_size
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        for start in range(0, len(self._items), self._batch_size):
+            yield list(self._items[start : start + self._batch_size])
 
 
 def _chunks(rows: Rows, size: int) -> list[Rows]:

@@ -24,6 +24,21 @@ PASSPORT = "pixelproof"
 
 
 @dataclass(frozen=True)
+class FrozenPart:
+    """The part of a detector that never changes, so that what it makes of an image can be kept.
+
+    Attributes:
+        features: images [B, 3, H, W] as a batch holds them → [B, D]. The detector takes these in place of images.
+        dim: D.
+        settings: what features depend on, in plain containers, weights by their hash.
+    """
+
+    features: Callable[[Tensor], Tensor]
+    dim: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Scores:
     """What a detector says of a batch of B crops.
 
@@ -105,6 +120,10 @@ class Detector(L.LightningModule):
             ConfigError: this detector has none.
         """
         raise ConfigError(f"{type(self).__name__} has no maps to draw", "Leave predict.maps at 0.")
+
+    def frozen_part(self) -> FrozenPart | None:
+        """Hook: what may be computed once for every image; None where all of the detector is trained."""
+        return None
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Hook: turn a foreign state dict (published weights) into the keys of ``self.net``; strict loading follows.

@@ -13,9 +13,9 @@ from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from detectors.aliases import expanded
 from detectors.backbones import Backbone, create_backbone
-from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.base import Detector, FrozenPart, OptimizerFactory, SchedulerFactory, Scores
 from detectors.device_augment import DeviceAugment
-from detectors.frozen import Frozen
+from detectors.frozen import Frozen, state_hash
 from detectors.normalise import normalise
 from detectors.precision import linear_float32
 
@@ -58,7 +58,11 @@ class ClassifierNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, H, W] → logits [B] float32."""
-        return linear_float32(self.dropout(self.features(images)), self.head).squeeze(1)
+        return self.logits(self.features(images))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features [B, feature_dim] → logits [B] float32."""
+        return linear_float32(self.dropout(features), self.head).squeeze(1)
 
 
 class Classifier(Detector):
@@ -162,7 +166,9 @@ class Classifier(Detector):
         self.net = ClassifierNet(made.module, made.feature_dim, dropout, mode == "probe", unit_features, head_std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], uint8 or unit-range float32 → logits [B] float32."""
+        """Images [B, 3, H, W], uint8 or unit-range float32, or a frozen backbone's features [B, D] → logits [B]."""
+        if images.ndim == 2:
+            return self.net.logits(images)
         return self.net(self.to_memory_format(normalise(images, self.mean, self.std)))  # type: ignore[no-any-return]
 
     def loss(self, batch: Batch) -> Tensor:
@@ -177,6 +183,25 @@ class Classifier(Detector):
     def score(self, batch: Batch) -> Scores:
         """One logit a crop."""
         return Scores(self(batch.images))
+
+    def frozen_part(self) -> FrozenPart | None:
+        """The backbone of a probe."""
+        if self.mode != "probe" or self.augment is not None:
+            return None
+        settings = {
+            "backbone": self.record.name,
+            "weights": state_hash(self.net.backbone.get_submodule("module")),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "unit_features": self.net.unit_features,
+            "train_view": repr(self.train_view),
+            "eval_view": repr(self.eval_view),
+        }
+        return FrozenPart(self._features, self.net.head.in_features, settings)
+
+    def _features(self, images: Tensor) -> Tensor:
+        self.configure_model()
+        return self.net.features(self.to_memory_format(normalise(images, self.mean, self.std)))
 
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A backbone that is used and never trained."""
 
+from hashlib import sha256
 from typing import Any, Self
 
 import torch
@@ -39,3 +40,13 @@ def _fill_in(frozen: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> 
     """Before loading, put the frozen weights into the state dict that rightly lacks them."""
     module = frozen.get_submodule("module")
     state.update({f"{prefix}module.{key}": value for key, value in module.state_dict().items()})
+
+
+def state_hash(module: nn.Module) -> str:
+    """SHA-256 of a module's names, shapes and values, hexadecimal."""
+    digest = sha256()
+    for name, value in module.state_dict().items():
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()

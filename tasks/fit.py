@@ -21,6 +21,7 @@ from datamodules.manifest import Manifest
 from detectors.weights import load_weights
 from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
 from tasks.failures import write_failures
+from tasks.features import precompute
 from tasks.lock import lock_config
 from tasks.report import report
 from tasks.run import Run
@@ -126,6 +127,7 @@ def _fit_stage(
         trainer.accumulate_grad_batches = accumulation(
             benchmark.global_batch, datamodule.batch_size, trainer.world_size, trainer.accumulate_grad_batches
         )
+    precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
     resume = newest_resumable(folder.checkpoints)
     apply_tuned(run, trainer, detector, datamodule, folder)
     for logger in trainer.loggers:

@@ -13,6 +13,7 @@ from contracts.errors import CheckpointError
 from datamodules.manifest import Manifest
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
+from tasks.features import precompute
 from tasks.report import report
 from tasks.run import Run
 from tasks.stage_folder import StageFolder
@@ -61,6 +62,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     parts, failures = [], []
     for view, rows in benchmark.passes(manifest, benchmark.stage_test_rows(manifest, folder.index), detector.eval_view):
         datamodule.use(detector.train_view, view, benchmark.degrade)
+        precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
         parts.append(score(trainer, detector, datamodule, rows, collector, "test"))
         failures += collector.failures
     whole = [part for part in parts if part is not None]

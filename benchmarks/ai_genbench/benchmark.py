@@ -60,6 +60,9 @@ class AiGenBench(Plain):
         monitor_images: most images that serve for choosing.
         base_seed: of degradation and augmentation.
         maximum_size: longest side kept before anything else happens.
+        features: folder for what a probe's frozen backbone makes of images, computed once for each copy; None runs it
+            live. Needs images that look the same again (``stochastic=false``). Under `v1` the copies of a training
+            image change from window to window, so training gains under `fixed` alone, evaluation under both.
         cache: folder for degraded evaluation crops, used by all windows, models and runs; None makes them anew.
 
     Raises:
@@ -90,6 +93,7 @@ class AiGenBench(Plain):
         monitor_images: int = 2000,
         base_seed: int = BASE_SEED,
         maximum_size: int = MAXIMUM_SIZE,
+        features: str | Path | None = None,
         cache: str | Path | None = None,
     ) -> None:
         super().__init__(seed)
@@ -119,13 +123,14 @@ class AiGenBench(Plain):
         self.generators = generators
         self.replay: Replay = replay
         self.replay_memory = replay_memory
-        self.augmentation_factor = augmentation_factor
+        self.copies = augmentation_factor
         self.fusion = fusion
         self.global_batch = global_batch
         self.test_images = test_images
         self.pairing: Pairing = pairing
         self.holdout = holdout
         self.monitor_images = monitor_images
+        self.features = Path(features).expanduser() if features else None
         self.cache = Path(cache).expanduser() if cache else None
         self._selection: Selection | None = None
 
@@ -138,8 +143,7 @@ class AiGenBench(Plain):
             f"windows of {self.window_size}, step {self.window_step}": self.window_size != DEFAULT_WINDOW_SIZE
             or self.window_step not in (None, self.window_size),
             "a subset of the generators": self.generators is not None,
-            f"augmentation_factor={self.augmentation_factor} > {COPIES_ALLOWED}": self.augmentation_factor
-            > COPIES_ALLOWED,
+            f"augmentation_factor={self.copies} > {COPIES_ALLOWED}": self.copies > COPIES_ALLOWED,
             f"holdout={self.holdout}": self.holdout > 0,
             f"base_seed={options.base_seed}": options.base_seed != BASE_SEED,
             f"maximum_size={options.maximum_size}": options.maximum_size != MAXIMUM_SIZE,
@@ -167,7 +171,7 @@ class AiGenBench(Plain):
                 "Raise it, or set it to 0.",
             )
         name = "all" if self.mode == "full" else f"window {index}"
-        return Stage(index, name, train, validate, self.augmentation_factor)
+        return Stage(index, name, train, validate, self.copies)
 
     def test_rows(self, manifest: Manifest) -> Rows:
         """All test rows, in the order of evaluation."""

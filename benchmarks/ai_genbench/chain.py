@@ -1,7 +1,7 @@
 """From a stored image to the crops a detector sees: augmentation in training, degradation in evaluation, cropping."""
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -84,6 +84,8 @@ class AiGenBenchChain(Chain):
             True: None if crops.train_cropping == "as_is" else crops.size,
             False: None if crops.eval_cropping == "as_is" else crops.size,
         }
+        random = crops.train_cropping == "random_crop" or (crops.stochastic and crops.pipeline != "none")
+        self.bounded = not random
         self.crops_per_image = 5 if crops.eval_cropping == "multicrop" else 1
 
     def enter(self, stage: Stage) -> None:
@@ -91,6 +93,16 @@ class AiGenBenchChain(Chain):
         self._copies = stage.copies
         self._train_positions = np.full(len(self.ids), -1, dtype=np.int64)
         self._train_positions[stage.train] = np.arange(len(stage.train))
+
+    def look_keys(self, rows: Rows, train: bool) -> Rows:
+        """Under `v1` the place in the stage's list, or in the order of evaluation; under `fixed` nothing more."""
+        if self.options.protocol == "fixed":
+            return np.zeros(len(rows), dtype=np.int64)
+        return (self._train_positions if train else self.positions)[rows]
+
+    def settings(self) -> dict[str, Any]:
+        """The options; a cache of crops rounds them to uint8."""
+        return asdict(self.options) | {"rounded": self.cache is not None}
 
     def seeds(self, row: int, copy: int = 0, train: bool = False) -> ItemSeeds:
         """Seeds of one image, and of one of its copies in training."""

@@ -6,31 +6,24 @@ what they were made of (the encoded bytes and the image's seeds) and a checksum 
 both agree, so an image that changed, or a write that was cut off, is made anew. Processes and ranks share the files.
 """
 
-import json
 import os
 import zlib
 from collections.abc import Mapping
-from hashlib import blake2b, sha1
-from importlib.metadata import version
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import DataError
 from contracts.view import Encoded
+from datamodules.versioned_folder import room, versioned_folder
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "torch", "torchvision")
 """What the pixels depend on."""
 
 RECORD = np.dtype([("crops", "<u4"), ("checksum", "<u4"), ("digest", "S24")])
 _VERSION = b"ai-genbench crops 1"
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what the pixels depend on."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 class CropCache:
@@ -51,36 +44,12 @@ class CropCache:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], rows: int, crops: int, size: int) -> None:
         about = {**settings, "rows": rows, "crops": crops, "size": size}
-        name = blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8).hexdigest()
-        self.folder = folder / name
+        self.folder = versioned_folder(folder, about, LIBRARIES, "benchmark.cache")
         self._crops, self._size = crops, size
         self._slot = crops * size * size * 3
         self._process, self._files = -1, (-1, -1)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._check(about)
-        for file, length in (("crops.u8", rows * self._slot), ("index.bin", rows * RECORD.itemsize)):
-            with (self.folder / file).open("ab") as stream:
-                if stream.tell() < length:
-                    os.truncate(stream.fileno(), length)
-
-    def _check(self, about: Mapping[str, Any]) -> None:
-        """Notes what the sub-folder holds, or holds it against the note."""
-        file, here = self.folder / "about.json", library_versions()
-        if not file.is_file():
-            part = file.with_name(f".about.{os.getpid()}")
-            part.write_text(json.dumps({"settings": about, "versions": here}, indent=1, sort_keys=True))
-            part.replace(file)
-        try:
-            there = dict(json.loads(file.read_text())["versions"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file} cannot be read: {error}", f"Delete {self.folder}.") from error
-        changed = [f"{name} {there.get(name)} → {here[name]}" for name in here if there.get(name) != here[name]]
-        if changed:
-            raise DataError(
-                f"the cache {self.folder} was written with other libraries ({', '.join(changed)}), and its pixels "
-                "would not be those made here",
-                "Give another folder (benchmark.cache), delete that one, or install the versions it was made with.",
-            )
+        room(self.folder / "crops.u8", rows * self._slot)
+        room(self.folder / "index.bin", rows * RECORD.itemsize)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_process": -1, "_files": (-1, -1)}

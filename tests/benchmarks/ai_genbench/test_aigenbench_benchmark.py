@@ -10,7 +10,6 @@ import torch
 from drawn_ai_genbench import miniature
 from PIL import Image
 
-from benchmarks.ai_genbench import crop_cache
 from benchmarks.ai_genbench.benchmark import AiGenBench
 from benchmarks.ai_genbench.cropping import evaluation_crops
 from benchmarks.ai_genbench.degrade import degrade
@@ -21,6 +20,7 @@ from benchmarks.ai_genbench.validation import pair_reals, validation_order
 from benchmarks.ai_genbench.windows import TrainingWindows
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
+from datamodules import versioned_folder
 from datamodules.ai_genbench import AiGenBenchDataModule
 from datamodules.manifest import Manifest
 
@@ -221,8 +221,8 @@ def test_damaged_or_changed_slots_are_made_anew(folder: Path, tmp_path: Path, ch
 def test_a_cache_of_other_libraries_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = AiGenBenchDataModule(folder).manifest()
     bench(cache=tmp_path).select(manifest)
-    real = crop_cache.version
-    monkeypatch.setattr(crop_cache, "version", lambda name: "0.1" if name == "pillow" else real(name))
+    real = versioned_folder.version
+    monkeypatch.setattr(versioned_folder, "version", lambda name: "0.1" if name == "pillow" else real(name))
     with pytest.raises(DataError, match=r"pillow .* → 0\.1[\s\S]*Give another folder"):
         bench(cache=tmp_path).select(manifest)
 
