@@ -57,7 +57,7 @@ def _requeue(job: str, signum: int) -> str:
     if not wanted:
         return f"job {job} is not requeued: {why}"
     done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    if done.returncode:
+    if done.returncode > 0:  # below zero it was ended with the job that it had just put back
         return f"job {job} could not be requeued ({done.stderr.strip()}); submit it again to go on"
     return f"job {job} is requeued: {why}"
 
