@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contracts.errors import ConfigError, nearest
@@ -17,8 +18,8 @@ from detectors.tracer.likelihood import Sampling, TokenModel, log_likelihood
 from detectors.tracer.rar_transformer import RarTransformer
 from detectors.tracer.rar_vqgan import RarVqgan
 from detectors.tracer.sizes import RarSize, RarVqganSize, VarSize, VarVqvaeSize
-from detectors.tracer.tokenizer import from_unit
-from detectors.tracer.training import rar_loss, tokenizer_loss, var_loss
+from detectors.tracer.tokenizer import from_unit, to_unit
+from detectors.tracer.training import rar_loss, var_loss
 from detectors.tracer.var_transformer import VarTransformer
 from detectors.tracer.var_vqvae import VarVqvae
 from detectors.tracer.zoo import SAMPLINGS
@@ -115,7 +116,10 @@ class Siblings(nn.Module):
 
     @torch.no_grad()
     def place_codes(self, images: Tensor, generator: torch.Generator) -> None:
-        """Start the codebooks on features of the first pictures, else most codes are never used.
+        """Make the untrained encoders useful: standardise their features, and put the codes where features are.
+
+        Data-dependent initialisation (Salimans & Kingma 2016). The encoders stay as they are from then on: a random
+        convolutional network keeps enough of a picture, and a quantiser trained for a minute would lose most codes.
 
         Args:
             images: [B, 3, S, S] in [0, 1].
@@ -123,20 +127,31 @@ class Siblings(nn.Module):
         """
         for family in self.tokenizers:
             tokenizer = self.tokenizer(family)
+            x = from_unit(tokenizer, images)
+            last = tokenizer.quant_conv if isinstance(tokenizer, VarVqvae) else tokenizer.encoder.conv_out
+            f = tokenizer.encode(x)
+            mean, std = f.mean((0, 2, 3)), f.std((0, 2, 3)) + 1e-6
+            assert last.bias is not None  # noqa: S101 - both have one
+            last.weight /= std[:, None, None, None]
+            last.bias.sub_(mean).div_(std)
+            found = tokenizer.encode(x).flatten(2).transpose(1, 2).reshape(-1, f.shape[1])
             codes = tokenizer.quantize.embedding.weight
-            f = tokenizer.encode(from_unit(tokenizer, images))
-            found = f.flatten(2).transpose(1, 2).reshape(-1, f.shape[1])
             drawn = found[torch.randint(len(found), (len(codes),), generator=generator).to(found.device)]
             noise = torch.randn(codes.shape, generator=generator).to(drawn)
-            # a residual quantiser needs small codes too: half of them are shrunk towards zero
+            # a residual quantiser needs small codes too
             shrink = torch.linspace(0.1, 1.0, len(codes), device=drawn.device)[:, None] if family == "var" else 1.0
-            codes.copy_((drawn + 0.1 * found.std() * noise) * shrink)
+            codes.copy_((drawn + 0.1 * noise) * shrink)
         self.ready.fill_(True)
 
-    def tokenizers_loss(self, images: Tensor) -> Tensor:
-        """Sum over families of the tokenizers' loss on images [B, 3, S, S] in [0, 1]."""
-        tokenizers = [self.tokenizer(family) for family in self.tokenizers]
-        return torch.stack([tokenizer_loss(t, from_unit(t, images)) for t in tokenizers]).sum()
+    def decoders_loss(self, images: Tensor, tokens: Mapping[str, Tensor]) -> Tensor:
+        """Mean square between images [B, 3, S, S] in [0, 1] and what their tokens decode to, summed over families."""
+        losses = []
+        for family, given in tokens.items():
+            tokenizer = self.tokenizer(family)
+            with torch.no_grad():
+                features = tokenizer.features(given)
+            losses.append(F.mse_loss(to_unit(tokenizer, tokenizer.decode(features)), images))
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def tokens(self, images: Tensor) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from detectors.tracer.zoo import save_zoo
 
 
 class SiblingsDetector(Detector):
-    """Tokenizers first, then all variants at once on the tokens the frozen tokenizers give.
+    """Decoders first, then all variants at once on the tokens of the frozen tokenizers.
 
     The class label of a picture is its generator's number in the data set (0 for a photograph). As a detector its
     score is the largest mean log-likelihood of any sibling: chance, as should be, for pictures none of them made.
@@ -75,11 +75,11 @@ class SiblingsDetector(Detector):
         images = self.to_memory_format(as_unit_float(batch.images))
         if not bool(self.net.ready):
             self.net.place_codes(images, generator)
+        tokens = self._tokens_of(batch, images)
         if self.current_epoch < self.tokenizer_epochs:
-            return self.net.tokenizers_loss(images)
+            return self.net.decoders_loss(images, tokens)
         past = self.current_epoch - self.tokenizer_epochs
         share = random_order_share(past / max(1, (self.trainer.max_epochs or 1) - self.tokenizer_epochs))
-        tokens = self._tokens_of(batch, images)
         losses = self.net.losses(tokens, self._labels(batch), generator, random_orders=share, drop=LABEL_DROP)
         for name, value in losses.items():
             self.log(f"train/{name}", value, batch_size=len(images))
@@ -93,7 +93,7 @@ class SiblingsDetector(Detector):
         return Scores(torch.stack(list(extras.values())).amax(0), extras)
 
     def validation_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]
-        """Logs ``val/nll``, the siblings' mean cross-entropy; infinite while there are only tokenizers."""
+        """Logs ``val/nll``, the siblings' mean cross-entropy; infinite while decoders are trained."""
         scores = super().validation_step(batch, batch_idx)
         if batch is None or scores is None:
             return None

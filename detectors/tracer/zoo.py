@@ -55,7 +55,7 @@ class Zoo:
     def of(cls, folder: Path) -> "Zoo":
         """Look what is there.
 
-        Models of one's own are listed in ``zoo.json`` (``{"side": …, "variants": {name: {"family": …, "sampling": {…}}}}``)
+        Models of one's own are listed in ``zoo.json`` (see :func:`save_zoo`)
         with files ``<name>.safetensors``; without it the published file names are looked for. A family counts if its
         tokenizer and at least one variant are there.
 
