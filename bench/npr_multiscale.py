@@ -1,0 +1,112 @@
+"""Multi-scale NPR evaluation at 256², batch 32, three scales, against the plain loop over its branches.
+
+The baseline is the extension as one would write it down: for each scale nearest down- and up-sampling, convolution,
+batch norm, activation, in the default memory order.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.table import Row, rate
+from bench.timing import interleaved, pick
+from contracts.batch import Batch
+from contracts.view import View
+from datamodules.parallel import cores
+from detectors.normalise import normalise
+from detectors.npr_multiscale import NPRMultiScale
+from detectors.npr_multiscale_net import MultiScaleNet
+
+SIZE = 256
+BATCH = 32
+SCALES = (0.25, 0.5, 0.75)
+TOLERANCE = 1e-5
+TARGETS = {"default (folded, channels last)": 2.0, "compile=true": 3.0}
+
+
+def measure() -> list[Row]:
+    """Images/s of the default and of ``compile=true``, with the largest difference of their logits."""
+    torch.set_num_threads(cores())
+    count = pick(2, BATCH)
+    images = torch.randint(
+        0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    index = torch.arange(count)
+    batch = Batch(images, index % 2, index, index, index, index)
+    state = _weights()
+    plain = _detector(state, channels_last=False, compile_net=False).net
+    ours, compiled = _detector(state), _detector(state, compile_net=True)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "plain": lambda: _plain(plain, normalise(images)),
+        "default (folded, channels last)": lambda: ours.score(batch).logits,
+        "compile=true": lambda: compiled.score(batch).logits,
+    }
+    if pick(True, False):
+        del ways["compile=true"]  # compiling takes minutes
+    with torch.inference_mode():
+        expected = ways["plain"]()
+        errors = {name: float((way() - expected).abs().max()) for name, way in ways.items()}
+        worst = max(errors, key=lambda name: errors[name])
+        if errors[worst] > TOLERANCE:
+            raise AssertionError(f"logits of {worst} differ by {errors[worst]:.1e}, more than {TOLERANCE}")
+        timings = interleaved(ways)
+    return [
+        rate(
+            "npr_multiscale",
+            f"{len(SCALES)} scales, {SIZE}², batch {count}, {name}",
+            timings["plain"],
+            timings[name],
+            count,
+            target,
+            f"logits differ by at most {errors[name]:.1e}",
+        )
+        for name, target in TARGETS.items()
+        if name in timings
+    ]
+
+
+def _detector(state: dict[str, Tensor], compile_net: bool = False, channels_last: bool = True) -> NPRMultiScale:
+    view = View(resize=SIZE)
+    detector = NPRMultiScale(view, view, scales=SCALES, compile=compile_net, channels_last=channels_last)
+    detector.net.load_state_dict(state)
+    detector.eval()
+    detector.configure_model()
+    return detector
+
+
+def _weights() -> dict[str, Tensor]:
+    """Weights whose batch norms are no identities, and whose logits lie round 0, where a score moves most."""
+    torch.manual_seed(0)
+    view = View(resize=SIZE)
+    net = NPRMultiScale(view, view, scales=SCALES).net
+    images = normalise(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
+    with torch.no_grad():
+        for _ in range(10):
+            net.train()(images)  # running statistics that fit
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.0)
+                module.bias.uniform_(-0.1, 0.1)
+        net.classifier.bias.zero_()
+        net.classifier.weight.mul_(1 / net.eval()(images).logits.abs().max())
+    return net.state_dict()
+
+
+def _plain(net: MultiScaleNet, images: Tensor) -> Tensor:
+    """The network written out: a loop over scales, nothing folded, nothing in place."""
+    features = []
+    branches: list[Any] = list(net.feature_branches)
+    for scale, branch in zip(SCALES, branches, strict=True):
+        small = F.interpolate(images, scale_factor=scale, mode="nearest", recompute_scale_factor=True)
+        residual = images - F.interpolate(small, size=images.shape[-2:], mode="nearest")
+        x = torch.relu(branch.bn1(branch.conv1(residual * (2.0 / 3.0))))
+        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        for block in (*branch.layer1, *branch.layer2):
+            skip = x if block.downsample is None else block.downsample[1](block.downsample[0](x))
+            x = torch.relu(block.bn1(block.conv1(x)))
+            x = torch.relu(block.bn2(block.conv2(x)) + skip)
+        features.append(branch.feature_proj(F.adaptive_avg_pool2d(x, 1).flatten(1)))
+    return net.fuse(torch.stack(features, dim=1)).logits
