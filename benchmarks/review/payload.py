@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.review.gallery import Gallery
 from benchmarks.review.join import Joined
+from benchmarks.review.maps import collect_maps
 
 
 def payload(joined: Joined, gallery: Gallery) -> str:
@@ -33,6 +34,7 @@ def payload(joined: Joined, gallery: Gallery) -> str:
         "row": _base64(joined.column("row"), "<i4"),
         "dumps": [_dump(joined, d) for d in range(len(joined.dumps))],
         "pictures": {str(position): asdict(shown) for position, shown in gallery.pictures.items()},
+        "maps": {str(position): shown for position, shown in collect_maps(joined, gallery.pictures).items()},
     }
     # "<" would end the script element that holds it, or open a comment
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -121,11 +121,22 @@ function open(i) {
     const image = new Image();
     image.alt = D.ids[i];
     image.src = picture.src;
+    const maps = D.maps[i] ? element("div", "maps") : null;
     const fit = () => {
       image.width = image.naturalWidth * viewerZoom;
-      image.style.left = `${Math.max(0, Math.floor((stage.clientWidth - image.width) / 2))}px`;
-      image.style.top = `${Math.max(0, Math.floor((stage.clientHeight - image.naturalHeight * viewerZoom) / 2))}px`;
+      const left = maps ? 0 : Math.max(0, Math.floor((stage.clientWidth - image.width) / 2));
+      image.style.left = `${left}px`;
+      image.style.top = maps ? "0" : `${Math.max(0, Math.floor((stage.clientHeight - image.naturalHeight * viewerZoom) / 2))}px`;
+      if (maps) maps.style.left = `${image.width + 12}px`;
     };
+    for (const [name, src] of Object.entries(D.maps[i] || {})) {
+      const map = new Image();
+      map.alt = map.title = name;
+      map.src = src;
+      map.addEventListener("load", () => { map.width = map.naturalWidth * viewerZoom; });
+      maps.append(map);
+    }
+    if (maps) stage.append(maps);
     image.addEventListener("load", fit);
     stage.append(image);
     if (image.complete) fit();
