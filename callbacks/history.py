@@ -1,7 +1,6 @@
 """What every epoch came to, in a file of our own, whatever loggers there are."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,7 @@ import pytorch_lightning as L
 import torch
 
 from contracts.batch import Batch
-from contracts.files import write_atomically
-
-NAME = "history.json"
+from contracts.history import write_epoch
 
 
 class History(L.Callback):
@@ -41,19 +38,10 @@ class History(L.Callback):
             self._losses.append(loss.detach())
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes the epoch's entry, in place of one that a killed run left."""
+        """Writes the epoch's entry."""
         if not trainer.is_global_zero:
             return
         values = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith("val/")}
         if self._losses:
             values["train/loss"] = float(torch.stack(self._losses).float().mean())
-        entry = {"epoch": trainer.current_epoch, "step": trainer.global_step, **values}
-        kept = [old for old in read_history(self.folder) if old["epoch"] < trainer.current_epoch]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / NAME, json.dumps([*kept, entry], indent=1).encode())
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The epochs of a folder of checkpoints so far; empty where none has ended."""
-    file = folder / NAME
-    return list(json.loads(file.read_text())) if file.is_file() else []
+        write_epoch(self.folder, {"epoch": trainer.current_epoch, "step": trainer.global_step, **values})

@@ -126,6 +126,46 @@ class ExplainOptions:
 
 
 @dataclass
+class SweepOptions:
+    """Options of ``task=sweep``."""
+
+    file: str | None = option(None, "a search in W&B's format: a name of conf/sweep, or a file")
+    backend: str = option("local", "Optuna without a server, or W&B's server and agents", ("local", "wandb"))
+    runs: int | None = option(None, "how many; the file's run_cap by default")
+    workers: int = option(1, "runs at once")
+    words: list[str] = field(default_factory=list, metadata={"help": "further words of every run", "choices": ()})
+    study: str | None = option(
+        None, "SQLite file, shared by several workers; experiments_data/<id>/study.db by default"
+    )
+    pruner: str = option("file", "what ends poor runs early", ("file", "median", "hyperband", "none"))
+    id: str | None = option(None, "W&B's id of a sweep that exists, to join it")
+    project: str = option("pixelproof", "W&B's project")
+
+
+@dataclass
+class CandidatesOptions:
+    """Options of ``task=candidates``."""
+
+    among: list[str] = field(default_factory=list, metadata={"help": "experiments, names or globs", "choices": ()})
+    metric: str = option("val/auroc", "logged value that ranks, the greater the better (val/loss: the less)")
+    gap_weight: float = option(0.0, "how much a gap between validation and training loss counts against a run")
+    top: int = option(5, "candidates kept")
+    words: list[str] = field(default_factory=list, metadata={"help": "what is changed to retrain them", "choices": ()})
+    retrain: bool = option(False, "retrain the candidates, keep the best, test it")
+    workers: int = option(1, "runs at once")
+
+
+@dataclass
+class ConvertOptions:
+    """Options of ``task=convert``."""
+
+    inputs: list[str] = field(
+        default_factory=list, metadata={"help": "AI-GenBench's YAML files, in order", "choices": ()}
+    )
+    out: str | None = option(None, "experiment to write; <last input>_converted.yaml by default")
+
+
+@dataclass
 class TuneOptions:
     """What ``task=fit`` looks for before it trains."""
 
@@ -156,6 +196,9 @@ class Config:
     predict: PredictOptions = field(default_factory=PredictOptions)
     review: ReviewOptions = field(default_factory=ReviewOptions)
     threshold: ThresholdOptions = field(default_factory=ThresholdOptions)
+    sweep: SweepOptions = field(default_factory=SweepOptions)
+    candidates: CandidatesOptions = field(default_factory=CandidatesOptions)
+    convert: ConvertOptions = field(default_factory=ConvertOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
     export_tree: ExportTreeOptions = field(default_factory=ExportTreeOptions)
     compare: CompareOptions = field(default_factory=CompareOptions)
@@ -170,6 +213,9 @@ VERB_OPTIONS: dict[str, type] = {
     "predict": PredictOptions,
     "review": ReviewOptions,
     "threshold": ThresholdOptions,
+    "sweep": SweepOptions,
+    "candidates": CandidatesOptions,
+    "convert": ConvertOptions,
     "tune": TuneOptions,
     "export_tree": ExportTreeOptions,
     "compare": CompareOptions,

@@ -149,8 +149,14 @@ def read_sweep(file: Path) -> Sweep:
     )
 
 
-def lint(file: Path, folder: Path = CONF) -> Iterator[ConfigError]:
-    """What is wrong with a search: with the file, or with any of a few samples that hold every choice at least once."""
+def lint(file: Path, folder: Path = CONF, further: Sequence[str] = ()) -> Iterator[ConfigError]:
+    """What is wrong with a search: with the file, or with any of a few samples that hold every choice at least once.
+
+    Args:
+        file: the search.
+        folder: of YAML groups.
+        further: words that every run gets beside its own.
+    """
     try:
         sweep = read_sweep(file)
     except ConfigError as error:
@@ -158,7 +164,7 @@ def lint(file: Path, folder: Path = CONF) -> Iterator[ConfigError]:
         return
     seen = set()
     for number in range(max(3, *(len(parameter.values) for parameter in sweep.parameters))):
-        words = sweep.command({parameter.key: parameter.sample(number) for parameter in sweep.parameters})
+        words = [*further, *sweep.command({parameter.key: parameter.sample(number) for parameter in sweep.parameters})]
         try:
             problems = [each for each in check(compose(words, folder)) if "datamodule.path" not in each.what]
         except ConfigError as error:

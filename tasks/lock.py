@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from conf.schema import VERB_OPTIONS
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from tasks.run import LOCK
@@ -14,16 +15,8 @@ FREE = (
     "task",
     "local",
     "logger",
-    "prepare",
-    "audit",
-    "predict",
-    "review",
     "metrics",
-    "generate",
-    "trace",
-    "export_tree",
-    "compare",
-    "explain",
+    *(verb for verb in VERB_OPTIONS if verb != "tune"),
     "benchmark.tables",
     "benchmark.size_policy",
     "benchmark.method",

@@ -11,13 +11,16 @@ from conf.build import build, build_each
 from conf.compose import Composed
 from conf.schema import (
     AuditOptions,
+    CandidatesOptions,
     CompareOptions,
+    ConvertOptions,
     ExplainOptions,
     ExportTreeOptions,
     GenerateOptions,
     PredictOptions,
     PrepareOptions,
     ReviewOptions,
+    SweepOptions,
     ThresholdOptions,
     TraceOptions,
     TuneOptions,
@@ -84,6 +87,21 @@ class Run:
     def threshold(self) -> ThresholdOptions:
         """Options of ``task=threshold``."""
         return self.config.threshold
+
+    @property
+    def sweep(self) -> SweepOptions:
+        """Options of ``task=sweep``."""
+        return self.config.sweep
+
+    @property
+    def candidates(self) -> CandidatesOptions:
+        """Options of ``task=candidates``."""
+        return self.config.candidates
+
+    @property
+    def convert(self) -> ConvertOptions:
+        """Options of ``task=convert``."""
+        return self.config.convert
 
     @property
     def tune(self) -> TuneOptions:

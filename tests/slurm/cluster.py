@@ -114,6 +114,16 @@ class Cluster:
 
         return until(there, seconds, lambda: f"job {number} is {self.job(number)}")
 
+    def steps(self, number: int) -> list[str]:
+        """Processes that look after a job's steps."""
+        found = []
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                words = file.read_text(errors="replace")
+                if words.startswith(f"slurmstepd: [{number}."):
+                    found.append(words)
+        return found
+
     def preempt(self, node: str) -> int:
         """Has the partition of higher priority take a whole node for a moment."""
         words = ["sbatch", "-p", "high", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 0.2"]

@@ -1,0 +1,226 @@
+"""A search without a server: Optuna proposes, ordinary commands run, and their own files say what came of it."""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.schema import SweepOptions
+from conf.sweeps import Parameter, Scalar, Sweep
+from conf.syntax import HOUSE
+from contracts.errors import ConfigError
+from contracts.history import read_history
+from contracts.stop import Stopped
+from tasks.run import DATA
+
+CAP = 20
+"""Runs where neither the file nor the command says how many."""
+
+
+@dataclass
+class Running:
+    """One run: Optuna's trial, its process, its experiment, and how many epochs Optuna knows of."""
+
+    trial: Any
+    process: "subprocess.Popen[bytes]"
+    name: str
+    told: int = 0
+    pruned: bool = False
+
+
+class LocalSearch:
+    """Asks, runs and tells, a few at once; all it knows stands in a SQLite file, from which a restart goes on.
+
+    A run that was interrupted goes on in its own experiment folder with the same values. Several workers may share a
+    study; each is known by its seed.
+
+    Args:
+        sweep: what is searched.
+        options: of the task.
+        folder: of the search's own experiment.
+        seed: of the sampler, and the worker's name.
+
+    Raises:
+        ConfigError: Optuna is not installed.
+    """
+
+    def __init__(self, sweep: Sweep, options: SweepOptions, folder: Path, seed: int) -> None:
+        self.optuna = _optuna()
+        self.sweep = sweep
+        self.options = options
+        self.folder = folder
+        self.worker = str(seed)
+        file = Path(options.study).expanduser() if options.study else folder / "study.db"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.name = file.parent.name
+        self.study = self.optuna.create_study(
+            study_name=sweep.name,
+            storage=f"sqlite:///{file}",
+            sampler=self._sampler(seed),
+            pruner=self._pruner(),
+            direction="maximize" if sweep.maximize else "minimize",
+            load_if_exists=True,
+        )
+        sizes = [parameter.count for parameter in sweep.parameters]
+        grid = 1
+        for size in sizes:
+            grid *= size or 1
+        self.cap = options.runs or sweep.cap or CAP
+        if sweep.method == "grid":
+            self.cap = min(self.cap, grid) if options.runs or sweep.cap else grid
+
+    def run(self) -> int:
+        """Runs until as many runs as wanted have ended; 1 if none ended well."""
+        running: list[Running] = []
+        left = self._interrupted()
+        try:
+            while True:
+                while len(running) < self.options.workers and (trial := self._next(left)) is not None:
+                    running.append(self._start(trial))
+                if not running:
+                    break
+                for each in list(running):
+                    self._look(each)
+                    if each.process.poll() is not None:
+                        running.remove(each)
+                        self._end(each)
+                time.sleep(0.2)
+        except (Stopped, KeyboardInterrupt):
+            for each in running:
+                each.process.terminate()
+            for each in running:
+                each.process.wait()  # it saves; the trial stays open and is taken up by the next start
+            raise
+        return self._report()
+
+    def _interrupted(self) -> list[Any]:
+        state = self.optuna.trial.TrialState.RUNNING
+        mine = [t for t in self.study.get_trials(states=[state]) if t.user_attrs.get("worker") == self.worker]
+        return [self.optuna.trial.Trial(self.study, trial._trial_id) for trial in mine]
+
+    def _next(self, left: list[Any]) -> Any:
+        if left:
+            return left.pop(0)
+        if len(self.study.get_trials(deepcopy=False)) >= self.cap:
+            return None
+        trial = self.study.ask()
+        trial.set_user_attr("worker", self.worker)
+        return trial
+
+    def _start(self, trial: Any) -> Running:
+        values = {parameter.key: _suggested(trial, parameter) for parameter in self.sweep.parameters}
+        name = f"{self.name}_{trial.number:03d}"
+        trial.set_user_attr("experiment", name)
+        words = [*self.sweep.command(values)[: len(self.sweep.words)], *self.options.words]
+        words += [*self.sweep.command(values)[len(self.sweep.words) :], f"experiment_id={name}", "launcher=null"]
+        print(f"[{trial.number + 1}/{self.cap}] {' '.join(words)}", flush=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"run_{trial.number:03d}.log").open("ab") as log:
+            command = [sys.executable, "-u", str(HOUSE / "lightning_main.py"), *words]
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
+        return Running(trial, process, name)
+
+    def _look(self, running: Running) -> None:
+        """Tells Optuna of new epochs; a run that it gives up is asked to stop."""
+        history = epochs(running.name)
+        for entry in history[running.told :]:
+            if self.sweep.metric in entry:
+                running.trial.report(entry[self.sweep.metric], entry["epoch"])
+        fresh, running.told = len(history) > running.told, len(history)
+        if fresh and not running.pruned and running.process.poll() is None and running.trial.should_prune():
+            running.pruned = True
+            running.process.terminate()
+
+    def _end(self, running: Running) -> None:
+        state = self.optuna.trial.TrialState
+        code = running.process.returncode
+        self._look(running)
+        values = [entry[self.sweep.metric] for entry in epochs(running.name) if self.sweep.metric in entry]
+        if running.pruned and code != 0:
+            self.study.tell(running.trial, state=state.PRUNED)
+        elif code == 0 and values:
+            self.study.tell(running.trial, max(values) if self.sweep.maximize else min(values))
+        else:
+            self.study.tell(running.trial, state=state.FAIL)
+            log = self.folder / f"run_{running.trial.number:03d}.log"
+            print(f"pixelproof: run {running.trial.number} ended with code {code}; see {log}", file=sys.stderr)
+
+    def _report(self) -> int:
+        trials = self.study.get_trials(deepcopy=False)
+        table = Table(title=f"{self.sweep.name}: {self.sweep.metric} of {len(trials)} runs")
+        keys = [parameter.key for parameter in self.sweep.parameters]
+        for head in ("run", "state", self.sweep.metric, *(key.rpartition(".")[2] for key in keys)):
+            table.add_column(head)
+        done = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        done.sort(key=lambda trial: trial.value, reverse=self.sweep.maximize)
+        for trial in [*done, *(trial for trial in trials if trial.state.name != "COMPLETE")]:
+            value = "" if trial.value is None else f"{trial.value:.4f}"
+            cells = [_short(trial.params.get(key)) for key in keys]
+            table.add_row(trial.user_attrs.get("experiment", ""), trial.state.name.lower(), value, *cells)
+        Console().print(table)
+        if done:
+            print(f"best: experiment_id={done[0].user_attrs['experiment']}; task=candidates compares and retrains")
+        return 0 if done else 1
+
+    def _sampler(self, seed: int) -> Any:
+        samplers = self.optuna.samplers
+        if self.sweep.method == "grid":
+            space = {
+                p.key: list(p.values) if p.values else list(range(int(p.low), int(p.high) + 1))
+                for p in self.sweep.parameters
+            }
+            return samplers.GridSampler(space, seed=seed)
+        if self.sweep.method == "bayes":
+            return samplers.TPESampler(seed=seed, constant_liar=self.options.workers > 1)
+        return samplers.RandomSampler(seed=seed)
+
+    def _pruner(self) -> Any:
+        pruners, early = self.optuna.pruners, self.sweep.early or {}
+        wanted = self.options.pruner
+        if wanted == "file":
+            wanted = "hyperband" if early else "none"
+        if wanted == "median":
+            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=int(early.get("min_iter", 1)) - 1)
+        if wanted == "hyperband":
+            return pruners.HyperbandPruner(
+                min_resource=int(early.get("min_iter", 1)), reduction_factor=int(early.get("eta", 3))
+            )
+        return pruners.NopPruner()
+
+
+def epochs(name: str) -> list[dict[str, Any]]:
+    """Every epoch of an experiment, its last window's where there are several."""
+    windows = sorted((DATA / name).glob("window_*"), key=lambda path: int(path.name.removeprefix("window_")))
+    return read_history(windows[-1] / "checkpoints") if windows else []
+
+
+def _suggested(trial: Any, parameter: Parameter) -> Scalar:
+    if parameter.values:
+        choice: Scalar = trial.suggest_categorical(parameter.key, list(parameter.values))
+        return choice
+    if parameter.kind == "int":
+        return int(trial.suggest_int(parameter.key, int(parameter.low), int(parameter.high)))
+    if parameter.log and parameter.step:  # which Optuna does not combine
+        value = float(trial.suggest_float(parameter.key, parameter.low, parameter.high, log=True))
+        return max(parameter.low, round(value / parameter.step) * parameter.step)
+    return float(
+        trial.suggest_float(parameter.key, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise ConfigError("sweep.backend=local needs Optuna", "pip install 'pixelproof[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
