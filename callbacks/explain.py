@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.predictions import Predictions, merge
 from callbacks.collector import Collector
 from callbacks.explain_attention import write_attention
-from callbacks.explain_maps import write_maps
+from callbacks.explain_maps import write_maps, write_single_maps
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.explain import Explainable
@@ -64,11 +64,21 @@ class Explain(L.Callback):
         predictions = merge(self._parts, np.concatenate([part.fused_ids for part in self._parts]))
         manifest = trainer.datamodule.manifest()  # type: ignore[attr-defined]
         kept = [(row, image) for heap in self._kept.values() for _, row, image in sorted(heap, reverse=True, key=_rank)]
-        write_explanation(predictions, pl_module, {manifest.image_id(row): image for row, image in kept}, self.out)
+        write_explanation(
+            predictions,
+            pl_module,
+            {manifest.image_id(row): image for row, image in kept},
+            self.out,
+            self.out.parent / "maps",
+        )
 
 
 def write_explanation(
-    predictions: Predictions, detector: Explainable, pictures: Mapping[str, Tensor], out: Path
+    predictions: Predictions,
+    detector: Explainable,
+    pictures: Mapping[str, Tensor],
+    out: Path,
+    maps: Path | None = None,
 ) -> list[Path]:
     """Writes what there is to see.
 
@@ -81,6 +91,7 @@ def write_explanation(
         detector: draws the maps.
         pictures: id to the image as the detector saw it, [3, H, W].
         out: folder, made if absent.
+        maps: folder where the review page looks for single maps (``maps/`` beside the dump); None writes none.
 
     Returns:
         The files, those best looked at first.
@@ -89,6 +100,8 @@ def write_explanation(
     names = detector.map_names
     attention = attention_of(predictions, len(names))
     files = [] if attention is None else write_attention(predictions, attention, names, out)
+    if maps is not None:
+        write_single_maps(detector, pictures, maps)
     return files + write_maps(predictions, detector, pictures, attention, out / "maps")
 
 

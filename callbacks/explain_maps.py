@@ -1,7 +1,9 @@
 """Artefact maps of images, one pixel of the map to one of the picture."""
 
+import json
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,9 +15,13 @@ from torch import Tensor
 from benchmarks.predictions import Predictions
 from contracts.batch import as_unit_float
 from contracts.explain import Explainable
+from contracts.files import write_atomically
 
 GAIN = 4.0
 """Brightness of a map: a difference of a quarter of the range is the end of the colour scale."""
+
+INDEX = "index.json"
+"""In the folder of single maps: image id to title to file, for the review page."""
 
 GAP = 4
 HEAD = 30
@@ -49,6 +55,21 @@ def write_maps(
         strip(picture, maps, heads).save(file)
         files.append(file)
     return files
+
+
+def write_single_maps(detector: Explainable, pictures: Mapping[str, Tensor], folder: Path) -> None:
+    """Writes each map of each picture by itself, and the index by which the review page finds them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / INDEX
+    index: dict[str, dict[str, str]] = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    for name, picture in pictures.items():
+        maps = detector.artefact_maps(picture[None].contiguous())[0].cpu().numpy()
+        files = {}
+        for k, (title, one) in enumerate(zip(detector.map_names, maps, strict=True)):
+            files[title] = f"{blake2b(name.encode(), digest_size=8).hexdigest()}_npr{k}.png"
+            Image.fromarray(hot(one)).save(folder / files[title])
+        index[name] = {**index.get(name, {}), **files}
+    write_atomically(note, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
 
 
 def strip(picture: Tensor, maps: NDArray[np.float32], heads: list[str]) -> Image.Image:

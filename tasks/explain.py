@@ -51,7 +51,7 @@ def explain(run: Run) -> None:
             found |= looked_at(datamodule, part[np.isin(part, rows)])
         out = Path(run.explain.out).expanduser() if run.explain.out else folder.path / "explain"
         pictures = {name: found[row] for name, row in zip(names, rows.tolist(), strict=True) if row in found}
-        files = write_explanation(predictions, detector, pictures, out)
+        files = write_explanation(predictions, detector, pictures, out, folder.path / "maps")
         print(f"{len(files)} files in {out}, such as {', '.join(file.name for file in files[:2])}")
 
 

@@ -137,6 +137,7 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
         script=Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)),  # noqa: S704
         sources=_sources(joined),
+        looks=_looks(joined),
         data=Markup(payload(joined, gallery)),  # noqa: S704  escaped there
     )
 
@@ -214,6 +215,25 @@ def _sources(joined: Joined) -> list[dict[str, Any]]:
             for p in figures(dump, path.parent)
         ]
         shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "pictures": pictures})
+    return shown
+
+
+def _looks(joined: Joined) -> list[dict[str, Any]]:
+    """The attention plots that ``task=explain`` left beside a dump."""
+    titles = {
+        "attention_distribution.png": "weight of each scale",
+        "attention_heat_map.png": "mean weight by generator",
+    }
+    shown = []
+    for name, path in zip(joined.names, joined.paths, strict=True):
+        files = [path.parent / "explain" / file for file in titles]
+        pictures = [
+            {"title": titles[file.name], "src": "data:image/png;base64," + b64encode(file.read_bytes()).decode()}
+            for file in files
+            if file.is_file()
+        ]
+        if pictures:
+            shown.append({"name": name, "pictures": pictures})
     return shown
 
 

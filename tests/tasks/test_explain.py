@@ -1,6 +1,7 @@
 """What a detector looked at: from training to pictures by the command line, and the pictures themselves."""
 
 import csv
+import json
 from pathlib import Path
 
 import drawn
@@ -53,6 +54,12 @@ def test_from_training_to_pictures(
     assert main([*words, "task=explain", "explain.ids=[test/3,test/0]", "explain.out=mine"]) == 0
     assert sorted(file.name for file in Path("mine/maps").iterdir()) == ["000_test_3.png", "001_test_0.png"]
     assert Image.open("mine/maps/001_test_0.png").size == (3 * (72 + 4) - 4, 32 + HEAD)
+    index = json.loads((out.parent / "maps/index.json").read_text())
+    assert {"test/0", "test/3"} <= set(index)
+    assert Image.open(out.parent / "maps" / index["test/0"]["0.3x"]).size == (32, 32)
+    assert main(["task=review", "experiment_id=e"]) == 0
+    page = Path("experiments_data/e/review/index.html").read_text()
+    assert "which scales it looked at" in page
     assert main([*words, "task=explain", "explain.ids=[test/99]"]) == 1
     assert "'test/99' was not tested" in capsys.readouterr().err
 
