@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bench.subjects import measured, subjects
-from bench.table import load, markdown, page, save
+from bench.table import markdown, record
 from bench.timing import EFFORT
 from contracts.errors import nearest
 
@@ -41,9 +41,7 @@ def main(argv: list[str]) -> int:
         print("\n".join(markdown(section.rows)), flush=True)
         missed += sum(row.met is False for row in section.rows)
         if not options.quick:
-            sections = load(DOCS / "speed.json") | {name: section}
-            save(DOCS / "speed.json", sections)
-            (DOCS / "speed.md").write_text(page(sections))
+            record(DOCS, name, section)
     if missed:
         print(f"{missed} targets missed", file=sys.stderr)
     return 1 if missed and not options.quick else 0

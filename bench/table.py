@@ -88,8 +88,15 @@ def save(path: Path, sections: Mapping[str, Section]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def record(docs: Path, name: str, section: Section) -> None:
+    """Put a subject's rows into ``speed.json`` and ``speed.md``; the other subjects keep their last ones."""
+    sections = load(docs / "speed.json") | {name: section}
+    save(docs / "speed.json", sections)
+    (docs / "speed.md").write_text(page(sections))
+
+
 def page(sections: Mapping[str, Section]) -> str:
-    """All sections as a Markdown page; a machine is described once, by the subjects measured on it."""
+    """All sections as a Markdown page, each with the machine it was measured on."""
     lines = [
         "# Speed",
         "",
