@@ -41,6 +41,7 @@ ReturnToService=2
 SwitchType=switch/none
 MpiDefault=none
 KillWait=5
+MinJobAge=7200
 SlurmctldPort={port}
 SlurmctldTimeout=30
 SlurmdTimeout=30

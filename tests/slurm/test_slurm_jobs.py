@@ -117,26 +117,54 @@ def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return Lab(cluster, folder)
 
 
+class Fleet:
+    """Jobs that run side by side, each where what is done to it touches no other; a group starts when first asked for."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.jobs: dict[str, Job] = {}
+        self.groups = (self.told, self.taken, self.twofold)
+
+    def __getitem__(self, name: str) -> Job:
+        for group in self.groups:
+            if name in group.__doc__.split():
+                if name not in self.jobs:
+                    self.jobs |= {job.name: job for job in group()}
+                return self.jobs[name]
+        raise KeyError(name)
+
+    def told(self) -> list[Job]:
+        """array by_hand cancelled put_back limit"""
+        submit = self.lab.submit
+        return [
+            submit("array", "seed=100,1,2", on("n1"), many=True),
+            submit("by_hand", on("n2"), HOLD="step"),
+            submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
+            submit("put_back", on("n2"), HOLD="step"),
+            submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=15", HOLD="step"),
+        ]
+
+    def taken(self) -> list[Job]:
+        """grace curt lost validation write window windows"""
+        submit = self.lab.submit
+        return [
+            submit("grace", on("n3"), "launcher.partition=low", HOLD="step"),
+            submit("curt", on("n4"), "launcher.partition=curt", HOLD="step"),
+            submit("lost", on("n5"), HOLD="step"),
+            submit("validation", on("n8"), "callbacks.preemption.grace=0", HOLD="validation"),
+            submit("write", on("n8"), HOLD="write"),
+            submit("window", on("n8"), HOLD="window", WINDOWS="2"),
+            submit("windows", on("n1"), WINDOWS="2"),
+        ]
+
+    def twofold(self) -> list[Job]:
+        """two_nodes two_undisturbed"""
+        return [self.lab.submit("two_nodes", *TWO, HOLD="step"), self.lab.submit("two_undisturbed", *TWO)]
+
+
 @pytest.fixture(scope="module")
-def fleet(lab: Lab) -> dict[str, Job]:
-    """All jobs at once, each where what is done to it touches no other."""
-    started = [
-        lab.submit("array", "seed=100,1,2", on("n1"), many=True),
-        lab.submit("by_hand", on("n2"), HOLD="step"),
-        lab.submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
-        lab.submit("put_back", on("n2"), HOLD="step"),
-        lab.submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=15", HOLD="step"),
-        lab.submit("grace", on("n3"), "launcher.partition=low", HOLD="step"),
-        lab.submit("curt", on("n4"), "launcher.partition=curt", HOLD="step"),
-        lab.submit("lost", on("n5"), HOLD="step"),
-        lab.submit("two_nodes", *TWO, HOLD="step"),
-        lab.submit("validation", on("n8"), "callbacks.preemption.grace=0", HOLD="validation"),
-        lab.submit("write", on("n8"), HOLD="write"),
-        lab.submit("window", on("n8"), HOLD="window", WINDOWS="2"),
-        lab.submit("windows", on("n1"), WINDOWS="2"),
-        lab.submit("two_undisturbed", *TWO),
-    ]
-    return {job.name: job for job in started}
+def fleet(lab: Lab) -> Fleet:
+    return Fleet(lab)
 
 
 def on(nodes: str) -> str:
@@ -147,7 +175,7 @@ TWO = (on("n6,n7"), "trainer.num_nodes=2", "trainer.devices=1", "trainer.strateg
 
 
 @pytest.fixture(scope="module")
-def undisturbed(lab: Lab, fleet: dict[str, Job]) -> list[Any]:
+def undisturbed(lab: Lab, fleet: Fleet) -> list[Any]:
     """The first job of the array is the yardstick of all others."""
     job = fleet["array"]
     folders = [lab.folder / f"experiments_data/{job.number}_{n}" for n in range(3)]
@@ -156,7 +184,7 @@ def undisturbed(lab: Lab, fleet: dict[str, Job]) -> list[Any]:
     return results(folders[0])
 
 
-def test_an_array_of_three(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_an_array_of_three(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["array"]
     for word in (f"scancel {job.number}_2", f"experiment_id={job.number}_1", "tail -F"):
         assert word in job.printed
@@ -166,7 +194,7 @@ def test_an_array_of_three(lab: Lab, fleet: dict[str, Job], undisturbed: list[An
     assert len(undisturbed[0][3][0]) == EPOCHS * BATCHES
 
 
-def test_a_signal_by_hand(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_a_signal_by_hand(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["by_hand"]
     lab.held(job)
     lab.cluster.call("scancel", "--signal=USR1", str(job.number))
@@ -175,14 +203,14 @@ def test_a_signal_by_hand(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any
     assert results(job.folder) == undisturbed
 
 
-def test_the_time_limit(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_the_time_limit(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["limit"]
     lab.completed(job)
     assert "stopped by SIGUSR2" in job.log()
     assert results(job.folder) == undisturbed
 
 
-def test_a_cancelled_job_stays_away_until_it_is_called(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_a_cancelled_job_stays_away_until_it_is_called(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["cancelled"]
     lab.held(job)
     lab.cluster.call("scancel", str(job.number))
@@ -195,7 +223,7 @@ def test_a_cancelled_job_stays_away_until_it_is_called(lab: Lab, fleet: dict[str
     assert (told["Restarts"], lab.cluster.job(job.number)["JobState"]) == ("0", "CANCELLED")
 
 
-def test_put_back_by_an_administrator(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_put_back_by_an_administrator(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["put_back"]
     lab.held(job)
     lab.cluster.call("scontrol", "requeue", str(job.number))
@@ -204,7 +232,7 @@ def test_put_back_by_an_administrator(lab: Lab, fleet: dict[str, Job], undisturb
 
 
 @pytest.mark.parametrize(("name", "node"), [("grace", "n3"), ("curt", "n4")])
-def test_pre_empted(name: str, node: str, lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_pre_empted(name: str, node: str, lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet[name]
     lab.held(job)
     lab.cluster.preempt(node)
@@ -214,7 +242,7 @@ def test_pre_empted(name: str, node: str, lab: Lab, fleet: dict[str, Job], undis
     assert results(job.folder) == undisturbed
 
 
-def test_a_node_is_lost(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_a_node_is_lost(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["lost"]
     lab.held(job)
     lab.cluster.call("scontrol", "update", "nodename=n5", "state=down", "reason=test")
@@ -224,7 +252,7 @@ def test_a_node_is_lost(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any])
     assert results(job.folder) == undisturbed
 
 
-def test_pre_empted_in_awkward_moments(lab: Lab, fleet: dict[str, Job], undisturbed: list[Any]) -> None:
+def test_pre_empted_in_awkward_moments(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     """In a validation that must be left, in the middle of writing a checkpoint, and between two windows."""
     jobs = [fleet[name] for name in ("validation", "write", "window")]
     for job in jobs:
@@ -239,7 +267,7 @@ def test_pre_empted_in_awkward_moments(lab: Lab, fleet: dict[str, Job], undistur
     assert not list(jobs[1].folder.rglob("*.tmp"))
 
 
-def test_two_nodes(lab: Lab, fleet: dict[str, Job]) -> None:
+def test_two_nodes(lab: Lab, fleet: Fleet) -> None:
     job = fleet["two_nodes"]
     lab.held(job, ranks=2)
     lab.cluster.call("scancel", "--signal=USR1", str(job.number))
