@@ -39,7 +39,7 @@ def measure() -> list[Row]:
     """Images/s of both source sizes; in a full run also the memory of 20,000 images."""
     rows = []
     for size, target in SOURCES.items():
-        count = pick(128, {1024: 1024, 512: 4096}[size])
+        count = pick(128, {1024: 384, 512: 1536}[size])
         with tempfile.TemporaryDirectory() as folder:
             rows += _compared(Path(folder), size, count, target)
     if effort() == "full":
@@ -56,7 +56,7 @@ def _compared(folder: Path, size: int, count: int, target: float) -> list[Row]:
         "prepare": lambda: prepared(source, out),
         "pure": lambda: pure(images, count),
     }
-    timings = interleaved(ways, pick(1, 5), after=lambda: out.unlink(missing_ok=True))
+    timings = interleaved(ways, pick(1, 3), after=lambda: out.unlink(missing_ok=True))
     way = f"{size}² JPEG → {SIDE}², {count} images"
     one_core = timings["prepare"].best_cpu / count * 1e3
     note = f"Pillow, one image at a time; ours on {cores()} cores with {one_core:.2f} ms CPU an image"
