@@ -1,0 +1,129 @@
+"""Imports point down, as docs/architecture.md says; read from the source, nothing is imported for it."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[1]
+
+MAY_IMPORT = {
+    "contracts": set(),
+    "datamodules": {"contracts"},
+    "benchmarks": {"contracts", "datamodules"},
+    "detectors": {"contracts"},
+    "callbacks": {"contracts", "detectors", "benchmarks"},
+    "launchers": {"contracts"},
+    "conf": {"contracts", "detectors"},
+    "tasks": {"contracts", "datamodules", "benchmarks", "detectors", "callbacks", "conf", "launchers"},
+    "lightning_main": {"contracts", "conf", "tasks", "launchers"},
+    "bench": {"contracts", "datamodules", "benchmarks", "detectors", "callbacks", "conf", "tasks", "lightning_main"},
+}
+"""What each room may know; itself always."""
+
+BORDERS = {
+    ("callbacks", "detectors"): ("detectors.base", "detectors.weights"),
+    ("callbacks", "benchmarks"): (
+        "benchmarks.predictions",
+        "benchmarks.metrics",
+        "benchmarks.evaluation",
+        "benchmarks.thresholds",
+        "benchmarks.fusion",
+        "benchmarks.ai_genbench",
+    ),
+    ("conf", "detectors"): ("detectors.base",),
+}
+"""Where a room may know only some of another's modules."""
+
+LIGHT = ("benchmarks/review", "benchmarks/predictions.py", "benchmarks/metrics.py", "benchmarks/evaluation.py")
+"""Read and measured on any laptop: without torch, and so in seconds."""
+HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "timm", "open_clip")
+
+
+def files(room: str) -> list[Path]:
+    single = HOUSE / f"{room}.py"
+    return [single] if single.is_file() else sorted((HOUSE / room).rglob("*.py"))
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Dotted names of the modules a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative imports hide the room they come from"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def upward(room: str, file: Path) -> list[str]:
+    """Imports of a file that its room may not make."""
+    found = []
+    for name in imported(file):
+        other = name.partition(".")[0]
+        if other not in MAY_IMPORT or other == room:
+            continue
+        allowed = BORDERS.get((room, other), (other,))
+        whole = (HOUSE / Path(*name.split("."))).with_suffix(".py").is_file()
+        if other not in MAY_IMPORT[room] or (whole and not any(f"{name}.".startswith(f"{a}.") for a in allowed)):
+            found.append(f"{file.relative_to(HOUSE)} imports {name}")
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_down(room: str) -> None:
+    assert files(room)
+    assert [line for file in files(room) for line in upward(room, file)] == []
+
+
+def test_an_arrow_pointing_up_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "HOUSE", tmp_path)
+    for name in ("detectors/a.py", "datamodules/b.py", "callbacks/c.py", "detectors/npr.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "detectors/a.py").write_text("def f():\n    from datamodules.b import g\n")
+    (tmp_path / "callbacks/c.py").write_text("import contracts.batch\nfrom detectors import npr\n")
+    assert upward("detectors", tmp_path / "detectors/a.py")
+    assert upward("callbacks", tmp_path / "callbacks/c.py") == ["callbacks/c.py imports detectors.npr"]
+
+
+def test_every_room_is_known() -> None:
+    packages = {path.parent.name for path in HOUSE.glob("*/__init__.py")} - {"tests"}
+    assert packages <= MAY_IMPORT.keys()
+
+
+def closure(start: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Files reached from some by imports inside the house that run on import, and all that each imports so."""
+    waiting, seen = list(start), set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen or not file.is_file():
+            continue
+        seen.add(file)
+        for node in ast.parse(file.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                yield file, name
+                place = HOUSE / Path(*name.split("."))
+                parents = [place.with_suffix(".py"), place / "__init__.py", place.parent / "__init__.py"]
+                waiting += [path for path in parents if HOUSE in path.parents]
+
+
+def test_reviewing_and_measuring_need_no_torch() -> None:
+    start = [file for place in LIGHT for file in ([HOUSE / place] if place.endswith(".py") else files(place))]
+    assert len(start) > len(LIGHT)
+    heavy = {
+        f"{file.relative_to(HOUSE)} imports {name}" for file, name in closure(start) if name.split(".")[0] in HEAVY
+    }
+    assert heavy == set()
+
+
+def test_nor_does_python_load_it() -> None:
+    code = f"import sys, benchmarks.review, benchmarks.metrics, tasks.review; print({{*{HEAVY}}} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
+    assert done.stdout.strip() == "set()"
