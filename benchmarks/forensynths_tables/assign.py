@@ -65,13 +65,19 @@ def assign(
             rooted[table.name][k] = _set(table, names)
     while free:
         found = {t.name: {k: name for k in free if (name := _set(t, parts[k])) is not None} for t in tables}
-        best = max(tables, key=lambda t: len(set(found[t.name].values())))  # the first of equals
+        best = max(tables, key=lambda t: _cover(t, found[t.name]))
         if not found[best.name]:
             break
         rooted[best.name] |= found[best.name]
         free -= set(found[best.name])
     assigned = [_assigned(t, rooted[t.name], free, parts, index, labels) for t in tables]
     return [one for one in assigned if one.sets]
+
+
+def _cover(table: PublishedTable, found: Mapping[int, str]) -> tuple[int, float]:
+    """How many of a table's sets are there, and, between equals, what share of them."""
+    count = len(set(found.values()))
+    return count, count / len(table.sets)
 
 
 def _set(table: PublishedTable, names: Sequence[str]) -> str | None:

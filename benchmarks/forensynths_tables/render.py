@@ -40,8 +40,8 @@ def tidy(results: SetResults, method: str) -> str:
     return text.getvalue()
 
 
-def rows(results: SetResults, method: str) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells, the mean last; percent with one decimal and the interval behind it."""
+def rows(results: SetResults, method: str, intervals: bool = True) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells, the mean last; percent with one decimal and, where wanted, the interval behind it."""
     shown = [column for column in COLUMNS if any(results.of(name, *column[1:]) for name in results.assigned.sets)]
     printed = method in results.assigned.table.published
     heads = ["set", "n", *(title for title, _, _ in shown), *([f"{method} ACC/AP", "difference"] if printed else [])]
@@ -55,7 +55,7 @@ def rows(results: SetResults, method: str) -> tuple[list[str], list[list[str]]]:
         cells = [results.of(name, metric, at) for _, metric, at in shown]
         first = next(cell for cell in cells if cell is not None)
         line = [name or f"mean of {len(results.assigned.sets)}", str(first.real + first.generated)]
-        line += [_cell(cell) for cell in cells]
+        line += [_cell(cell, intervals) for cell in cells]
         if printed:
             own = (results.of(name, "accuracy", "0.5"), results.of(name, "average_precision"))
             figures = _published(results, method, name)
@@ -98,8 +98,8 @@ def latex(results: SetResults, method: str) -> str:
 
 
 def terminal(results: SetResults, method: str) -> RichTable:
-    """For the screen."""
-    heads, lines = rows(results, method)
+    """For the screen, which is too narrow for intervals."""
+    heads, lines = rows(results, method, intervals=False)
     made = RichTable(
         box=box.SIMPLE_HEAD,
         title=results.assigned.table.title,
@@ -135,10 +135,10 @@ def authors_form(results: SetResults) -> str:
     return "\n".join([results.assigned.table.title, *lines, ""])
 
 
-def caption(results: SetResults, method: str) -> str:
+def caption(results: SetResults, method: str, intervals: bool = True) -> str:
     """What a reader of the table must know."""
     assigned = results.assigned
-    parts = ["Percent, with 95 % bootstrap intervals."]
+    parts = ["Percent, with 95 % bootstrap intervals." if intervals else "Percent; intervals stand in tables/."]
     if assigned.missing:
         parts.append(f"Missing, and left out of the mean: {', '.join(assigned.missing)}.")
     undefined = {r.reason for r in results.results if r.kind == "mean" and r.reason}
@@ -175,11 +175,13 @@ def _percent(result: Result | None) -> float | None:
     return None if result is None or isnan(result.value) else 100 * result.value
 
 
-def _cell(result: Result | None) -> str:
+def _cell(result: Result | None, interval: bool) -> str:
     value = _percent(result)
     if result is None or value is None:
         return "–"
-    return f"{value:.1f}" + ("" if isnan(result.low) else f" ({100 * result.low:.1f}–{100 * result.high:.1f})")
+    return f"{value:.1f}" + (
+        "" if isnan(result.low) or not interval else f" ({100 * result.low:.1f}–{100 * result.high:.1f})"
+    )
 
 
 def _pair(figures: Figures) -> str:
