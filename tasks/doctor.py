@@ -11,6 +11,7 @@ from rich.table import Table
 
 from conf.check import check
 from conf.sources import leaves, sources
+from conf.sweeps import find_sweep, lint
 from tasks.run import Run
 
 PACKAGES = (
@@ -27,6 +28,8 @@ def doctor(run: Run) -> int:
     """
     console = Console()
     problems = check(run.composed, thorough=True)
+    if run.sweep.file is not None:
+        problems += lint(find_sweep(run.sweep.file), run.composed.folder, run.sweep.words)
     origin = sources(run.composed)
     rows = [(place, str(value), origin[place]) for place, value in leaves(run.resolved)]
     console.print(_table("Configuration", ("key", "value", "from"), rows))

@@ -118,23 +118,24 @@ def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 class Fleet:
-    """Jobs that run side by side, each where what is done to it touches no other; a group starts when first asked for."""
+    """Jobs side by side, each where what is done to it touches no other; a group starts when one of it is asked for."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.jobs: dict[str, Job] = {}
-        self.groups = (self.told, self.taken, self.twofold)
+        self.groups = {
+            "array by_hand cancelled put_back limit": self._told,
+            "grace curt lost validation write window windows": self._taken,
+            "two_nodes two_undisturbed": self._twofold,
+        }
 
     def __getitem__(self, name: str) -> Job:
-        for group in self.groups:
-            if name in group.__doc__.split():
-                if name not in self.jobs:
-                    self.jobs |= {job.name: job for job in group()}
-                return self.jobs[name]
-        raise KeyError(name)
+        for names, start in self.groups.items():
+            if name in names.split() and name not in self.jobs:
+                self.jobs |= {job.name: job for job in start()}
+        return self.jobs[name]
 
-    def told(self) -> list[Job]:
-        """array by_hand cancelled put_back limit"""
+    def _told(self) -> list[Job]:
         submit = self.lab.submit
         return [
             submit("array", "seed=100,1,2", on("n1"), many=True),
@@ -144,8 +145,7 @@ class Fleet:
             submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=15", HOLD="step"),
         ]
 
-    def taken(self) -> list[Job]:
-        """grace curt lost validation write window windows"""
+    def _taken(self) -> list[Job]:
         submit = self.lab.submit
         return [
             submit("grace", on("n3"), "launcher.partition=low", HOLD="step"),
@@ -157,8 +157,7 @@ class Fleet:
             submit("windows", on("n1"), WINDOWS="2"),
         ]
 
-    def twofold(self) -> list[Job]:
-        """two_nodes two_undisturbed"""
+    def _twofold(self) -> list[Job]:
         return [self.lab.submit("two_nodes", *TWO, HOLD="step"), self.lab.submit("two_undisturbed", *TWO)]
 
 
