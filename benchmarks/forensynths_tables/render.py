@@ -54,7 +54,8 @@ def rows(results: SetResults, method: str, intervals: bool = True) -> tuple[list
             continue
         cells = [results.of(name, metric, at) for _, metric, at in shown]
         first = next(cell for cell in cells if cell is not None)
-        line = [name or f"mean of {len(results.assigned.sets)}", str(first.real + first.generated)]
+        count = str(first.real + first.generated) if name else ""  # sets may share their real images
+        line = [name or f"mean of {len(results.assigned.sets)}", count]
         line += [_cell(cell, intervals) for cell in cells]
         if printed:
             own = (results.of(name, "accuracy", "0.5"), results.of(name, "average_precision"))
