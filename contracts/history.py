@@ -15,6 +15,12 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     return list(json.loads(file.read_text())) if file.is_file() else []
 
 
+def read_epochs(experiment: Path) -> list[dict[str, Any]]:
+    """The epochs of an experiment's folder, of its last window where there are several."""
+    windows = sorted(experiment.glob("window_*"), key=lambda path: int(path.name.removeprefix("window_")))
+    return read_history(windows[-1] / "checkpoints") if windows else []
+
+
 def write_epoch(folder: Path, entry: dict[str, Any]) -> None:
     """Adds an epoch, in place of what a killed run left of it and of later ones."""
     kept = [old for old in read_history(folder) if old["epoch"] < entry["epoch"]]

@@ -14,7 +14,7 @@ from conf.schema import SweepOptions
 from conf.sweeps import Parameter, Scalar, Sweep
 from conf.syntax import HOUSE
 from contracts.errors import ConfigError
-from contracts.history import read_history
+from contracts.history import read_epochs
 from contracts.stop import Stopped
 from tasks.run import DATA
 
@@ -127,7 +127,7 @@ class LocalSearch:
 
     def _look(self, running: Running) -> None:
         """Tells Optuna of new epochs; a run that it gives up is asked to stop."""
-        history = epochs(running.name)
+        history = read_epochs(DATA / running.name)
         for entry in history[running.told :]:
             if self.sweep.metric in entry:
                 running.trial.report(entry[self.sweep.metric], entry["epoch"])
@@ -140,7 +140,7 @@ class LocalSearch:
         state = self.optuna.trial.TrialState
         code = running.process.returncode
         self._look(running)
-        values = [entry[self.sweep.metric] for entry in epochs(running.name) if self.sweep.metric in entry]
+        values = [entry[self.sweep.metric] for entry in read_epochs(DATA / running.name) if self.sweep.metric in entry]
         if running.pruned and code != 0:
             self.study.tell(running.trial, state=state.PRUNED)
         elif code == 0 and values:
@@ -191,12 +191,6 @@ class LocalSearch:
                 min_resource=int(early.get("min_iter", 1)), reduction_factor=int(early.get("eta", 3))
             )
         return pruners.NopPruner()
-
-
-def epochs(name: str) -> list[dict[str, Any]]:
-    """Every epoch of an experiment, its last window's where there are several."""
-    windows = sorted((DATA / name).glob("window_*"), key=lambda path: int(path.name.removeprefix("window_")))
-    return read_history(windows[-1] / "checkpoints") if windows else []
 
 
 def _suggested(trial: Any, parameter: Parameter) -> Scalar:

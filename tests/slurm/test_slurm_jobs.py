@@ -142,7 +142,7 @@ class Fleet:
             submit("by_hand", on("n2"), HOLD="step"),
             submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
             submit("put_back", on("n2"), HOLD="step"),
-            submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=15", HOLD="step"),
+            submit("limit", on("n2"), "launcher.minutes=2", "launcher.signal_s=60", HOLD="step"),
         ]
 
     def _taken(self) -> list[Job]:

@@ -1,0 +1,154 @@
+"""``task=candidates``: rank past runs, retrain the best on other data, keep one, test it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from conf.syntax import HOUSE
+from conf.words import parse
+from contracts.errors import ConfigError, DataError
+from contracts.files import write_atomically
+from contracts.history import read_epochs
+from launchers.job import Job
+from launchers.local import LocalLauncher
+from tasks.run import DATA, LOCK, Run
+
+PROGRAM: Path = HOUSE / "lightning_main.py"
+
+FULL = "_full"
+"""What the name of a retrained experiment ends with."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One past run at its best epoch.
+
+    Attributes:
+        name: of the experiment.
+        value: the metric there.
+        gap: validation loss less training loss there; above zero where it overfits. 0 where one is not known.
+        epoch: which epoch that was.
+        epochs: how many there were.
+        rank: what it is ordered by; more is better.
+    """
+
+    name: str
+    value: float
+    gap: float
+    epoch: int
+    epochs: int
+    rank: float
+
+
+def candidates(run: Run) -> int:
+    """Ranks experiments by their own files, shows them, and, where asked, retrains, chooses and tests.
+
+    The retrained runs are ranked as the first ones were: the test images are seen once, by the one that is kept.
+
+    Raises:
+        ConfigError: no experiment was named, or its name fits none.
+        DataError: none of them was validated with the metric.
+    """
+    options = run.candidates
+    ranked = rank(found(options.among), options.metric, options.gap_weight)[: options.top]
+    show(f"candidates by {options.metric}", options.metric, ranked)
+    record: dict[str, Any] = {"metric": options.metric, "candidates": [asdict(each) for each in ranked]}
+    code = 0
+    if options.retrain:
+        jobs = [
+            Job((*_words(each.name, options.words), f"experiment_id={each.name}{FULL}"), PROGRAM) for each in ranked
+        ]
+        logs = str(run.folder / "logs")
+        code = LocalLauncher(options.workers, logs).launch(jobs)
+        again = rank([f"{each.name}{FULL}" for each in ranked], options.metric, options.gap_weight)
+        show("retrained", options.metric, again)
+        kept = again[0].name
+        record |= {"retrained": [asdict(each) for each in again], "kept": kept}
+        code = LocalLauncher().launch([Job(("task=test", f"experiment_id={kept}"), PROGRAM)]) or code
+        mirror(kept)
+        print(f"kept: {kept}; its checkpoints are in {DATA / kept}")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(run.folder / "candidates.json", json.dumps(record, indent=1).encode())
+    return code
+
+
+def found(patterns: Sequence[str]) -> list[str]:
+    """Names of experiments that have ended, given by name or glob.
+
+    Raises:
+        ConfigError: a pattern fits none.
+    """
+    if not patterns:
+        raise ConfigError("task=candidates has nothing to rank", 'Give candidates.among=["sweep_*"].')
+    names: list[str] = []
+    for pattern in patterns:
+        fitting = sorted(path.parents[1].name for path in DATA.glob(f"{pattern}/window_*/done"))
+        if not fitting:
+            raise ConfigError(f"candidates.among: no finished experiment is called {pattern!r}", f"See {DATA}.")
+        names += [name for name in fitting if name not in names]
+    return names
+
+
+def rank(names: Sequence[str], metric: str, gap_weight: float) -> list[Candidate]:
+    """Runs from best to worst, each at its best epoch.
+
+    Raises:
+        DataError: none has the metric.
+    """
+    sign = -1.0 if metric == "val/loss" else 1.0
+    ranked = []
+    for name in names:
+        epochs = [entry for entry in read_epochs(DATA / name) if metric in entry]
+        if epochs:
+            best = max(epochs, key=lambda entry: sign * entry[metric])
+            gap = best.get("val/loss", 0.0) - best["train/loss"] if "train/loss" in best else 0.0
+            value = sign * best[metric] - gap_weight * max(0.0, gap)
+            ranked.append(Candidate(name, best[metric], gap, best["epoch"], len(epochs), value))
+    if not ranked:
+        raise DataError(
+            f"none of {len(names)} experiments has {metric} in its history.json", "Check candidates.metric."
+        )
+    return sorted(ranked, key=lambda each: each.rank, reverse=True)
+
+
+def show(title: str, metric: str, ranked: Sequence[Candidate]) -> None:
+    """The table on the screen."""
+    table = Table(title=title, title_justify="left")
+    for head in ("experiment", metric, "val - train loss", "best epoch"):
+        table.add_column(head, justify="left" if head == "experiment" else "right")
+    for each in ranked:
+        table.add_row(each.name, f"{each.value:.4f}", f"{each.gap:+.4f}", f"{each.epoch + 1} of {each.epochs}")
+    Console().print(table)
+
+
+def mirror(name: str) -> None:
+    """Adds the test metrics to the same W&B runs that training logged to, if it did."""
+    begun = yaml.safe_load((DATA / name / LOCK).read_text())["config"]
+    if "wandb" not in begun.get("logger", {}):
+        return
+    from callbacks.wandb_logger import wandb_logger
+
+    settings = {key: value for key, value in begun["logger"]["wandb"].items() if not key.startswith("_")}
+    for folder in sorted((DATA / name).glob("window_*")):
+        results = json.loads((folder / "metrics.json").read_text()).get("test", [])
+        values = {f"test/{one['metric']}{_at(one['at'])}": one["value"] for one in results if one["kind"] == "pooled"}
+        logger = wandb_logger(name=f"{name}/{folder.name}", group=name, **settings)
+        logger.experiment.summary.update(values)
+        logger.experiment.finish()
+
+
+def _at(threshold: str) -> str:
+    return f"@{threshold}" if threshold else ""
+
+
+def _words(name: str, further: Sequence[str]) -> list[str]:
+    """The words an experiment was begun with, as far as nothing further says otherwise."""
+    begun = yaml.safe_load((DATA / name / LOCK).read_text())["command"]
+    changed = {word.key_or_group for word in parse(further)} | {"experiment_id", "task", "launcher"}
+    return [word for word in begun if parse([word])[0].key_or_group not in changed] + list(further)
