@@ -39,6 +39,8 @@ class PredictOptions:
     """Options of ``task=predict``."""
 
     out: str | None = option(None, "folder for scores; experiments_data/<id>/ by default")
+    shards: int = option(1, "parts the images are scored in; the last one puts them together")
+    shard: int | None = option(None, "which part, from 0; the number within a SLURM array by default")
     threshold: str | None = option(None, "threshold.json of task=threshold; the one in the folder by default")
     maps: int = option(0, "images, highest scores first, whose maps are drawn; -1 for all")
     robust: float = option(1.0, "share of a map's values its colours span; 0.99 lets outliers saturate")

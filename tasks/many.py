@@ -67,8 +67,8 @@ def compare_tested(jobs: Sequence[Composed]) -> None:
 def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
     """The jobs, checked; where several would share an experiment's id, what tells them apart is put behind it.
 
-    That is the recipe where each has another, else the job's number from 0. Jobs that differ in their task alone are
-    one experiment.
+    That is the recipe where each has another, else the job's number from 0. Jobs that differ in their task, or their
+    shard, alone are one experiment.
 
     Raises:
         ConfigError: a job cannot work, or several tasks want the same experiment and it has no name.
@@ -79,7 +79,10 @@ def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
     ids = [job.config.experiment_id or given_id(os.environ) for job in composed]
     if None in ids and len({job.config.task for job in composed}) > 1:
         raise ConfigError("several tasks, and no experiment they are about", "Give experiment_id=NAME.")
-    rest = [tuple(word for word in job.overrides if word.partition("=")[0] != "task") for job in composed]
+    rest = [
+        tuple(word for word in job.overrides if word.partition("=")[0] not in ("task", "predict.shard"))
+        for job in composed
+    ]
     found = []
     for name, own, job in zip(ids, rest, composed, strict=True):
         same = {other: k for k, other in reversed(list(enumerate(rest))) if ids[k] == name}

@@ -1,6 +1,7 @@
 """``task=predict``: score any images with any checkpoint."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from benchmarks.predictions import write_predictions
 from callbacks.collector import Collector
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
+from contracts.stage import Rows
 from tasks.drawn_maps import draw_maps
-from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
+from tasks.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
 from tasks.run import Run
 from tasks.score_frame import scores_frame, summary
+from tasks.shards import Scored, Shards, own_number
 from tasks.threshold import FILE
 
 SHOWN = 20
@@ -40,16 +43,24 @@ def predict(run: Run) -> None:
     rows = datamodule.manifest().rows("train", "valid", "test", "")
     collector = Collector(run.benchmark().fusion)
     trainer = quiet_trainer(run, collector, logger=False)
-    predictions = score(trainer, loaded.detector, datamodule, rows, collector, "predict")
+
+    def scored(part: Rows) -> Scored:
+        return score(trainer, loaded.detector, datamodule, part, collector, "predict"), collector.failures
+
+    if run.predict.shards == 1:
+        predictions, failures = scored(rows)
+    else:
+        predictions, failures = _in_shards(run, out, loaded, datamodule, rows, scored)
+        predictions = predictions if trainer.is_global_zero else None
     if predictions is None:
         return
     predictions = with_provenance(predictions, run, loaded, datamodule, "predict")
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
     first = loaded.detector.first_columns
-    frame = scores_frame(predictions, chosen or loaded.threshold, first, collector.failures)
+    frame = scores_frame(predictions, chosen or loaded.threshold, first, failures)
     write_atomically(out / "predictions.csv", frame.to_csv(index=False).encode())
-    write_failures(out / "failures.csv", collector.failures)
+    write_failures(out / "failures.csv", failures)
     Console().print(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
     if first:
         told = summary(frame, first)
@@ -58,6 +69,22 @@ def predict(run: Run) -> None:
     if run.predict.maps:
         print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, run.predict.maps, run.predict.robust)}")
     print(f"{len(predictions)} images scored: {out / 'predictions.csv'}")
+
+
+def _in_shards(
+    run: Run, out: Path, loaded: Loaded, datamodule: Any, rows: Rows, scored: Callable[[Rows], Scored]
+) -> Scored:
+    """One shard's scores into its file; and all scores, once the last shard is there."""
+    ids = datamodule.manifest().column("id")[rows].tolist()
+    key = config_hash({"weights": loaded.sha256, "ids": ids, "decoder": datamodule.decoder})
+    shards = Shards(out / "shards", run.predict.shards, key)
+    number = own_number(run.predict.shard, shards.count)
+    if not shards.done(number):
+        shards.score(number, lambda: scored(shards.rows(rows, number)))
+    if missing := shards.missing():
+        print(f"shard {number} of {shards.count} is scored; {len(missing)} are missing: {missing[:10]}")
+        return None, []
+    return shards.merged(ids)
 
 
 def _rule(chosen: ColumnThreshold | None, stored: Path, validation: float | None) -> str:
