@@ -25,7 +25,7 @@ WORDS = (
     "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 "
     f"detector.dropout=0.3 trainer=cpu trainer.max_epochs={EPOCHS} trainer.enable_progress_bar=false logger=null"
 ).split()
-SLURM = ["launcher=slurm", "launcher.cpus_per_task=1", "launcher.minutes=10"]
+SLURM = ["launcher=slurm", "launcher.cpus_per_task=1", "launcher.minutes=55"]
 
 
 @dataclass
