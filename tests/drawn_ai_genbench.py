@@ -50,8 +50,8 @@ def real_picture(rng: np.random.Generator, size: int) -> np.ndarray:
     photographs_ = photographs()
     photograph = photographs_[int(rng.integers(len(photographs_)))]
     top, left = rng.integers(0, photograph.shape[0] - size + 1), rng.integers(0, photograph.shape[1] - size + 1)
-    crop = photograph[top : top + size, left : left + size]
-    return crop[:, ::-1] if rng.random() < 0.5 else crop
+    crop: np.ndarray = photograph[top : top + size, left : left + size]
+    return np.asarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
 
 
 def generated_picture(rng: np.random.Generator, size: int, number: int) -> np.ndarray:

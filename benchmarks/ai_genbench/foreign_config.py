@@ -139,7 +139,8 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
     ours["seed"] = 0 if isinstance(seed, bool) else int(seed)  # Lightning takes true for 0
     batch = ours.get("datamodule.batch_size", 128)
     ours["benchmark.global_batch"] = batch * int(theirs.get("trainer.accumulate_grad_batches", 1))
-    ours["logger"], unknown = [], []
+    unknown: list[str] = []
+    ours["logger"] = []
     for name in _classes(theirs.get("trainer.logger")):
         (ours["logger"] if name in LOGGERS else unknown).append(LOGGERS.get(name, f"trainer.logger {name} is unknown"))
     unknown += [

@@ -109,3 +109,30 @@ def test_what_is_no_such_data_set_is_told(tmp_path: Path) -> None:
     pq.write_table(wrong, tmp_path / "train.parquet")
     with pytest.raises(DataError, match="has label 0 and generator 'ADM'"):
         AiGenBenchDataModule(tmp_path).manifest()
+
+
+def test_it_can_be_prepared_once_and_is_then_the_same_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lightning_main
+    from benchmarks.ai_genbench.benchmark import AiGenBench
+    from datamodules.hdf5 import Hdf5DataModule
+
+    monkeypatch.chdir(tmp_path)
+    miniature(tmp_path / "set", train=2, validation=2, size=16, names=NAMES)
+    words = [
+        "task=prepare",
+        "datamodule=ai_genbench",
+        "datamodule.path=set",
+        "prepare.out=fast.h5",
+        "prepare.workers=1",
+    ]
+    assert lightning_main.main(words) == 0
+    slow, fast = AiGenBenchDataModule(tmp_path / "set"), Hdf5DataModule(tmp_path / "fast.h5")
+    protocol = AiGenBench(0, generators=NAMES, window_size=2)
+    for one, other in zip(protocol.stages(slow.manifest()), protocol.stages(fast.manifest()), strict=True):
+        assert [slow.manifest().image_id(row) for row in one.train] == [
+            fast.manifest().image_id(row) for row in other.train
+        ]
+    for index in range(2):
+        rows = protocol.stage_test_rows(slow.manifest(), index), protocol.stage_test_rows(fast.manifest(), index)
+        assert [slow.manifest().image_id(row) for row in rows[0]] == [fast.manifest().image_id(row) for row in rows[1]]
+        assert [slow.store().read(int(row)) for row in rows[0]] == [fast.store().read(int(row)) for row in rows[1]]
