@@ -65,7 +65,8 @@ def generated_picture(rng: np.random.Generator, size: int, number: int) -> np.nd
     y, x = np.mgrid[:size, :size]
     grid = np.cos(2 * np.pi * x / period) + np.cos(2 * np.pi * y / period)
     pixels = pixels + (14 - window) * grid[:, :, None] * (1, 0.8, 0.6)
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return levels
 
 
 def encoded(pixels: np.ndarray, index: int) -> bytes:
