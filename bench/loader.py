@@ -35,7 +35,7 @@ TARGET = 4.0
 def measure() -> list[Row]:
     """Images/s delivered with no and with two workers."""
     torch.set_num_threads(cores())
-    count = pick(256, 480)
+    count = pick(256, 320)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = ParquetDataModule(parquet(folder / "images.parquet", jpegs(SIDE), count))
@@ -56,7 +56,7 @@ def _compared(file: Path, workers: int) -> list[Row]:
             "delivered": lambda: _drain_ours(file, workers, normalised=False),
             "normalised": lambda: _drain_ours(file, workers, normalised=True),
         },
-        pick(2, 3),
+        2,
     )
     way = f"{SIDE}², batch {BATCH}, {workers} workers"
     return [

@@ -2,10 +2,14 @@
 
 import importlib
 import pkgutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import bench
 from bench.machine import machine
-from bench.table import Section
+from bench.table import Section, load, save
 
 INFRASTRUCTURE = {"__main__", "machine", "subjects", "table", "timing"}
 """Files of the package that are no subjects; a subject's helpers begin with an underscore."""
@@ -23,3 +27,22 @@ def measured(name: str) -> Section:
     described = machine()
     title = (module.__doc__ or name).strip().splitlines()[0].rstrip(".")
     return Section(title, described, module.measure())
+
+
+def measured_apart(name: str) -> Section:
+    """Measure one subject in a fresh interpreter: none inherits another's threads, memory or compiled kernels.
+
+    A command of its own rather than multiprocessing's spawn, under which data loaders would spawn their workers, too.
+
+    Raises:
+        subprocess.CalledProcessError: the subject failed; its traceback is on standard error.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "section.json"
+        command = [sys.executable, "-m", "bench.subjects", name, str(file)]
+        subprocess.run(command, check=True, cwd=Path(__file__).parent.parent)  # noqa: S603 - our own interpreter
+        return load(file)[name]
+
+
+if __name__ == "__main__":
+    save(Path(sys.argv[2]), {sys.argv[1]: measured(sys.argv[1])})
