@@ -142,7 +142,7 @@ class Fleet:
             submit("by_hand", on("n2"), HOLD="step"),
             submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
             submit("put_back", on("n2"), HOLD="step"),
-            submit("limit", on("n2"), "launcher.minutes=2", "launcher.signal_s=60", HOLD="step"),
+            submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=20", HOLD="step"),
         ]
 
     def _taken(self) -> list[Job]:
@@ -204,6 +204,8 @@ def test_a_signal_by_hand(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> Non
 
 def test_the_time_limit(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["limit"]
+    until(lambda: "is requeued: the time limit is near" in job.log(), 240, job.log)
+    lab.cluster.call("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")  # or a slow machine never ends it
     lab.completed(job)
     assert "stopped by SIGUSR2" in job.log()
     assert results(job.folder) == undisturbed

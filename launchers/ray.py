@@ -1,0 +1,81 @@
+"""Jobs on a Ray cluster that exists already."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import ConfigError
+from launchers.job import Job
+
+
+class RayLauncher:
+    """Each job as a Ray task that runs the real command; one whose worker is lost is started again elsewhere.
+
+    The working directory and the data must be the same for all nodes.
+
+    Args:
+        address: of the cluster; "auto" for the one of this node, "local" starts one for the time of the command.
+        cpus: cores of a job.
+        gpus: GPUs of a job.
+        retries: how often a job whose worker was lost, or that ended with an error, is started again.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    def __init__(self, address: str = "auto", cpus: int = 1, gpus: float = 0, retries: int = 3) -> None:
+        if cpus < 1:
+            raise ConfigError(f"launcher.cpus={cpus}", "Give 1 or more.")
+        self.address = address
+        self.cpus = cpus
+        self.gpus = gpus
+        self.retries = retries
+
+    def launch(self, jobs: list[Job]) -> int:
+        """Runs all jobs and waits.
+
+        Returns:
+            0 if all went well, else 1.
+
+        Raises:
+            ConfigError: Ray is not installed, or no cluster answers.
+        """
+        ray = _ray()
+        try:
+            ray.init(address=self.address, log_to_driver=False)
+        except ConnectionError as error:
+            raise ConfigError(
+                f"launcher.address={self.address}: no Ray cluster answers",
+                "Start one (ray start --head), or give its address.",
+            ) from error
+        try:
+            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries, retry_exceptions=True)
+            waiting = {task(_run).remote(job.command(), str(Path.cwd())): job for job in jobs}
+            failed = 0
+            for reference, job in waiting.items():
+                try:
+                    print(f"{' '.join(job.words)}: {ray.get(reference)}", flush=True)
+                except ray.exceptions.RayError as error:
+                    failed += 1
+                    print(f"pixelproof: {' '.join(job.words)}: {error}", file=sys.stderr)
+        finally:
+            ray.shutdown()
+        return int(failed > 0)
+
+
+def _run(command: list[str], folder: str) -> str:
+    """Runs on a worker; what is printed last is handed back."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-1000:]}")
+    return done.stdout.strip().rpartition("\n")[2]
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ConfigError("launcher=ray needs Ray", "pip install 'pixelproof[ray]'") from error
+    return ray
