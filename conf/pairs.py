@@ -24,6 +24,7 @@ def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[Config
     config = composed.config
     if "trainer" in used:
         yield from _devices(config.trainer)
+        yield from _strategy(config.trainer)
     if config.task in ("fit", "doctor"):
         yield from _fused_clipping(config.trainer, config.detector)
         yield from _mixed_sizes(config.detector, config.datamodule)
@@ -85,6 +86,16 @@ def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError
         yield ConfigError(
             f"{target} does not serve task={task}, only {', '.join(serves)}",
             f"Choose another {group}=NAME (see --help).",
+        )
+
+
+def _strategy(trainer: dict[str, Any]) -> Iterator[ConfigError]:
+    """Children of such strategies would keep the scores, and the process that writes them would have none."""
+    strategy = trainer.get("strategy")
+    if isinstance(strategy, str) and {"spawn", "fork", "notebook"} & set(strategy.split("_")):
+        yield ConfigError(
+            f"trainer.strategy={strategy} trains in children whose results do not come back",
+            "Set trainer.strategy=ddp, which starts the whole command once for every device.",
         )
 
 

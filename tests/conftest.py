@@ -1,9 +1,10 @@
 """Options and fixtures shared by all tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forked import Commands
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,3 +36,10 @@ def golden_path(golden_dir: Path) -> Callable[[str], Path]:
         return file
 
     return path
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """One process that forks commands; whoever uses it sets its folder first."""
+    with Commands(tmp_path_factory.mktemp("zygote")) as started:
+        yield started

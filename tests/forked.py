@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 90
+PATIENCE = 300
 """Seconds after which a command hangs."""
 HOUSE = Path(__file__).parents[1]
 

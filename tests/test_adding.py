@@ -11,6 +11,7 @@ from typing import Any
 import drawn
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conf.words import group_options
@@ -39,6 +40,9 @@ def blocks(page: str) -> tuple[dict[str, str], list[str]]:
 
 
 FILES, COMMANDS = blocks(PAGE.read_text())
+COLOURED = (
+    "pixelproof experiment=edges trainer=cpu trainer.max_epochs=2 experiment_id=coloured detector.train_view.augment=[]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn.picture(rng, 72, not k % 2)).save(file)
     words = [sys.executable, "-c", RUNNER]
-    done = subprocess.run(words, input="\n".join(COMMANDS), capture_output=True, text=True, check=False, cwd=copy)
+    done = subprocess.run(
+        words, input="\n".join([*COMMANDS, COLOURED]), capture_output=True, text=True, check=False, cwd=copy
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (copy / "printed").write_text(done.stdout)
     return copy
@@ -120,6 +126,15 @@ def test_a_metric_has_its_column_and_its_interval(house: Path) -> None:
     assert float(j["low"]) <= float(j["value"]) <= float(j["high"])
     head = (house / "experiments_data/mine/window_0/metrics_test.md").read_text().splitlines()[0]
     assert "youden @ val." in head
+
+
+def test_an_augmentation_changes_what_is_learnt(house: Path) -> None:
+    weights = [
+        torch.load(house / f"experiments_data/{name}/window_0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("mine", "coloured")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert not any(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def test_a_fusion_makes_the_scores(house: Path) -> None:

@@ -25,11 +25,11 @@ KILLS = 12
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def commands(zygote: Commands, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     folder = tmp_path_factory.mktemp("resume")
     drawn.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
-    with Commands(folder) as started:
-        yield started
+    zygote.folder = folder
+    return zygote
 
 
 def ended(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import pytest
 from forked import HOUSE, Commands
 from PIL import Image
 
+from lightning_main import main
+
 DETECTOR = "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32"
 TRAINER = "trainer=cpu trainer.max_epochs=2 trainer.enable_progress_bar=false"
 TWO = "trainer.devices=2 trainer.strategy=ddp"
@@ -19,7 +21,7 @@ FIT = f"datamodule=hdf5 datamodule.path=drawn.h5 datamodule.batch_size=4 {DETECT
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def commands(zygote: Commands, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     folder = tmp_path_factory.mktemp("ranks")
     drawn.hdf5(folder / "drawn.h5", {"train": 20, "valid": 10, "test": 11})
     drawn.hdf5(folder / "two.h5", {"test": 2})
@@ -29,9 +31,9 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Any:
         Image.fromarray(pixels).save(folder / f"mixed/{k}.png")
     broken = folder / "mixed/5.png"
     broken.write_bytes(broken.read_bytes()[:-100])
-    with Commands(folder) as started:
-        started.run("fit", [*FIT, "experiment_id=one"])
-        yield started
+    zygote.folder = folder
+    zygote.run("fit", [*FIT, "experiment_id=one"])
+    return zygote
 
 
 def arrays(file: Path) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def test_test_gives_equal_arrays(commands: Commands, data: str, batch: int, coun
 
 def test_predict_gives_equal_arrays_and_lists_failures_once(commands: Commands) -> None:
     words = f"task=predict ckpt=experiments_data/one/window_0/checkpoints/best.ckpt datamodule=folder {TRAINER}".split()
-    words += ["datamodule.path=mixed", "datamodule.batch_size=2"]
+    words += ["datamodule.path=mixed", "datamodule.batch_size=1"]  # nothing is left of the broken one's batch
     found, failures = [], []
     for ranks in (1, 2):
         name = f"predict-{ranks}"
@@ -89,10 +91,19 @@ def test_training_on_two_ranks_shares_the_images_and_ends_once(commands: Command
         assert len(ids) == len(set(ids)) == 16
 
 
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_spawn_find_unused_parameters_true"])
+def test_strategies_that_keep_the_scores_are_refused(
+    strategy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"datamodule.path={tmp_path}", "trainer.devices=2", f"trainer.strategy={strategy}", "experiment_id=x"]
+    assert main(["task=predict", "datamodule=folder", f"ckpt={__file__}", *words]) == 2
+    assert "Set trainer.strategy=ddp," in capsys.readouterr().err
+
+
 def test_the_command_starts_its_own_ranks(commands: Commands) -> None:
     words = [*FIT, "task=test", "experiment_id=one", *TWO.split()]
     command = [sys.executable, str(HOUSE / "lightning_main.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=commands.folder, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=commands.folder, timeout=300)
     assert done.returncode == 0, done.stderr
     stage = commands.folder / "experiments_data/one/window_0"
     alone = commands.folder / "experiments_data/drawn-4-1/window_0"
