@@ -73,9 +73,15 @@ def _scores() -> list[Row]:
         for parameter in head.parameters():
             parameter.add_(0.003 * torch.randn(parameter.shape))  # no layer is left at its zero start
         # wide components round mid-grey: that code's masses are differences of sigmoids, noise where they are tiny
-        torch.nn.init.constant_(head.head_mu.bias, 128.0)  # type: ignore[arg-type]
-        torch.nn.init.constant_(head.head_ls.bias, 3.5)  # type: ignore[arg-type]
-    default, srec, same = _detector(), _detector(model="srec"), _detector(model="zed_rep", mixtures=5, hidden=96, blocks=4, legacy=True)
+        for layer in (head.head_pi, head.head_mu, head.head_ls):
+            layer.weight.mul_(0.01)
+        head.head_mu.bias.fill_(128.0)  # type: ignore[union-attr]
+        head.head_ls.bias.fill_(3.5)  # type: ignore[union-attr]
+    default, srec, same = (
+        _detector(),
+        _detector(model="srec"),
+        _detector(model="zed_rep", mixtures=5, hidden=96, blocks=4, legacy=True),
+    )
     bf16 = _detector(conv_dtype="bfloat16")
     for level, head in enumerate(heads):
         same.net.model.get_submodule(f"heads.{level}").load_state_dict(head.state_dict())

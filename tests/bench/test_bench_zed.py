@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from bench.timing import EFFORT
+from bench.zed import _likelihood, mixtures, picture, plain
+from detectors.zed.legacy import legacy_scores
+from detectors.zed.published_heads import MixtureHead
+
+
+def test_a_quick_run_measures_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EFFORT, "quick")
+    rows = _likelihood()
+    assert [row.target for row in rows] == [150, None]
+    assert all(row.ours > 0 and row.ratio is not None and row.ratio > 1 for row in rows)
+
+
+def test_the_baseline_is_the_code_it_stands_for() -> None:
+    torch.manual_seed(0)
+    heads = [MixtureHead(2, 8, 1).eval() for _ in range(2)]
+    found, expected = plain(heads, picture(32)), legacy_scores(*heads, picture(32))
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_what_is_timed_is_drawn_alike_every_time() -> None:
+    for first, second in zip(mixtures(8)[1], mixtures(8)[1], strict=True):
+        assert torch.equal(first, second)
+    assert torch.equal(picture(32), picture(32))
+    assert picture(32).shape == (1, 3, 32, 32)
