@@ -122,6 +122,11 @@ class TreeDataModule(ImageDataModule):
         for root in (self.path, *self.reals):
             if not root.is_dir():
                 raise DataError(f"{root} is no folder", "Give the root of an image tree.")
+        if self.layout == "siblings" and (self.path / "images").is_dir() and (self.path / "recons").is_dir():
+            raise DataError(
+                f"{self.path} holds images and what was reconstructed from them",
+                f"Give datamodule.path={self.path / 'images'}.",
+            )
         images = list(reader.read(self.path))
         prefixes = _prefixes(self.reals)
         for root in self.reals:
@@ -150,12 +155,12 @@ class TreeDataModule(ImageDataModule):
                         f"{'the test' if tested else 'the training or validation'} images below {self.path}",
                         nearest(name, known - {""}),
                     )
+        sets, classes = ({name.lower() for name in wanted or ()} for wanted in (self.sets, self.classes))
         kept = []
         for image in images:
-            chosen = self.sets if image.split == "test" else self.classes
-            parts = {part.lower() for part in image.source.split("/")}
-            shared = chosen is not None and image.label == 0 and self.layout != "pairs"
-            if chosen is None or shared or parts & {name.lower() for name in chosen}:
+            asked, chosen = (self.sets, sets) if image.split == "test" else (self.classes, classes)
+            shared = image.label == 0 and self.layout != "pairs"
+            if asked is None or shared or chosen & set(image.source.lower().split("/")):
                 kept.append(image)
         return kept
 

@@ -81,6 +81,10 @@ def test_diffusion_forensics_has_generators_beside_real(tmp_path: Path) -> None:
     assert found["test/lsun_bedroom/real/a.png"] == ("test", 0, "", "lsun_bedroom")
     assert len(told(tmp_path, layout="siblings", sets=["sdv2"])) == 2  # with the real images beside it
     assert list(told(tmp_path)) == ["test/lsun_bedroom/real/a.png"]  # what is no class folder is no class
+    for name in ("images", "recons"):
+        lay(tmp_path / "whole", f"{name}/test/celebahq/real/a.png")
+    with pytest.raises(DataError, match=r"Give datamodule\.path=.*whole/images"):
+        told(tmp_path / "whole", layout="siblings")
 
 
 def test_generated_roots_against_roots_of_real_images(tmp_path: Path) -> None:
