@@ -1,0 +1,105 @@
+"""What is started, and what is refused."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import launchers.slurm
+from contracts.errors import ConfigError
+from launchers.job import Job
+from launchers.local import LocalLauncher
+from launchers.slurm import NET, SlurmLauncher, told
+
+NOTE = """
+import sys, time
+from pathlib import Path
+name, code = sys.argv[1].split("=")[1].split(",")
+Path(name + ".begun").touch()
+time.sleep(0.4)
+Path(name + ".ended").touch()
+sys.exit(int(code))
+"""
+
+
+def jobs(folder: Path, *codes: int) -> list[Job]:
+    program = folder / "program.py"
+    program.write_text(NOTE)
+    return [Job((f"job={folder / str(number)},{code}",), program) for number, code in enumerate(codes)]
+
+
+def test_a_few_at_once_and_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    most = 0
+
+    def watch() -> None:
+        nonlocal most
+        while thread_runs:
+            begun, ended = len(list(tmp_path.glob("*.begun"))), len(list(tmp_path.glob("*.ended")))
+            most = max(most, begun - ended)
+            time.sleep(0.01)
+
+    thread_runs = True
+    thread = threading.Thread(target=watch)
+    thread.start()
+    code = LocalLauncher(at_once=2, logs=str(tmp_path / "logs")).launch(jobs(tmp_path, 0, 3, 0, 4))
+    thread_runs = False
+    thread.join()
+    assert code == 3
+    assert most == 2
+    assert len(list(tmp_path.glob("*.ended"))) == len(list((tmp_path / "logs").iterdir())) == 4
+    assert "of 4 jobs failed: 2, 4" in capsys.readouterr().err
+
+
+def test_a_job_launches_nothing_further() -> None:
+    command = Job(("seed=1",), Path("program.py")).command("trainer.devices=2")
+    assert command[0] == sys.executable
+    assert command[-3:] == ["seed=1", "trainer.devices=2", "launcher=null"]
+
+
+@pytest.mark.parametrize(
+    ("given", "job", "shape"),
+    [
+        ({}, {"devices": 4, "nodes": 2}, (2, 4)),
+        ({"gpus_per_node": 8}, {}, (1, 8)),
+        ({}, {}, (1, 1)),
+        ({"tasks_per_node": 3, "nodes": 2}, {"trains": False, "devices": 1}, (2, 3)),
+    ],
+)
+def test_tasks_are_devices(given: dict[str, Any], job: dict[str, Any], shape: tuple[int, int]) -> None:
+    assert SlurmLauncher(**given).shape(Job((), Path("p.py"), **job)) == shape
+
+
+@pytest.mark.parametrize(
+    ("given", "job", "said"),
+    [
+        ({"tasks_per_node": 2}, {"devices": 4}, "trainer.devices=4"),
+        ({"nodes": 1}, {"devices": 1, "nodes": 2}, "trainer.num_nodes=2"),
+    ],
+)
+def test_other_numbers_are_refused(given: dict[str, Any], job: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        SlurmLauncher(**given).shape(Job((), Path("p.py"), **job))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"minutes": 0}, {"signal_s": 600, "minutes": 5}, {"cpus_per_task": 0}, {"at_once": 0}, {"nodes": 0}]
+)
+def test_values_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        SlurmLauncher(**wrong)
+
+
+def test_without_slurm_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchers.slurm.shutil, "which", lambda _: None)
+    with pytest.raises(ConfigError, match="launcher=local"):
+        SlurmLauncher().launch([Job((), Path("p.py"))])
+
+
+def test_what_is_told_about_a_job() -> None:
+    text = told(Job(("seed=1", "experiment_id=mine"), Path("p.py")), "40_2", Path("log.out"))
+    for part in ("tail -F log.out", "scancel 40_2", "squeue -j 40_2", "python p.py seed=1 experiment_id=mine"):
+        assert part in text
+    assert any("scontrol requeue" in line for line in NET)
