@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_predictions import draw
 from PIL import Image
 
 from benchmarks.evaluation import evaluate
@@ -15,7 +16,6 @@ from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from datamodules.trees import TreeDataModule
 from detectors.npr import NPR
-from drawn_predictions import draw
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*files passed over")
 
