@@ -21,7 +21,7 @@ WORDS = (
     "detector.augment={_target_:detectors.device_augment.DeviceAugment,max_rotation:9,flip_p:0.5} "
     f"trainer=cpu trainer.max_epochs={EPOCHS} trainer.enable_progress_bar=false"
 ).split()
-KILLS = 12
+KILLS = 10
 
 
 @pytest.fixture(scope="module")
