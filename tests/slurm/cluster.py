@@ -125,6 +125,11 @@ class Cluster:
                     found.append(words)
         return found
 
+    def bring_back(self, node: str) -> None:
+        """Lets a node work again, if it has not come back by itself."""
+        words = ["scontrol", "update", f"nodename={node}", "state=resume"]
+        subprocess.run(words, env=self.environment, check=False, capture_output=True)
+
     def preempt(self, node: str) -> int:
         """Has the partition of higher priority take a whole node for a moment."""
         words = ["sbatch", "-p", "high", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 0.2"]

@@ -248,7 +248,7 @@ def test_a_node_is_lost(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     lab.held(job)
     lab.cluster.call("scontrol", "update", "nodename=n5", "state=down", "reason=test")
     until(lambda: not lab.cluster.steps(job.number), 60)  # or the node would be drained for two lives of one job
-    lab.cluster.call("scontrol", "update", "nodename=n5", "state=resume")
+    lab.cluster.bring_back("n5")
     lab.completed(job, 1)
     assert results(job.folder) == undisturbed
 
