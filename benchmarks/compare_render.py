@@ -59,7 +59,7 @@ def tidy(found: Comparison) -> str:
 
 
 def terminal(found: Comparison, metric: str, at: str) -> RichTable:
-    """One metric for the screen."""
+    """One metric for the screen, which is too narrow for the sets' intervals."""
     summary = [_sentence(found, run, metric, at) for run in range(1, len(found.names))]
     table = RichTable(
         box=box.SIMPLE_HEAD,
@@ -69,8 +69,8 @@ def terminal(found: Comparison, metric: str, at: str) -> RichTable:
         pad_edge=False,
     )
     for position, name in enumerate(("set", *found.names)):
-        table.add_column(name, justify="right" if position else "left")
-    for row in _rows(found, metric, at):
+        table.add_column(name, justify="right" if position else "left", overflow="fold")
+    for row in _rows(found, metric, at, intervals=False):
         table.add_row(*row, style="bold" if row[0].startswith("mean") else "")
     return table
 
@@ -101,7 +101,7 @@ def heat_map(found: Comparison, metric: str, at: str, path: Path) -> None:
     figure.savefig(path)
 
 
-def _rows(found: Comparison, metric: str, at: str) -> list[list[str]]:
+def _rows(found: Comparison, metric: str, at: str, intervals: bool = True) -> list[list[str]]:
     by_run = [{c.name: c for c in changes if (c.metric, c.at) == (metric, at)} for changes in found.changes]
     rows = []
     for name in (*found.sets, ""):
@@ -109,7 +109,7 @@ def _rows(found: Comparison, metric: str, at: str) -> list[list[str]]:
         if all(name not in changes for changes in by_run):
             continue
         title = name or f"mean of {len(found.sets)}"
-        rows.append([title, _percent(value), *(_cell(changes.get(name)) for changes in by_run)])
+        rows.append([title, _percent(value), *(_cell(changes.get(name), intervals) for changes in by_run)])
     return rows
 
 
@@ -124,10 +124,10 @@ def _percent(value: float) -> str:
     return "–" if isnan(value) else f"{100 * value:.1f}"
 
 
-def _cell(change: Change | None) -> str:
+def _cell(change: Change | None, interval: bool) -> str:
     if change is None or isnan(change.value):
         return "–"
-    return f"{_percent(change.other)}  {100 * change.value:+.1f}{_interval(change)}"
+    return f"{_percent(change.other)}  {100 * change.value:+.1f}{_interval(change) if interval else ''}"
 
 
 def _interval(change: Change) -> str:
