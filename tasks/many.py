@@ -30,7 +30,7 @@ def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
     Raises:
         ConfigError: a job cannot work; none has been started then.
     """
-    jobs = named(expand(words, conf), conf)
+    jobs = named(expand(with_tests(words, conf), conf), conf)
     verbs = list(dict.fromkeys(job.config.task for job in jobs))
     if any(job.config.launcher for job in jobs):
         if len(verbs) > 1:
@@ -45,6 +45,16 @@ def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
     if "test" in verbs and len(jobs) > 1:
         compare_tested(jobs)
     return next((code for code in codes if code), 0)
+
+
+def with_tests(words: Sequence[str], conf: Path) -> list[str]:
+    """The words of a sweep over recipes that names no task: each is trained, then tested.
+
+    Not through a launcher, which does not wait for what it starts.
+    """
+    keys = {word.partition("=")[0] for word in words}
+    recipes = {word for job in expand(words, conf) for word in job if word.startswith("experiment=")}
+    return ["task=fit,test", *words] if len(recipes) > 1 and not {"task", "launcher"} & keys else list(words)
 
 
 def compare_tested(jobs: Sequence[Composed]) -> None:
@@ -77,6 +87,8 @@ def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
     for job in composed:
         refuse(check(job))
     ids = [job.config.experiment_id or given_id(os.environ) for job in composed]
+    if None in ids and len({job.config.experiment for job in composed} - {None}) > 1:
+        return _by_recipe(composed, conf)
     if None in ids and len({job.config.task for job in composed}) > 1:
         raise ConfigError("several tasks, and no experiment they are about", "Give experiment_id=NAME.")
     rest = [
@@ -93,3 +105,15 @@ def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
         label = job.config.experiment if None not in recipes and len(set(recipes)) == len(same) else same[own]
         found.append(compose([*job.overrides, f"experiment_id={name}_{label}"], conf))
     return found
+
+
+def _by_recipe(jobs: Sequence[Composed], conf: Path) -> list[Composed]:
+    """Jobs of several recipes and no name: the recipe's, so that the same words go on with the same experiments."""
+    words = [[word for word in job.overrides if not word.startswith("task=")] for job in jobs]
+    names = []
+    for own, job in zip(words, jobs, strict=True):
+        same = [k for k, other in enumerate(jobs) if other.config.experiment == job.config.experiment]
+        first = next(k for k in same if words[k] == own)
+        several = any(words[k] != own for k in same)
+        names.append(f"{job.config.experiment or 'job'}{f'_{first}' if several else ''}")
+    return [compose([*job.overrides, f"experiment_id={name}"], conf) for job, name in zip(jobs, names, strict=True)]

@@ -102,8 +102,24 @@ def test_jobs_of_several_tasks_are_one_experiment_named_after_its_recipe(monkeyp
     assert ids == ["a_npr_multiscale", "a_npr_forensynths"] * 2
     seeds = [[task, f"seed={seed}", "experiment_id=a"] for seed in (1, 2) for task in ("task=fit", "task=test")]
     assert [job.config.experiment_id for job in many.named(seeds, conf)] == ["a_0", "a_0", "a_2", "a_2"]
+    nameless = [job[:2] for job in jobs]
+    assert [job.config.experiment_id for job in many.named(nameless, conf)] == ["npr_multiscale", "npr_forensynths"] * 2
+    twice = [[*recipe, seed] for recipe in (["experiment=demo"], ["experiment=npr_genimage"]) for seed in ("seed=1",)]
+    twice.append(["experiment=demo", "seed=2"])
+    assert [job.config.experiment_id for job in many.named(twice, conf)] == ["demo_0", "npr_genimage", "demo_2"]
     with pytest.raises(ConfigError, match="experiment_id=NAME"):
         many.named([["task=fit"], ["task=test"]], conf)
+
+
+def test_a_sweep_over_recipes_tests_what_it_trains() -> None:
+    conf = Path(many.__file__).parents[1] / "conf"
+    assert many.with_tests(["experiment=glob(npr_*)"], conf) == ["task=fit,test", "experiment=glob(npr_*)"]
+    for words in (
+        ["experiment=demo"],
+        ["experiment=glob(npr_*)", "task=fit"],
+        ["experiment=demo,npr_genimage", "launcher=slurm"],
+    ):
+        assert many.with_tests(words, conf) == words
 
 
 def test_a_sweep_of_tests_ends_in_one_comparison(
