@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conf.sweeps import Parameter, Scalar, Sweep
 from conf.syntax import HOUSE
 from contracts.errors import ConfigError
 from contracts.history import read_epochs
+from contracts.keys import random_key
 from contracts.stop import Stopped
 from tasks.run import DATA
 
@@ -61,18 +63,17 @@ class LocalSearch:
         self.study = self.optuna.create_study(
             study_name=sweep.name,
             storage=f"sqlite:///{file}",
-            sampler=self._sampler(seed),
             pruner=self._pruner(),
             direction="maximize" if sweep.maximize else "minimize",
             load_if_exists=True,
         )
-        sizes = [parameter.count for parameter in sweep.parameters]
-        grid = 1
-        for size in sizes:
-            grid *= size or 1
-        self.cap = options.runs or sweep.cap or CAP
-        if sweep.method == "grid":
-            self.cap = min(self.cap, grid) if options.runs or sweep.cap else grid
+        # a sampler forgets what it has drawn when the search stops; with the same seed it would draw that again
+        self.study.sampler = self._sampler(random_key(seed, self._begun()) % 2**32)
+        grid = list(product(*map(_choices, sweep.parameters))) if sweep.method == "grid" else []
+        for values in grid:
+            keys = (parameter.key for parameter in sweep.parameters)
+            self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
+        self.cap = min(options.runs or sweep.cap or len(grid) or CAP, len(grid) or sys.maxsize)
 
     def run(self) -> int:
         """Runs until as many runs as wanted have ended; 1 if none ended well."""
@@ -103,10 +104,15 @@ class LocalSearch:
         mine = [t for t in self.study.get_trials(states=[state]) if t.user_attrs.get("worker") == self.worker]
         return [self.optuna.trial.Trial(self.study, trial._trial_id) for trial in mine]
 
+    def _begun(self) -> int:
+        """Runs so far; those of a grid that wait for their turn not counted."""
+        waiting = self.optuna.trial.TrialState.WAITING
+        return sum(trial.state != waiting for trial in self.study.get_trials(deepcopy=False))
+
     def _next(self, left: list[Any]) -> Any:
         if left:
             return left.pop(0)
-        if len(self.study.get_trials(deepcopy=False)) >= self.cap:
+        if self._begun() >= self.cap:
             return None
         trial = self.study.ask()
         trial.set_user_attr("worker", self.worker)
@@ -151,7 +157,7 @@ class LocalSearch:
             print(f"pixelproof: run {running.trial.number} ended with code {code}; see {log}", file=sys.stderr)
 
     def _report(self) -> int:
-        trials = self.study.get_trials(deepcopy=False)
+        trials = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "WAITING"]
         table = Table(title=f"{self.sweep.name}: {self.sweep.metric} of {len(trials)} runs")
         keys = [parameter.key for parameter in self.sweep.parameters]
         for head in ("run", "state", self.sweep.metric, *(key.rpartition(".")[2] for key in keys)):
@@ -169,12 +175,6 @@ class LocalSearch:
 
     def _sampler(self, seed: int) -> Any:
         samplers = self.optuna.samplers
-        if self.sweep.method == "grid":
-            space = {
-                p.key: list(p.values) if p.values else list(range(int(p.low), int(p.high) + 1))
-                for p in self.sweep.parameters
-            }
-            return samplers.GridSampler(space, seed=seed)
         if self.sweep.method == "bayes":
             return samplers.TPESampler(seed=seed, constant_liar=self.options.workers > 1)
         return samplers.RandomSampler(seed=seed)
@@ -205,6 +205,11 @@ def _suggested(trial: Any, parameter: Parameter) -> Scalar:
     return float(
         trial.suggest_float(parameter.key, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
     )
+
+
+def _choices(parameter: Parameter) -> list[Scalar]:
+    """All values of a parameter of a grid."""
+    return list(parameter.values or range(int(parameter.low), int(parameter.high) + 1))
 
 
 def _short(value: Any) -> str:
