@@ -44,8 +44,8 @@ def assign(
 ) -> list[Assigned]:
     """The tables that any of the images belong to, in the order given.
 
-    A folder named for a table holds that table's sets. Where no such folder is above, sets go to the table that names
-    most of them, then those left over to the next, and so on: a set counts in one table only.
+    A folder named for a table holds that table's sets. Where no such folder is above, sets go to the table that they
+    fill best (number found times share found), then those left over to the next: a set counts in one table only.
 
     Args:
         source: [N] folder names joined by "/".
@@ -65,19 +65,13 @@ def assign(
             rooted[table.name][k] = _set(table, names)
     while free:
         found = {t.name: {k: name for k in free if (name := _set(t, parts[k])) is not None} for t in tables}
-        best = max(tables, key=lambda t: _cover(t, found[t.name]))
+        best = max(tables, key=lambda t: len(set(found[t.name].values())) ** 2 / len(t.sets))
         if not found[best.name]:
             break
         rooted[best.name] |= found[best.name]
         free -= set(found[best.name])
     assigned = [_assigned(t, rooted[t.name], free, parts, index, labels) for t in tables]
     return [one for one in assigned if one.sets]
-
-
-def _cover(table: PublishedTable, found: Mapping[int, str]) -> tuple[int, float]:
-    """How many of a table's sets are there, and, between equals, what share of them."""
-    count = len(set(found.values()))
-    return count, count / len(table.sets)
 
 
 def _set(table: PublishedTable, names: Sequence[str]) -> str | None:

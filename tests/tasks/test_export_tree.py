@@ -29,7 +29,9 @@ def test_a_tree_holds_the_same_images(
     root = tmp_path / "experiments_data/e/tree"
     (lost,) = [file for file in root.rglob("*") if file.stem.startswith("valid_1-")]
     lost.unlink()
+    before_kill = {file: file.stat().st_ino for file in root.rglob("*.png")}
     assert main(words) == 0  # goes on
+    assert all(file.stat().st_ino == number for file, number in before_kill.items())
     before = ParquetDataModule(
         tmp_path / "set", {name: name for name in COLUMNS if name not in ("licence", "author", "group")}
     )
