@@ -12,7 +12,7 @@ from bench.timing import interleaved, pick
 from contracts.view import View
 from datamodules.parallel import cores
 from detectors.zed.detector import ZED
-from detectors.zed.entropy import entropy, entropy_by_edges, entropy_by_log_probs
+from detectors.zed.entropy import entropy, entropy_by_edges, entropy_by_log_probs, negative_log_prob
 from detectors.zed.legacy import legacy_maps
 from detectors.zed.logistic import Mixture, mixture_log_prob
 from detectors.zed.published_heads import MixtureHead
@@ -50,7 +50,7 @@ def _likelihood() -> list[Row]:
         {
             "log": lambda: (entropy_by_log_probs(slow), mixture_log_prob(slow_value, slow)),
             "edges": lambda: (entropy_by_edges(slow), mixture_log_prob(slow_value, slow)),
-            "fused": lambda: (entropy(fast), mixture_log_prob(value, fast)),
+            "fused": lambda: (entropy(fast), negative_log_prob(value, fast)),
         }
     )
     log, ours = timings["log"].best / few * 1e6, timings["fused"].best / many * 1e6

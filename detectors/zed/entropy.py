@@ -12,6 +12,7 @@ from torch import Tensor
 
 from detectors.zed.entropy_numba import entropy_numpy
 from detectors.zed.logistic import VALUES, Mixture, mixture_log_prob
+from detectors.zed.nll_numba import nll_numpy
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 CHUNK = 2**11
@@ -53,6 +54,27 @@ def entropy(mixture: Mixture, backend: Backend = "auto") -> Tensor:
     from detectors.zed.entropy_triton import entropy_triton
 
     return entropy_triton(weights, flat.mu, inv_s).view(shape)
+
+
+def negative_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = None) -> Tensor:
+    """NLL of every value, by a fused kernel where scores are made on a CPU in float32, else by `mixture_log_prob`.
+
+    Args:
+        value: Pixel values ``[...]``.
+        mixture: Parameters ``[..., K]``.
+        clamp_p: See `detectors.zed.logistic.log_prob`; the kernel has no such floor.
+    """
+    plain = mixture.mu.device.type != "cpu" or mixture.mu.dtype != torch.float32 or clamp_p is not None
+    if plain or (torch.is_grad_enabled() and mixture.mu.requires_grad):
+        return -mixture_log_prob(value, mixture, clamp_p)
+    shape, flat = _flat(mixture)
+    values = value.float().expand(shape).reshape(-1)
+    logits, mu, log_s = (p.detach().float().numpy() for p in flat)
+    found = torch.from_numpy(nll_numpy(values.numpy(), logits, mu, log_s, torch.get_num_threads()))
+    beyond = found.isnan()
+    if bool(beyond.any()):
+        found[beyond] = -mixture_log_prob(values[beyond], Mixture(*(p[beyond] for p in flat)))
+    return found.view(shape)
 
 
 def entropy_by_edges(mixture: Mixture, chunk: int = CHUNK) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from detectors.zed.density import CodedBlock, DensityModel
-from detectors.zed.entropy import Backend, entropy
-from detectors.zed.logistic import Mixture, mixture_log_prob
+from detectors.zed.entropy import Backend, entropy, negative_log_prob
+from detectors.zed.logistic import Mixture
 from detectors.zed.pyramid import Rounding, build_pyramid
 
 POSITIONS = 2**18
@@ -127,7 +127,7 @@ class _LevelRun:
                 value, mixture = block.value[:, :, inside], Mixture(*(p[:, :, inside] for p in block.mixture))
                 i, j = block.offset
                 at = (..., slice(2 * start + i, 2 * stop, 2), slice(j, None, 2))
-                nll[at] = -mixture_log_prob(value, mixture, self.clamp_p).mean(dim=1)
+                nll[at] = negative_log_prob(value, mixture, self.clamp_p).mean(dim=1)
                 expected[at] = entropy(mixture, self.backend).mean(dim=1)
                 mask[at] = True
             if keep_context and latest is not None:
