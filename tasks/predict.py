@@ -108,7 +108,7 @@ def _screen(frame: pd.DataFrame, rule: str) -> Table:
 
 
 def _summary(told: dict[str, Any]) -> Table:
-    title = f"{told['scored']} of {told['images']} images scored, {told['failed']} failed (failures.csv)"
+    title = f"{told['scored']} of {told['images']} images scored, {told['failed']} failed"
     table = Table(title=title)
     for name in ("score", "mean", "median", "p95"):
         table.add_column(name, justify="left" if name == "score" else "right")
