@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contracts.errors import CheckpointError
+from detectors.tracer.cost import variant_cost
 from detectors.tracer.sizes import FILES
 from detectors.tracer.zoo import ZOO, Zoo
 from tests.detectors.tracer.tracer_zoo import IMAGE, SIBLINGS, siblings, zoo
@@ -85,3 +86,14 @@ def test_a_listed_file_that_is_absent(tmp_path):
     (folder / ZOO).write_text(json.dumps(listed))
     with pytest.raises(CheckpointError, match="lists var_l"):
         Zoo.of(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "tokens"), [("var16", 310, 680), ("var30", 2010, 680), ("rarb", 261, 256)]
+)
+def test_counted_costs_are_of_the_known_size(name, millions, tokens):
+    """About two operations a parameter and token; VAR's AdaLN weights, a third of a block, run once an image."""
+    cost = variant_cost(name)
+    assert round(cost.parameters / 1e6) == millions
+    share = cost.flop / (2 * cost.parameters * tokens)
+    assert 0.65 < share < 0.8 if name.startswith("var") else 0.9 < share < 1.1
