@@ -5,10 +5,12 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from callbacks.checkpoints import Checkpoints
 from callbacks.preemption import Preemption, cluster_plugins, note_restart, started_by_rank_zero
 from contracts.errors import ConfigError
 from contracts.stop import STOP, Stopped, ignore_in_worker, one_of_several
@@ -137,3 +139,44 @@ def test_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_values_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Preemption(**wrong)
+
+
+def played(step: int, last: bool, accumulating: bool, marked: list[str], saved: list[int]) -> Any:
+    """A trainer as far as `Preemption` looks at it."""
+
+    class Saving(Checkpoints):
+        def save_resumable(self, trainer: Any) -> None:  # noqa: ARG002
+            saved.append(step)
+
+    loop = SimpleNamespace(batch_progress=SimpleNamespace(is_last_batch=last), _should_accumulate=lambda: accumulating)
+    run = SimpleNamespace(mark_preempting=lambda: marked.append("W&B"))
+    return SimpleNamespace(
+        fit_loop=SimpleNamespace(epoch_loop=loop),
+        callbacks=[Saving(Path())],
+        loggers=[SimpleNamespace(experiment=run), SimpleNamespace(experiment=object()), SimpleNamespace()],
+        is_global_zero=True,
+        state=SimpleNamespace(fn="fit"),
+    )
+
+
+def test_it_saves_marks_and_stops_where_a_restart_is_exact() -> None:
+    marked: list[str] = []
+    saved: list[int] = []
+    callback, nothing = Preemption(grace=60.0), cast(Any, None)
+    with STOP.handled(deferred=True):
+        callback.on_train_batch_end(played(1, False, False, marked, saved), nothing, None, nothing, 0)
+        signal.raise_signal(signal.SIGTERM)
+        callback.on_train_batch_end(played(2, True, False, marked, saved), nothing, None, nothing, 1)
+        callback.on_train_batch_end(played(3, False, True, marked, saved), nothing, None, nothing, 2)
+        callback._common_batches = 9
+        callback.on_validation_batch_end(played(3, False, False, marked, saved), nothing, None, nothing, 0)
+        assert (saved, marked) == ([], [])
+        with pytest.raises(Stopped):
+            callback.on_train_batch_end(played(4, False, False, marked, saved), nothing, None, nothing, 3)
+        assert (saved, marked) == ([4], ["W&B"])
+        with pytest.raises(Stopped):
+            callback.on_train_epoch_end(played(5, True, False, marked, saved), nothing)
+        callback.grace = 0.0
+        with pytest.raises(Stopped):
+            callback.on_validation_batch_end(played(6, True, False, marked, saved), nothing, None, nothing, 0)
+        assert saved == [4]
