@@ -104,7 +104,7 @@ def _scores() -> list[Row]:
     what, base = f"D0, D1, Δ01 of {side}²", timings["plain"]
     rows = [
         ("heads", "default model, exact entropy", 1.7, "half-resolution trunk"),
-        ("bf16", "default model, conv_dtype=bfloat16", None, f"Δ01 moves by {rounding:.0e}, untrained; docs/zed.md has a trained model's"),
+        ("bf16", "default model, conv_dtype=bfloat16", None, f"Δ01 moves by {rounding:.0e} (untrained)"),
         ("srec", "model=srec, exact entropy", None, "the paper's model, 64 channels, K = 10"),
         ("same", "full-resolution heads, same weights, legacy scores", 1.2, f"scores differ by at most {error:.0e}"),
     ]
