@@ -1,5 +1,6 @@
 """A whole miniature AI-GenBench killed inside and between windows ends in the same table."""
 
+import csv
 import json
 import random
 import time
@@ -62,6 +63,11 @@ def test_a_benchmark_killed_anywhere_ends_in_the_same_table(commands: Commands) 
     assert wanted["steps"] == [
         {"before": sum(per_window[:w]) // 2, "steps": per_window[w] // 2} for w in range(WINDOWS)
     ]
+    for window, noted in enumerate(wanted["steps"]):
+        logged = commands.folder / f"experiments_logs/whole/window_{window}/version_0/metrics.csv"
+        with logged.open() as file:
+            last = max(int(row["step"]) for row in csv.DictReader(file))
+        assert last == noted["before"] + noted["steps"] - 1
     assert len(wanted["tables"]["stages"]) == WINDOWS
     first, second = wanted["weights"][:2]
     assert any(not torch.equal(first[key], second[key]) for key in first)
