@@ -108,7 +108,14 @@ class Cluster:
                 job["JobState"] in ("CANCELLED", "FAILED") and job["EndTime"] == "Unknown"
             ):
                 return job
-            if job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
+            if job["JobState"] == "PENDING" and job.get("Reason") == "launch_failed_requeued_held":
+                # a lost node came back before the job's old life had ended there, and was drained for it
+                if not self.steps(number):
+                    for node in NODES:
+                        self.bring_back(node)
+                    release = ["scontrol", "release", str(number)]
+                    subprocess.run(release, env=self.environment, check=False, capture_output=True)
+            elif job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
                 hurry = ["scontrol", "update", f"JobId={number}", "StartTime=now"]
                 subprocess.run(hurry, env=self.environment, check=False, capture_output=True)
             return None
