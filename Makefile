@@ -4,16 +4,16 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python -m
 PIXELPROOF := $(VENV)/bin/pixelproof
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/.installed
 	$(PIXELPROOF) task=prepare experiment_id=demo datamodule=sample
-	$(PIXELPROOF) task=fit experiment=demo experiment_id=demo
-	$(PIXELPROOF) task=test experiment=demo experiment_id=demo
+	$(PIXELPROOF) task=fit experiment=demo experiment_id=demo datamodule.path=experiments_data/demo/data.h5
+	$(PIXELPROOF) task=test experiment_id=demo
 	$(PIXELPROOF) task=review experiment_id=demo
 
 test: $(VENV)/.installed-dev
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(RUN) ruff check .
@@ -22,9 +22,6 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(RUN) bench
-
-docs: $(VENV)/.installed
-	$(RUN) docs.build
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("PixelProof needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'

@@ -8,18 +8,17 @@ from omegaconf import OmegaConf
 from conf.check import check
 from conf.compose import Composed, compose
 from conf.words import CONF, group_names, group_options
+from tasks.lock import leaves
 
 OPTIONS = [(group, option) for group in group_names() if group != "local" for option in group_options(group)]
 EXPERIMENTS = group_options("experiment")
 
 
 def composed_here(path: Path, *words: str) -> Composed:
-    """Composes without this machine's own settings; data that wants a path gets one that exists."""
+    """Composes without this machine's own settings; what wants a path gets one that exists."""
     given = ["task=doctor", *(["local=null"] if group_options("local") else []), *words]
-    composed = compose(given)
-    if composed.config.datamodule.get("path") == "???":
-        composed = compose([*given, f"datamodule.path={path}"])
-    return composed
+    wanting = [key for key, value in leaves(compose(given).resolved) if value == "???"]
+    return compose([*given, *(f"{key}={path}" for key in wanting)])
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -30,7 +29,10 @@ def test_a_file_composes_and_passes_the_check(group: str, option: str, tmp_path:
 
 def test_the_folder_has_no_other_files() -> None:
     known = {CONF / group / f"{option}.yaml" for group, option in OPTIONS}
-    allowed = known | {CONF / "config.yaml"} | set((CONF / "local").glob("*.yaml"))
+    # searches are in W&B's own format; tests/conf/test_sweeps.py composes them
+    allowed = (
+        known | {CONF / "config.yaml"} | set((CONF / "local").glob("*.yaml")) | set((CONF / "sweep").glob("*.yaml"))
+    )
     assert set(CONF.rglob("*.yaml")) == allowed
     assert not list(CONF.rglob("*.yml"))
 
