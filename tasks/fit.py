@@ -120,6 +120,8 @@ def _fit_stage(
         logger=_loggers(run, folder),
     )
     if trainer.is_global_zero:
+        counts = f"{len(stage.train)} images to train on, {len(stage.validate)} to choose by"
+        print(f"{folder.path}: {size(detector)}, {counts}")
         folder.path.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(run.resolved, sort_keys=False, allow_unicode=True)
         write_atomically(folder.path / "config.yaml", text.encode())
@@ -136,6 +138,13 @@ def _fit_stage(
     if trainer.is_global_zero:
         folder.write_json("steps.json", {"before": steps, "steps": trainer.global_step})
     _validate_best(run, trainer, datamodule, benchmark, stage, folder, collector)
+
+
+def size(detector: L.LightningModule) -> str:
+    """A detector's name and number of parameters."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in detector.parameters()]
+    trained = sum(count for count, requires_grad in counts if requires_grad)
+    return f"{type(detector).__name__} of {sum(count for count, _ in counts):,} parameters ({trained:,} trained)"
 
 
 def _loggers(run: Run, folder: StageFolder) -> list[Any]:
