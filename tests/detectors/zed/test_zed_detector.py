@@ -68,7 +68,7 @@ def words(data: Path, name: str) -> list[str]:
         "datamodule.columns={id: id, image: image, label: label, generator: generator, split: split, group: photo}",
         *("datamodule.batch_size=4", "trainer=cpu", "trainer.max_epochs=2", "+trainer.enable_progress_bar=false"),
         *("detector.hidden=8", "detector.blocks=1", "detector.mixtures=2", "detector.train_view.crop=16"),
-        *("+trainer.enable_model_summary=false", "callbacks.checkpoints.minutes=0", "logger=[csv]"),
+        *("trainer.enable_model_summary=false", "callbacks.checkpoints.minutes=0", "logger=[csv]"),
     ]
 
 

@@ -23,7 +23,7 @@ from tasks.run import Run
 from tasks.threshold import threshold
 
 SMALL = ["detector=zed", "detector.mixtures=2", "detector.hidden=8", "detector.blocks=1", "trainer=cpu"]
-QUIET = ["+trainer.enable_progress_bar=false", "+trainer.enable_model_summary=false"]
+QUIET = ["+trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 
 
 @pytest.fixture(scope="module")
