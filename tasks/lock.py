@@ -24,6 +24,7 @@ FREE = (
     "datamodule.num_workers",
     "datamodule.path",
     "trainer.devices",
+    "trainer.enable_model_summary",
     "trainer.enable_progress_bar",
     "launcher",
     "trainer.num_nodes",
