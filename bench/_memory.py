@@ -13,7 +13,7 @@ from datamodules.hdf5_writer import Hdf5Writer
 from datamodules.parquet import ParquetDataModule
 
 LIMIT = 1.5
-"""GiB, at any number of images."""
+"""GB (10⁹ bytes), at any number of images."""
 
 
 def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Row:
@@ -29,7 +29,7 @@ def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Ro
         peak, seconds = peak_memory(prepare)
     way = f"{count:,} images of {size}², row groups of {rows_a_group}"
     note = f"proportional set size of all processes, PyTorch's libraries included; {count / seconds:,.0f} images/s"
-    return Row("prepare, peak memory", way, None, peak, "GiB", None, LIMIT, note)
+    return Row("prepare, peak memory", way, None, peak, "GB", None, LIMIT, note)
 
 
 def peak_memory(work: Callable[[], object], interval: float = 0.1) -> tuple[float, float]:
@@ -40,7 +40,7 @@ def peak_memory(work: Callable[[], object], interval: float = 0.1) -> tuple[floa
         interval: seconds between two looks.
 
     Returns:
-        Largest sum of proportional set sizes in GiB, in which shared pages count once; and seconds taken.
+        Largest sum of proportional set sizes in GB (10⁹ bytes), in which shared pages count once; and seconds taken.
     """
     peak = 0
     over = threading.Event()
@@ -59,7 +59,7 @@ def peak_memory(work: Callable[[], object], interval: float = 0.1) -> tuple[floa
         seconds = time.perf_counter() - started
         over.set()
         watcher.join()
-    return peak / 2**20, seconds
+    return peak * 1024 / 1e9, seconds  # the kernel tells KiB
 
 
 def family(process: int) -> list[int]:
