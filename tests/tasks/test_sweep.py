@@ -51,7 +51,8 @@ epochs = []
 for epoch in range(int(words["trainer.max_epochs"])):
     loss = abs(math.log10(lr) + 2) + 1 / (epoch + 1)
     epochs.append({"epoch": epoch, "step": epoch, "val/loss": loss, "train/loss": loss / 2})
-    (stage / "checkpoints/history.json").write_text(json.dumps(epochs))
+    (stage / "checkpoints/history.new").write_text(json.dumps(epochs))
+    os.replace(stage / "checkpoints/history.new", stage / "checkpoints/history.json")
     time.sleep(float(os.environ.get("SECONDS_AN_EPOCH", "0")))
 lock = {"command": [f"{k}={v}" for k, v in words.items()], "config": {"logger": {}}}
 (stage.parent / "config.lock.yaml").write_text(json.dumps(lock))
