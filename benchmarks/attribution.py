@@ -6,7 +6,7 @@ does not know). Images of unknown label are left out.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,10 @@ class Figure:
     chance: float = nan
     low: float = nan
     high: float = nan
+
+    def as_json(self) -> dict[str, float | int | str | None]:
+        """Plain values, undefined ones null."""
+        return {k: None if isinstance(value, float) and isnan(value) else value for k, value in vars(self).items()}
 
 
 Measure = Callable[[Floats], float]

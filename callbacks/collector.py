@@ -1,6 +1,6 @@
 """Scores of all ranks, put together into one set of predictions, each image exactly once."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytorch_lightning as L
@@ -11,7 +11,7 @@ from benchmarks.fusion import Fusion
 from benchmarks.predictions import Predictions, from_crops
 from contracts.batch import Batch
 from contracts.errors import DataError
-from detectors.base import Scores
+from detectors.base import Detector, Scores
 
 
 class _Part(NamedTuple):
@@ -20,6 +20,7 @@ class _Part(NamedTuple):
     logits: NDArray[np.float32]
     row: NDArray[np.int64]
     extras: dict[str, NDArray[np.float32]]
+    classes: NDArray[np.float32] | None
 
 
 def joined(parts: list[_Part]) -> _Part:
@@ -28,6 +29,7 @@ def joined(parts: list[_Part]) -> _Part:
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.row for part in parts]),
         {name: np.concatenate([part.extras[name] for part in parts]) for name in parts[0].extras},
+        None if parts[0].classes is None else np.concatenate([p.classes for p in parts if p.classes is not None]),
     )
 
 
@@ -35,6 +37,13 @@ def columns(name: str, values: NDArray[np.float32]) -> dict[str, NDArray[np.floa
     """The columns of a dump that hold an extra: [M] is one of its name; [M, ...] become ``name_0``, ``name_1``."""
     flat = values.reshape(len(values), -1).T
     return {name if values.ndim == 1 else f"{name}_{k}": one for k, one in enumerate(flat)}
+
+
+def fused_classes(log_posterior: NDArray[np.float32], image: NDArray[np.int64], images: int) -> NDArray[np.float32]:
+    """Logarithm [N, K] of the mean probability over the crops of each image, given [M, K] and their images [M]."""
+    fused = np.full((images, log_posterior.shape[1]), -np.inf)
+    np.logaddexp.at(fused, image, log_posterior)
+    return (fused - np.log(np.bincount(image, minlength=images))[:, None]).astype(np.float32)
 
 
 class Collector(L.Callback):
@@ -64,9 +73,10 @@ class Collector(L.Callback):
             return
         row = batch.row[batch.crop_to_image].cpu().numpy()
         extras = {name: value.detach().float().cpu().numpy() for name, value in outputs.extras.items()}
-        self._parts.append(_Part(outputs.logits.detach().float().cpu().numpy(), row, extras))
+        classes = None if outputs.classes is None else outputs.classes.detach().float().cpu().numpy()
+        self._parts.append(_Part(outputs.logits.detach().float().cpu().numpy(), row, extras, classes))
 
-    def _finish(self, trainer: L.Trainer, _module: L.LightningModule) -> None:
+    def _finish(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         datamodule = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it without declaring it
         parts: list[Any] = [(joined(self._parts) if self._parts else None, list(datamodule.failures))]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -81,9 +91,9 @@ class Collector(L.Callback):
                 raise DataError(
                     "no image could be scored", "failures.csv lists every unreadable image with its reason."
                 )
-            self.predictions = self._build(datamodule, joined(whole))
+            self.predictions = self._build(datamodule, joined(whole), tuple(cast(Detector, module).sources))
 
-    def _build(self, datamodule: Any, part: _Part) -> Predictions:
+    def _build(self, datamodule: Any, part: _Part, sources: tuple[str, ...]) -> Predictions:
         manifest = datamodule.manifest()
         rows, crop_to_image, crops = np.unique(part.row, return_inverse=True, return_counts=True)
         too_many = crops > datamodule.crops_per_image
@@ -95,6 +105,7 @@ class Collector(L.Callback):
             for name, values in part.extras.items()
             for column, one in columns(name, values).items()
         }
+        fused = None if part.classes is None else fused_classes(part.classes, crop_to_image, len(rows))
         return from_crops(
             part.logits,
             crop_to_image,
@@ -107,7 +118,10 @@ class Collector(L.Callback):
             group=manifest.column("group")[rows],
             where=manifest.column("where")[rows],
             row=manifest.column("row")[rows],
-            extra=extra,
+            fused_multi_logits=fused,
+            crop_multi_logits=part.classes,
+            class_names=None if fused is None else sources,
+            extra=extra if fused is None else extra | {"attributed": np.array(sources)[fused.argmax(1)]},
             fusion=self.fusion,
         )
 

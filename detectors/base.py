@@ -43,13 +43,15 @@ class Scores:
     """What a detector says of a batch of B crops.
 
     Attributes:
-        logits: [B] float32, higher means "more likely generated"; [B, K] for a tracer, one a source.
+        logits: [B] float32, higher means "more likely generated".
         extras: named per-crop columns, [B] or [B, ...] float32 (attention weights, token statistics); in the dump a
             column each, ``name_0``, ``name_1``, … where there are several.
+        classes: [B, K] float32 of a tracer, the log-posterior of each of `Detector.sources`.
     """
 
     logits: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
+    classes: Tensor | None = None
 
 
 class Detector(L.LightningModule):
@@ -79,6 +81,8 @@ class Detector(L.LightningModule):
     """Whether more or less of it is better."""
     first_columns: tuple[str, ...] = ()
     """Extras that stand first in the table of ``task=predict``, right behind path and label."""
+    sources: Mapping[str, str] = {}
+    """Of a tracer: every class it tells apart, in the order of `Scores.classes`, and the family it belongs to."""
     passport: dict[str, Any] | None = None
     """What a checkpoint says of itself under `PASSPORT`; set by the callback of that name."""
 

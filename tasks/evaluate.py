@@ -158,4 +158,6 @@ def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodu
         "decoder": datamodule.decoder,
         "versions": versions(),
     }
+    if loaded.detector.sources:
+        about["families"] = dict(loaded.detector.sources)
     return replace(predictions, provenance=json.dumps(about, sort_keys=True))

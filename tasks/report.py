@@ -5,6 +5,10 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.attribution import Attribution, attribution
+from benchmarks.attribution_tables import markdown as attribution_markdown
+from benchmarks.attribution_tables import rich_table as attribution_table
+from benchmarks.attribution_tables import tidy_csv as attribution_csv
 from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import Metric
@@ -44,3 +48,25 @@ def report(
     write_atomically(folder.path / f"metrics_{stage}.csv", tidy_csv(results).encode())
     write_atomically(folder.path / f"metrics_{stage}.md", table.markdown().encode())
     Console().print(table.rich())
+    if predictions.class_names is not None:
+        report_attribution(folder, f"attribution_{stage}", predictions, f"{stage}: which generator")
+
+
+def report_attribution(folder: StageFolder, name: str, predictions: Predictions, title: str) -> None:
+    """The same of a tracer's answers: an entry of ``metrics.json``, and ``<name>.{csv,md}``.
+
+    Args:
+        folder: of the stage.
+        name: of the results.
+        predictions: of a tracer; images of unknown origin are left out.
+        title: of the table shown.
+    """
+    answers = Attribution.of(predictions)
+    if not len(answers):
+        return
+    figures = attribution(answers)
+    content = [figure.as_json() for figure in figures]
+    folder.write_json("metrics.json", folder.read_json("metrics.json") | {name: content})
+    write_atomically(folder.path / f"{name}.csv", attribution_csv(figures).encode())
+    write_atomically(folder.path / f"{name}.md", attribution_markdown(figures, answers).encode())
+    Console().print(attribution_table(figures, title))

@@ -4,13 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
-from benchmarks.attribution import Attribution, attribution
-from benchmarks.attribution_tables import markdown, rich_table, tidy_csv
 from benchmarks.predictions import Predictions, write_predictions
 from contracts.errors import ConfigError
-from contracts.files import write_atomically
 from contracts.stage import Rows
 from datamodules.manifest import Manifest
 from detectors.tracer.evidence import Evidence
@@ -18,12 +14,13 @@ from detectors.tracer.sizes import OUTLIER
 from detectors.tracer.tracer import Tracer
 from tasks.evaluate import config_hash, versions
 from tasks.failures import write_failures
+from tasks.report import report_attribution
 from tasks.run import Run
 from tasks.stage_folder import StageFolder
 from tasks.trace_decide import Decisions
 from tasks.trace_images import Images, look
 from tasks.trace_machine import Machine
-from tasks.trace_outputs import DIAGNOSIS, as_json, diagnosis, dump, submit, write_diagnosis
+from tasks.trace_outputs import DIAGNOSIS, diagnosis, dump, submit, write_diagnosis
 from tasks.trace_steps import Steps
 
 SPLITS = ("train", "valid", "test")
@@ -90,6 +87,9 @@ def _conclude(run: Run, tracer: Tracer, manifest: Manifest, images: Images, evid
     inside, outside = np.flatnonzero(fitted), np.flatnonzero(~fitted)
     if options.decision is None:
         decisions.fit(evidence.take(inside), truth[inside])
+        about = {"seed": run.seed, "seen_generators": list(tracer.families), "versions": versions(), "stage": "trace"}
+        decisions.write_checkpoint(out / "tracer.ckpt", evidence, run.resolved["detector"], about)
+        print(f"{out / 'tracer.ckpt'}: scores any images, task=test|predict ckpt={out / 'tracer.ckpt'}")
     else:
         decisions.load(Path(options.decision).expanduser(), evidence)
     folder = StageFolder(out, 0)
@@ -109,7 +109,7 @@ def _conclude(run: Run, tracer: Tracer, manifest: Manifest, images: Images, evid
                 config_hash=config_hash(run.resolved), versions=versions(), diagnosis=DIAGNOSIS.format(split=name),
             )  # fmt: skip
             write_predictions(folder.predictions(name if place == 0 else f"{name}_{route}"), predictions)
-            _report(folder, name, route, predictions)
+            report_attribution(folder, f"attribution_{name}_{route}", predictions, f"{name}, route {route}")
             if place == 0 and name == "test":
                 _submit(out, manifest, images, predictions, tracer)
     for name in SPLITS:
@@ -120,19 +120,6 @@ def _conclude(run: Run, tracer: Tracer, manifest: Manifest, images: Images, evid
             arrays = diagnosis(part, ids[rows], decisions.alpha) | curves
             write_diagnosis(folder.path / DIAGNOSIS.format(split=name), arrays)
     print(f"{folder.path}: dumps; task=review experiment_id={run.experiment_id} makes the page")
-
-
-def _report(folder: StageFolder, split: str, route: str, predictions: Predictions) -> None:
-    """Figures of labelled images, on the screen and as files."""
-    answers = Attribution.of(predictions)
-    if not len(answers):
-        return
-    figures = attribution(answers)
-    name = f"attribution_{split}_{route}"
-    folder.write_json("metrics.json", folder.read_json("metrics.json") | {name: as_json(figures)})
-    write_atomically(folder.path / f"{name}.csv", tidy_csv(figures).encode())
-    write_atomically(folder.path / f"{name}.md", markdown(figures, answers).encode())
-    Console().print(rich_table(figures, f"{split}, route {route}"))
 
 
 def _submit(out: Path, manifest: Manifest, images: Images, predictions: Predictions, tracer: Tracer) -> None:

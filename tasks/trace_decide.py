@@ -1,16 +1,23 @@
 """From evidence to log-posteriors: routes fitted on some splits, images of those splits judged by folds."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from callbacks.passport import FORMAT
 from contracts.errors import DataError
+from contracts.files import write_atomically
 from contracts.keys import random_key
+from detectors.base import PASSPORT
 from detectors.tracer.decision_files import fit_decision, load_decision, save_decision
 from detectors.tracer.decisions import Decision, check_truth, with_frequencies
 from detectors.tracer.evidence import Evidence, Floats
+from detectors.tracer.fitted import ENTRY, decision_entries, fingerprint
 from detectors.tracer.prada_decision import Prada
 from detectors.tracer.tracer import Tracer
 
@@ -40,6 +47,25 @@ class Decisions:
         for route in self.tracer.routes:
             self.fitted[route] = self._fit(route, evidence, truth)
             save_decision(self.folder / f"{route}.npz", route, self.fitted[route], evidence.families)
+
+    def write_checkpoint(
+        self, path: Path, evidence: Evidence, detector: Mapping[str, Any], about: Mapping[str, Any]
+    ) -> None:
+        """The first route's decision as a checkpoint like any detector's.
+
+        Args:
+            path: of the checkpoint.
+            evidence: fitted on.
+            detector: the tracer's node of the configuration.
+            about: what else the checkpoint says of itself.
+        """
+        route = self.tracer.routes[0]
+        of = fingerprint(self.tracer.zoo, self.tracer.inverse)
+        state, decision = decision_entries(route, self.fitted[route], evidence.lengths, of)
+        entry = {"format": FORMAT, "detector": dict(detector), "threshold": None, ENTRY: decision, **about}
+        buffer = io.BytesIO()
+        torch.save({"state_dict": state, PASSPORT: entry}, buffer)
+        write_atomically(path, buffer.getvalue())
 
     def load(self, folder: Path, evidence: Evidence) -> None:
         """Read all routes of an earlier trace."""

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.attribution import Figure
 from benchmarks.attribution_submission import write_submission
 from benchmarks.predictions import Predictions, from_crops
 from contracts.errors import DataError
 from contracts.stage import Rows
 from datamodules.manifest import Manifest
+from detectors.tracer.decisions import known_logit
 from detectors.tracer.evidence import Evidence, Floats
 from detectors.tracer.sizes import OUTLIER
 
@@ -32,9 +32,8 @@ def dump(manifest: Manifest, rows: Rows, log_posterior: Floats, classes: tuple[s
         about: provenance.
     """
     multi = log_posterior.astype(np.float32)
-    known = np.logaddexp.reduce(log_posterior[:, :-1], axis=1) - log_posterior[:, -1]
     return from_crops(
-        known,
+        known_logit(log_posterior),
         np.arange(len(rows)),
         manifest.labels[rows],
         manifest.generator_index[rows],
@@ -97,11 +96,3 @@ def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions,
         raise DataError("images of the test set share ids", "Report this: the manifest promises unique ids.")
     write_submission(path, [(names[image], label) for image, label in answers.items()], names.values(), classes)
     return len(answers)
-
-
-def as_json(figures: list[Figure]) -> list[dict[str, Any]]:
-    """Plain values, undefined ones null."""
-    return [
-        {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in vars(figure).items()}
-        for figure in figures
-    ]

@@ -103,7 +103,7 @@ class Steps:
         if tracer.labels in ("given", "null"):
             return tracer.labels, None
         if tracer.labels == "generator":
-            smallest = min(tracer.zoo.family(family), key=lambda variant: variant.path.stat().st_size)
+            smallest = tracer.zoo.smallest(family)
             step = content_key(FORMAT, "screen", encode_step, self._hash(smallest.path), str(tracer.candidates))
             cache = BlockCache(self.cache / f"labels_{family}_{step[:12]}")
 
@@ -128,10 +128,7 @@ class Steps:
         cache = BlockCache(self.cache / f"labels_{step[:12]}")
 
         def begin_classifying() -> Compute:
-            from detectors.tracer.label_candidates import LabelClassifier  # timm is slow to import
-
-            classes = tracer.zoo.model(tracer.zoo.variants[0]).size.classes
-            net = LabelClassifier(str(tracer.classifier), classes, weights, tracer.candidates).to(device)
+            net = tracer.label_classifier().to(device)
 
             def compute(rows: NDArray[np.int64]) -> Arrays:
                 labels, log_prior = net(load(self.datamodule, self.images.rows[rows]).to(device))
@@ -167,7 +164,7 @@ class Steps:
                 with torch.no_grad(), self.machine.autocast():
                     done = variant_pass(
                         model, tokens, candidates, log_prior, variant.sampling, teacher_input=feed(tokens),
-                        positions=self.positions, spread=tracer.spread,
+                        positions=self.positions, spread=tracer.spread, mixed=tracer.labels == "marginal",
                     )  # fmt: skip
                 if not cache.note("features"):
                     cache.write_note("features", done.names)

@@ -76,3 +76,21 @@ def marginal_log_likelihood(log_likelihoods: Tensor, log_prior: Tensor) -> Tenso
         [B].
     """
     return (log_likelihoods + log_prior.log_softmax(-1)).logsumexp(-1)
+
+
+def mixed_log_prob(lp: Tensor, log_prior: Tensor) -> Tensor:
+    """Log-probability of each token when its class is one of the candidates.
+
+    p(t_i | t_<i) = Σ_y p(y | t_<i) p(t_i | t_<i, y), p(y | t_<i) by Bayes from the
+    tokens so far. Their sum is :func:`marginal_log_likelihood`.
+
+    Args:
+        lp: [B, K, L] log-probability of each token given each candidate.
+        log_prior: [B, K] from the classifier.
+
+    Returns:
+        [B, L].
+    """
+    so_far = log_prior.log_softmax(-1)[..., None] + lp.cumsum(-1)
+    total = so_far.logsumexp(1)
+    return torch.diff(total, dim=1, prepend=torch.zeros_like(total[:, :1]))

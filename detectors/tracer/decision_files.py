@@ -15,7 +15,7 @@ from detectors.tracer.linear_classifier import LinearClassifier
 from detectors.tracer.prada import PradaCalibrator
 from detectors.tracer.prada_decision import Prada
 from detectors.tracer.prada_joint import JointPrada
-from detectors.tracer.tracer import Thresholding
+from detectors.tracer.thresholds import Thresholding
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -62,14 +62,28 @@ def load_decision(path: Path, route: str, evidence: Evidence) -> Decision:
         found = f"route {stored.get('route')} of {', '.join(stored.get('variants', np.array([])).tolist())}"
         raise CheckpointError(f"{path} is {found}; needed: route {route} of {', '.join(families)}", "Fit it again.")
     learnt = {k.removeprefix("learnt/"): v for k, v in stored.items() if k.startswith("learnt/")}
+    return decision_of(route, learnt, evidence.families, evidence.lengths)
+
+
+def decision_of(
+    route: str, learnt: Arrays, families: Mapping[str, str], lengths: Mapping[str, tuple[int, ...]]
+) -> Decision:
+    """The decision whose ``arrays()`` these are.
+
+    Args:
+        route: one of :data:`detectors.tracer.tracer.ROUTES`.
+        learnt: arrays by name.
+        families: variant → family.
+        lengths: variant → tokens of every scale.
+    """
     if route == "rule":
         thresholds = {k.removeprefix("threshold/"): float(v) for k, v in learnt.items() if k.startswith("threshold/")}
-        return Rule(thresholds, _variants(learnt, evidence))
+        return Rule(thresholds, _variants(learnt, families))
     if route == "calibrated":
-        return Calibrated(_linear(learnt, "family/"), _variants(learnt, evidence))
+        return Calibrated(_linear(learnt, "family/"), _variants(learnt, families))
     if route == "flat":
         return Flat(_linear(learnt, "flat/"))
-    joint = JointPrada({name: PradaCalibrator(evidence.lengths[name]) for name in evidence.families})
+    joint = JointPrada({name: PradaCalibrator(lengths[name]) for name in families})
     joint.load_state_dict({k.removeprefix("joint/"): torch.from_numpy(v) for k, v in learnt.items()})
     return Prada(joint, {})
 
@@ -78,9 +92,9 @@ def _linear(learnt: Arrays, prefix: str) -> LinearClassifier:
     return LinearClassifier(**{k.removeprefix(prefix): v for k, v in learnt.items() if k.startswith(prefix)})
 
 
-def _variants(learnt: Arrays, evidence: Evidence) -> Variants:
+def _variants(learnt: Arrays, families: Mapping[str, str]) -> Variants:
     found: dict[str, LinearClassifier | None] = {}
-    for family in dict.fromkeys(evidence.families.values()):
+    for family in dict.fromkeys(families.values()):
         prefix = f"variants/{family}/"
         found[family] = _linear(learnt, prefix) if f"{prefix}coef" in learnt else None
     return Variants(found)

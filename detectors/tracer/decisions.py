@@ -13,8 +13,13 @@ from contracts.errors import DataError
 from detectors.tracer.evidence import Evidence, Floats
 from detectors.tracer.linear_classifier import LinearClassifier, fit_linear_classifier
 from detectors.tracer.sizes import OUTLIER
-from detectors.tracer.thresholds import gaussian_threshold, percentile_threshold, supervised_threshold, threshold_rule
-from detectors.tracer.tracer import Thresholding
+from detectors.tracer.thresholds import (
+    Thresholding,
+    gaussian_threshold,
+    percentile_threshold,
+    supervised_threshold,
+    threshold_rule,
+)
 
 Names = npt.NDArray[np.str_]
 IMPOSSIBLE = -30.0
@@ -182,6 +187,12 @@ def with_frequencies(log_proba: Floats, prior: Mapping[str, float]) -> Floats:
     posterior = posterior - posterior.max(1, keepdims=True)
     result: Floats = posterior - np.log(np.exp(posterior).sum(1, keepdims=True))
     return result
+
+
+def known_logit(log_posterior: Floats) -> Floats:
+    """Log-odds [N] of "one of the generators" against ``outlier``, the last of the classes [N, K + 1]."""
+    known: Floats = np.logaddexp.reduce(log_posterior[:, :-1], axis=1) - log_posterior[:, -1]
+    return known
 
 
 def _combined(part: Floats, names: list[str], variants: Mapping[str, Floats], evidence: Evidence) -> Floats:

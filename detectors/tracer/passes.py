@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detectors.tracer.class_labels import marginal_log_likelihood
+from detectors.tracer.class_labels import marginal_log_likelihood, mixed_log_prob
 from detectors.tracer.features import variant_features
 from detectors.tracer.inverse_decoder import TokenizerModel
 from detectors.tracer.likelihood import Sampling, TokenModel, token_scores
@@ -89,6 +89,7 @@ def variant_pass(
     teacher_input: Tensor | None = None,
     positions: int = 64,
     spread: Spread = "variance",
+    mixed: bool = False,
 ) -> Scored:
     """All candidate labels and the null class in one batch; kept is the candidate under which the tokens are likeliest.
 
@@ -101,6 +102,7 @@ def variant_pass(
         teacher_input: For VAR.
         positions: Tokens a slice of the softmax.
         spread: See :meth:`TokenStatistics.surprise`.
+        mixed: ``lp`` has the class averaged out (:func:`mixed_log_prob`) instead of set to the likeliest candidate.
     """
     given = torch.where(labels == NULL, model.null_label, labels)
     scores = token_scores(model, tokens, given, sampling, teacher_input=teacher_input, positions=positions)
@@ -110,9 +112,10 @@ def variant_pass(
     chosen = scores.choose(best)
     zlib = zlib_lengths(tokens.cpu()).to(tokens.device)
     features = variant_features(chosen, zlib, lengths_of(model), spread=spread) | {"marginal": marginal}
+    lp = mixed_log_prob(scores.cond.lp, log_prior) if mixed else chosen.cond.lp[:, 0]
     return Scored(
         features=torch.stack([value.float() for value in features.values()], 1),
         names=tuple(features),
-        lp=torch.stack([chosen.cond.lp[:, 0], chosen.lp_null], -1).float(),
+        lp=torch.stack([lp, chosen.lp_null], -1).float(),
         label=labels.gather(1, best[:, None])[:, 0],
     )

@@ -4,6 +4,7 @@ Lower scores mean "made by this family"; a score is accepted when it is not abov
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,24 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.floating]
 Criterion = Literal["youden", "accuracy", "fpr"]
+STRATEGIES = ("percentile", "gaussian", "supervised")
+
+
+@dataclass(frozen=True)
+class Thresholding:
+    """How a family's threshold is placed.
+
+    Attributes:
+        strategy: ``percentile``, ``gaussian`` or ``supervised``.
+        share: of own images accepted (percentile).
+        k: standard deviations (gaussian).
+        criterion: of ``supervised``.
+    """
+
+    strategy: str = "percentile"
+    share: float = 0.95
+    k: float = 2.0
+    criterion: str = "youden"
 
 
 def percentile_threshold(own: Scores, share: float = 0.95) -> float:

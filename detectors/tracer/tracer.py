@@ -1,40 +1,35 @@
-"""The tracer's settings, checked at once: which weights, which encoder, which labels, which decisions."""
+"""The tracer: which weights, which encoder, which labels, which decisions; and a fitted one as a detector."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
+from torch import Tensor, nn
+
+from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
+from contracts.view import View
+from detectors.base import Detector, Scores
 from detectors.tracer.class_labels import POLICIES, LabelPolicy
+from detectors.tracer.decisions import Decision, known_logit, with_frequencies
+from detectors.tracer.evidence_pass import EvidencePass
+from detectors.tracer.fitted import decision_in, fingerprint
 from detectors.tracer.membership import Spread
 from detectors.tracer.quantise import Method
 from detectors.tracer.sizes import OUTLIER
+from detectors.tracer.thresholds import STRATEGIES, Thresholding
 from detectors.tracer.zoo import Zoo
 
 ROUTES = ("rule", "calibrated", "flat", "prada", "prada_single")
-STRATEGIES = ("percentile", "gaussian", "supervised")
 
 
-@dataclass(frozen=True)
-class Thresholding:
-    """How a family's threshold is placed (:mod:`detectors.tracer.thresholds`).
-
-    Attributes:
-        strategy: ``percentile``, ``gaussian`` or ``supervised``.
-        share: of own images accepted (percentile).
-        k: standard deviations (gaussian).
-        criterion: of ``supervised``.
-    """
-
-    strategy: str = "percentile"
-    share: float = 0.95
-    k: float = 2.0
-    criterion: str = "youden"
-
-
-class Tracer:
+class Tracer(Detector):
     """Attribution of images to the generators whose weights lie in a folder, or to ``outlier``.
+
+    ``task=trace`` fits its decisions and writes the answering one as a checkpoint. With that, it scores images like any
+    detector: the logit is that of "one of the generators" against ``outlier``.
 
     Args:
         weights: folder of weight files (:class:`detectors.tracer.zoo.Zoo`).
@@ -49,7 +44,7 @@ class Tracer:
         routes: decisions to fit, of ``rule`` (thresholds, then variant), ``calibrated`` (family classifier, then
             variant), ``flat`` (one classifier), ``prada`` (joint), ``prada_single`` (as published); the first one's
             answer is the answer.
-        threshold: settings of :class:`Thresholding`, for ``rule``.
+        threshold: settings of :class:`detectors.tracer.thresholds.Thresholding`, for ``rule``.
         prior: class → expected frequency; what is left of 1 is shared by the others. Balanced by default.
         spread: see :meth:`detectors.tracer.membership.TokenStatistics.surprise`.
         prada_epochs: updates of ``prada``; ``prada_single`` takes ten times as many.
@@ -61,7 +56,7 @@ class Tracer:
         CheckpointError: weights are absent.
     """
 
-    serves = ("trace",)
+    serves = ("trace", "validate", "test", "predict")
 
     def __init__(
         self,
@@ -82,6 +77,7 @@ class Tracer:
         folds: int = 5,
         seed: int = 0,
     ) -> None:
+        super().__init__(View(), View(), channels_last=False)
         for key, value, known in (
             ("quantiser", quantiser, get_args(Method)),
             ("labels", labels, POLICIES),
@@ -102,6 +98,7 @@ class Tracer:
             raise ConfigError(f"detector.labels={labels} without a classifier", "Give detector.classifier=TIMM_NAME.")
         zoo = Zoo.of(Path(weights).expanduser())
         self.zoo = zoo if variants is None else zoo.only(list(variants))
+        self.sources = {**self.families, OUTLIER: ""}
         self.inverse = self._inverse(inverse or {})
         self.quantiser = quantiser
         self.soft_steps = soft_steps
@@ -116,6 +113,9 @@ class Tracer:
         self.prada_epochs = prada_epochs
         self.folds = folds
         self.seed = seed
+        self.net = nn.Module()  # what a checkpoint holds goes to the decision; models lie in the folder
+        self._about: Mapping[str, Any] = {}
+        self._decision: Decision | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -126,6 +126,46 @@ class Tracer:
     def families(self) -> dict[str, str]:
         """Variant → family."""
         return {variant.name: variant.family for variant in self.zoo.variants}
+
+    def label_classifier(self) -> nn.Module:
+        """Of the policies ``classifier`` and ``marginal``, on the CPU."""
+        from detectors.tracer.label_candidates import LabelClassifier  # timm is slow to import
+
+        classes = self.zoo.model(self.zoo.variants[0]).size.classes
+        return LabelClassifier(str(self.classifier), classes, self.classifier_weights, self.candidates)
+
+    def loss(self, batch: Batch) -> Tensor:  # noqa: ARG002 - the contract's signature
+        """There is none: task=trace fits the decisions."""
+        raise ConfigError("a tracer is not trained by task=fit", "Fit its decisions: task=trace.")
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Its decision must have been fitted on these very models."""
+        self._about = fingerprint(self.zoo, self.inverse).check(checkpoint)
+
+    def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The decision takes all there is."""
+        self._decision = decision_in(state, self._about, self.families)
+        return {}
+
+    @cached_property
+    def _evidence(self) -> EvidencePass:
+        return EvidencePass(
+            self.zoo, self.inverse, quantiser=self.quantiser, soft_steps=self.soft_steps, labels=self.labels,
+            candidates=self.candidates, classifier=self.label_classifier, spread=self.spread,
+        )  # fmt: skip
+
+    @torch.inference_mode(False)  # Algorithm 3 takes gradients
+    def score(self, batch: Batch) -> Scores:
+        """Log-posterior of every class, and as extras their probabilities ``p_<class>``."""
+        if self._decision is None:
+            raise CheckpointError(
+                "this tracer has no fitted decision", "Give ckpt=tracer.ckpt, which task=trace writes."
+            )
+        evidence = self._evidence(as_unit_float(batch.images.clone()))
+        posterior = with_frequencies(self._decision.log_proba(evidence), self.prior)
+        classes = torch.from_numpy(posterior).float()
+        probabilities = {f"p_{name}": column for name, column in zip(self.classes, classes.exp().T, strict=True)}
+        return Scores(torch.from_numpy(known_logit(posterior)).float(), probabilities, classes)
 
     def _inverse(self, given: Mapping[str, str | None]) -> dict[str, Path]:
         found = {}

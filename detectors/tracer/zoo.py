@@ -113,6 +113,10 @@ class Zoo:
         """The variants of a family."""
         return tuple(variant for variant in self.variants if variant.family == name)
 
+    def smallest(self, name: str) -> Variant:
+        """The family's variant with the smallest file."""
+        return min(self.family(name), key=lambda variant: variant.path.stat().st_size)
+
     def only(self, names: list[str]) -> "Zoo":
         """The same with some variants alone.
 

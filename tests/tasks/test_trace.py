@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tasks.trace
+import tasks.report
 import tasks.trace_steps
 from benchmarks.attribution import Attribution, attribution
 from benchmarks.attribution_submission import check_submission
@@ -32,7 +32,7 @@ TRAIN, TEST = 8, 3
 def few_draws():
     """Intervals are tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.trace, "attribution", partial(attribution, bootstrap=Bootstrap(resamples=20)))
+        patch.setattr(tasks.report, "attribution", partial(attribution, bootstrap=Bootstrap(resamples=20)))
         yield
 
 

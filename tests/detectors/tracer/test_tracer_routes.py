@@ -7,7 +7,8 @@ from contracts.errors import CheckpointError, ConfigError, DataError
 from detectors.tracer.decision_files import fit_decision, load_decision, save_decision
 from detectors.tracer.decisions import IMPOSSIBLE, check_truth, with_frequencies
 from detectors.tracer.evidence import Evidence
-from detectors.tracer.tracer import ROUTES, Thresholding, Tracer
+from detectors.tracer.thresholds import Thresholding
+from detectors.tracer.tracer import ROUTES, Tracer
 from tasks.trace_decide import Decisions
 from tests.detectors.tracer.tracer_zoo import SIBLINGS, zoo
 
