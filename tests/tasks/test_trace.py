@@ -18,14 +18,11 @@ from benchmarks.predictions import read_predictions
 from benchmarks.review import review
 from conf.compose import compose
 from contracts.errors import CheckpointError, ConfigError, DataError
-from tasks.generate import generate
 from tasks.run import Run
 from tasks.trace import trace
-from tests.detectors.tracer.tracer_zoo import IMAGE, SIBLINGS, zoo
-from tests.drawn import parquet
-
-CLASSES = (*SIBLINGS, "outlier")
-TRAIN, TEST = 8, 3
+from tests.detectors.tracer.tracer_zoo import IMAGE
+from tests.tasks import traced
+from tests.tasks.traced import CLASSES, TEST, TRAIN, counted
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,44 +35,13 @@ def few_draws():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Weights, generated images per label for training and in one flat folder for testing, and a first trace."""
-    base = tmp_path_factory.mktemp("trace")
-    zoo(base / "zoo")
-    parquet(base / "drawn", {"train": 12, "test": 4})
-    words = ["task=generate", f"generate.weights={base / 'zoo'}", f"generate.out={base / 'images'}"]
-    words += [f"generate.train={TRAIN}", "generate.valid=0", f"generate.test={TEST}", "datamodule=parquet"]
-    generate(Run(compose([*words, f"datamodule.path={base / 'drawn'}", "datamodule.columns.split=split"])))
-    shutil.copytree(base / "images" / "train", base / "data" / "train")
-    (base / "data" / "test").mkdir()
-    for file in sorted((base / "images" / "test").rglob("*.png")):
-        shutil.copy(file, base / "data" / "test" / f"{file.parent.name}-{file.name}")
-    seen = counted(base, base / "data")
-    return base, seen
+    """Tiny siblings, their images, and a first trace."""
+    base = traced.world(tmp_path_factory.mktemp("trace"))
+    return base, counted(base, base / "data")
 
 
 def run(base, data, *words):
-    given = [f"detector.weights={base / 'zoo'}", f"datamodule.path={data}", f"trace.out={base / 'out'}"]
-    given += ["detector.candidates=2", "detector.routes=[calibrated,prada]", "detector.prada_epochs=5"]
-    given += ["detector.folds=2", "trace.block=16", "trainer=cpu", "experiment_id=t"]
-    return Run(compose(["task=trace", "detector=tracer", "datamodule=tracer", *given, *words]))
-
-
-def counted(base, data, *words):
-    """Traces; gives images that went through a tokenizer and through a variant."""
-    seen = {"encode": 0, "variant": 0}
-    encode, variant = tasks.trace_steps.encode_pass, tasks.trace_steps.variant_pass
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.trace_steps, "encode_pass", lambda t, x, *a: _count(seen, "encode", x, encode(t, x, *a)))
-        patch.setattr(
-            tasks.trace_steps, "variant_pass", lambda m, x, *a, **k: _count(seen, "variant", x, variant(m, x, *a, **k))
-        )
-        trace(run(base, data, *words))
-    return seen
-
-
-def _count(seen, name, x, result):
-    seen[name] += len(x)
-    return result
+    return Run(compose(traced.words(base, data, *words)))
 
 
 def submitted(base):
