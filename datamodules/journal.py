@@ -10,9 +10,12 @@ from typing import Any
 
 from contracts.errors import DataError
 
-INTERVAL = 0.5
-"""Seconds of work that a kill may cost. Workers go on meanwhile, and the shorter it is, the less is left to wait for at
-the end."""
+INTERVAL = 2.0
+"""Seconds of work that a kill may cost. Workers go on meanwhile, and the disk is at it long before (`write_back`)."""
+
+
+class InUseError(DataError):
+    """Another process works on the same file."""
 
 
 class Journal:
@@ -29,7 +32,7 @@ class Journal:
         entries: lines of an earlier run with the same settings.
 
     Raises:
-        DataError: another process works on the same file.
+        InUseError: another process works on the same file.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
@@ -40,7 +43,7 @@ class Journal:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise DataError(
+            raise InUseError(
                 f"{path}: another process is preparing this file", "Wait for it, or give another prepare.out."
             ) from None
         lines = list(self._lines())

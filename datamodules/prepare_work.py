@@ -17,6 +17,7 @@ from contracts.errors import DataError
 from datamodules.decode import FORMATS, Backend, decode, read_header
 from datamodules.hdf5_layout import write_all
 from datamodules.stores import ImageStore
+from datamodules.write_back import WriteBack
 
 Rows = NDArray[np.int64]
 Cell = bytes | NDArray[np.uint8] | DataError
@@ -25,7 +26,10 @@ REPORT = 32
 """Images between two messages to the parent."""
 
 RUN = 64
-"""Images of a piece of work, where the store has no row groups of its own; a longer run is split."""
+"""Images of a piece of work, where the store has no row groups of its own."""
+
+PIECES = 2
+"""For each worker, of each of the last row groups."""
 
 FIELDS = ("rows", "width", "height", "length", "format")
 """Of a message: rows, and as many values of each kind."""
@@ -140,6 +144,7 @@ class _Pass:
             OSError: the file cannot be written.
         """
         file = os.open(self.task.path, os.O_WRONLY) if self.offsets is not None else -1
+        self.back = WriteBack(file)
         try:
             entry = _entry()
             for row, cell in read_cells(self.task.store, self.task.runs[number]):
@@ -178,6 +183,7 @@ class PreparePixels(_Pass):
             raise TypeError("PreparePixels needs offsets")
         flat: NDArray[np.uint8] = square.permute(1, 2, 0).reshape(-1).numpy()
         write_all(file, flat.data, int(self.offsets[row]))
+        self.back.note(int(self.offsets[row]), flat.nbytes)
         return width, height, kind
 
     def _pixels(self, cell: bytes | NDArray[np.uint8]) -> tuple[Tensor, str]:
@@ -210,12 +216,14 @@ class Copy(_Pass):
         if self.offsets is None:
             raise TypeError("Copy needs offsets")
         file = os.open(self.task.path, os.O_WRONLY)
+        self.back = WriteBack(file)
         rows: list[int] = []
         try:
             for row, cell in read_cells(self.task.store, self.task.runs[number]):
                 if not isinstance(cell, bytes) or len(cell) != self.task.length[row]:
                     raise DataError(f"row {row} changed while it was prepared", "Remove the .journal and run again.")
                 write_all(file, memoryview(cell), int(self.offsets[row]))
+                self.back.note(int(self.offsets[row]), len(cell))
                 rows.append(row)
                 if len(rows) == REPORT:
                     yield {"copied": True, "rows": rows}
@@ -244,10 +252,9 @@ def image_format(data: bytes) -> str:
 
 
 def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
-    """Rows dealt into pieces of work; a long run is split, so that no worker is left with all of it.
+    """Rows dealt into pieces of work; the last runs are split, so that all workers end together.
 
-    A piece of a run is read past all that lies before it, so that a run is not split into more pieces than there are
-    workers. The last runs are split in any case, so that all workers end together.
+    A piece of a run is read past all that lies before it, so that the other runs stay whole.
     """
     if not len(rows):
         return []
@@ -256,6 +263,6 @@ def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
     runs = store.runs(rows)
     pieces = []
     for place, run in enumerate(runs):
-        least = RUN if place < len(runs) - workers else RUN // 8
-        pieces += np.array_split(run, max(1, min(workers, len(run) // least)))
+        last = place >= len(runs) - workers
+        pieces += np.array_split(run, max(1, min(PIECES * workers, len(run) // (RUN // 8)))) if last else [run]
     return pieces
