@@ -162,17 +162,18 @@ class SlurmLauncher:
         except submitit.core.utils.FailedJobError as error:
             raise PixelProofError(f"SLURM refused the job: {error}", "Mend launcher.* as it says.") from error
         for job, handed in zip(jobs, submitted, strict=True):
-            print(told(job, str(handed.job_id), Path(handed.paths.stdout)), flush=True)
+            print(told(job, str(handed.job_id), Path(handed.paths.stdout), before), flush=True)
         return [str(handed.job_id).partition("_")[0] for handed in submitted]
 
 
-def told(job: Job, number: str, log: Path) -> str:
-    """What somebody wants to know who has just submitted a job."""
+def told(job: Job, number: str, log: Path, before: Sequence[str] = ()) -> str:
+    """What somebody wants to know who has just submitted a job, which may have to wait for others."""
     name = next((word.partition("=")[2] for word in job.words if word.startswith("experiment_id=")), number)
     words = [word for word in job.words if not word.startswith("experiment_id=")]
     again = shlex.join(["python", str(job.program), *words, f"experiment_id={name}"])
+    waits = f"  waits:  for a good end of job {', '.join(before)}; SLURM cancels it if that fails\n" if before else ""
     return f"""job {number}: {shlex.join(job.words)}
-  log:    {log}
+{waits}  log:    {log}
   watch:  squeue -j {number}; tail -F {log}
   cancel: scancel {number}
   resume: {again}"""

@@ -102,4 +102,8 @@ def test_what_is_told_about_a_job() -> None:
     text = told(Job(("seed=1", "experiment_id=mine"), Path("p.py")), "40_2", Path("log.out"))
     for part in ("tail -F log.out", "scancel 40_2", "squeue -j 40_2", "python p.py seed=1 experiment_id=mine"):
         assert part in text
+    assert "waits" not in text
+    assert "waits:  for a good end of job 7, 9; SLURM cancels it if" in told(
+        Job((), Path("p")), "1", Path(), ["7", "9"]
+    )
     assert any("scontrol requeue" in line for line in NET)

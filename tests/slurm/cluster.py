@@ -6,12 +6,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+HOUSE = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "squeue")
 
 CONF = """\
@@ -56,6 +59,10 @@ NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=
 NODES = tuple(f"n{number}" for number in range(1, 9))
 
 
+ASK_EVERY = 0.3
+"""Seconds between two looks at all jobs, whoever asks."""
+
+
 class UnavailableError(Exception):
     """The cluster cannot run here, and why."""
 
@@ -72,7 +79,10 @@ class Cluster:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SUBMITIT_"))
         } | {"SLURM_CONF": str(folder / "slurm.conf"), "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+        self._asking, self._asked = threading.Lock(), 0.0
+        self._jobs: list[dict[str, str]] = []
         self._munged: subprocess.Popen[bytes] | None = None
+        self._nursery: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
@@ -89,6 +99,11 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
+    @property
+    def nursery(self) -> str:
+        """Address of the process that forks commands (see `nursery`)."""
+        return str(self.folder / "nursery.sock")
+
     def call(self, *words: str) -> str:
         """What one of SLURM's commands prints; it must succeed."""
         done = subprocess.run(words, capture_output=True, text=True, env=self.environment, check=False)
@@ -96,10 +111,24 @@ class Cluster:
         return done.stdout
 
     def job(self, number: int) -> dict[str, str]:
-        """What SLURM knows of a job."""
-        return dict(re.findall(r"(\w+)=(\S*)", self.call("scontrol", "show", "job", str(number))))
+        """What SLURM knows of a job, or of the first of an array; not older than it takes to ask for all jobs."""
+        with self._asking:
+            if time.monotonic() - self._asked > ASK_EVERY or not self._known(number):
+                told = self.call("scontrol", "show", "job").split("\n\n")
+                self._jobs = [dict(re.findall(r"(\w+)=(\S*)", one)) for one in told if one.strip()]
+                self._asked = time.monotonic()
+            return self._known(number)[0]
 
-    def wait(self, number: int, states: str, seconds: float = 240) -> dict[str, str]:
+    def _known(self, number: int) -> list[dict[str, str]]:
+        return [job for job in self._jobs if str(number) in (job["JobId"], job.get("ArrayJobId"))]
+
+    def asked_anew(self, number: int) -> dict[str, str]:
+        """What SLURM knows of a job now."""
+        with self._asking:
+            self._asked = 0.0
+        return self.job(number)
+
+    def wait(self, number: int, states: str, seconds: float = 400) -> dict[str, str]:
         """Waits until a job is in one of the states (separated by |); one that was requeued is started at once."""
 
         def there() -> dict[str, str] | None:
@@ -146,6 +175,10 @@ class Cluster:
         folder, host = self.folder, socket.gethostname()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "ctld").mkdir()
+        with (folder / "nursery.out").open("wb") as out:
+            words = [sys.executable, str(Path(__file__).with_name("nursery.py")), self.nursery]
+            env = self.environment | {"PYTHONPATH": str(HOUSE)}
+            self._nursery = subprocess.Popen(words, stdout=out, stderr=out, env=env)
         port, *ports = _free_ports(1 + len(NODES))
         nodes = "\n".join(NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, ports, strict=True))
         (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=host, port=port, nodes=nodes))
@@ -166,15 +199,16 @@ class Cluster:
             if done.returncode:
                 raise UnavailableError(f"{words[0]} did not start: {done.stderr.strip()}")
         self._until(self._idle, "the nodes did not come up", "ctld.log")
+        self._until(Path(self.nursery).exists, "the process that forks commands did not start", "nursery.out", 120)
 
     def _idle(self) -> bool:
         words = ["sinfo", "-h", "-N", "-p", "low", "-o", "%T"]
         done = subprocess.run(words, capture_output=True, text=True, env=self.environment, check=False)
         return done.stdout.split() == ["idle"] * len(NODES)
 
-    def _until(self, there: Callable[[], bool], otherwise: str, log: str) -> None:
+    def _until(self, there: Callable[[], bool], otherwise: str, log: str, seconds: float = 20) -> None:
         try:
-            until(there, 20)
+            until(there, seconds)
         except TimeoutError as error:
             text = (self.folder / log).read_text(errors="replace") if (self.folder / log).is_file() else ""
             raise UnavailableError(f"{otherwise}: {text[-500:]}") from error
@@ -186,9 +220,10 @@ class Cluster:
         for name in (*NODES, "ctld"):
             _end(self.folder / f"{name}.pid")
         _end_all(f"SLURM_CONF={self.folder / 'slurm.conf'}")
-        if self._munged is not None:
-            self._munged.terminate()
-            self._munged.wait(10)
+        for process in (self._nursery, self._munged):
+            if process is not None:
+                process.kill()
+                process.wait(10)
 
 
 def until(there: Callable[[], Any], seconds: float, told: Callable[[], str] = lambda: "") -> Any:

@@ -13,7 +13,7 @@ from cluster import Cluster, UnavailableError
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster of two nodes; skips with the reason where there can be none."""
+    """A running cluster of eight nodes; skips with the reason where there can be none."""
     pytest.importorskip("submitit", reason="submitit is not installed: pip install 'pixelproof[cluster]'")
     started = Cluster(tmp_path_factory.mktemp("slurm"))
     try:

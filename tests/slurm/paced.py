@@ -1,43 +1,42 @@
 """The real command, noting the order of images, and held at a named point until a signal has come.
 
 ``HOLD=point`` holds the first life of a job there: at a "step" of the first epoch, in the "validation" of the second,
-in the "write" of a checkpoint, or behind a "window"; each rank then makes ``$HELD.<rank>``. ``WINDOWS`` splits the
-training images into so many windows.
+in the "write" of a checkpoint, or behind a "window"; each rank then makes ``$HELD.<rank>``.
 """
 
-import dataclasses
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import lightning_main
-from benchmarks.plain import Plain
 from contracts.stop import STOP
 from detectors.base import Detector
 from tasks.stage_folder import StageFolder
-
-HOLD = os.environ.get("HOLD", "")
 
 
 def held(point: str) -> None:
     """Waits here for a signal, once in a job's lives."""
     file = Path(f"{os.environ.get('HELD', 'held')}.{os.environ.get('SLURM_PROCID', 0)}")
-    if point == HOLD and not file.exists():
+    if point == os.environ.get("HOLD") and not file.exists():
         file.touch()
         limit = time.monotonic() + 900
         while STOP.signum is None and time.monotonic() < limit:
             time.sleep(0.05)
 
 
-def patch() -> None:
+def prepare() -> None:
+    """Before the command is run."""
+    lightning_main.__file__ = str(Path(__file__).with_name("program.py"))  # what is launched is that program again
+    _patch()
+    _note_where()
+
+
+def _patch() -> None:
     step, judge, finish, save = Detector.training_step, Detector.validation_step, StageFolder.finish, torch.save
-    stages = Plain.stages
 
     def training_step(self: Detector, batch: Any, batch_idx: int) -> Any:
         manifest = self.trainer.datamodule.manifest()
@@ -63,20 +62,13 @@ def patch() -> None:
         if "optimizer_states" in content:
             held("write")
 
-    def windows(self: Plain, manifest: Any) -> Any:
-        (stage,) = stages(self, manifest)
-        count = int(os.environ.get("WINDOWS", "1"))
-        parts = np.array_split(stage.train, count)
-        return [dataclasses.replace(stage, index=i, name=f"window {i}", train=rows) for i, rows in enumerate(parts)]
-
     Detector.training_step = training_step  # type: ignore[method-assign]
     Detector.validation_step = validation_step  # type: ignore[method-assign]
     StageFolder.finish = finished  # type: ignore[method-assign]
-    Plain.stages = windows  # type: ignore[method-assign]
     torch.save = saved
 
 
-def note_where() -> None:
+def _note_where() -> None:
     """The order goes beside the stage's checkpoints, whichever experiment and window this is."""
     from datamodules.image_datamodule import ImageDataModule
     from tasks.run import Run
@@ -96,10 +88,3 @@ def note_where() -> None:
 
     Run.datamodule = datamodule  # type: ignore[method-assign]
     ImageDataModule.enter = entered  # type: ignore[method-assign]
-
-
-if __name__ == "__main__":
-    lightning_main.__file__ = __file__  # what is launched is this program again
-    patch()
-    note_where()
-    sys.exit(lightning_main.main())

@@ -2,8 +2,12 @@
 
 import io
 import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,14 @@ import numpy as np
 import pytest
 import torch
 from cluster import Cluster, until
+from drawn_ai_genbench import miniature
 
 import lightning_main
+from benchmarks.ai_genbench.generators import load_generators
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-PROGRAM = Path(__file__).with_name("paced.py")
+PROGRAM = Path(__file__).with_name("program.py")
 HOUSE = Path(__file__).parents[2]
 EPOCHS, BATCHES = 2, 6
 WORDS = (
@@ -25,6 +31,14 @@ WORDS = (
     "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 "
     f"detector.dropout=0.3 trainer=cpu trainer.max_epochs={EPOCHS} trainer.enable_progress_bar=false logger=null"
 ).split()
+GENERATORS = [generator.name for generator in load_generators()[:2]]
+MINIATURE = (
+    "datamodule=ai_genbench datamodule.path=mini datamodule.batch_size=2 benchmark=ai_genbench benchmark.window_size=1 "
+    "benchmark.crop_size=32 benchmark.global_batch=4 benchmark.augmentation_factor=2 benchmark.monitor_images=8 "
+    "benchmark.test_images=all trainer.max_epochs=1"
+)
+WINDOWS = [*MINIATURE.split(), f"benchmark.generators=[{','.join(GENERATORS)}]"]
+"""The miniature AI-GenBench of two windows."""
 SLURM = ["launcher=slurm", "launcher.cpus_per_task=1", "launcher.minutes=55"]
 
 
@@ -36,6 +50,10 @@ class Job:
     number: int
     folder: Path
     printed: str
+
+    def numbers(self) -> list[int]:
+        """Of all jobs that were submitted with it."""
+        return [int(number) for number in re.findall(r"^job (\d+):", self.printed, re.MULTILINE)]
 
     def log(self) -> str:
         """All that it has printed, in all its lives."""
@@ -51,19 +69,29 @@ class Lab:
         self.cluster = cluster
         self.folder = folder
 
-    def submit(self, name: str, *words: str, many: bool = False, **env: str) -> Job:
-        """By the real launcher, in this process, which spares an import each time."""
+    def submit(self, name: str, *words: str, many: bool = False, forked: bool = True, **env: str) -> Job:
+        """By the real launcher, in this process, which spares an import each time.
+
+        Args:
+            name: of the job, for the test.
+            words: further ones.
+            many: with ``-m``.
+            forked: by the nursery, or started as users' jobs are.
+            env: environment variables.
+        """
         printed = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
             for key, value in (self.cluster.environment | env).items():
                 patch.setenv(key, value)
+            if forked:
+                patch.setenv("NURSERY", self.cluster.nursery)
             patch.setenv("HELD", str(self.folder / name))
             patch.setenv("PYTHONPATH", str(HOUSE))
             patch.setattr(lightning_main, "__file__", str(PROGRAM))
             patch.chdir(self.folder)
             assert lightning_main.main([*(["-m"] if many else []), *WORDS, *SLURM, *words]) == 0
         told = printed.getvalue()
-        number = told.split(":")[0].split()[-1]
+        number = re.findall(r"^job (\S+):", told, re.MULTILINE)[0]
         given = next((word.partition("=")[2] for word in words if word.startswith("experiment_id=")), number)
         return Job(name, int(number.partition("_")[0]), self.folder / "experiments_data" / given, told)
 
@@ -79,7 +107,7 @@ class Lab:
             assert file.exists() or self.cluster.job(job.number)["JobState"] != "FAILED", job.log()
             return file.exists()
 
-        until(seen, 240, job.log)
+        until(seen, 400, job.log)
 
     def completed(self, job: Job, restarts: int | None = None) -> None:
         """Waits for a good end, after so many restarts as SLURM counts them."""
@@ -114,51 +142,109 @@ def order(file: Path) -> list[Any]:
 def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
     drawn.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
+    (folder / "broken.h5").write_text("no HDF5")
+    miniature(folder / "mini", train=4, validation=2, size=32, names=GENERATORS)
     return Lab(cluster, folder)
 
 
 class Fleet:
-    """Jobs side by side, each where what is done to it touches no other; a group starts when one of it is asked for."""
+    """All jobs side by side, each where what is done to it touches no other, and what is done to them meanwhile."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.jobs: dict[str, Job] = {}
-        self.groups = {
-            "array by_hand cancelled put_back limit": self._told,
-            "grace curt lost validation write window windows": self._taken,
-            "two_nodes two_undisturbed": self._twofold,
-        }
-
-    def __getitem__(self, name: str) -> Job:
-        for names, start in self.groups.items():
-            if name in names.split() and name not in self.jobs:
-                self.jobs |= {job.name: job for job in start()}
-        return self.jobs[name]
-
-    def _told(self) -> list[Job]:
-        submit = self.lab.submit
-        return [
-            submit("array", "seed=100,1,2", on("n1"), many=True),
-            submit("by_hand", on("n2"), HOLD="step"),
-            submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
-            submit("put_back", on("n2"), HOLD="step"),
+        submit = lab.submit
+        windows = submit("window", on("n8"), *WINDOWS, HOLD="window")
+        untouched = submit("windows", on("n1"), *WINDOWS, "experiment_id=windows")
+        broken = submit("broken", on("n1"), "datamodule.path=broken.h5")
+        jobs = [
             submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=20", HOLD="step"),
-        ]
-
-    def _taken(self) -> list[Job]:
-        submit = self.lab.submit
-        return [
+            submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
+            submit("array", "seed=100,1,2", on("n1"), many=True),
+            # these two are started as users' jobs are
+            submit("by_hand", on("n2"), forked=False, HOLD="step"),
+            submit("two_nodes", *TWO, forked=False, HOLD="step"),
+            submit("put_back", on("n2"), HOLD="step"),
             submit("grace", on("n3"), "launcher.partition=low", HOLD="step"),
             submit("curt", on("n4"), "launcher.partition=curt", HOLD="step"),
             submit("lost", on("n5"), HOLD="step"),
             submit("validation", on("n8"), "callbacks.preemption.grace=0", HOLD="validation"),
             submit("write", on("n8"), HOLD="write"),
-            submit("window", on("n8"), HOLD="window", WINDOWS="2"),
-            submit("windows", on("n1"), WINDOWS="2"),
+            windows,
+            untouched,
+            *(submit(f"{job.name}_tables", on("n1"), *to_test(job)) for job in (windows, untouched)),
+            submit("chain", "seed=100,1", on("n6"), "launcher.chain=true", many=True, HOLD="step"),
+            broken,
+            submit("behind_broken", on("n1"), f"launcher.after=[{broken.number}]"),
+            submit("two_undisturbed", *TWO),
         ]
+        self.lab = lab
+        self.jobs = {job.name: job for job in jobs}
+        self.seen: dict[str, dict[str, str]] = {}
+        deeds = {
+            "by_hand": self._told,
+            "two_nodes": partial(self._told, ranks=2),
+            "chain": self._told,
+            "limit": self._out_of_time,
+            "cancelled": self._cancelled,
+            "put_back": self._put_back,
+            "grace": partial(self._taken, node="n3"),
+            "curt": partial(self._taken, node="n4"),
+            "lost": self._lost,
+            "window": partial(self._taken, node="n8", along=("validation", "write")),
+        }
+        pool = ThreadPoolExecutor(len(deeds))
+        self.deeds = {name: pool.submit(deed, self.jobs[name]) for name, deed in deeds.items()}
 
-    def _twofold(self) -> list[Job]:
-        return [self.lab.submit("two_nodes", *TWO, HOLD="step"), self.lab.submit("two_undisturbed", *TWO)]
+    def __getitem__(self, name: str) -> Job:
+        """A job, once what is done to it has been done, and it has ended."""
+        if name in self.deeds:
+            self.deeds[name].result()
+        return self.jobs[name]
+
+    def _told(self, job: Job, ranks: int = 1) -> None:
+        self.lab.held(job, ranks)
+        for number in job.numbers()[1:]:
+            self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(number)
+        self.lab.cluster.call("scancel", "--signal=USR1", str(job.number))
+        self.lab.completed(job, 1)
+
+    def _out_of_time(self, job: Job) -> None:
+        until(lambda: "is requeued: the time limit is near" in job.log(), 400, job.log)
+        # on a slow machine the signal may come before training begins, and again in every life
+        (self.lab.folder / "limit.0").touch()
+        self.lab.cluster.call("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")
+        self.lab.completed(job)
+
+    def _cancelled(self, job: Job) -> None:
+        self.lab.held(job)
+        self.lab.cluster.call("scancel", str(job.number))
+        self.lab.cluster.wait(job.number, "CANCELLED")
+        until(lambda: "is not requeued: SLURM has the job as C" in job.log(), 20, job.log)
+
+    def _put_back(self, job: Job) -> None:
+        self.lab.held(job)
+        self.lab.cluster.call("scontrol", "requeue", str(job.number))
+        self.lab.completed(job, 1)
+
+    def _taken(self, job: Job, node: str, along: Sequence[str] = ()) -> None:
+        jobs = [job, *(self.jobs[name] for name in along)]
+        for each in jobs:
+            self.lab.held(each)
+        self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(self.jobs["window_tables"].number)
+        self.lab.cluster.preempt(node)
+        for each in jobs:
+            self.lab.completed(each, 1)
+
+    def _lost(self, job: Job) -> None:
+        self.lab.held(job)
+        self.lab.cluster.call("scontrol", "update", "nodename=n5", "state=down", "reason=test")
+        until(lambda: not self.lab.cluster.steps(job.number), 60)  # or it would be drained for two lives of one job
+        self.lab.cluster.bring_back("n5")
+        self.lab.completed(job)  # after one restart, or two where the node came back too early
+
+
+def to_test(windows: Job) -> tuple[str, ...]:
+    """The words that test an experiment once it is trained."""
+    return (*WINDOWS, "task=test", f"experiment_id={windows.folder.name}", f"launcher.after=[{windows.number}]")
 
 
 @pytest.fixture(scope="module")
@@ -193,87 +279,98 @@ def test_an_array_of_three(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> No
     assert len(undisturbed[0][3][0]) == EPOCHS * BATCHES
 
 
-def test_a_signal_by_hand(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
+def test_a_signal_by_hand(fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["by_hand"]
-    lab.held(job)
-    lab.cluster.call("scancel", "--signal=USR1", str(job.number))
-    lab.completed(job, 1)
     assert "is requeued: the time limit is near" in job.log()
     assert results(job.folder) == undisturbed
 
 
-def test_the_time_limit(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
+def test_the_time_limit(fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["limit"]
-    until(lambda: "is requeued: the time limit is near" in job.log(), 240, job.log)
-    # on a slow machine the signal may come before training begins, and again in every life
-    (lab.folder / "limit.0").touch()
-    lab.cluster.call("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")
-    lab.completed(job)
     assert "stopped by SIGUSR2" in job.log()
     assert results(job.folder) == undisturbed
 
 
 def test_a_cancelled_job_stays_away_until_it_is_called(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet["cancelled"]
-    lab.held(job)
-    lab.cluster.call("scancel", str(job.number))
-    told = lab.cluster.wait(job.number, "CANCELLED")
-    until(lambda: "is not requeued: SLURM has the job as C" in job.log(), 20, job.log)
     again = lab.submit("again", "experiment_id=cancelled")
     lab.completed(again, 0)
     assert results(again.folder) == undisturbed
     assert "resuming from" in again.log()
-    assert (told["Restarts"], lab.cluster.job(job.number)["JobState"]) == ("0", "CANCELLED")
+    told = lab.cluster.asked_anew(job.number)
+    assert (told["Restarts"], told["JobState"]) == ("0", "CANCELLED")
 
 
-def test_put_back_by_an_administrator(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
-    job = fleet["put_back"]
-    lab.held(job)
-    lab.cluster.call("scontrol", "requeue", str(job.number))
-    lab.completed(job, 1)
-    assert results(job.folder) == undisturbed
+def test_put_back_by_an_administrator(fleet: Fleet, undisturbed: list[Any]) -> None:
+    assert results(fleet["put_back"].folder) == undisturbed
 
 
-@pytest.mark.parametrize(("name", "node"), [("grace", "n3"), ("curt", "n4")])
-def test_pre_empted(name: str, node: str, lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
+@pytest.mark.parametrize("name", ["grace", "curt"])
+def test_pre_empted(name: str, fleet: Fleet, undisturbed: list[Any]) -> None:
     job = fleet[name]
-    lab.held(job)
-    lab.cluster.preempt(node)
-    lab.completed(job, 1)
     assert "stopped by SIGTERM" in job.log()
     assert ("is requeued: it is being pre-empted" in job.log()) == (name == "grace")  # else SLURM did it itself
     assert results(job.folder) == undisturbed
 
 
-def test_a_node_is_lost(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
-    job = fleet["lost"]
-    lab.held(job)
-    lab.cluster.call("scontrol", "update", "nodename=n5", "state=down", "reason=test")
-    until(lambda: not lab.cluster.steps(job.number), 60)  # or the node would be drained for two lives of one job
-    lab.cluster.bring_back("n5")
-    lab.completed(job)  # after one restart, or two where the node came back too early
+def test_a_node_is_lost(fleet: Fleet, undisturbed: list[Any]) -> None:
+    assert results(fleet["lost"].folder) == undisturbed
+
+
+def test_pre_empted_in_awkward_moments(fleet: Fleet, undisturbed: list[Any]) -> None:
+    """In a validation that must be left, in the middle of writing a checkpoint."""
+    assert fleet["window"]  # which is pre-empted by the same job
+    validation, write = fleet["validation"], fleet["write"]
+    assert results(validation.folder) == results(write.folder) == undisturbed
+    assert not list(write.folder.rglob("*.tmp"))
+
+
+def test_pre_empted_between_two_windows(lab: Lab, fleet: Fleet) -> None:
+    """Of a miniature AI-GenBench, which is then tested by a job that waits for its good end."""
+    job, untouched = fleet["window"], fleet["windows"]
+    lab.completed(untouched, 0)
+    assert results(job.folder, windows=2) == results(untouched.folder, windows=2)
+    assert "window_0 is done" in job.log()
+    assert (fleet.seen["behind_window"]["JobState"], fleet.seen["behind_window"]["Reason"]) == ("PENDING", "Dependency")
+    for name in ("window_tables", "windows_tables"):
+        lab.completed(fleet[name], 0)
+    assert tables(job.folder) == tables(untouched.folder)
+
+
+def tables(folder: Path) -> Any:
+    """The benchmark's tables of an experiment."""
+    found = json.loads((folder / "ai_genbench.json").read_text())[folder.name]
+    assert len(found["stages"]) == len(GENERATORS)
+    return found
+
+
+def test_each_of_a_chain_waits_for_the_good_end_of_the_one_before(
+    lab: Lab, fleet: Fleet, undisturbed: list[Any]
+) -> None:
+    job = fleet["chain"]
+    first, second = job.numbers()
+    assert f"waits:  for a good end of job {first}" in job.printed
+    before = fleet.seen["behind_chain"]
+    assert (before["JobState"], before["Reason"]) == ("PENDING", "Dependency")
+    after = lab.cluster.wait(second, "COMPLETED|FAILED|CANCELLED")
+    assert (after["JobState"], after["Restarts"]) == ("COMPLETED", "0")
+    assert after["StartTime"] >= lab.cluster.asked_anew(first)["EndTime"]  # of the second life
     assert results(job.folder) == undisturbed
+    array = lab.folder / f"experiments_data/{fleet['array'].number}_1"
+    assert results(job.folder.with_name(str(second))) == results(array)
 
 
-def test_pre_empted_in_awkward_moments(lab: Lab, fleet: Fleet, undisturbed: list[Any]) -> None:
-    """In a validation that must be left, in the middle of writing a checkpoint, and between two windows."""
-    jobs = [fleet[name] for name in ("validation", "write", "window")]
-    for job in jobs:
-        lab.held(job)
-    lab.cluster.preempt("n8")
-    for job in jobs:
-        lab.completed(job, 1)
-    lab.completed(fleet["windows"], 0)
-    assert results(jobs[0].folder) == results(jobs[1].folder) == undisturbed
-    assert results(jobs[2].folder, windows=2) == results(fleet["windows"].folder, windows=2)
-    assert "window_0 is done" in jobs[2].log()
-    assert not list(jobs[1].folder.rglob("*.tmp"))
+def test_what_waits_for_a_job_that_fails_is_cancelled(lab: Lab, fleet: Fleet) -> None:
+    broken, behind = fleet["broken"], fleet["behind_broken"]
+    assert lab.cluster.wait(broken.number, "FAILED|COMPLETED")["JobState"] == "FAILED"
+    assert "broken.h5" in broken.log()
+    told = lab.cluster.wait(behind.number, "CANCELLED|COMPLETED|FAILED")
+    assert (told["JobState"], told["Reason"]) == ("CANCELLED", "DependencyNeverSatisfied")
+    assert f"waits:  for a good end of job {broken.number}; SLURM cancels it if that fails" in behind.printed
+    assert not behind.folder.exists()
 
 
 def test_two_nodes(lab: Lab, fleet: Fleet) -> None:
     job = fleet["two_nodes"]
-    lab.held(job, ranks=2)
-    lab.cluster.call("scancel", "--signal=USR1", str(job.number))
-    lab.completed(job, 1)
     lab.completed(fleet["two_undisturbed"], 0)
     assert results(job.folder, ranks=2) == results(fleet["two_undisturbed"].folder, ranks=2)
