@@ -25,6 +25,8 @@ class PrepareOptions:
     limit: int | None = option(None, "rows kept, drawn evenly from classes and splits; null keeps all")
     workers: int | None = option(None, "processes; null takes one a core")
     max_failures: float = option(0.01, "share of unreadable images above which the command fails")
+    shards: int = option(1, "parts the images are prepared in; the last one puts them together")
+    shard: int | None = option(None, "which part, from 0; the number within a SLURM array by default")
 
 
 @dataclass

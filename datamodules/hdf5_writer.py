@@ -9,6 +9,7 @@ import errno
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +27,7 @@ from datamodules.journal import Journal
 from datamodules.manifest import Manifest
 from datamodules.parallel import cores
 from datamodules.prepare_job import Failure, Job, Plan, Storage, sync_file
+from datamodules.prepare_parts import Parts, Union
 from datamodules.stores import GROUP_SEPARATOR, ImageStore
 from datamodules.subset import prepared_rows
 
@@ -104,8 +106,13 @@ class Hdf5Writer:
         self.decoder: Backend = decoder
         self.max_pixels = max_pixels
 
-    def write(self, manifest: Manifest, store: ImageStore) -> Prepared:
+    def write(self, manifest: Manifest, store: ImageStore, rows: NDArray[np.int64] | None = None) -> Prepared:
         """Write the file, or go on where an earlier call was stopped, or find that it is there.
+
+        Args:
+            manifest: of all images.
+            store: where they are read.
+            rows: those to be written; None for all that have a split, within the limit.
 
         Raises:
             ConfigError: the file is there with other settings.
@@ -113,20 +120,61 @@ class Hdf5Writer:
                 `TooManyFailuresError`); the disk is full; a source changed while it was read; another process is
                 preparing the same file.
         """
+        rows = self.rows(manifest) if rows is None else rows
+        settings = self.settings(manifest, rows)
+        return self._written(manifest, settings, settings, lambda plan, log: Job(plan, manifest, store, rows, log))
+
+    def write_part(self, manifest: Manifest, store: ImageStore, parts: Parts, number: int) -> None:
+        """Write one part, or go on with it; which images cannot be read is judged when all are put together.
+
+        Raises:
+            DataError: as `write`, or there are more parts than images.
+        """
+        rows = self.rows(manifest)
+        if parts.count > len(rows):
+            raise DataError(f"prepare.shards={parts.count} for {len(rows)} images", "Take fewer.")
+        file = parts.file(number)
+        file.unlink(missing_ok=True)  # its failures were not noted
+        writer = Hdf5Writer(file, self.storage, self.size, self.limit, self.workers, 1.0, self.decoder, self.max_pixels)
+        parts.close(number, writer.write(manifest, store, parts.rows(rows, number)).failures)
+
+    def merge(self, manifest: Manifest, parts: Parts) -> Prepared:
+        """Put all parts together, or go on with it, or find that it was done: the file that `write` would write.
+
+        Raises:
+            ConfigError: the file is there with other settings.
+            DataError: as `write`, or the parts do not fit together.
+        """
+        rows = self.rows(manifest)
+        log = parts.settings | {"parts": parts.count}
+        return self._written(manifest, parts.settings, log, lambda plan, log: Union(plan, manifest, rows, log, parts))
+
+    def rows(self, manifest: Manifest) -> NDArray[np.int64]:
+        """The rows that are written.
+
+        Raises:
+            DataError: there are none.
+        """
         layout.check_names(manifest)
         rows = prepared_rows(manifest, self.limit)
         if not len(rows):
             raise DataError(
                 f"none of the {len(manifest)} rows has a split", "Name a split column, or a label column for folds."
             )
-        settings = self._settings(manifest, rows)
+        return rows
+
+    def _written(
+        self, manifest: Manifest, settings: dict[str, Any], log: dict[str, Any], make: Callable[[Plan, Journal], Job]
+    ) -> Prepared:
         if self.path.exists():
             return self._found(settings)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        journal = Journal(self.path.with_name(self.path.name + ".journal"), settings)
+        journal = Journal(self.path.with_name(self.path.name + ".journal"), log)
         try:
-            job = Job(self._plan(), manifest, store, rows, journal)
+            if self.path.exists():  # whoever had the journal before has just finished
+                return self._found(settings)
+            job = make(self._plan(), journal)
             failures = job.run()
             self._publish(job, settings)
         except OSError as error:
@@ -142,7 +190,7 @@ class Hdf5Writer:
     def _plan(self) -> Plan:
         return Plan(self.part, self.storage, self.size, self.workers, self.max_failures, self.decoder, self.max_pixels)
 
-    def _settings(self, manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, Any]:
+    def settings(self, manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, Any]:
         """All that the file's content depends on."""
         return {
             "images": manifest.take(rows).fingerprint(),

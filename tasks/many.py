@@ -92,7 +92,9 @@ def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
     if None in ids and len({job.config.task for job in composed}) > 1:
         raise ConfigError("several tasks, and no experiment they are about", "Give experiment_id=NAME.")
     rest = [
-        tuple(word for word in job.overrides if word.partition("=")[0] not in ("task", "predict.shard"))
+        tuple(
+            word for word in job.overrides if word.partition("=")[0] not in ("task", "predict.shard", "prepare.shard")
+        )
         for job in composed
     ]
     found = []

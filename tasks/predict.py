@@ -78,7 +78,7 @@ def _in_shards(
     ids = datamodule.manifest().column("id")[rows].tolist()
     key = config_hash({"weights": loaded.sha256, "ids": ids, "decoder": datamodule.decoder})
     shards = Shards(out / "shards", run.predict.shards, key)
-    number = own_number(run.predict.shard, shards.count)
+    number = own_number(run.predict.shard, shards.count, "predict")
     if not shards.done(number):
         shards.score(number, lambda: scored(shards.rows(rows, number)))
     if missing := shards.missing():

@@ -5,14 +5,18 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from contracts.files import write_atomically
 from datamodules.hdf5_writer import Hdf5Writer, Prepared
+from datamodules.journal import InUseError
 from datamodules.prepare_job import Failure, TooManyFailuresError
+from datamodules.prepare_parts import Parts
 from tasks.run import Run
+from tasks.shards import own_number
 
 LABELS = {0: "real", 1: "generated", -1: "unknown"}
 
@@ -39,7 +43,12 @@ def prepare(run: Run) -> None:
     )
     failures = out.parent / "failures.csv"
     try:
-        prepared = writer.write(datamodule.manifest(), datamodule.store())
+        if options.shards == 1:
+            prepared = writer.write(datamodule.manifest(), datamodule.store())
+        elif (merged := _in_shards(run, writer, datamodule)) is None:
+            return
+        else:
+            prepared = merged
     except TooManyFailuresError as error:
         _write_failures(failures, error.failures)
         raise
@@ -53,6 +62,28 @@ def prepare(run: Run) -> None:
     if prepared.failures:
         print(f"{len(prepared.failures)} images could not be read; {failures} names each with its reason")
     print(f"train on it: datamodule=hdf5 datamodule.path={out}")
+
+
+def _in_shards(run: Run, writer: Hdf5Writer, datamodule: Any) -> Prepared | None:
+    """One part; and the whole, once the last part is there and nobody else is putting them together."""
+    manifest, count = datamodule.manifest(), run.prepare.shards
+    number = own_number(run.prepare.shard, count, "prepare")
+    settings = writer.settings(manifest, writer.rows(manifest))
+    parts = Parts(writer.path.with_name(f"{writer.path.name}.parts"), count, settings)
+    if not writer.path.exists():
+        if not parts.done(number):
+            writer.write_part(manifest, datamodule.store(), parts, number)
+        missing = parts.missing()
+        if missing and not writer.path.exists():
+            print(f"shard {number} of {count} is prepared; {len(missing)} are missing: {missing[:10]}")
+            return None
+    try:
+        prepared = writer.merge(manifest, parts)
+    except InUseError:
+        print(f"shard {number} of {count} is prepared; another process is putting all of them together")
+        return None
+    parts.remove()
+    return prepared
 
 
 def _write_failures(path: Path, failures: Sequence[Failure]) -> None:

@@ -94,7 +94,7 @@ class Shards:
         return merge(parts, [name for name in ids if name not in unreadable]), failures
 
 
-def own_number(given: int | None, count: int, env: Mapping[str, str] = os.environ) -> int:
+def own_number(given: int | None, count: int, verb: str, env: Mapping[str, str] = os.environ) -> int:
     """Which part is this process's: the one given, else the number within a SLURM array.
 
     Raises:
@@ -103,8 +103,8 @@ def own_number(given: int | None, count: int, env: Mapping[str, str] = os.enviro
     number = given if given is not None else env.get("SLURM_ARRAY_TASK_ID")
     if number is None:
         raise ConfigError(
-            f"predict.shards={count}, and which one?", "Give predict.shard=N, or -m predict.shard=range(N)."
+            f"{verb}.shards={count}, and which one?", f"Give {verb}.shard=N, or -m '{verb}.shard=range({count})'."
         )
     if not 0 <= int(number) < count:
-        raise ConfigError(f"predict.shard={number} of {count}", f"Give 0 to {count - 1}.")
+        raise ConfigError(f"{verb}.shard={number} of {count}", f"Give 0 to {count - 1}.")
     return int(number)

@@ -1,6 +1,12 @@
 """``task=prepare`` by the real command line."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,7 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from drawn import encoded, picture
 
+import lightning_main
 from lightning_main import main
+
+PROGRAM = str(Path(lightning_main.__file__).resolve())
 
 
 @pytest.fixture
@@ -74,3 +83,55 @@ def test_the_sample_is_prepared_by_the_command_of_the_readme(tmp_path, monkeypat
     with h5py.File("d.h5") as file:
         assert sum(len(group["target"]) for group in file.values()) == 50
         assert set(file["test/control"].asstr()) <= {"", "bicubic-x4"}
+
+
+def test_shards_by_the_command_line_make_one_file_once(folder, capsys):
+    words = ["prepare.max_failures=0.05", "prepare.shards=3"]
+    assert command("prepare.max_failures=0.05", "prepare.out=whole/d.h5") == 0
+    out = folder / "experiments_data/e"
+    assert command(*words, "prepare.shard=1") == 0
+    assert "shard 1 of 3 is prepared; 2 are missing: [0, 2]" in capsys.readouterr().out
+    (part,) = (out / "data.h5.parts").glob("*.h5")
+    before = part.stat().st_mtime_ns
+    assert command(*words, "prepare.shard=1") == 0  # it is not made again
+    assert part.stat().st_mtime_ns == before
+    part.with_suffix(".json").unlink()  # killed before its note was written
+    for number in (1, 0, 2):
+        assert command(*words, f"prepare.shard={number}") == 0
+    assert "1 unreadable" in capsys.readouterr().out
+    assert not (out / "data.h5.parts").exists()
+    with h5py.File(out / "data.h5") as file, h5py.File("whole/d.h5") as whole:
+        assert {name: set(group) for name, group in file.items()} == {name: set(group) for name, group in whole.items()}
+        for name, group in file.items():
+            for column in group:
+                assert np.array_equal(group[column][:], whole[name][column][:])
+    assert (out / "failures.csv").read_text() == (folder / "whole/failures.csv").read_text()
+    assert command(*words, "prepare.shard=2") == 0
+    assert "was there already" in capsys.readouterr().out
+    assert command(*words) == 2
+    assert "Give prepare.shard=N" in capsys.readouterr().err
+
+
+def test_a_shard_that_is_killed_loses_nothing(folder):
+    words = [PROGRAM, "task=prepare", "datamodule=parquet", "datamodule.path=set", "experiment_id=e"]
+    words += ["prepare.shards=2", "prepare.shard=0", "prepare.max_failures=0.05", "prepare.workers=1"]
+    slow = "import runpy, sys, time, datamodules.prepare_work as w\n"
+    slow += "read = w.read_cells\n"
+    slow += "w.read_cells = lambda *a: (time.sleep(0.05) or each for each in read(*a))\n"
+    slow += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    process = subprocess.Popen([sys.executable, "-c", slow, *words], start_new_session=True)
+    part = folder / "experiments_data/e/data.h5.parts/part-00000-of-00002.h5.part"
+    limit = time.monotonic() + 60
+    while not part.exists() and time.monotonic() < limit:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert part.exists()
+    for number in (1, 0):
+        shard = ("prepare.shards=2", f"prepare.shard={number}")
+        assert command("prepare.max_failures=0.05", *shard) == 0
+    assert command("prepare.max_failures=0.05", "prepare.out=whole/d.h5") == 0
+    with h5py.File("experiments_data/e/data.h5") as file, h5py.File("whole/d.h5") as whole:
+        for name, group in whole.items():
+            assert np.array_equal(group["bytes"][:], file[name]["bytes"][:])
+            assert group["id"].asstr()[:].tolist() == file[name]["id"].asstr()[:].tolist()

@@ -73,9 +73,9 @@ def test_parts_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 def test_which_part() -> None:
-    assert own_number(1, 3, {"SLURM_ARRAY_TASK_ID": "2"}) == 1
-    assert own_number(None, 3, {"SLURM_ARRAY_TASK_ID": "2"}) == 2
+    assert own_number(1, 3, "predict", {"SLURM_ARRAY_TASK_ID": "2"}) == 1
+    assert own_number(None, 3, "predict", {"SLURM_ARRAY_TASK_ID": "2"}) == 2
     with pytest.raises(ConfigError, match="which one"):
-        own_number(None, 3, {})
+        own_number(None, 3, "predict", {})
     with pytest.raises(ConfigError, match="Give 0 to 2"):
-        own_number(3, 3, {})
+        own_number(3, 3, "predict", {})
