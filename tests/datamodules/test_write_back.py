@@ -1,6 +1,7 @@
 """The disk is told of what was written, once, in as few pieces as can be."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def test_merged_spans_cover_the_same_bytes_and_do_not_touch(spans: list[tuple[in
     found = merged(spans)
     covered = [place for start, end in found for place in range(start, end)]
     assert covered == sorted({place for start, end in spans for place in range(start, end)})
-    assert all(end < start for (_, end), (start, _) in zip(found, found[1:], strict=False))
+    assert all(end < start for (_, end), (start, _) in pairwise(found))
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system has no posix_fadvise")
