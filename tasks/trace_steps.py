@@ -88,9 +88,8 @@ class Steps:
             def compute(rows: NDArray[np.int64]) -> Arrays:
                 pixels = load(self.datamodule, self.images.rows[rows]).to(device)
                 done = encode_pass(tokenizer, pixels, method, tracer.soft_steps)
-                return {"tokens": _small(done.tokens)} | {
-                    name: getattr(done, name).cpu().numpy() for name in ("quant_loss", "enc_loss", "reconstruction")
-                }
+                losses = {name: getattr(done, name).cpu().numpy() for name in ("quant_loss", "enc_loss")}
+                return {"tokens": _small(done.tokens)} | losses
 
             return compute
 

@@ -29,15 +29,13 @@ class Encoded:
 
     Attributes:
         tokens: int64 [B, L].
-        quant_loss: float32 [B], see :class:`detectors.tracer.provenance.ProvenanceSignals`, as are the others.
-        enc_loss: [B].
-        reconstruction: [B].
+        quant_loss: float32 [B], see :class:`detectors.tracer.provenance.ProvenanceSignals`.
+        enc_loss: [B], likewise.
     """
 
     tokens: Tensor
     quant_loss: Tensor
     enc_loss: Tensor
-    reconstruction: Tensor
 
 
 def encode_pass(tokenizer: TokenizerModel, images: Tensor, method: Method = "greedy", steps: int = 200) -> Encoded:
@@ -52,8 +50,9 @@ def encode_pass(tokenizer: TokenizerModel, images: Tensor, method: Method = "gre
     Raises:
         DataError: For images of another size or range.
     """
-    signals = provenance_signals(tokenizer, from_unit(tokenizer, images), method=method, steps=steps)
-    return Encoded(signals.tokens, signals.quant_loss, signals.enc_loss, signals.reconstruction)
+    x = from_unit(tokenizer, images)
+    signals = provenance_signals(tokenizer, x, method=method, steps=steps, reconstruct=False)
+    return Encoded(signals.tokens, signals.quant_loss, signals.enc_loss)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class ProvenanceSignals:
         quant_loss: [B] mean square between features and their quantised version.
         enc_loss: [B] first decode-encode error over the second one.
         score: [B] product of the two.
-        reconstruction: [B] mean square between the image and the decoded tokens.
+        reconstruction: [B] mean square between the image and the decoded tokens, or None where not asked for.
         uncalibrated: [B] numerator of ``enc_loss``.
         denominator: [B] denominator of ``enc_loss``.
         tokens: int64 [B, L].
@@ -34,7 +34,7 @@ class ProvenanceSignals:
     quant_loss: Tensor
     enc_loss: Tensor
     score: Tensor
-    reconstruction: Tensor
+    reconstruction: Tensor | None
     uncalibrated: Tensor
     denominator: Tensor
     tokens: Tensor
@@ -53,8 +53,9 @@ def provenance_signals(
     inverse: VarVqvae | RarVqgan | None = None,
     method: Method = "greedy",
     steps: int = 200,
+    reconstruct: bool = True,
 ) -> ProvenanceSignals:
-    """All signals from two encodings and three decodings.
+    """All signals from two encodings and two decodings, and one more for ``reconstruction``.
 
     Args:
         tokenizer: Gives decoder and codebook, and the encoder unless ``inverse`` does.
@@ -62,6 +63,7 @@ def provenance_signals(
         inverse: The same tokenizer with a retrained encoder (the inverse decoder).
         method: Quantiser of VAR's features; the paper's is ``soft``.
         steps: Updates per stage of ``soft``.
+        reconstruct: Whether the plain reconstruction baseline is wanted.
     """
     encoder = tokenizer if inverse is None else inverse
     f = encoder.encode(x)
@@ -76,7 +78,7 @@ def provenance_signals(
         quant_loss=quant_loss,
         enc_loss=enc_loss,
         score=quant_loss * enc_loss,
-        reconstruction=mean_square(tokenizer.decode(f_z), x),
+        reconstruction=mean_square(tokenizer.decode(f_z), x) if reconstruct else None,
         uncalibrated=uncalibrated,
         denominator=denominator,
         tokens=tokens,
