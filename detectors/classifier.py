@@ -18,6 +18,7 @@ from detectors.device_augment import DeviceAugment
 from detectors.frozen import Frozen, state_hash
 from detectors.normalise import normalise
 from detectors.precision import linear_float32
+from detectors.slices import in_slices
 
 MODES = ("probe", "tune")
 
@@ -182,7 +183,7 @@ class Classifier(Detector):
 
     def score(self, batch: Batch) -> Scores:
         """One logit a crop."""
-        return Scores(self(batch.images))
+        return Scores(in_slices(self, batch.images))
 
     def frozen_part(self) -> FrozenPart | None:
         """The backbone of a probe."""

@@ -6,6 +6,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from detectors.slices import in_slices
+
 
 class Frozen(nn.Module):
     """Always in evaluation mode, without gradients, and absent from every state dict.
@@ -33,7 +35,7 @@ class Frozen(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """The module's output, without gradients."""
-        return self.module(x)  # type: ignore[no-any-return]
+        return in_slices(self.module, x)
 
 
 def _fill_in(frozen: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -11,6 +11,7 @@ from detectors.normalise import normalise
 from detectors.npr_net import NPRNet
 from detectors.precision import float32_unless_asked, reference_arithmetic
 from detectors.residual import even_size, npr_residual
+from detectors.slices import in_slices
 
 
 class NPR(Detector):
@@ -80,5 +81,8 @@ class NPR(Detector):
 
     def score(self, batch: Batch) -> Scores:
         """One logit a crop."""
-        with reference_arithmetic(self.device.type) if self.net.exact else float32_unless_asked():
-            return Scores(self(batch.images))
+        if self.net.exact:
+            with reference_arithmetic(self.device.type):
+                return Scores(self(batch.images))
+        with float32_unless_asked():
+            return Scores(in_slices(self, batch.images))

@@ -16,6 +16,7 @@ from detectors.normalise import normalise
 from detectors.npr_multiscale_net import Fused, MultiScaleNet, ResidualBranch, check_scales, refuse_other_scales
 from detectors.precision import float32_unless_asked, reference_arithmetic
 from detectors.residual import scale_residual
+from detectors.slices import slices
 
 
 class NPRMultiScale(Detector):
@@ -129,7 +130,8 @@ class NPRMultiScale(Detector):
     def score(self, batch: Batch) -> Scores:
         """One logit a crop, and ``attention`` [B, S]."""
         with reference_arithmetic(self.device.type) if self.exact else float32_unless_asked():
-            logits, attention = self(batch.images)
+            parts = [self(part) for part in ((batch.images,) if self.exact else slices(batch.images))]
+        logits, attention = map(torch.cat, zip(*parts, strict=True))
         return Scores(logits, {"attention": attention})
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
