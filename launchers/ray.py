@@ -44,7 +44,8 @@ class RayLauncher:
         """
         ray = _ray()
         try:
-            ray.init(address=self.address, log_to_driver=False)
+            own = {"include_dashboard": False} if self.address == "local" else {}
+            ray.init(address=self.address, log_to_driver=False, **own)
         except ConnectionError as error:
             raise ConfigError(
                 f"launcher.address={self.address}: no Ray cluster answers",
