@@ -157,7 +157,8 @@ def _histograms(answers: Attribution) -> bytes:
             axis.axvline(0, color="black", lw=0.8, ls=":")
             axis.set_title(answers.classes[k], fontsize=10)
             axis.set_yticks([])
-        axes[0].legend(fontsize=7, frameon=False)
+        # beside the plots: where the bars stand is not known
+        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
 
     return _drawn(draw, len(known), 2.8, 2.0)
 
@@ -220,7 +221,7 @@ def _maps(arrays: Mapping[str, NDArray[Any]], answers: Attribution, rows: NDArra
                     axis.plot(places, [p.mean() for p in parts], "o-", ms=3, lw=1, color=COLOURS[label], label=label)
                 axis.set_xticks(places)
                 axis.set_xlabel("scale", fontsize=8)
-                axis.legend(fontsize=6, frameon=False)
+                axis.set_ylabel("mean d", fontsize=8)
             else:
                 side = round(lengths[0] ** 0.5)
                 difference = (d[own].mean(0) - d[~own].mean(0)).reshape(side, side)
@@ -229,6 +230,11 @@ def _maps(arrays: Mapping[str, NDArray[Any]], answers: Attribution, rows: NDArra
                 axis.figure.colorbar(shown, ax=axis, shrink=0.8)
                 axis.set_xticks([])
                 axis.set_yticks([])
+
+        with_lines = next((axis for axis in axes if axis.get_visible() and axis.lines), None)
+        if with_lines is not None:
+            handles = with_lines.get_legend_handles_labels()
+            with_lines.figure.legend(*handles, loc="outside right upper", fontsize=8)
 
     return _drawn(draw, len(names), 2.8, 2.3)
 
