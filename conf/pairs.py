@@ -25,6 +25,7 @@ def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[Config
     if "trainer" in used:
         yield from _devices(config.trainer)
         yield from _strategy(config.trainer)
+        yield from _sync_batchnorm(config.trainer)
     if config.task in ("fit", "doctor"):
         yield from _fused_clipping(config.trainer, config.detector)
         yield from _mixed_sizes(config.detector, config.datamodule)
@@ -97,6 +98,17 @@ def _strategy(trainer: dict[str, Any]) -> Iterator[ConfigError]:
             f"trainer.strategy={strategy} trains in children whose results do not come back",
             "Set trainer.strategy=ddp, which starts the whole command once for every device.",
         )
+
+
+def _sync_batchnorm(trainer: dict[str, Any]) -> Iterator[ConfigError]:
+    """SyncBatchNorm takes no tensors of a CPU, which it says in the first step."""
+    if trainer.get("sync_batchnorm") and trainer.get("accelerator") == "cpu":
+        processes = _local_devices(trainer.get("devices", "auto"), "cpu") * trainer.get("num_nodes", 1)
+        if processes > 1:
+            yield ConfigError(
+                f"trainer.sync_batchnorm=true on {processes} CPU processes: batch norm is shared between GPUs alone",
+                "Set trainer.sync_batchnorm=false, or trainer.accelerator=gpu.",
+            )
 
 
 def _devices(trainer: dict[str, Any]) -> Iterator[ConfigError]:
