@@ -46,14 +46,14 @@ def entropy(mixture: Mixture, backend: Backend = "auto") -> Tensor:
     if fitting[backend] != kind:
         raise ValueError(f"entropy backend {backend!r} runs on {fitting[backend]}, the parameters are on {kind}")
     shape, flat = _flat(Mixture(*(p.detach().float() for p in mixture)))
-    weights, inv_s = torch.softmax(flat.logits, dim=-1), torch.exp(-flat.log_s)
     if backend == "numba":
-        found = entropy_numpy(weights.numpy(), flat.mu.numpy(), inv_s.numpy(), threads=torch.get_num_threads())
+        logits, mu, log_s = (p.numpy() for p in flat)
+        found = entropy_numpy(logits, mu, log_s, torch.get_num_threads())
         return torch.from_numpy(found).view(shape)
     # triton exists only beside a GPU build of torch
     from detectors.zed.entropy_triton import entropy_triton
 
-    return entropy_triton(weights, flat.mu, inv_s).view(shape)
+    return entropy_triton(torch.softmax(flat.logits, dim=-1), flat.mu, torch.exp(-flat.log_s)).view(shape)
 
 
 def negative_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = None) -> Tensor:

@@ -3,26 +3,32 @@
 Beyond `REACH` scales of its mean a component's cumulative function is 0 or 1 to 2e-8, so only the edges within are
 evaluated. There it is 1 / (1 + t) with t = exp(-(edge - mu) / s), which shrinks by one factor from edge to edge: the
 table of t is filled by doubling, one multiplication an edge. Inner loops hold neither branch nor call: they vectorise.
+Exponentials are taken of `BLOCK` subpixels together for the same reason.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from math import ceil, exp, floor, isfinite
+from math import isfinite
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from detectors.zed.exp_numba import exp32, exp64
 
-REACH = 18.0
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int32]
+
+REACH = np.float32(18)
 NEGLIGIBLE = np.float32(1e-8)
+BLOCK = 32
 MIN_BLOCK = 2048
 """Fewest subpixels worth a thread of their own."""
 
 _BINS = 256
+_LAST = np.float32(_BINS - 1)
 _TINY = np.float32(1e-30)
-_ONE, _ZERO = np.float32(1), np.float32(0)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _LN2 = np.float32(np.log(2))
 _C3, _C5, _C7 = np.float32(1 / 3), np.float32(1 / 5), np.float32(1 / 7)
 # float32 bit patterns: a mantissa is taken from [sqrt(1/2), sqrt(2)) so that its logarithm's series converges fast
@@ -33,14 +39,16 @@ _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_component(cdf: FloatArray, table: FloatArray, lo: int, hi: int, w: float, first: float, factor: float) -> None:
+def _add_component(
+    cdf: FloatArray, table: FloatArray, lo: int, hi: int, w: np.float32, first: np.float32, factor: float
+) -> None:
     """Add ``w / (1 + first * factor**j)`` at edges ``lo + j < hi``, and ``w`` at every edge from ``hi`` on."""
     if hi > lo:
         # unsigned indices: signed ones may be negative, whose wrap-around test would keep the loops scalar
         count, start, filled = np.uint64(hi - lo), np.uint64(lo), np.uint64(1)
-        table[0] = np.float32(first)
+        table[0] = first
         while filled < count:
-            ratio = np.float32(factor)
+            ratio = np.float32(factor)  # squared in float64: eight squarings would cost float32 two digits
             for j in range(filled):
                 table[filled + j] = table[j] * ratio
             factor *= factor
@@ -53,7 +61,7 @@ def _add_component(cdf: FloatArray, table: FloatArray, lo: int, hi: int, w: floa
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _entropy_of_steps(cdf: FloatArray, p: FloatArray, bits: NDArray[np.int32]) -> np.float32:
+def _entropy_of_steps(cdf: FloatArray, p: FloatArray, bits: IntArray) -> np.float32:
     """-sum p log p over the steps of ``cdf``; ``bits`` is scratch of the size of ``p``.
 
     log p = e ln 2 + 2 artanh((m - 1) / (m + 1)) for p = m 2^e; four terms of artanh leave 3e-8.
@@ -64,9 +72,9 @@ def _entropy_of_steps(cdf: FloatArray, p: FloatArray, bits: NDArray[np.int32]) -
         tail[j] = max(upper[j] - lower[j], _TINY)
     mass = p[: cdf.size]
     patterns, mantissas, shifted = mass.view(np.int32), bits[: cdf.size].view(np.float32), bits[: cdf.size]
-    total = _ZERO
     for j in range(mass.size):
         shifted[j] = ((patterns[j] - _SQRT_HALF) & _MANTISSA) + _SQRT_HALF
+    total = _ZERO
     for j in range(mass.size):
         power = np.float32((patterns[j] - _SQRT_HALF) >> _MANTISSA_BITS)
         f = (mantissas[j] - _ONE) / (mantissas[j] + _ONE)
@@ -77,53 +85,85 @@ def _entropy_of_steps(cdf: FloatArray, p: FloatArray, bits: NDArray[np.int32]) -
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _kernel(weights: FloatArray, mu: FloatArray, inv_s: FloatArray, out: FloatArray) -> None:
-    N, K = weights.shape
+def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArray) -> None:
+    N, K = logits.shape
+    size = BLOCK * K
     # cdf[j] is the mass up to edge j + 1/2; the last entry is all of it
-    cdf = np.empty(_BINS, np.float32)
-    table = np.empty(2 * _BINS, np.float32)
-    p = np.empty(_BINS, np.float32)
-    bits = np.empty(_BINS, np.int32)
-    for n in range(N):
-        cdf[:] = _ZERO
-        begin, end, valid = _BINS - 1, 0, True
-        for k in range(K):
-            w = weights[n, k]
-            if w < NEGLIGIBLE:
-                continue
-            m, inv = np.float64(mu[n, k]), np.float64(inv_s[n, k])
-            if not (isfinite(w) and isfinite(m) and isfinite(inv) and inv > 0):
-                valid = False
-                break
-            reach = REACH / inv
-            lo = ceil(min(max(m - reach - 0.5, 0.0), 255.0))
-            hi = max(floor(min(max(m + reach + 0.5, 0.0), 255.0)), lo)
-            _add_component(cdf, table, lo, hi, w, exp(min((m - lo - 0.5) * inv, REACH)), exp(-inv))
-            begin, end = min(begin, lo), max(end, hi)
-        out[n] = _entropy_of_steps(cdf[begin : end + 1], p, bits) if valid and begin <= end else np.float32(np.nan)
+    cdf, p, bits = np.empty(_BINS, np.float32), np.empty(_BINS, np.float32), np.empty(_BINS, np.int32)
+    table, scratch = np.empty(2 * _BINS, np.float32), np.empty(size, np.int32)
+    x, w, inv = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    first, exponent, factor, scratch64 = (
+        np.empty(size, np.float32),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size, np.int64),
+    )
+    lo, hi = np.empty(size, np.int32), np.empty(size, np.int32)
+    for start in range(0, N, BLOCK):
+        rows = min(BLOCK, N - start)
+        count = rows * K
+        here = slice(start * K, start * K + count)
+        g, m, s = logits.ravel()[here], mu.ravel()[here], log_s.ravel()[here]
+        for n in range(rows):
+            top = g[n * K]
+            for j in range(n * K, (n + 1) * K):
+                top = max(top, g[j])
+            for j in range(n * K, (n + 1) * K):
+                x[j] = g[j] - top
+        exp32(x[:count], w[:count], scratch[:count])
+        for j in range(count):
+            x[j] = -s[j]
+        exp32(x[:count], inv[:count], scratch[:count])
+        for j in range(count):
+            exponent[j] = -inv[j]
+        exp64(exponent[:count], factor[:count], scratch64[:count])
+        for j in range(count):
+            reach = REACH / inv[j]
+            low = np.ceil(min(max(m[j] - reach - _HALF, _ZERO), _LAST))
+            lo[j] = np.int32(low)
+            hi[j] = np.int32(max(np.floor(min(max(m[j] + reach + _HALF, _ZERO), _LAST)), low))
+            x[j] = min((m[j] - low - _HALF) * inv[j], REACH)
+        exp32(x[:count], first[:count], scratch[:count])
+        for n in range(rows):
+            cdf[:] = _ZERO
+            begin, end, valid, total = _BINS - 1, 0, True, _ZERO
+            for j in range(n * K, (n + 1) * K):
+                total += w[j]
+            for j in range(n * K, (n + 1) * K):
+                share = w[j] / total
+                if share < NEGLIGIBLE:
+                    continue
+                if not (isfinite(share) and isfinite(m[j]) and isfinite(s[j])):
+                    valid = False
+                    break
+                _add_component(cdf, table, lo[j], hi[j], share, first[j], factor[j])
+                begin, end = min(begin, lo[j]), max(end, hi[j])
+            valid = valid and begin <= end
+            out[start + n] = _entropy_of_steps(cdf[begin : end + 1], p, bits) if valid else np.float32(np.nan)
 
 
-def entropy_numpy(weights: FloatArray, mu: FloatArray, inv_s: FloatArray, threads: int = 1) -> FloatArray:
+def entropy_numpy(logits: FloatArray, mu: FloatArray, log_s: FloatArray, threads: int = 1) -> FloatArray:
     """Entropy in nats of ``N`` mixtures of ``K`` logistics; within 2e-5 of float64.
 
     Args:
-        weights: ``[N, K]``, each row summing to one.
+        logits: Unnormalised log-weights ``[N, K]``.
         mu: Means ``[N, K]`` in pixel units.
-        inv_s: Inverse scales ``[N, K]``, positive.
+        log_s: Log-scales ``[N, K]``, from -80 to 80.
         threads: Threads to share the rows between.
 
     Returns:
-        ``[N]``; NaN where a parameter is not finite or a scale not positive.
+        ``[N]``; NaN where a parameter is not finite.
     """
-    N = weights.shape[0]
+    N = logits.shape[0]
     out = np.empty(N, np.float32)
+    logits, mu, log_s = (np.ascontiguousarray(a) for a in (logits, mu, log_s))
     blocks = max(1, min(threads * 4, N // MIN_BLOCK))
     bounds = np.linspace(0, N, blocks + 1).astype(int)
     parts = [slice(a, b) for a, b in pairwise(bounds)]
     if blocks == 1 or threads == 1:
-        _kernel(weights, mu, inv_s, out)
+        _kernel(logits, mu, log_s, out)
         return out
     # own threads, not numba's: its pools end the process after a fork or when two Python threads enter at once
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: _kernel(weights[part], mu[part], inv_s[part], out[part]), parts))
+        list(pool.map(lambda part: _kernel(logits[part], mu[part], log_s[part], out[part]), parts))
     return out

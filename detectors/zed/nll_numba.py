@@ -2,45 +2,70 @@
 
 With a and b the standardised bin edges on the far side of the mean, a component's mass is
 (e^-a - e^-b) / ((1 + e^-a) (1 + e^-b)): no cancellation in either tail. Masses are summed in float64; where even that
-underflows (some 700 scales off), the result is NaN and `logistic.mixture_log_prob` has to say.
+underflows (some 700 scales off), the result is NaN and `logistic.mixture_log_prob` has to say. `BLOCK` subpixels are
+worked on together, so that loops are long enough to be vector code.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from math import exp, log
+from math import log
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.zed.exp_numba import exp64
+
 FloatArray = NDArray[np.float32]
 
 LEAST = 1e-290
+BLOCK = 32
 MIN_BLOCK = 2048
 """Fewest subpixels worth a thread of their own."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 def _fill(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArray) -> None:
-    for i in range(value.shape[0]):
-        v = float(value[i])
-        top = float(logits[i].max())
-        weights, total = 0.0, 0.0
-        for k in range(logits.shape[1]):
-            w = exp(float(logits[i, k]) - top)
-            inv = exp(-float(log_s[i, k]))
-            centred = v - float(mu[i, k])
-            if v <= 0:
-                p = 1 / (1 + exp(-(centred + 0.5) * inv))
-            elif v >= 255:
-                p = 1 / (1 + exp((centred - 0.5) * inv))
-            else:
-                near = exp((0.5 - abs(centred)) * inv)
-                far = exp((-0.5 - abs(centred)) * inv)
-                p = (near - far) / (1 + near) / (1 + far)
-            weights += w
-            total += w * p
-        out[i] = log(weights) - log(total) if total > LEAST else np.nan
+    N, K = logits.shape
+    size = BLOCK * K
+    x, w, inv, near, far = np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    bits = np.empty(size, np.int64)
+    for start in range(0, N, BLOCK):
+        rows = min(BLOCK, N - start)
+        count = rows * K
+        here = slice(start * K, start * K + count)
+        g, m, s = logits.ravel()[here], mu.ravel()[here], log_s.ravel()[here]
+        for n in range(rows):
+            top = g[n * K]
+            for j in range(n * K, (n + 1) * K):
+                top = max(top, g[j])
+            for j in range(n * K, (n + 1) * K):
+                x[j] = g[j] - top
+        exp64(x[:count], w[:count], bits[:count])
+        for j in range(count):
+            x[j] = -s[j]
+        exp64(x[:count], inv[:count], bits[:count])
+        for n in range(rows):
+            v = float(value[start + n])
+            side = -1.0 if v <= 0 else 1.0
+            inside = 0 < v < 255
+            for j in range(n * K, (n + 1) * K):
+                centred = v - m[j]
+                # the edges that take a whole tail have one exponential, the others two
+                nearest = 0.5 - abs(centred) if inside else side * centred - 0.5
+                x[j] = nearest * inv[j]
+                far[j] = (-0.5 - abs(centred)) * inv[j]
+        exp64(x[:count], near[:count], bits[:count])
+        x[:count] = far[:count]
+        exp64(x[:count], far[:count], bits[:count])
+        for n in range(rows):
+            inside = 0 < value[start + n] < 255
+            weights, total = 0.0, 0.0
+            for j in range(n * K, (n + 1) * K):
+                above, below = (near[j] - far[j], (1 + near[j]) * (1 + far[j])) if inside else (1.0, 1 + near[j])
+                weights += w[j]
+                total += w[j] * (above / below)
+            out[start + n] = log(weights) - log(total) if total > LEAST else np.nan
 
 
 def nll_numpy(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: FloatArray, threads: int) -> FloatArray:
