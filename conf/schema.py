@@ -151,6 +151,11 @@ class CandidatesOptions:
     """Options of ``task=candidates``."""
 
     among: list[str] = field(default_factory=list, metadata={"help": "experiments, names or globs", "choices": ()})
+    wandb: str | None = option(None, "W&B's entity/project, whose runs are candidates too")
+    tags: list[str] = field(default_factory=list, metadata={"help": "that runs of W&B must have", "choices": ()})
+    filters: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "further ones, in W&B's form: {state: finished}", "choices": ()}
+    )
     metric: str = option("val/auroc", "logged value that ranks, the greater the better (val/loss: the less)")
     gap_weight: float = option(0.0, "how much a gap between validation and training loss counts against a run")
     top: int = option(5, "candidates kept")

@@ -17,6 +17,7 @@ from contracts.files import write_atomically
 from contracts.history import read_epochs
 from launchers.job import Job
 from launchers.local import LocalLauncher
+from tasks.candidates_wandb import Past, past_runs
 from tasks.run import DATA, LOCK, Run
 
 PROGRAM: Path = HOUSE / "lightning_main.py"
@@ -47,7 +48,7 @@ class Candidate:
 
 
 def candidates(run: Run) -> int:
-    """Ranks experiments by their own files, shows them, and, where asked, retrains, chooses and tests.
+    """Ranks experiments by their own files, or W&B's, shows them, and, where asked, retrains, chooses and tests.
 
     The retrained runs are ranked as the first ones were: the test images are seen once, by the one that is kept.
 
@@ -56,17 +57,22 @@ def candidates(run: Run) -> int:
         DataError: none of them was validated with the metric.
     """
     options = run.candidates
-    ranked = rank(found(options.among), options.metric, options.gap_weight)[: options.top]
+    past = _local(found(options.among)) if options.among or not options.wandb else []
+    if options.wandb:
+        past += past_runs(options.wandb, options.tags, options.filters, options.metric)
+    ranked = rank(past, options.metric, options.gap_weight)[: options.top]
     show(f"candidates by {options.metric}", options.metric, ranked)
     record: dict[str, Any] = {"metric": options.metric, "candidates": [asdict(each) for each in ranked]}
     code = 0
     if options.retrain:
+        begun = {each.name: each.words for each in past}
         jobs = [
-            Job((*_words(each.name, options.words), f"experiment_id={each.name}{FULL}"), PROGRAM) for each in ranked
+            Job((*_words(each.name, begun[each.name], options.words), f"experiment_id={each.name}{FULL}"), PROGRAM)
+            for each in ranked
         ]
         logs = str(run.folder / "logs")
         code = LocalLauncher(options.workers, logs).launch(jobs)
-        again = rank([f"{each.name}{FULL}" for each in ranked], options.metric, options.gap_weight)
+        again = rank(_local([f"{each.name}{FULL}" for each in ranked]), options.metric, options.gap_weight)
         show("retrained", options.metric, again)
         kept = again[0].name
         record |= {"retrained": [asdict(each) for each in again], "kept": kept}
@@ -95,7 +101,14 @@ def found(patterns: Sequence[str]) -> list[str]:
     return names
 
 
-def rank(names: Sequence[str], metric: str, gap_weight: float) -> list[Candidate]:
+def _local(names: Sequence[str]) -> list[Past]:
+    """Experiments by their own files."""
+    locks = [DATA / name / LOCK for name in names]
+    words = [yaml.safe_load(lock.read_text())["command"] if lock.is_file() else None for lock in locks]
+    return [Past(name, read_epochs(DATA / name), begun) for name, begun in zip(names, words, strict=True)]
+
+
+def rank(past: Sequence[Past], metric: str, gap_weight: float) -> list[Candidate]:
     """Runs from best to worst, each at its best epoch.
 
     Raises:
@@ -103,17 +116,15 @@ def rank(names: Sequence[str], metric: str, gap_weight: float) -> list[Candidate
     """
     sign = -1.0 if metric == "val/loss" else 1.0
     ranked = []
-    for name in names:
-        epochs = [entry for entry in read_epochs(DATA / name) if metric in entry]
+    for each in past:
+        epochs = [entry for entry in each.epochs if metric in entry]
         if epochs:
             best = max(epochs, key=lambda entry: sign * entry[metric])
-            gap = best.get("val/loss", 0.0) - best["train/loss"] if "train/loss" in best else 0.0
+            gap = best["val/loss"] - best["train/loss"] if {"train/loss", "val/loss"} <= best.keys() else 0.0
             value = sign * best[metric] - gap_weight * max(0.0, gap)
-            ranked.append(Candidate(name, best[metric], gap, best["epoch"], len(epochs), value))
+            ranked.append(Candidate(each.name, best[metric], gap, best["epoch"], len(epochs), value))
     if not ranked:
-        raise DataError(
-            f"none of {len(names)} experiments has {metric} in its history.json", "Check candidates.metric."
-        )
+        raise DataError(f"none of {len(past)} experiments has {metric} in its history", "Check candidates.metric.")
     return sorted(ranked, key=lambda each: each.rank, reverse=True)
 
 
@@ -147,8 +158,16 @@ def _at(threshold: str) -> str:
     return f"@{threshold}" if threshold else ""
 
 
-def _words(name: str, further: Sequence[str]) -> list[str]:
-    """The words an experiment was begun with, as far as nothing further says otherwise."""
-    begun = yaml.safe_load((DATA / name / LOCK).read_text())["command"]
+def _words(name: str, begun: Sequence[str] | None, further: Sequence[str]) -> list[str]:
+    """The words an experiment was begun with, as far as nothing further says otherwise.
+
+    Raises:
+        ConfigError: nobody noted them.
+    """
+    if begun is None:
+        raise ConfigError(
+            f"candidate {name}: neither {DATA / name / LOCK} nor W&B's configuration holds the words it was begun with",
+            "Leave candidates.retrain at false, and train it by its configuration yourself.",
+        )
     changed = {word.key_or_group for word in parse(further)} | {"experiment_id", "task", "launcher"}
     return [word for word in begun if parse([word])[0].key_or_group not in changed] + list(further)

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as L
 import yaml
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from benchmarks.predictions import write_predictions
 from callbacks.checkpoints import newest_resumable
@@ -14,6 +15,7 @@ from callbacks.continued_axis import ContinuedAxis
 from callbacks.keyed_seed import KeyedSeed
 from callbacks.passport import Passport
 from callbacks.validation_metrics import ValidationMetrics
+from callbacks.wandb_logger import StageLogger
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.stage import Stage
@@ -40,12 +42,18 @@ def fit(run: Run) -> None:
         folder = StageFolder(run.folder, stage.index)
         refuse_test_rows(stage, manifest)
         if folder.done:
-            print(f"{folder.path} is done")
+            _say(f"{folder.path} is done")
         else:
             _fit_stage(run, datamodule, benchmark, stage, folder, start, steps)
         start = folder.best()
         steps += int(folder.read_json("steps.json").get("steps", 0))
-    print(f"{run.folder}: every stage is trained; task=test experiment_id={run.experiment_id} scores the test images")
+    _say(f"{run.folder}: every stage is trained; task=test experiment_id={run.experiment_id} scores the test images")
+
+
+@rank_zero_only
+def _say(what: str) -> None:
+    """Prints once, however many ranks there are."""
+    print(what)
 
 
 def refuse_test_rows(stage: Stage, manifest: Manifest) -> None:
@@ -134,6 +142,8 @@ def _fit_stage(
     apply_tuned(run, trainer, detector, datamodule, folder)
     for logger in trainer.loggers:
         logger.log_hyperparams(run.resolved)
+        if isinstance(logger, StageLogger):
+            logger.log_hyperparams({"command": list(run.overrides)})  # task=candidates begins from it
     trainer.fit(detector, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     if trainer.is_global_zero:
         folder.write_json("steps.json", {"before": steps, "steps": trainer.global_step})
@@ -174,4 +184,7 @@ def _validate_best(
     if collector.failures:
         write_failures(run.folder / "failures.csv", collector.failures)
     report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())
+    for logger in trainer.loggers:
+        if isinstance(logger, StageLogger):
+            logger.end_stage(loaded.path, loaded.sha256)
     folder.finish()

@@ -195,11 +195,12 @@ def test_candidates_are_ranked_by_their_best_epoch_and_gap(house: Path) -> None:
     history("run_b", (0.94, 0.20, 0.18))
     names = found(["run_*", "run_b"])
     assert names == ["run_a", "run_b"]
-    assert [each.name for each in rank(names, "val/auroc", 0.0)] == ["run_a", "run_b"]
-    assert [each.name for each in rank(names, "val/auroc", 0.1)] == ["run_b", "run_a"]
-    first = rank(names, "val/loss", 0.0)[0]
+    past = candidates._local(names)
+    assert [each.name for each in rank(past, "val/auroc", 0.0)] == ["run_a", "run_b"]
+    assert [each.name for each in rank(past, "val/auroc", 0.1)] == ["run_b", "run_a"]
+    first = rank(past, "val/loss", 0.0)[0]
     assert (first.name, first.value, first.epoch) == ("run_b", 0.20, 0)
-    assert rank(names, "val/auroc", 0.0)[0].gap == pytest.approx(0.35)
+    assert rank(past, "val/auroc", 0.0)[0].gap == pytest.approx(0.35)
     with pytest.raises(ConfigError, match="nothing_"):
         found(["nothing_*"])
 
