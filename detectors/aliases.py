@@ -7,12 +7,26 @@ from contracts.errors import ConfigError
 
 SUFFIXES = {"_tune": "tune", "_probe": "probe"}
 
+OPEN_CLIP = {
+    "clipL14openai": "ViT-L-14:openai",
+    "clipL14laion400m": "ViT-L-14:laion400m_e32",
+    "clipL14laion2B": "ViT-L-14:laion2b_s32b_b82k",
+    "clipL14datacomp": "ViT-L-14:datacomp_xl_s13b_b90k",
+    "clipL14commonpool": "ViT-L-14:commonpool_xl_s13b_b90k",
+    "clipaL14datacomp": "ViT-L-14-CLIPA:datacomp1b",
+    "cocaL14laion2B": "coca_ViT-L-14:laion2b_s13b_b90k",
+    "clipg14laion2B": "ViT-g-14:laion2b_s34b_b88k",
+    "eva2L14merged2b": "EVA02-L-14:merged2b_s4b_b131k",
+    "eva2B16merged8b": "EVA02-B-16:merged2b_s8b_b131k",
+}
+"""Words for CLIP-like models, and open_clip's. They are Cozzolino et al.'s ("Raising the Bar of AI-generated Image
+Detection with CLIP", CVPR Workshops 2024), whose linear layer on features of unit length AI-GenBench takes over."""
+
 ALIASES: dict[str, dict[str, Any]] = {
     "RN50": {"backbone": "open_clip/RN50:openai"},
-    "clipL14commonpool": {
-        "backbone": "open_clip/ViT-L-14:commonpool_xl_s13b_b90k",
-        "unit_features": True,
-        "head_std": 0.02,
+    **{
+        word: {"backbone": f"open_clip/{name}", "unit_features": True, "head_std": 0.02}
+        for word, name in OPEN_CLIP.items()
     },
 }
 """Arguments of `detectors.classifier.Classifier` for names of theirs that no library has; theirs of timm, torchvision

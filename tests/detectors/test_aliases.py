@@ -1,11 +1,12 @@
 """AI-GenBench's names of models."""
 
+import open_clip
 import pytest
 import torch
 
 from contracts.errors import ConfigError
 from contracts.normalisations import NORMALISATIONS
-from detectors.aliases import expanded, split_alias
+from detectors.aliases import OPEN_CLIP, expanded, split_alias
 from detectors.backbones import find_backbone
 from detectors.classifier import Classifier
 
@@ -25,6 +26,15 @@ def test_their_names_lead_to_a_backbone_and_a_mode(name: str, backbone: str, mod
     assert found["mode"] == mode
     prefix, _, model = find_backbone(found["backbone"])
     assert f"{prefix}/{model}" == backbone
+
+
+def test_open_clip_knows_every_model_and_its_weights() -> None:
+    known = set(open_clip.list_pretrained())
+    assert len(OPEN_CLIP) == 10
+    for word, name in OPEN_CLIP.items():
+        assert tuple(name.split(":")) in known, word
+        found = expanded({"backbone": f"{word}_probe"})
+        assert (found["backbone"], found["mode"], found["unit_features"]) == (f"open_clip/{name}", "probe", True)
 
 
 def test_names_of_libraries_pass() -> None:
