@@ -16,7 +16,9 @@ import pytest
 from drawn import encoded, picture
 
 import lightning_main
+from conf.words import CONF
 from lightning_main import main
+from tasks.many import named
 
 PROGRAM = str(Path(lightning_main.__file__).resolve())
 
@@ -110,6 +112,14 @@ def test_shards_by_the_command_line_make_one_file_once(folder, capsys):
     assert "was there already" in capsys.readouterr().out
     assert command(*words) == 2
     assert "Give prepare.shard=N" in capsys.readouterr().err
+
+
+def test_jobs_of_different_shards_are_one_experiment():
+    words = ["task=prepare", "datamodule=sample", "experiment_id=all", "prepare.shards=2"]
+    jobs = named([[*words, f"prepare.shard={number}"] for number in range(2)], CONF)
+    assert [job.config.experiment_id for job in jobs] == ["all", "all"]
+    sizes = named([[*words, "prepare.shard=0", f"prepare.limit={limit}"] for limit in (5, 6)], CONF)
+    assert [job.config.experiment_id for job in sizes] == ["all_0", "all_1"]
 
 
 def test_a_shard_that_is_killed_loses_nothing(folder):
