@@ -100,6 +100,13 @@ class Detector(L.LightningModule):
         super().__init__()
         if scheduler_interval not in ("step", "epoch"):
             raise ConfigError(f"detector.scheduler_interval={scheduler_interval!r}", "Choose 'step' or 'epoch'.")
+        for key, factory in (("optimizer", optimizer), ("scheduler", scheduler)):
+            if factory is not None and not callable(factory):
+                raise ConfigError(
+                    f"detector.{key}={factory!r} makes none",
+                    f"Write 'detector.{key}={{_target_: module.Class, _partial_: true}}', in quotes: "
+                    "a shell takes braces apart.",
+                )
         self.train_view = train_view
         self.eval_view = eval_view
         self.make_optimizer = optimizer

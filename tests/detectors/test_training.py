@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from contracts.batch import Batch
+from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.base import Detector, Scores
 from detectors.classifier import Classifier
@@ -86,3 +87,11 @@ def test_a_detector_trains_and_scores(name: str, precision: Any) -> None:
     values: list[Tensor] = [tensor for s in keep.scores for tensor in (s.logits, *s.extras.values())]
     assert sum(len(s.logits) for s in keep.scores) == 16
     assert all(v.dtype == torch.float32 and torch.isfinite(v).all() for v in values)
+
+
+@pytest.mark.parametrize("key", ["optimizer", "scheduler"])
+def test_what_cannot_make_an_optimizer_is_refused_before_the_training(key: str) -> None:
+    given: dict[str, Any] = {key: "_target_:torch.optim.Adam"}
+    with pytest.raises(ConfigError, match=f"detector.{key}='_target_:torch.optim.Adam' makes none") as caught:
+        NPR(VIEW, VIEW, **given)
+    assert "in quotes" in caught.value.step
