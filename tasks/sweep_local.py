@@ -1,8 +1,11 @@
 """A search without a server: Optuna proposes, ordinary commands run, and their own files say what came of it."""
 
+import fcntl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -60,19 +63,20 @@ class LocalSearch:
         file = Path(options.study).expanduser() if options.study else folder / "study.db"
         file.parent.mkdir(parents=True, exist_ok=True)
         self.name = file.parent.name
-        self.study = self.optuna.create_study(
-            study_name=sweep.name,
-            storage=f"sqlite:///{file}",
-            pruner=self._pruner(),
-            direction="maximize" if sweep.maximize else "minimize",
-            load_if_exists=True,
-        )
+        grid = list(product(*map(_choices, sweep.parameters))) if sweep.method == "grid" else []
+        with _alone(file.with_name(f"{file.name}.lock")):
+            self.study = self.optuna.create_study(
+                study_name=sweep.name,
+                storage=f"sqlite:///{file}",
+                pruner=self._pruner(),
+                direction="maximize" if sweep.maximize else "minimize",
+                load_if_exists=True,
+            )
+            for values in grid:
+                keys = (parameter.key for parameter in sweep.parameters)
+                self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
         # a sampler forgets what it has drawn when the search stops; with the same seed it would draw that again
         self.study.sampler = self._sampler(random_key(seed, self._begun()) % 2**32)
-        grid = list(product(*map(_choices, sweep.parameters))) if sweep.method == "grid" else []
-        for values in grid:
-            keys = (parameter.key for parameter in sweep.parameters)
-            self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
         self.cap = min(options.runs or sweep.cap or len(grid) or CAP, len(grid) or sys.maxsize)
 
     def run(self) -> int:
@@ -191,6 +195,14 @@ class LocalSearch:
                 min_resource=int(early.get("min_iter", 1)), reduction_factor=int(early.get("eta", 3))
             )
         return pruners.NopPruner()
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Workers that begin at the same moment, as the jobs of an array do, would each make the tables of the study."""
+    with lock.open("a") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
 
 
 def _suggested(trial: Any, parameter: Parameter) -> Scalar:

@@ -1,6 +1,7 @@
 """Searches without a server, and what is made of their runs; the runs themselves are played by a short program."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -141,6 +142,26 @@ def test_a_search_that_was_stopped_takes_its_runs_up_again(house: Path) -> None:
     first, again, second = played(house)
     assert first == again
     assert second["experiment_id"] == "found_001"
+
+
+def test_workers_may_begin_a_study_at_the_same_moment(house: Path) -> None:
+    """As the jobs of an array do."""
+    context: Any = multiprocessing.get_context("fork")
+    for number in range(3):
+        begin = context.Barrier(4)
+
+        def begun(seed: int, begin: Any = begin, study: str = f"s{number}/study.db") -> None:
+            begin.wait(60)
+            search(house, "grid", "{values: [0.1]}", seed, study=study)
+
+        workers = [context.Process(target=begun, args=(seed,)) for seed in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert [worker.exitcode for worker in workers] == [0] * 4
+        looking = search(house, "grid", "{values: [0.1]}", study=f"s{number}/study.db")
+        assert len(looking.study.trials) == 4  # each pair of values waits once
 
 
 def test_wandbs_own_words_reach_the_program_and_come_back(house: Path) -> None:
