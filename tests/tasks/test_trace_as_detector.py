@@ -14,6 +14,7 @@ import tasks.report
 from benchmarks.attribution import Attribution, attribution
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import read_predictions
+from benchmarks.review import review
 from conf.compose import compose
 from contracts.errors import CheckpointError, ConfigError, DataError
 from detectors.tracer.tracer import Tracer
@@ -87,6 +88,8 @@ def test_test_says_what_trace_said(here):
     assert accuracy == (ours.answer == ours.truth).mean()
     assert "| var_s |" in (folder / "attribution_test.md").read_text()
     assert {row["metric"] for row in metrics["test"]} >= {"auroc"}
+    page = review([folder / "predictions_test_all.npz"], Path("page")).page.read_text()
+    assert "Confusion" in page
 
 
 def test_predict_scores_a_folder(here):
