@@ -26,12 +26,26 @@ def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[Config
         yield from _devices(config.trainer)
         yield from _strategy(config.trainer)
         yield from _sync_batchnorm(config.trainer)
+        yield from _partly_scored(config.trainer)
     if config.task in ("fit", "doctor"):
         yield from _fused_clipping(config.trainer, config.detector)
         yield from _mixed_sizes(config.detector, config.datamodule)
     for group in ("datamodule", "detector"):
         if group in used and config.task != "doctor":
             yield from _serves(group, composed.resolved[group], config.task)
+
+
+def _partly_scored(trainer: dict[str, Any]) -> Iterator[ConfigError]:
+    """Every image scored once is what dumps, tables and thresholds promise."""
+    keys = ("fast_dev_run", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
+    for key in keys:
+        value = trainer.get(key)
+        if value not in (None, False) and not (value == 1.0 and isinstance(value, float)):
+            yield ConfigError(
+                f"trainer.{key}={value} leaves images without a score, and tables and dumps are of whole sets",
+                "Leave it out. For a quick trial set trainer.max_epochs=1 trainer.limit_train_batches=2, and "
+                "prepare few images (prepare.limit=64).",
+            )
 
 
 def _fused_clipping(trainer: dict[str, Any], detector: dict[str, Any]) -> Iterator[ConfigError]:

@@ -78,6 +78,16 @@ def test_fused_mixed_and_clipped_are_two_too_many(folder: Path) -> None:
     assert told(folder, "task=test", FUSED, MIXED, CLIP) == []
 
 
+@pytest.mark.parametrize(
+    "word", ["+trainer.fast_dev_run=true", "+trainer.limit_val_batches=2", "+trainer.limit_test_batches=1"]
+)
+def test_no_image_is_left_without_a_score(folder: Path, word: str) -> None:
+    (problem,) = told(folder, word)
+    assert word.lstrip("+").split("=")[0] in problem
+    assert "prepare.limit=64" in problem
+    assert told(folder, word.split("=")[0] + ("=false" if "fast" in word else "=1.0")) == []
+
+
 def test_slurm_starts_the_ranks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_NTASKS", "1")

@@ -92,7 +92,7 @@ def test_nested_nodes_partials_and_extra_objects() -> None:
     assert optimiser.keywords == {"lr": 1e-3}
     detector = build(NPR)
     assert detector.train_view == View(crop=32)
-    marker = object()
+    marker = partial(dict)
     assert build(NPR, scheduler=marker).make_scheduler is marker  # handed over, not copied
     with pytest.raises(ConfigError, match="no _target_"):
         build({})
