@@ -110,6 +110,10 @@ class Cluster:
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
 
+    def attempt(self, *words: str) -> None:
+        """One of SLURM's commands, which may fail."""
+        subprocess.run(words, env=self.environment, check=False, capture_output=True)
+
     def job(self, number: int) -> dict[str, str]:
         """What SLURM knows of a job, or of the first of an array; not older than it takes to ask for all jobs."""
         with self._asking:
@@ -118,6 +122,11 @@ class Cluster:
                 self._jobs = [dict(re.findall(r"(\w+)=(\S*)", one)) for one in told if one.strip()]
                 self._asked = time.monotonic()
             return self._known(number)[0]
+
+    def of_array(self, number: int) -> list[dict[str, str]]:
+        """What SLURM knows of all jobs of an array."""
+        self.job(number)
+        return self._known(number)
 
     def _known(self, number: int) -> list[dict[str, str]]:
         return [job for job in self._jobs if str(number) in (job["JobId"], job.get("ArrayJobId"))]
@@ -142,11 +151,9 @@ class Cluster:
                 if not self.steps(number):
                     for node in NODES:
                         self.bring_back(node)
-                    release = ["scontrol", "release", str(number)]
-                    subprocess.run(release, env=self.environment, check=False, capture_output=True)
+                    self.attempt("scontrol", "release", str(number))
             elif job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
-                hurry = ["scontrol", "update", f"JobId={number}", "StartTime=now"]
-                subprocess.run(hurry, env=self.environment, check=False, capture_output=True)
+                self.attempt("scontrol", "update", f"JobId={number}", "StartTime=now")
             return None
 
         return until(there, seconds, lambda: f"job {number} is {self.job(number)}")
@@ -163,8 +170,7 @@ class Cluster:
 
     def bring_back(self, node: str) -> None:
         """Lets a node work again, if it has not come back by itself."""
-        words = ["scontrol", "update", f"nodename={node}", "state=resume"]
-        subprocess.run(words, env=self.environment, check=False, capture_output=True)
+        self.attempt("scontrol", "update", f"nodename={node}", "state=resume")
 
     def preempt(self, node: str) -> int:
         """Has the partition of higher priority take a whole node for a moment."""

@@ -3,8 +3,8 @@
 import io
 import json
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import drawn
+import h5py
 import numpy as np
+import optuna
 import pytest
 import torch
+import yaml
 from cluster import Cluster, until
 from drawn_ai_genbench import miniature
 
@@ -39,6 +42,16 @@ MINIATURE = (
 )
 WINDOWS = [*MINIATURE.split(), f"benchmark.generators=[{','.join(GENERATORS)}]"]
 """The miniature AI-GenBench of two windows."""
+SEARCH = {
+    "program": "lightning_main.py",
+    "method": "random",
+    "metric": {"name": "val/loss", "goal": "minimize"},
+    "run_cap": 2,
+    "command": ["${env}", "${interpreter}", "${program}", *WORDS, "${args_no_hyphens}"],
+    "parameters": {"detector.optimizer.lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}},
+}
+PREPARE = ["task=prepare", "prepare.storage=pixels", "prepare.size=16", "prepare.workers=1", "prepare.shards=3"]
+STUDY = "sweep.study=search/study.db"
 SLURM = ["launcher=slurm", "launcher.cpus_per_task=1", "launcher.minutes=55"]
 
 
@@ -109,6 +122,16 @@ class Lab:
 
         until(seen, 400, job.log)
 
+    def array_completed(self, job: Job, count: int) -> None:
+        """Waits for a good end of all jobs of an array."""
+
+        def ended() -> bool:
+            states = [one["JobState"] for one in self.cluster.of_array(job.number)]
+            assert not {"FAILED", "CANCELLED"} & set(states), job.log()
+            return states == ["COMPLETED"] * count
+
+        until(ended, 400, job.log)
+
     def completed(self, job: Job, restarts: int | None = None) -> None:
         """Waits for a good end, after so many restarts as SLURM counts them."""
         told = self.cluster.wait(job.number, "COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL")
@@ -117,8 +140,8 @@ class Lab:
         assert restarts is None or told["Restarts"] == str(restarts), job.log()
 
 
-def results(folder: Path, windows: int = 1, ranks: int = 1) -> list[Any]:
-    """Weights, scores, tables and the order of images of every window."""
+def results(folder: Path, windows: int = 1, ranks: int = 1, ordered: bool = True) -> list[Any]:
+    """Weights, scores, tables and, where it was noted, the order of images of every window."""
     found: list[Any] = []
     for window in range(windows):
         stage = folder / f"window_{window}"
@@ -127,7 +150,7 @@ def results(folder: Path, windows: int = 1, ranks: int = 1) -> list[Any]:
         with np.load(stage / "predictions_validate_all.npz", allow_pickle=False) as dump:
             scores = {name: dump[name].tobytes() for name in dump.files if name != "provenance"}
         weights = {name: tensor.numpy().tobytes() for name, tensor in last["state_dict"].items()}
-        orders = [order(stage / f"order_{rank}") for rank in range(ranks)]
+        orders = [order(stage / f"order_{rank}") for rank in range(ranks)] if ordered else []
         found.append((weights, scores, json.loads((stage / "metrics.json").read_text()), orders))
     return found
 
@@ -143,6 +166,7 @@ def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
     drawn.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
     (folder / "broken.h5").write_text("no HDF5")
+    (folder / "search.yaml").write_text(yaml.safe_dump(SEARCH))
     miniature(folder / "mini", train=4, validation=2, size=32, names=GENERATORS)
     return Lab(cluster, folder)
 
@@ -151,48 +175,45 @@ class Fleet:
     """All jobs side by side, each where what is done to it touches no other, and what is done to them meanwhile."""
 
     def __init__(self, lab: Lab) -> None:
-        submit = lab.submit
-        windows = submit("window", on("n8"), *WINDOWS, HOLD="window")
-        untouched = submit("windows", on("n1"), *WINDOWS, "experiment_id=windows")
-        broken = submit("broken", on("n1"), "datamodule.path=broken.h5")
-        jobs = [
-            submit("limit", on("n2"), "launcher.minutes=1", "launcher.signal_s=20", HOLD="step"),
-            submit("cancelled", on("n2"), "experiment_id=cancelled", HOLD="step"),
-            submit("array", "seed=100,1,2", on("n1"), many=True),
-            # these two are started as users' jobs are
-            submit("by_hand", on("n2"), forked=False, HOLD="step"),
-            submit("two_nodes", *TWO, forked=False, HOLD="step"),
-            submit("put_back", on("n2"), HOLD="step"),
-            submit("grace", on("n3"), "launcher.partition=low", HOLD="step"),
-            submit("curt", on("n4"), "launcher.partition=curt", HOLD="step"),
-            submit("lost", on("n5"), HOLD="step"),
-            submit("validation", on("n8"), "callbacks.preemption.grace=0", HOLD="validation"),
-            submit("write", on("n8"), HOLD="write"),
-            windows,
-            untouched,
-            *(submit(f"{job.name}_tables", on("n1"), *to_test(job)) for job in (windows, untouched)),
-            submit("chain", "seed=100,1", on("n6"), "launcher.chain=true", many=True, HOLD="step"),
-            broken,
-            submit("behind_broken", on("n1"), f"launcher.after=[{broken.number}]"),
-            submit("two_undisturbed", *TWO),
-        ]
         self.lab = lab
-        self.jobs = {job.name: job for job in jobs}
+        self.jobs: dict[str, Job] = {}
         self.seen: dict[str, dict[str, str]] = {}
-        deeds = {
-            "by_hand": self._told,
-            "two_nodes": partial(self._told, ranks=2),
-            "chain": self._told,
-            "limit": self._out_of_time,
-            "cancelled": self._cancelled,
-            "put_back": self._put_back,
-            "grace": partial(self._taken, node="n3"),
-            "curt": partial(self._taken, node="n4"),
-            "lost": self._lost,
-            "window": partial(self._taken, node="n8", along=("validation", "write")),
-        }
-        pool = ThreadPoolExecutor(len(deeds))
-        self.deeds = {name: pool.submit(deed, self.jobs[name]) for name, deed in deeds.items()}
+        self.deeds: dict[str, Future[None]] = {}
+        self.pool = ThreadPoolExecutor(16)
+        submit, held = self._submit, {"HOLD": "step"}
+        submit("limit", self._out_of_time, on("n2"), "launcher.minutes=1", "launcher.signal_s=20", **held)
+        # these two are started as users' jobs are
+        submit("by_hand", self._told, on("n2"), forked=False, **held)
+        submit("two_nodes", partial(self._told, ranks=2), *TWO, forked=False, **held)
+        submit("cancelled", self._cancelled, on("n2"), "experiment_id=cancelled", **held)
+        submit("array", None, "seed=100,1,2", on("n1"), many=True)
+        submit("validation", None, on("n8"), "callbacks.preemption.grace=0", HOLD="validation")
+        submit("write", None, on("n8"), HOLD="write")
+        windows = submit("window", None, on("n8"), *WINDOWS, HOLD="window")
+        submit("window_tables", None, on("n1"), *to_test(windows))
+        self._begin("window", partial(self._taken, node="n8", along=("validation", "write")))
+        untouched = submit("windows", None, on("n1"), *WINDOWS, "experiment_id=windows")
+        submit("windows_tables", None, on("n1"), *to_test(untouched))
+        submit("put_back", self._put_back, on("n2"), **held)
+        submit("grace", partial(self._taken, node="n3"), on("n3"), "launcher.partition=low", **held)
+        submit("curt", partial(self._taken, node="n4"), on("n4"), "launcher.partition=curt", **held)
+        submit("lost", self._lost, on("n5"), **held)
+        submit("chain", self._told, "seed=100,1", on("n6"), "launcher.chain=true", many=True, **held)
+        broken = submit("broken", None, on("n1"), "datamodule.path=broken.h5")
+        submit("behind_broken", None, on("n1"), f"launcher.after=[{broken.number}]")
+        submit("two_undisturbed", None, *TWO)
+        submit("shards", None, on("n1"), *PREPARE, "experiment_id=prepared", "prepare.shard=range(0,3)", many=True)
+        submit("sweep", None, on("n1"), "task=sweep", "sweep.file=search.yaml", STUDY, "seed=1,2", many=True)
+
+    def _submit(self, name: str, deed: Callable[[Job], None] | None, *words: str, **given: Any) -> Job:
+        """A job, and what is done to it from now on."""
+        self.jobs[name] = self.lab.submit(name, *words, **given)
+        if deed is not None:
+            self._begin(name, deed)
+        return self.jobs[name]
+
+    def _begin(self, name: str, deed: Callable[[Job], None]) -> None:
+        self.deeds[name] = self.pool.submit(deed, self.jobs[name])
 
     def __getitem__(self, name: str) -> Job:
         """A job, once what is done to it has been done, and it has ended."""
@@ -211,7 +232,7 @@ class Fleet:
         until(lambda: "is requeued: the time limit is near" in job.log(), 400, job.log)
         # on a slow machine the signal may come before training begins, and again in every life
         (self.lab.folder / "limit.0").touch()
-        self.lab.cluster.call("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")
+        self.lab.cluster.attempt("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")  # if it has not ended
         self.lab.completed(job)
 
     def _cancelled(self, job: Job) -> None:
@@ -229,7 +250,8 @@ class Fleet:
         jobs = [job, *(self.jobs[name] for name in along)]
         for each in jobs:
             self.lab.held(each)
-        self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(self.jobs["window_tables"].number)
+        if along:
+            self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(self.jobs["window_tables"].number)
         self.lab.cluster.preempt(node)
         for each in jobs:
             self.lab.completed(each, 1)
@@ -368,6 +390,33 @@ def test_what_waits_for_a_job_that_fails_is_cancelled(lab: Lab, fleet: Fleet) ->
     assert (told["JobState"], told["Reason"]) == ("CANCELLED", "DependencyNeverSatisfied")
     assert f"waits:  for a good end of job {broken.number}; SLURM cancels it if that fails" in behind.printed
     assert not behind.folder.exists()
+
+
+def test_shards_of_an_array_are_put_together_once(lab: Lab, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = fleet["shards"]
+    lab.array_completed(job, 3)
+    folder = lab.folder / "experiments_data/prepared"
+    assert not (folder / "data.h5.parts").exists()
+    monkeypatch.chdir(lab.folder)
+    assert lightning_main.main([*WORDS, *PREPARE, "prepare.shards=1", "prepare.out=whole.h5"]) == 0
+    with h5py.File(folder / "data.h5") as united, h5py.File("whole.h5") as whole:
+        for split in ("train", "valid"):
+            assert np.array_equal(united[split]["image"][:], whole[split]["image"][:])
+            assert united[split]["id"].asstr()[:].tolist() == whole[split]["id"].asstr()[:].tolist()
+
+
+def test_two_jobs_of_an_array_share_a_search(lab: Lab, fleet: Fleet) -> None:
+    job = fleet["sweep"]
+    lab.array_completed(job, 2)
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{lab.folder}/search/study.db")
+    trials = {trial.user_attrs["experiment"]: trial for trial in study.trials}
+    assert {trial.state.name for trial in trials.values()} == {"COMPLETE"}
+    assert {trial.user_attrs["worker"] for trial in trials.values()} <= {"1", "2"}
+    assert sorted(trials) == ["search_000", "search_001"]
+    for name, trial in trials.items():
+        assert results(lab.folder / f"experiments_data/{name}", ordered=False)
+        history = lab.folder / f"experiments_data/{name}/window_0/checkpoints/history.json"
+        assert trial.value == min(epoch["val/loss"] for epoch in json.loads(history.read_text()))
 
 
 def test_two_nodes(lab: Lab, fleet: Fleet) -> None:
