@@ -82,13 +82,16 @@ def _scores() -> list[Row]:
         _detector(model="srec"),
         _detector(model="zed_rep", mixtures=5, hidden=96, blocks=4, legacy=True),
     )
-    bf16 = _detector(conv_dtype="bfloat16")
+    bf16, compiled = _detector(conv_dtype="bfloat16"), _detector(compile=True)
     for level, head in enumerate(heads):
         same.net.model.get_submodule(f"heads.{level}").load_state_dict(head.state_dict())
     same.configure_model()
     expected = plain(heads, image)
     error = max(float((expected[n] - v).abs().max()) for n, v in same.scores(image).items() if n in expected)
-    rounding = float((bf16.scores(image)["Delta01"] - default.scores(image)["Delta01"]).abs().max())
+    rounding, fused = (
+        float((other.scores(image)["Delta01"] - default.scores(image)["Delta01"]).abs().max())
+        for other in (bf16, compiled)
+    )
     if error > 1e-5:
         raise AssertionError(f"scores with the same weights differ by {error:.1e}, more than 1e-5")
     timings = interleaved(
@@ -96,6 +99,7 @@ def _scores() -> list[Row]:
             "plain": lambda: plain(heads, image),
             "heads": lambda: default.scores(image),
             "bf16": lambda: bf16.scores(image),
+            "compiled": lambda: compiled.scores(image),
             "srec": lambda: srec.scores(image),
             "same": lambda: same.scores(image),
         },
@@ -105,6 +109,7 @@ def _scores() -> list[Row]:
     rows = [
         ("heads", "default model, exact entropy", 1.7, "half-resolution trunk"),
         ("bf16", "default model, conv_dtype=bfloat16", None, f"Δ01 moves by {rounding:.0e} (untrained)"),
+        ("compiled", "default model, compile=true", None, f"Δ01 moves by {fused:.0e} (untrained)"),
         ("srec", "model=srec, exact entropy", None, "the paper's model, 64 channels, K = 10"),
         ("same", "full-resolution heads, same weights, legacy scores", 1.2, f"scores differ by at most {error:.0e}"),
     ]
