@@ -55,8 +55,7 @@ def _compared(file: Path, workers: int) -> list[Row]:
             "notebook": lambda: _drain_notebook(file, workers),
             "delivered": lambda: _drain_ours(file, workers, normalised=False),
             "normalised": lambda: _drain_ours(file, workers, normalised=True),
-        },
-        2,
+        }
     )
     way = f"{SIDE}², batch {BATCH}, {workers} workers"
     return [
