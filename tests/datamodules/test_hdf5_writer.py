@@ -270,8 +270,8 @@ def test_a_kill_at_any_moment_costs_only_time(tmp_path, monkeypatch, storage, si
             write(out, module, **settings)
             os._exit(0)
         if trial % 2:  # on a busy machine a short sleep alone would always come before the first image
-            progressed(tmp_path / f"d{trial}.h5.part.journal", pid)
-        time.sleep(rng.uniform(0.02, 0.35))
+            progressed(tmp_path / f"d{trial}.h5.journal", pid)
+        time.sleep(rng.uniform(0, 0.05) if trial % 2 else rng.uniform(0.02, 0.35))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         result = write(out, module, **settings)
