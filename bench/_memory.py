@@ -1,19 +1,19 @@
 """How much memory a preparation takes, over all its processes."""
 
-import os
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench._pictures import jpegs, parquet
 from bench.table import Row
-from datamodules.hdf5_writer import Hdf5Writer
-from datamodules.parquet import ParquetDataModule
 
 LIMIT = 1.5
 """GB (10⁹ bytes), at any number of images."""
+
+PROGRAM = Path(__file__).resolve().parent.parent / "lightning_main.py"
 
 
 def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Row:
@@ -21,45 +21,37 @@ def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Ro
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = parquet(folder / "images.parquet", jpegs(size), count, rows_a_group)
-
-        def prepare() -> None:
-            module = ParquetDataModule(source)
-            Hdf5Writer(folder / "data.h5", "pixels", 256).write(module.manifest(), module.store())
-
-        peak, seconds = peak_memory(prepare)
+        words = f"task=prepare datamodule=parquet datamodule.path={source} prepare.out={folder / 'data.h5'}"
+        words += " prepare.storage=pixels prepare.size=256"
+        peak, seconds = peak_memory([sys.executable, str(PROGRAM), *words.split()], folder)
     way = f"{count:,} images of {size}², row groups of {rows_a_group}"
     note = f"proportional set size of all processes, PyTorch's libraries included; {count / seconds:,.0f} images/s"
     return Row("prepare, peak memory", way, None, peak, "GB", None, LIMIT, note)
 
 
-def peak_memory(work: Callable[[], object], interval: float = 0.1) -> tuple[float, float]:
-    """Run, and watch this process and all below it.
+def peak_memory(command: Sequence[str], folder: Path, interval: float = 0.1) -> tuple[float, float]:
+    """Run a command, and watch its process and all below it.
 
     Args:
-        work: what to run.
+        command: program and arguments.
+        folder: to run it in.
         interval: seconds between two looks.
 
     Returns:
         Largest sum of proportional set sizes in GB (10⁹ bytes), in which shared pages count once; and seconds taken.
+
+    Raises:
+        CalledProcessError: the command failed.
     """
     peak = 0
-    over = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not over.wait(interval):
-            peak = max(peak, sum(map(_pss, family(os.getpid()))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     started = time.perf_counter()
-    try:
-        work()
-    finally:
-        seconds = time.perf_counter() - started
-        over.set()
-        watcher.join()
-    return peak * 1024 / 1e9, seconds  # the kernel tells KiB
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own words
+        while process.poll() is None:
+            peak = max(peak, sum(map(_pss, family(process.pid))))
+            time.sleep(interval)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, list(command))
+    return peak * 1024 / 1e9, time.perf_counter() - started  # the kernel tells KiB
 
 
 def family(process: int) -> list[int]:

@@ -39,7 +39,7 @@ def measure() -> list[Row]:
     """Images/s of both source sizes; in a full run also the memory of 20,000 images."""
     rows = []
     for size, target in SOURCES.items():
-        count = pick(128, {1024: 384, 512: 1536}[size])
+        count = pick(128, {1024: 1152, 512: 1536}[size])
         with tempfile.TemporaryDirectory() as folder:
             rows += _compared(Path(folder), size, count, target)
     if effort() == "full":
