@@ -42,7 +42,7 @@ def mixtures(count: int, seed: int = 0) -> tuple[Tensor, Mixture]:
 
 
 def _likelihood() -> list[Row]:
-    few, many = pick(2**9, 2**12), pick(2**12, 2**17)
+    few, many = pick(2**9, 2**12), pick(2**12, 3 * SIDE**2)  # the fused kernels: as many as in one picture
     slow_value, slow = mixtures(few)
     value, fast = mixtures(many)
     error = float((entropy(slow) - entropy_by_log_probs(Mixture(*(p.double() for p in slow)))).abs().max())

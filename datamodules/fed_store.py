@@ -18,7 +18,7 @@ from datamodules.parquet_stream import BATCH, ParquetStreamStore, Read, Rows
 from datamodules.prepare_work import deal
 from datamodules.stores import ImageStore
 
-BUDGET = 256 * 2**20
+BUDGET = 384 * 2**20
 """Bytes all workers together may hold of Parquet pages before a reader of its own is started."""
 
 COPIES = 3
