@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.zed.density import InputScale, in_float32, scale_input
+from detectors.zed.group_norm import group_norm_
 from detectors.zed.heads import MIN_LOG_SCALE, Head, receptive_rows
 from detectors.zed.logistic import Mixture
 from detectors.zed.pyramid import OFFSETS, upsample_nearest
@@ -105,8 +106,8 @@ class _NormalisedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # in place: at full resolution every further copy costs as much as a tenth of a convolution
-        h = F.relu_(self.norm1(self.conv1(x)))
-        return F.relu_(self.norm2(self.conv2(h)).add_(x))
+        h = F.relu_(group_norm_(self.conv1(x), self.norm1))
+        return F.relu_(group_norm_(self.conv2(h), self.norm2).add_(x))
 
 
 class MixtureHead(PublishedHead):

