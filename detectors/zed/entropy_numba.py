@@ -21,7 +21,7 @@ IntArray = NDArray[np.int32]
 
 REACH = np.float32(18)
 NEGLIGIBLE = np.float32(1e-8)
-BLOCK = 32
+BLOCK = 128
 MIN_BLOCK = 2048
 """Fewest subpixels worth a thread of their own."""
 
@@ -42,7 +42,7 @@ _FAST = {"contract", "reassoc", "nsz", "arcp"}
 def _add_component(
     cdf: FloatArray, table: FloatArray, lo: int, hi: int, w: np.float32, first: np.float32, factor: float
 ) -> None:
-    """Add ``w / (1 + first * factor**j)`` at edges ``lo + j < hi``, and ``w`` at every edge from ``hi`` on."""
+    """Add ``w / (1 + first * factor**j)`` at edges ``lo + j < hi``."""
     if hi > lo:
         # unsigned indices: signed ones may be negative, whose wrap-around test would keep the loops scalar
         count, start, filled = np.uint64(hi - lo), np.uint64(lo), np.uint64(1)
@@ -55,21 +55,18 @@ def _add_component(
             filled = filled + filled
         for j in range(count):
             cdf[start + j] += w / (_ONE + table[j])
-    beyond = cdf[hi:]
-    for j in range(beyond.size):
-        beyond[j] += w
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _entropy_of_steps(cdf: FloatArray, p: FloatArray, bits: IntArray) -> np.float32:
-    """-sum p log p over the steps of ``cdf``; ``bits`` is scratch of the size of ``p``.
+def _entropy_of_steps(cdf: FloatArray, left: FloatArray, p: FloatArray, bits: IntArray) -> np.float32:
+    """-sum p log p over the steps of ``cdf``, to which what has ``left`` it is added; ``p`` and ``bits`` are scratch.
 
     log p = e ln 2 + 2 artanh((m - 1) / (m + 1)) for p = m 2^e; four terms of artanh leave 3e-8.
     """
-    p[0] = max(cdf[0], _TINY)
-    upper, lower, tail = cdf[1:], cdf[:-1], p[1 : cdf.size]
+    p[0] = max(cdf[0] + left[0], _TINY)
+    upper, lower, leaving, tail = cdf[1:], cdf[:-1], left[1:], p[1 : cdf.size]
     for j in range(tail.size):
-        tail[j] = max(upper[j] - lower[j], _TINY)
+        tail[j] = max(upper[j] - lower[j] + leaving[j], _TINY)
     mass = p[: cdf.size]
     patterns, mantissas, shifted = mass.view(np.int32), bits[: cdf.size].view(np.float32), bits[: cdf.size]
     for j in range(mass.size):
@@ -88,8 +85,10 @@ def _entropy_of_steps(cdf: FloatArray, p: FloatArray, bits: IntArray) -> np.floa
 def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArray) -> None:
     N, K = logits.shape
     size = BLOCK * K
-    # cdf[j] is the mass up to edge j + 1/2; the last entry is all of it
-    cdf, p, bits = np.empty(_BINS, np.float32), np.empty(_BINS, np.float32), np.empty(_BINS, np.int32)
+    # cdf[j] is the mass up to edge j + 1/2 of the components that reach it; left[j] is the weight of those whose reach
+    # ends there, so that nothing has to be added at all edges behind
+    cdf, left = np.empty(_BINS, np.float32), np.empty(_BINS, np.float32)
+    p, bits = np.empty(_BINS, np.float32), np.empty(_BINS, np.int32)
     table, scratch = np.empty(2 * _BINS, np.float32), np.empty(size, np.int32)
     x, w, inv = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     first, exponent, factor, scratch64 = (
@@ -126,6 +125,7 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
         exp32(x[:count], first[:count], scratch[:count])
         for n in range(rows):
             cdf[:] = _ZERO
+            left[:] = _ZERO
             begin, end, valid, total = _BINS - 1, 0, True, _ZERO
             for j in range(n * K, (n + 1) * K):
                 total += w[j]
@@ -137,9 +137,12 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
                     valid = False
                     break
                 _add_component(cdf, table, lo[j], hi[j], share, first[j], factor[j])
+                left[hi[j]] += share
                 begin, end = min(begin, lo[j]), max(end, hi[j])
             valid = valid and begin <= end
-            out[start + n] = _entropy_of_steps(cdf[begin : end + 1], p, bits) if valid else np.float32(np.nan)
+            out[start + n] = (
+                _entropy_of_steps(cdf[begin : end + 1], left[begin : end + 1], p, bits) if valid else np.float32(np.nan)
+            )
 
 
 def entropy_numpy(logits: FloatArray, mu: FloatArray, log_s: FloatArray, threads: int = 1) -> FloatArray:

@@ -19,7 +19,7 @@ from detectors.zed.exp_numba import exp64
 FloatArray = NDArray[np.float32]
 
 LEAST = 1e-290
-BLOCK = 32
+BLOCK = 128
 MIN_BLOCK = 2048
 """Fewest subpixels worth a thread of their own."""
 
