@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,27 +46,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def runs(folder: Path) -> list[list[Any]]:
-    """Records of every offline run, in the order in which they were begun."""
-    found = []
-    for file in sorted(folder.glob("experiments_logs/wandb/offline-run-*/run-*.wandb")):
-        records = []
-        for data in parts(file.read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(data)
-            records.append(record)
-        found.append(records)
-    return found
+    """Records of every offline run, in the order in which they were begun; all of them are ended."""
+    files = sorted(folder.glob("experiments_logs/wandb/offline-run-*/run-*.wandb"))
+    limit = time.monotonic() + 60
+    while True:  # W&B's own process brings the last of them to the file a little after the run was finished
+        found = [records_in(file) for file in files]
+        if all(of(records, "exit") for records in found):
+            return found
+        assert time.monotonic() < limit, files
+        time.sleep(0.05)
+
+
+def records_in(file: Path) -> list[Any]:
+    """Those that are there so far."""
+    records = []
+    for data in parts(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        records.append(record)
+    return records
 
 
 def parts(data: bytes) -> Iterator[bytes]:
     """Records of LevelDB's log format: (checksum 4, length 2, kind 1, content) in blocks that none crosses."""
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     place, joined = HEADER, b""
-    while place < len(data):
+    while place + 7 <= len(data):
         if (left := BLOCK - place % BLOCK) < 7:
             place += left
             continue
         length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        if place + 7 + length > len(data):
+            return  # still being written
         joined += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last piece
