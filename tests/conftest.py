@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from forked import Commands
 
+import golden_option
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--golden",
-        type=Path,
-        default=Path(__file__).parent / "golden",
-        help="folder of golden vectors (numbers produced by the original implementations)",
-    )
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    plugin = pluginmanager.getplugin(golden_option.NAME)
+    if plugin is None or Path.cwd().resolve() != golden_option.HERE:  # not installed, or begun elsewhere
+        golden_option.add_option(parser)
 
 
 @pytest.fixture(scope="session")
