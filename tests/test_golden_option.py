@@ -5,8 +5,9 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import golden_option
 import pytest
+
+import golden_option
 
 
 @pytest.mark.skipif(
