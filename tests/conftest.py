@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 from forked import Commands
+from hypothesis import HealthCheck, settings
 
 import golden_option
+
+# how fast a machine is says nothing about what is tested; chosen by name, since Hypothesis has one of its own for CI
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

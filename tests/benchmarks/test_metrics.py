@@ -45,7 +45,7 @@ def _tpr_at(labels, scores, limit):
     return tpr[fpr <= limit].max()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_every_metric_agrees_with_scikit_learn(data, threshold):
     scores, labels = data
@@ -60,7 +60,7 @@ def test_every_metric_agrees_with_scikit_learn(data, threshold):
             )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scored(), st.randoms(use_true_random=False))
 def test_the_order_of_images_changes_nothing(data, random):
     scores, labels = data

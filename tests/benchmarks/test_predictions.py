@@ -99,7 +99,7 @@ def test_crops_are_put_in_the_order_of_their_images():
     assert p.fused_losses[1] == pytest.approx(p.crop_losses[1:].mean(), abs=1e-7)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 4), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_any_number_of_ranks_gives_the_same_dump(ranks, crops, random):
     whole = draw(images=17, crops=crops, extra={"n": np.arange(17)})
@@ -232,7 +232,7 @@ def test_infinite_logits_have_finite_meaning():
 PLACES = st.floats(0, 1, exclude_max=True)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3), st.booleans()
 )

@@ -11,7 +11,7 @@ SCORES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(SCORES, st.integers(0, 1)), min_size=2, max_size=40), st.sampled_from(sorted(OBJECTIVES)))
 def test_no_other_threshold_is_better(pairs, rule):
     scores, labels = np.array([s for s, _ in pairs], np.float32), np.array([y for _, y in pairs])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -42,7 +42,7 @@ def same(image: Tensor, array: np.ndarray[Any, Any], levels: int = 0) -> bool:
     return bool(np.abs(image.permute(1, 2, 0).numpy().astype(int) - array.astype(int)).max() <= levels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     form=st.sampled_from(["JPEG", "PNG", "WEBP"]),
     height=st.integers(1, 40),
@@ -210,7 +210,7 @@ def test_a_truncated_image_is_refused_never_filled_up(form: str, backend: Any) -
     assert refused > 80
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(data=st.data())
 def test_damage_is_reported_as_data_error(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]))

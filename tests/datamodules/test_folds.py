@@ -19,7 +19,7 @@ def test_ungrouped_folds_are_those_of_the_aiornot_notebook():
     assert (splits == "train").sum() == sum(map(len, folds[3:]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(10, 60))
 def test_groups_stay_together_and_shares_are_about_70_10_20(seed, count):
     rng = np.random.default_rng(seed)

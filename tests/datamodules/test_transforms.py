@@ -25,7 +25,7 @@ def test_the_empty_view_leaves_an_image_alone() -> None:
         assert torch.equal(views(image(), View(), 1)[0], image())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(height=st.integers(8, 40), width=st.integers(8, 40), side=st.integers(1, 8))
 def test_evaluation_crops_are_torchvision_s(height: int, width: int, side: int) -> None:
     picture = image(height, width)

@@ -26,7 +26,7 @@ def _images(b: int, h: int = 20, w: int = 24) -> Tensor:
     return torch.rand(b, 3, h, w, generator=torch.Generator().manual_seed(b))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(KEYS, min_size=2, max_size=6), st.randoms())
 def test_an_image_does_not_depend_on_its_batch(keys: list[int], random: object) -> None:
     images, key = _images(len(keys)), torch.tensor(keys)
@@ -114,7 +114,7 @@ def test_crop_is_torchvisions_enlargement() -> None:
     assert torch.allclose(ours[..., 1:-1, 2:-2], theirs[..., 1:-1, 2:-2], atol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(KEYS, st.integers(2, 400), st.integers(2, 400))
 def test_crops_lie_within_the_image(key: int, h: int, w: int) -> None:
     top, left, tall, wide = random_crops(torch.tensor([key]), h, w)[0].tolist()

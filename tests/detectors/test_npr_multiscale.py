@@ -97,7 +97,7 @@ def test_residuals_are_bit_identical_where_the_original_works(size: tuple[int, i
     assert torch.equal(scale_residual(x, scale), _plain(x, scale))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 600), st.floats(0.01, 0.99))
 def test_any_scale_and_size_work(size: int, scale: float) -> None:
     small = int(size * scale)

@@ -164,7 +164,7 @@ def test_dumps_of_the_original_give_the_same_table(golden_path, kind, case):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 12))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_against_scikit_learn_with_ties(seed, size, levels):
     draw = np.random.default_rng(seed)
     labels = np.concatenate([[0, 1], draw.integers(0, 2, size - 2)])

@@ -105,7 +105,7 @@ def test_v1_seeds_are_one_and_fixed_seeds_are_many():
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_overlapping_windows_use_each_real_once_and_stay_balanced(size, step, seed):
     ids = np.random.default_rng(seed).permutation(np.concatenate([np.repeat(np.arange(1, 37), 3), np.zeros(110, int)]))
     windows = sliding_windows(size=size + step - 1, step=step)

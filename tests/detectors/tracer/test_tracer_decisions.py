@@ -26,7 +26,7 @@ def test_percentile_and_gaussian_closed_forms() -> None:
     assert gaussian_threshold(np.exp(logs), 2.0) == pytest.approx(np.exp(3.0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, rows, st.sampled_from(["youden", "accuracy", "fpr"]))
 def test_no_threshold_beats_the_supervised_one(own: np.ndarray, other: np.ndarray, criterion: str) -> None:
     max_fpr = 0.2

@@ -1,14 +1,13 @@
 """Exponentials of the kernels against the library's, over all they are defined for."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from detectors.zed.exp_numba import exp32, exp64
 
 
-@settings(deadline=None)  # compiled on the first call
 @given(hnp.arrays(np.float32, st.integers(1, 70), elements=st.floats(-120, 120, width=32)))
 def test_float32_exponentials(x: np.ndarray) -> None:
     out = np.empty_like(x)
@@ -16,7 +15,6 @@ def test_float32_exponentials(x: np.ndarray) -> None:
     np.testing.assert_allclose(out, np.exp(x.clip(-87, 87).astype(np.float64)), rtol=4e-7)
 
 
-@settings(deadline=None)  # compiled on the first call
 @given(hnp.arrays(np.float64, st.integers(1, 70), elements=st.floats(-900, 900)))
 def test_float64_exponentials(x: np.ndarray) -> None:
     out = np.empty_like(x)

@@ -19,7 +19,7 @@ def lp(value: float, mu: float, s: float, dtype: torch.dtype = torch.float64) ->
 
 
 @given(st.floats(-50, 305, width=32), st.floats(-7, 7, width=32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_masses_sum_to_one_and_reflect(mu, log_s):
     log_p = log_prob(VALUES, torch.tensor(mu), torch.tensor(log_s))
     assert log_p.exp().double().sum().item() == pytest.approx(1.0, abs=1e-6)

@@ -25,7 +25,7 @@ def test_ties_go_down_or_to_even_by_name(pixels, average, down, even):
 
 
 @given(st.integers(1, 19), st.integers(1, 19), st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_size_is_rounded_as_the_float_rule_says_and_loses_no_pixel(h, w, seed):
     image = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, h, w), dtype=np.uint8))
     pyramid = build_pyramid(image, 3)
