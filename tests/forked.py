@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 300
-"""Seconds after which a command hangs."""
+PATIENCE = 900
+"""Seconds after which a command hangs; of no use to one that is merely slow."""
 HOUSE = Path(__file__).parents[1]
 
 
@@ -33,8 +33,7 @@ class Commands:
             [sys.executable, "-m", "zygote"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
+            bufsize=0,  # `select` sees nothing of a line that was read along with the one before
             cwd=self.folder,
             env=env,
             start_new_session=True,
@@ -52,7 +51,7 @@ class Commands:
         """Starts a command; its process id. Prints go to ``<name>.out``, the order of images to ``<name>``."""
         request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name), "ranks": ranks}
         assert self._zygote.stdin is not None
-        print(json.dumps(request), file=self._zygote.stdin, flush=True)
+        self._zygote.stdin.write(json.dumps(request).encode() + b"\n")
         self._pid = int(self._answer())
         return self._pid
 
@@ -98,4 +97,4 @@ class Commands:
 
     def _answer(self) -> str:
         assert self._zygote.stdout is not None
-        return self._zygote.stdout.readline().strip()
+        return self._zygote.stdout.readline().decode().strip()

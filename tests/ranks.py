@@ -8,14 +8,18 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from free_ports import free_ports
+
 HOUSE = Path(__file__).parents[1]
+PATIENCE = 900
+"""Seconds after which something hangs."""
 
 
 class Ranks:
@@ -32,26 +36,26 @@ class Ranks:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "WORLD", "LOCAL_"))}
         env |= {"PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")]), "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ranks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            [sys.executable, "-m", "ranks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
             cwd=self.folder, env=env,
-        )  # fmt: skip
-        assert self._answer(120) == "ready"
+        )  # fmt: skip - unbuffered, as `select` sees nothing of a line that was read along with the one before
+        assert self._answer(PATIENCE) == "ready"
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(PATIENCE)
 
     def start(self, name: str, words: Sequence[str], count: int) -> list[int]:
         """Starts a command; the process ids by rank."""
         request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name), "ranks": count}
         assert self._process.stdin is not None
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        self.pids: list[int] = self._answer(10)
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.pids: list[int] = self._answer(PATIENCE)
         return self.pids
 
-    def wait(self, seconds: float) -> list[int]:
+    def wait(self, seconds: float = PATIENCE) -> list[int]:
         """Exit codes by rank.
 
         Raises:
@@ -61,10 +65,15 @@ class Ranks:
             codes: list[int] = self._answer(seconds)
         except TimeoutError:
             for pid in self.pids:
-                os.kill(pid, signal.SIGKILL)
-            self._answer(30)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._answer(PATIENCE)
             raise
         return codes
+
+    def ended(self) -> bool:
+        """Whether all ranks of the command last started have ended by themselves; `wait` tells how."""
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def printed(self, name: str, rank: int) -> str:
         """All that a rank of this name has printed."""
@@ -81,14 +90,17 @@ def _serve() -> None:
     import zygote
 
     from conf.compose import compose
+    from contracts.stop import SIGNALS
 
     compose([])
+    # as launchers do: before the command has handlers a signal waits, and behind its end there is nothing to stop
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for signum in SIGNALS:
+        signal.signal(signum, lambda *_: None)
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         count = request["ranks"]
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
         pids = []

@@ -9,13 +9,13 @@ write what they print to ``<log>.out``, and each training batch's image ids to `
 
 import json
 import os
-import socket
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import timm  # noqa: F401 - what commands import when they need it is imported here once, for all children
+from free_ports import free_ports
 from tqdm import tqdm
 
 import lightning_main
@@ -69,9 +69,7 @@ def ranks(request: dict[str, Any]) -> list[dict[str, Any]]:
     count = request.get("ranks", 1)
     if count == 1:
         return [request]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "drawn"}
     shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "GROUP_RANK": "0"}
     one = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]

@@ -49,16 +49,16 @@ def order(file: Path) -> list[Any]:
 def undisturbed(ranks: Ranks) -> None:
     """Trains with two ranks."""
     ranks.start("whole", [*TWO, "experiment_id=whole"], 2)
-    assert ranks.wait(240) == [0, 0], ranks.printed("whole", 0)
+    assert ranks.wait() == [0, 0], ranks.printed("whole", 0)
 
 
-def moment(draw: random.Random, noted: Path) -> None:
+def moment(draw: random.Random, ranks: Ranks, noted: Path) -> None:
     """Waits for some time while the ranks start, or for some steps and a little more."""
     if draw.random() < 0.3:
         time.sleep(0.3 + draw.random() * 3)
         return
-    limit, wanted = time.monotonic() + 60, lines(noted) + draw.randrange(5)
-    while lines(noted) < wanted and time.monotonic() < limit:
+    wanted = lines(noted) + draw.randrange(5)
+    while lines(noted) < wanted and not ranks.ended():
         time.sleep(0.01)
     time.sleep(draw.random() * 0.3)
 
@@ -70,15 +70,17 @@ def lines(file: Path) -> int:
 @pytest.mark.usefixtures("undisturbed")
 def test_term_to_any_rank_at_any_time_stops_all_and_loses_nothing(ranks: Ranks) -> None:
     draw, stops, name = random.Random(7), 0, "stopped0"
-    for trial in range(TRIALS):
+    for trial in range(10 * TRIALS):  # if all ended before the signal came, it did not come at any time
+        if trial >= TRIALS and stops:
+            break
         victims = draw.choice([[0], [1], [0, 1], [1, 0]])
         pids = ranks.start(name, [*TWO, f"experiment_id={name}"], 2)
-        moment(draw, ranks.folder / f"{name}.0")
+        moment(draw, ranks, ranks.folder / f"{name}.0")
         for victim in victims:
             with suppress(ProcessLookupError):
                 os.kill(pids[victim], signal.SIGTERM)
             time.sleep(draw.choice([0, 0.03, 0.2]))
-        codes = ranks.wait(120)
+        codes = ranks.wait()
         assert codes in ([143, 0], [0, 0]), (trial, victims, codes, ranks.printed(name, 0)[-2000:])
         stops += codes == [143, 0]
         if (ranks.folder / f"experiments_data/{name}/window_0/done").exists():
@@ -86,7 +88,7 @@ def test_term_to_any_rank_at_any_time_stops_all_and_loses_nothing(ranks: Ranks) 
             name = f"stopped{trial + 1}"
     assert stops
     ranks.start(name, [*TWO, f"experiment_id={name}"], 2)
-    assert ranks.wait(240) == [0, 0]
+    assert ranks.wait() == [0, 0]
     as_if_nothing_had_happened(ranks, name)
 
 
@@ -97,16 +99,14 @@ def as_if_nothing_had_happened(ranks: Ranks, name: str) -> None:
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_dead_rank_ends_the_job_within_a_minute(victim: int, ranks: Ranks) -> None:
+def test_a_dead_rank_ends_the_job_at_once(victim: int, ranks: Ranks) -> None:
     name = f"dead{victim}"
-    pids = ranks.start(name, [*TWO, "trainer.max_epochs=200", f"experiment_id={name}"], 2)
-    limit = time.monotonic() + 60
-    while not (ranks.folder / f"{name}.0").exists() and time.monotonic() < limit:
+    pids = ranks.start(name, [*TWO, "trainer.max_epochs=1000000", f"experiment_id={name}"], 2)
+    while not lines(ranks.folder / f"{name}.0"):
+        assert not ranks.ended(), ranks.printed(name, 0)
         time.sleep(0.05)
     os.kill(pids[victim], signal.SIGKILL)
-    begun = time.monotonic()
-    codes = ranks.wait(60)
-    assert time.monotonic() - begun < 60
+    codes = ranks.wait(300)  # it takes a second; the one left would wait half an hour in its collective
     assert codes[victim] == -signal.SIGKILL
     assert codes[1 - victim] > 0
     assert "lost touch with another rank" in ranks.printed(name, 1 - victim)
@@ -120,7 +120,7 @@ def test_predictions_are_equal_for_one_two_and_three_ranks(ranks: Ranks) -> None
         strategy = [f"trainer.devices={count}", "trainer.strategy=ddp"] if count > 1 else []
         words = ["task=test", *WORDS, *strategy, f"ckpt={best}", f"experiment_id=by{count}"]
         ranks.start(f"by{count}", words, count)
-        assert ranks.wait(120) == [0] * count, ranks.printed(f"by{count}", 0)
+        assert ranks.wait() == [0] * count, ranks.printed(f"by{count}", 0)
         folder = ranks.folder / f"experiments_data/by{count}/window_0"
         with np.load(folder / "predictions_test_all.npz", allow_pickle=False) as dump:
             tables.append({name: dump[name] for name in dump.files if name != "provenance"})
