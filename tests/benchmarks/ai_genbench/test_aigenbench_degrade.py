@@ -136,7 +136,8 @@ def test_model_inputs_are_bit_identical(golden):
             for crop, fact in zip(crops, facts, strict=True):
                 if EXACT:
                     assert sha(crop) == fact["sha256"], f"case {case['case']} {cropping}"
-                assert crop.mean(dtype=np.float64) == pytest.approx(fact["mean"], abs=1e-5)
+                # without these instructions levels differ here and there, as above
+                assert crop.mean(dtype=np.float64) == pytest.approx(fact["mean"], abs=1e-5 if EXACT else 2e-3)
 
 
 @pytest.mark.golden

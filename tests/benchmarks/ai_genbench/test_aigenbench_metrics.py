@@ -187,7 +187,9 @@ def test_against_scikit_learn_with_ties(seed, size, levels):
 def test_f1_grid_is_torch_linspace():
     import torch
 
-    np.testing.assert_array_equal(f1_grid(), torch.linspace(0, 1, F1_STEPS).numpy())
+    # torch without vector instructions rounds some of them otherwise
+    ulps = 0 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 1
+    np.testing.assert_array_max_ulp(f1_grid(), torch.linspace(0, 1, F1_STEPS).numpy(), ulps)
 
 
 def test_one_sided_subsets_are_nan_not_zero():
