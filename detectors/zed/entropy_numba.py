@@ -1,9 +1,9 @@
 """Entropy of 256-bin logistic mixtures on a CPU: one pass over the bins each component reaches, one over their sum.
 
 Beyond `REACH` scales of its mean a component's cumulative function is 0 or 1 to 2e-8, so only the edges within are
-evaluated. There it is 1 / (1 + t) with t = exp(-(edge - mu) / s), which shrinks by one factor from edge to edge: the
-table of t is filled by doubling, one multiplication an edge. Inner loops hold neither branch nor call: they vectorise.
-Exponentials are taken of `BLOCK` subpixels together for the same reason.
+evaluated. There it is 1 / (1 + t) with t = exp(-(edge - mu) / s), which shrinks by one factor from edge to edge. Inner
+loops hold neither branch nor call: they vectorise. Exponentials are taken of `BLOCK` subpixels together for the same
+reason.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.zed.exp_numba import exp32, exp64
+from detectors.zed.lanes_numba import STRIDE, add_logistic
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
@@ -36,25 +37,6 @@ _SQRT_HALF = np.int32(0x3F3504F3)
 _MANTISSA = np.int32(0x7FFFFF)
 _MANTISSA_BITS = np.int32(23)
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_component(
-    cdf: FloatArray, table: FloatArray, lo: int, hi: int, w: np.float32, first: np.float32, factor: float
-) -> None:
-    """Add ``w / (1 + first * factor**j)`` at edges ``lo + j < hi``."""
-    if hi > lo:
-        # unsigned indices: signed ones may be negative, whose wrap-around test would keep the loops scalar
-        count, start, filled = np.uint64(hi - lo), np.uint64(lo), np.uint64(1)
-        table[0] = first
-        while filled < count:
-            ratio = np.float32(factor)  # squared in float64: eight squarings would cost float32 two digits
-            for j in range(filled):
-                table[filled + j] = table[j] * ratio
-            factor *= factor
-            filled = filled + filled
-        for j in range(count):
-            cdf[start + j] += w / (_ONE + table[j])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
@@ -87,9 +69,9 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
     size = BLOCK * K
     # cdf[j] is the mass up to edge j + 1/2 of the components that reach it; left[j] is the weight of those whose reach
     # ends there, so that nothing has to be added at all edges behind
-    cdf, left = np.empty(_BINS, np.float32), np.empty(_BINS, np.float32)
+    cdf, left = np.empty(_BINS + STRIDE, np.float32), np.empty(_BINS, np.float32)
     p, bits = np.empty(_BINS, np.float32), np.empty(_BINS, np.int32)
-    table, scratch = np.empty(2 * _BINS, np.float32), np.empty(size, np.int32)
+    scratch = np.empty(size, np.int32)
     x, w, inv = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     first, exponent, factor, scratch64 = (
         np.empty(size, np.float32),
@@ -97,7 +79,7 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
         np.empty(size),
         np.empty(size, np.int64),
     )
-    lo, hi = np.empty(size, np.int32), np.empty(size, np.int32)
+    lo, strides = np.empty(size, np.int32), np.empty(size, np.int32)
     for start in range(0, N, BLOCK):
         rows = min(BLOCK, N - start)
         count = rows * K
@@ -120,7 +102,8 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
             reach = REACH / inv[j]
             low = np.ceil(min(max(m[j] - reach - _HALF, _ZERO), _LAST))
             lo[j] = np.int32(low)
-            hi[j] = np.int32(max(np.floor(min(max(m[j] + reach + _HALF, _ZERO), _LAST)), low))
+            high = max(np.floor(min(max(m[j] + reach + _HALF, _ZERO), _LAST)), low)
+            strides[j] = (np.int32(high - low) + np.int32(STRIDE - 1)) // np.int32(STRIDE)
             x[j] = min((m[j] - low - _HALF) * inv[j], REACH)
         exp32(x[:count], first[:count], scratch[:count])
         for n in range(rows):
@@ -136,9 +119,11 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
                 if not (isfinite(share) and isfinite(m[j]) and isfinite(s[j])):
                     valid = False
                     break
-                _add_component(cdf, table, lo[j], hi[j], share, first[j], factor[j])
-                left[hi[j]] += share
-                begin, end = min(begin, lo[j]), max(end, hi[j])
+                add_logistic(cdf, lo[j], strides[j], share, first[j], factor[j])
+                stop = min(lo[j] + strides[j] * STRIDE, _BINS - 1)
+                left[stop] += share
+                begin, end = min(begin, lo[j]), max(end, stop)
+            cdf[_BINS - 1] = _ZERO  # what reaches it has left: the last bin takes all the rest
             valid = valid and begin <= end
             out[start + n] = (
                 _entropy_of_steps(cdf[begin : end + 1], left[begin : end + 1], p, bits) if valid else np.float32(np.nan)
