@@ -47,9 +47,17 @@ class Commands:
         self._zygote.kill()
         self._zygote.communicate()
 
-    def start(self, name: str, words: Sequence[str], ranks: int = 1) -> int:
-        """Starts a command; its process id. Prints go to ``<name>.out``, the order of images to ``<name>``."""
+    def start(self, name: str, words: Sequence[str], ranks: int = 1, hold: int | None = None) -> int:
+        """Starts a command; its process id. Prints go to ``<name>.out``, the order of images to ``<name>``.
+
+        Args:
+            name: of the command.
+            words: its own.
+            ranks: how many processes.
+            hold: batches begun by commands of this name, at the last of which it waits to be killed.
+        """
         request = {"argv": list(words), "cwd": str(self.folder), "log": str(self.folder / name), "ranks": ranks}
+        request |= {"hold": hold}
         assert self._zygote.stdin is not None
         self._zygote.stdin.write(json.dumps(request).encode() + b"\n")
         self._pid = int(self._answer())

@@ -78,8 +78,8 @@ def test_a_benchmark_killed_anywhere_ends_in_the_same_table(commands: Commands) 
     words = [*WORDS, "experiment_id=killed", "callbacks.checkpoints.minutes=0"]
     kills = 0
     while kills < KILLS:
-        commands.start("killed", words)
         target = per_window[0] + 3 if not kills else len(commands.batches("killed")) + rng.randint(1, per_window[1])
+        commands.start("killed", words, hold=None if kills else target)
         while len(commands.batches("killed")) < target and not commands.ended():
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.3) if kills else 0)

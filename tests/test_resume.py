@@ -62,13 +62,10 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def wait_for_moment(commands: Commands, name: str, rng: random.Random, seconds: float) -> None:
-    """Until some batch has begun, and a little longer; or, less often, any time at all."""
-    if rng.random() < 0.2:
-        time.sleep(rng.uniform(0, seconds))
-        return
-    batch, deadline = len(commands.batches(name)) + rng.randint(1, EPOCHS * BATCHES), time.monotonic() + 2 * seconds
-    while len(commands.batches(name)) < batch and time.monotonic() < deadline:
+def wait_for_moment(commands: Commands, name: str, rng: random.Random) -> None:
+    """Until some batch has begun, and a little longer."""
+    batch = len(commands.batches(name)) + rng.randint(1, EPOCHS * BATCHES)
+    while len(commands.batches(name)) < batch:
         time.sleep(0.002)
         if commands.ended():
             return
@@ -93,7 +90,10 @@ def test_training_killed_at_any_moment_ends_the_same(commands: Commands) -> None
         words = [*WORDS, f"experiment_id={name}", f"callbacks.checkpoints.minutes={rng.choice([0, 10])}"]
         for _ in range(rng.choice([1, 2, 3])):
             commands.start(name, [*words, f"datamodule.num_workers={rng.choice([0, 0, 0, 1])}"])
-            wait_for_moment(commands, name, rng, seconds)
+            if kills % 5 == 4:  # any time at all
+                time.sleep(rng.uniform(0, seconds))
+            else:
+                wait_for_moment(commands, name, rng)
             if commands.kill() == 0:
                 break
             kills += 1
@@ -105,4 +105,4 @@ def test_training_killed_at_any_moment_ends_the_same(commands: Commands) -> None
         found = ended(commands.folder / "experiments_data" / name)
         for part, value in wanted.items():
             assert same(value, found[part]), f"{name}: {part} differs"
-    assert within >= KILLS // 2, "hardly a kill came while training ran: choose other moments"
+    assert within >= KILLS // 2

@@ -1,16 +1,17 @@
 """Runs the real command in forked children, so that a test can start (and kill) it often without importing torch anew.
 
 Started once as ``python -m zygote``; then every line on standard input is a JSON request
-``{"argv": [...], "cwd": "...", "log": "...", "env": {...}, "ranks": 1}``, answered by the pid of the child, and on its
-end by its exit code; of several ranks, each a child, the first one's pid and the first code that is not 0. Children
-write what they print to ``<log>.out``, and each training batch's image ids to ``<log>`` as a line
-``[epoch, batch, [ids]]`` before the step is taken.
+``{"argv": [...], "cwd": "...", "log": "...", "env": {...}, "ranks": 1, "hold": null}``, answered by the pid of the
+child, and on its end by its exit code; of several ranks, each a child, the first one's pid and the first code that is
+not 0. Children write what they print to ``<log>.out``, and each training batch's image ids to ``<log>`` as a line
+``[epoch, batch, [ids]]`` before the step is taken; with ``hold`` lines there, a child waits to be killed.
 """
 
 import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from detectors.base import Detector
 from tasks import fit, predict, test  # noqa: F401
 
 
-def record_order(path: str) -> None:
-    """Notes the ids of every training batch, in the order in which the network sees them."""
+def record_order(path: str, hold: int | None = None) -> None:
+    """Notes the ids of every training batch, in the order in which the network sees them, and holds at one."""
     step = Detector.training_step
 
     def noted(self: Detector, batch: Batch, batch_idx: int) -> Any:
@@ -37,6 +38,8 @@ def record_order(path: str) -> None:
         ids = [manifest.image_id(row) for row in batch.row.tolist()]
         with Path(path).open("a") as file:
             file.write(json.dumps([self.current_epoch, batch_idx, ids]) + "\n")
+        if hold is not None and len(Path(path).read_text().splitlines()) >= hold:
+            time.sleep(3600)
         return step(self, batch, batch_idx)
 
     Detector.training_step = noted  # type: ignore[method-assign]
@@ -49,7 +52,7 @@ def run(request: dict[str, Any]) -> None:
     with Path(request["log"] + ".out").open("a") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
-    record_order(request["log"])
+    record_order(request["log"], request.get("hold"))
     sys.argv = ["lightning_main.py", *request["argv"]]
     try:
         code = lightning_main.main()
