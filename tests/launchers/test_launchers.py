@@ -1,8 +1,7 @@
 """What is started, and what is refused."""
 
 import sys
-import threading
-import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,18 @@ NOTE = """
 import sys, time
 from pathlib import Path
 name, code = sys.argv[1].split("=")[1].split(",")
-Path(name + ".begun").touch()
+journal, number = Path(name).with_name("journal"), int(Path(name).name)
+def note(word):
+    with journal.open("a") as file:
+        file.write(f"{word} {number}\\n")
+note("begun")
+limit = time.monotonic() + 300
+while f"begun {number ^ 1}" not in journal.read_text().splitlines():  # however slowly 0 and 1, or 2 and 3, start
+    if time.monotonic() > limit:
+        sys.exit(99)
+    time.sleep(0.01)
 time.sleep(0.4)
-Path(name + ".ended").touch()
+note("ended")
 sys.exit(int(code))
 """
 
@@ -32,24 +40,13 @@ def jobs(folder: Path, *codes: int) -> list[Job]:
 
 
 def test_a_few_at_once_and_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    most = 0
-
-    def watch() -> None:
-        nonlocal most
-        while thread_runs:
-            begun, ended = len(list(tmp_path.glob("*.begun"))), len(list(tmp_path.glob("*.ended")))
-            most = max(most, begun - ended)
-            time.sleep(0.01)
-
-    thread_runs = True
-    thread = threading.Thread(target=watch)
-    thread.start()
     code = LocalLauncher(at_once=2, logs=str(tmp_path / "logs")).launch(jobs(tmp_path, 0, 3, 0, 4))
-    thread_runs = False
-    thread.join()
     assert code == 3
-    assert most == 2
-    assert len(list(tmp_path.glob("*.ended"))) == len(list((tmp_path / "logs").iterdir())) == 4
+    noted = [line.split() for line in (tmp_path / "journal").read_text().splitlines()]
+    at_once = list(accumulate(1 if word == "begun" else -1 for word, _ in noted))
+    assert max(at_once) == 2
+    assert sorted(number for word, number in noted if word == "ended") == ["0", "1", "2", "3"]
+    assert len(list((tmp_path / "logs").iterdir())) == 4
     assert "of 4 jobs failed: 2, 4" in capsys.readouterr().err
 
 
