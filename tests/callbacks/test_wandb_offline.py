@@ -39,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "300")  # seconds that its own process may take to start
     monkeypatch.chdir(tmp_path)
     drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     yield tmp_path
@@ -48,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def runs(folder: Path) -> list[list[Any]]:
     """Records of every offline run, in the order in which they were begun; all of them are ended."""
     files = sorted(folder.glob("experiments_logs/wandb/offline-run-*/run-*.wandb"))
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 300
     while True:  # W&B's own process brings the last of them to the file a little after the run was finished
         found = [records_in(file) for file in files]
         if all(of(records, "exit") for records in found):

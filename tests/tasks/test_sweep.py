@@ -113,8 +113,8 @@ def read(house: Path, name: str) -> float:
 
 
 def test_poor_runs_are_ended_early(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECONDS_AN_EPOCH", "0.6")
     assert search(house, lr="{min: 0.01, max: 0.01}", pruner="median", runs=4).run() == 0
+    monkeypatch.setenv("SECONDS_AN_EPOCH", "600")  # not ended early, it would still be in its first epoch
     looking = search(house, lr="{min: 1.0, max: 1.0}", pruner="median", runs=5)
     assert looking.run() == 0
     states = {trial.state.name for trial in looking.study.trials}
@@ -135,13 +135,14 @@ def test_a_search_that_was_stopped_takes_its_runs_up_again(house: Path) -> None:
         "    try:\n        looking.run()\n"
         "    except Stopped:\n        sys.exit(143)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=house, env=os.environ | {"SECONDS_AN_EPOCH": "30"})
-    limit = time.monotonic() + 60
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=house, env=os.environ | {"SECONDS_AN_EPOCH": "600"})
+    limit = time.monotonic() + 300
     while not (house / "experiments_data/found_000/window_0/checkpoints/history.json").exists():
         assert time.monotonic() < limit
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 143
+    assert process.wait(300) == 143
     assert search(house, runs=2).run() == 0
     first, again, second = played(house)
     assert first == again
@@ -156,14 +157,14 @@ def test_workers_may_begin_a_study_at_the_same_moment(house: Path) -> None:
         begin = context.Barrier(4)
 
         def begun(seed: int, begin: Any = begin, study: str = f"s{number}/study.db") -> None:
-            begin.wait(60)
+            begin.wait(300)
             looking(house, seed, study=study)
 
         workers = [context.Process(target=begun, args=(seed,)) for seed in range(4)]
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join(60)
+            worker.join(300)
         assert [worker.exitcode for worker in workers] == [0] * 4
         study = looking(house, study=f"s{number}/study.db").study
         assert len(study.trials) == 4  # each pair of values waits once
