@@ -265,6 +265,8 @@ def test_a_kill_at_any_moment_costs_only_time(tmp_path, monkeypatch, storage, si
 
             kind = prepare_work.PreparePixels if storage == "pixels" else prepare_work.Verify
             kind.image = slow
+            if trial % 2:  # it gets to the end of its work, but not past it, however late the kill comes
+                prepare_job.layout.write_columns = lambda *_: time.sleep(600)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             tqdm.set_lock(threading.RLock())  # its usual one is shared with us, and might be held when the kill comes
             write(out, module, **settings)
@@ -359,12 +361,12 @@ def test_two_at_once_are_refused(tmp_path):
     module = source(tmp_path)
     code = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); "
-        "print('locked', flush=True); time.sleep(60)"
+        "print('locked', flush=True); time.sleep(3600)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "d.h5.journal")], stdout=subprocess.PIPE
     ) as process:
-        process.stdout.readline()
+        assert process.stdout.readline() == b"locked\n"
         with pytest.raises(DataError, match="another process is preparing"):
             write(tmp_path / "d.h5", module)
         process.kill()

@@ -161,7 +161,7 @@ def test_only_one_puts_them_together(module: ParquetDataModule, tmp_path: Path) 
     own.write_part(module.manifest(), module.store(), parts, 0)
     code = (
         "import sys, time; from pathlib import Path; from datamodules.journal import Journal\n"
-        "journal = Journal(Path(sys.argv[1]), {}); print('locked', flush=True); time.sleep(60)"
+        "journal = Journal(Path(sys.argv[1]), {}); print('locked', flush=True); time.sleep(3600)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "d.h5.journal")], stdout=subprocess.PIPE, env=dict(os.environ)

@@ -125,14 +125,19 @@ def test_jobs_of_different_shards_are_one_experiment():
 def test_a_shard_that_is_killed_loses_nothing(folder):
     words = [PROGRAM, "task=prepare", "datamodule=parquet", "datamodule.path=set", "experiment_id=e"]
     words += ["prepare.shards=2", "prepare.shard=0", "prepare.max_failures=0.05", "prepare.workers=1"]
+    # of the shard's twenty images it gets to the tenth, and waits there
     slow = "import runpy, sys, time, datamodules.prepare_work as w\n"
     slow += "read = w.read_cells\n"
-    slow += "w.read_cells = lambda *a: (time.sleep(0.05) or each for each in read(*a))\n"
+    slow += (
+        "w.read_cells = lambda *a: (time.sleep(600 if k == 10 else 0.05) or each for k, each in enumerate(read(*a)))\n"
+    )
     slow += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n"
     process = subprocess.Popen([sys.executable, "-c", slow, *words], start_new_session=True)
     part = folder / "experiments_data/e/data.h5.parts/part-00000-of-00002.h5.part"
-    limit = time.monotonic() + 60
-    while not part.exists() and time.monotonic() < limit:
+    limit = time.monotonic() + 300
+    while not part.exists():
+        assert process.poll() is None
+        assert time.monotonic() < limit
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
