@@ -14,15 +14,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from free_ports import free_ports
+
 HOUSE = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "squeue")
 
+PATIENCE = 1200
+"""Seconds after which something hangs. SLURM's own limits are as generous: what they guard against is not tested."""
 CONF = """\
 ClusterName=lab
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock,cred_expire=2
+AuthInfo=socket={folder}/munge.sock,cred_expire=120
 CryptoType=crypto/munge
 StateSaveLocation={folder}/ctld
 SlurmdSpoolDir={folder}/%n
@@ -43,13 +47,17 @@ JobRequeue=1
 ReturnToService=2
 SwitchType=switch/none
 MpiDefault=none
-KillWait=5
+KillWait=120
+OverTimeLimit=10
+BatchStartTimeout=300
+MessageTimeout=100
+TCPTimeout=60
 MinJobAge=7200
 SlurmctldPort={port}
-SlurmctldTimeout=30
-SlurmdTimeout=30
+SlurmctldTimeout=300
+SlurmdTimeout=300
 {nodes}
-PartitionName=low Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
+PartitionName=low Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=120
 PartitionName=curt Nodes=ALL MaxTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
 PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF
 """
@@ -137,10 +145,13 @@ class Cluster:
             self._asked = 0.0
         return self.job(number)
 
-    def wait(self, number: int, states: str, seconds: float = 400) -> dict[str, str]:
+    def wait(self, number: int, states: str, seconds: float = PATIENCE) -> dict[str, str]:
         """Waits until a job is in one of the states (separated by |); one that was requeued is started at once."""
 
+        put_back = 0.0
+
         def there() -> dict[str, str] | None:
+            nonlocal put_back
             job = self.job(number)
             if job["JobState"] in states.split("|") and not (
                 job["JobState"] in ("CANCELLED", "FAILED") and job["EndTime"] == "Unknown"
@@ -153,7 +164,12 @@ class Cluster:
                         self.bring_back(node)
                     self.attempt("scontrol", "release", str(number))
             elif job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
-                self.attempt("scontrol", "update", f"JobId={number}", "StartTime=now")
+                # not within the second of its end, or the node would take its new life for the old one
+                put_back = put_back or time.monotonic()
+                if time.monotonic() - put_back > 2:
+                    self.attempt("scontrol", "update", f"JobId={number}", "StartTime=now")
+            else:
+                put_back = 0.0
             return None
 
         return until(there, seconds, lambda: f"job {number} is {self.job(number)}")
@@ -185,7 +201,7 @@ class Cluster:
             words = [sys.executable, str(Path(__file__).with_name("nursery.py")), self.nursery]
             env = self.environment | {"PYTHONPATH": str(HOUSE)}
             self._nursery = subprocess.Popen(words, stdout=out, stderr=out, env=env)
-        port, *ports = _free_ports(1 + len(NODES))
+        port, *ports = free_ports(1 + len(NODES))
         nodes = "\n".join(NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, ports, strict=True))
         (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=host, port=port, nodes=nodes))
         key = folder / "munge.key"
@@ -205,16 +221,16 @@ class Cluster:
             if done.returncode:
                 raise UnavailableError(f"{words[0]} did not start: {done.stderr.strip()}")
         self._until(self._idle, "the nodes did not come up", "ctld.log")
-        self._until(Path(self.nursery).exists, "the process that forks commands did not start", "nursery.out", 120)
+        self._until(Path(self.nursery).exists, "the process that forks commands did not start", "nursery.out")
 
     def _idle(self) -> bool:
         words = ["sinfo", "-h", "-N", "-p", "low", "-o", "%T"]
         done = subprocess.run(words, capture_output=True, text=True, env=self.environment, check=False)
         return done.stdout.split() == ["idle"] * len(NODES)
 
-    def _until(self, there: Callable[[], bool], otherwise: str, log: str, seconds: float = 20) -> None:
+    def _until(self, there: Callable[[], bool], otherwise: str, log: str) -> None:
         try:
-            until(there, seconds)
+            until(there, 180)
         except TimeoutError as error:
             text = (self.folder / log).read_text(errors="replace") if (self.folder / log).is_file() else ""
             raise UnavailableError(f"{otherwise}: {text[-500:]}") from error
@@ -222,14 +238,14 @@ class Cluster:
     def _stop(self) -> None:
         if (self.folder / "slurm.conf").is_file() and (self.folder / "ctld.pid").is_file():
             for words in (["scancel", "--user=root"], ["scontrol", "shutdown"]):
-                subprocess.run(words, env=self.environment, capture_output=True, check=False, timeout=30)
+                subprocess.run(words, env=self.environment, capture_output=True, check=False, timeout=300)
         for name in (*NODES, "ctld"):
             _end(self.folder / f"{name}.pid")
         _end_all(f"SLURM_CONF={self.folder / 'slurm.conf'}")
         for process in (self._nursery, self._munged):
             if process is not None:
                 process.kill()
-                process.wait(10)
+                process.wait()
 
 
 def until(there: Callable[[], Any], seconds: float, told: Callable[[], str] = lambda: "") -> Any:
@@ -244,14 +260,12 @@ def until(there: Callable[[], Any], seconds: float, told: Callable[[], str] = la
 
 def _end(pid_file: Path) -> None:
     """Waits for the end of a daemon that was told to stop; kills it after that."""
-    if not pid_file.is_file():
-        return
-    pid = int(pid_file.read_text())
-    for _ in range(100):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        time.sleep(0.05)
-    os.kill(pid, 9)
+    with suppress(FileNotFoundError, ValueError, ProcessLookupError):  # it takes its file away as it ends
+        pid = int(pid_file.read_text())
+        for _ in range(100):
+            os.kill(pid, 0)
+            time.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
 
 
 def _end_all(variable: str) -> None:
@@ -260,13 +274,3 @@ def _end_all(variable: str) -> None:
         with suppress(OSError):
             if int(folder.name) != os.getpid() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
                 os.kill(int(folder.name), signal.SIGKILL)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -23,7 +23,7 @@ def held(point: str) -> None:
     file = Path(f"{os.environ.get('HELD', 'held')}.{os.environ.get('SLURM_PROCID', 0)}")
     if point == os.environ.get("HOLD") and not file.exists():
         file.touch()
-        limit = time.monotonic() + 900
+        limit = time.monotonic() + 3600
         while STOP.signum is None and time.monotonic() < limit:
             time.sleep(0.05)
 

@@ -18,7 +18,7 @@ import optuna
 import pytest
 import torch
 import yaml
-from cluster import Cluster, until
+from cluster import PATIENCE, Cluster, until
 from drawn_ai_genbench import miniature
 
 import lightning_main
@@ -120,7 +120,7 @@ class Lab:
             assert file.exists() or self.cluster.job(job.number)["JobState"] != "FAILED", job.log()
             return file.exists()
 
-        until(seen, 400, job.log)
+        until(seen, PATIENCE, job.log)
 
     def array_completed(self, job: Job, count: int) -> None:
         """Waits for a good end of all jobs of an array."""
@@ -130,7 +130,7 @@ class Lab:
             assert not {"FAILED", "CANCELLED"} & set(states), job.log()
             return states == ["COMPLETED"] * count
 
-        until(ended, 400, job.log)
+        until(ended, PATIENCE, job.log)
 
     def completed(self, job: Job, restarts: int | None = None) -> None:
         """Waits for a good end, after so many restarts as SLURM counts them."""
@@ -229,7 +229,7 @@ class Fleet:
         self.lab.completed(job, 1)
 
     def _out_of_time(self, job: Job) -> None:
-        until(lambda: "is requeued: the time limit is near" in job.log(), 400, job.log)
+        until(lambda: "is requeued: the time limit is near" in job.log(), PATIENCE, job.log)
         # on a slow machine the signal may come before training begins, and again in every life
         (self.lab.folder / "limit.0").touch()
         self.lab.cluster.attempt("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")  # if it has not ended
@@ -239,7 +239,7 @@ class Fleet:
         self.lab.held(job)
         self.lab.cluster.call("scancel", str(job.number))
         self.lab.cluster.wait(job.number, "CANCELLED")
-        until(lambda: "is not requeued: SLURM has the job as C" in job.log(), 20, job.log)
+        until(lambda: "is not requeued: SLURM has the job as C" in job.log(), PATIENCE, job.log)
 
     def _put_back(self, job: Job) -> None:
         self.lab.held(job)
@@ -259,7 +259,8 @@ class Fleet:
     def _lost(self, job: Job) -> None:
         self.lab.held(job)
         self.lab.cluster.call("scontrol", "update", "nodename=n5", "state=down", "reason=test")
-        until(lambda: not self.lab.cluster.steps(job.number), 60)  # or it would be drained for two lives of one job
+        # or it would be drained for two lives of one job
+        until(lambda: not self.lab.cluster.steps(job.number), PATIENCE)
         self.lab.cluster.bring_back("n5")
         self.lab.completed(job)  # after one restart, or two where the node came back too early
 
