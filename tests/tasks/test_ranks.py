@@ -103,7 +103,7 @@ def test_strategies_that_keep_the_scores_are_refused(
 def test_the_command_starts_its_own_ranks(commands: Commands) -> None:
     words = [*FIT, "task=test", "experiment_id=one", *TWO.split()]
     command = [sys.executable, str(HOUSE / "lightning_main.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=commands.folder, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=commands.folder, timeout=900)
     assert done.returncode == 0, done.stderr
     stage = commands.folder / "experiments_data/one/window_0"
     alone = commands.folder / "experiments_data/drawn-4-1/window_0"

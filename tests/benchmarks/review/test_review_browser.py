@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -40,10 +41,10 @@ def dom(page, address="", script="") -> str:
     file.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--user-data-dir={page.parent / 'profile'}",
+        f"--user-data-dir={tempfile.mkdtemp(dir=page.parent)}",
         "--virtual-time-budget=4000", "--dump-dom", f"{file.as_uri()}{address}",
     ]  # fmt: skip
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
     assert 'data-ready="1"' in found, "the page's script stopped"
     return found
 
