@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.distributed
@@ -13,8 +13,8 @@ from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 from contracts.batch import Batch
 from contracts.errors import ConfigError, nearest
 from contracts.view import View
-from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
-from detectors.zed.averaging import WeightAverage
+from detectors.base import OptimizerFactory, SchedulerFactory, Scores
+from detectors.zed.averaged_detector import AveragedDetector
 from detectors.zed.calibration import calibrate
 from detectors.zed.coding import coding_cost, lossless_bits_per_subpixel
 from detectors.zed.density import InputScale
@@ -27,11 +27,9 @@ from detectors.zed.scores import FIRST_COLUMNS, Upsampling, delta_map, filled, s
 from detectors.zed.srec import Means
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ENTRY = "zed"
-"""Entry of a resumable checkpoint with the averaged weights and the smoothed loss."""
 
 
-class ZED(Detector):
+class ZED(AveragedDetector):
     """Zero-shot detection by the surprise of a lossless compressor (Cozzolino et al. 2024).
 
     Trained on real images only: the task hands it no other. The logit is the chosen score, shifted and scaled by where
@@ -146,9 +144,6 @@ class ZED(Detector):
         self.rounding, self.clamp_p, self.upsampling = rounding, clamp_p, upsampling
         self.max_side, self.conv_dtype, self.positions = max_side, PRECISIONS[conv_dtype], positions
         self.ema_decay = ema_decay
-        self.smoothed: float | None = None
-        self._average: WeightAverage | None = None
-        self._restored: dict[str, Any] = {}
         self._real: list[float] = []
         if optimizer is not None:
             freeze_idle(self.net.model, self.train_levels)
@@ -179,11 +174,10 @@ class ZED(Detector):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """One optimiser step's loss, logged with that of each level and a running mean."""
         costs = self.costs(batch.images)
-        now = float(costs["bits"].detach())
-        self.smoothed = now if self.smoothed is None else 0.9 * self.smoothed + 0.1 * now
+        smoothed = self.smooth(float(costs["bits"].detach()))
         count = len(batch.label)
         self.log("train/loss", costs["bits"], batch_size=count)
-        self.log("train/loss_smoothed", self.smoothed, prog_bar=True, batch_size=count)
+        self.log("train/loss_smoothed", smoothed, prog_bar=True, batch_size=count)
         self.log_dict({f"train/{name}": value for name, value in costs.items() if name != "bits"}, batch_size=count)
         return costs["bits"]
 
@@ -254,10 +248,9 @@ class ZED(Detector):
         return scores
 
     def on_validation_start(self) -> None:
-        """Validate the averaged weights."""
+        """What real images score is gathered anew."""
         self._real = []
-        if self._average is not None and not self._average.swapped:
-            self._average.swap()
+        super().on_validation_start()
 
     def on_validation_epoch_end(self) -> None:
         """Find where the scores of real images lie, before any callback saves the weights."""
@@ -266,48 +259,6 @@ class ZED(Detector):
         found = calibrate(gathered(self._real))
         if found is not None:
             self.net.calibration.copy_(torch.tensor(found))
-
-    def on_validation_end(self) -> None:
-        """Back to the weights that are trained."""
-        if self._average is not None and self._average.swapped:
-            self._average.swap()
-
-    def on_fit_start(self) -> None:
-        """Begin the average, or go on with that of a checkpoint."""
-        if self.ema_decay is not None:
-            self._average = WeightAverage(self.net, self.ema_decay)
-            if "weights" in self._restored:
-                self._average.load_state_dict(self._restored["weights"])
-        self._restored = {}
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """A step, then its weights enter the average: before any callback may save both."""
-        super().optimizer_step(*args, **kwargs)
-        if self._average is not None:
-            self._average.update()
-
-    def on_fit_end(self) -> None:
-        """The average has done its work."""
-        self._average = None
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Weights to resume from are the trained ones beside their average; weights to score with are the average."""
-        super().on_save_checkpoint(checkpoint)
-        resumable = "optimizer_states" in checkpoint
-        if resumable:
-            checkpoint[ENTRY] = {"smoothed": self.smoothed}
-        if self._average is None:
-            return
-        chosen = self._average.raw() if resumable else self._average.average()
-        checkpoint["state_dict"] |= {f"net.{name}": tensor for name, tensor in chosen.items()}
-        if resumable:
-            checkpoint[ENTRY]["weights"] = self._average.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back what belongs to an unfinished training."""
-        super().on_load_checkpoint(checkpoint)
-        self._restored = dict(checkpoint.get(ENTRY, {}))
-        self.smoothed = self._restored.get("smoothed")
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Published layouts (SReC's ``nets``, a ZED_Rep head) replace the model, sizes read off their keys."""

@@ -24,9 +24,10 @@ from datamodules.stores import ParquetStore
 from detectors.schedules import Warmup, WarmupCosine
 from detectors.weights import load_weights, read_checkpoint
 from detectors.zed.augment import Jpeg
+from detectors.zed.averaged_detector import ENTRY
 from detectors.zed.averaging import WeightAverage
 from detectors.zed.calibration import calibrate
-from detectors.zed.detector import ENTRY, ZED
+from detectors.zed.detector import ZED
 from detectors.zed.scores import FIRST_COLUMNS, score_image
 from tasks.fit import fit, readable
 from tasks.run import Run
