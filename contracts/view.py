@@ -85,6 +85,8 @@ class View:
     Attributes:
         resize: side of the square every image is resized to (bilinear, antialiased), or None for native size.
         crop: side of the crop, or None for the whole image. Random place in training, central in evaluation.
+        crop_step: a training crop begins at multiples of it. Where whole images are evaluated, a step as wide as an
+            up-sampling network's leaves its grid in training where evaluation will find it.
         fill: where an image is smaller than the crop: repeat it ("tile", the NPR authors' translate-and-duplicate),
             pad with zeros ("zero"), or refuse it ("error").
         flip: probability of a horizontal flip.
@@ -97,6 +99,7 @@ class View:
 
     resize: int | None = None
     crop: int | None = None
+    crop_step: int = 1
     fill: Literal["tile", "zero", "error"] = "tile"
     flip: float = 0.0
     crops: Literal["one", "five"] = "one"
@@ -108,6 +111,8 @@ class View:
         for name, value in (("resize", self.resize), ("crop", self.crop)):
             if value is not None and value < 1:
                 raise ConfigError(f"view.{name}={value}", "Give a side in pixels, or null for the native size.")
+        if self.crop_step < 1:
+            raise ConfigError(f"view.crop_step={self.crop_step}", "Give 1, for any place, or more.")
         if self.short_side is not None and (
             len(self.short_side) != 2 or not 1 <= self.short_side[0] <= self.short_side[1]
         ):

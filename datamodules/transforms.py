@@ -35,8 +35,9 @@ def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
     image = _filled(_resized(_shortened(_large_enough(image, view), view, key), view), view)
     if view.crop is not None:
         height, width = image.shape[-2:]
-        top, left = int(down * (height - view.crop + 1)), int(right * (width - view.crop + 1))
-        image = _crop(image, top, left, view.crop)
+        step = view.crop_step
+        rows, columns = ((side - view.crop) // step + 1 for side in (height, width))
+        image = _crop(image, int(down * rows) * step, int(right * columns) * step, view.crop)
     if mirror < view.flip:
         image = image.flip(-1)
     return [_augmented(image, view, key)]

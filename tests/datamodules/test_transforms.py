@@ -81,6 +81,15 @@ def test_random_crops_reach_every_place_and_flips_have_their_probability() -> No
     assert all(look.shape == (3, 3, 3) for look in looks)
 
 
+def test_random_crops_begin_at_multiples_of_their_step() -> None:
+    picture = torch.arange(9 * 10).reshape(1, 9, 10).repeat(3, 1, 1).to(torch.uint8)
+    looks = [training_views(picture, View(crop=3, crop_step=4), key)[0] for key in range(300)]
+    assert {int(look[0].min()) for look in looks} == {10 * top + left for top in (0, 4) for left in (0, 4)}
+    assert all(look.shape == (3, 3, 3) for look in looks)
+    with pytest.raises(ConfigError, match="crop_step=0"):
+        View(crop_step=0)
+
+
 def test_draws_belong_to_the_key_alone() -> None:
     view = View(crop=7, flip=0.5)
     first = [training_views(image(), view, key)[0] for key in range(20)]
