@@ -23,6 +23,9 @@ from contracts.keys import random_key
 from contracts.stop import Stopped
 from tasks.run import DATA
 
+PATIENCE = 300
+"""Seconds after which SQLite gives up waiting for another worker."""
+
 CAP = 20
 """Runs where neither the file nor the command says how many."""
 
@@ -67,7 +70,10 @@ class LocalSearch:
         with _alone(file.with_name(f"{file.name}.lock")):
             self.study = self.optuna.create_study(
                 study_name=sweep.name,
-                storage=f"sqlite:///{file}",
+                # another worker's write may take longer than the five seconds that SQLite waits
+                storage=self.optuna.storages.RDBStorage(
+                    f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": PATIENCE}}
+                ),
                 pruner=self._pruner(),
                 direction="maximize" if sweep.maximize else "minimize",
                 load_if_exists=True,
