@@ -1,10 +1,8 @@
 """Leaving off when the cluster says so, with nothing lost; in place of Lightning's own signal handling and requeue."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
-import ctypes
 import json
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +18,8 @@ from callbacks.checkpoints import Checkpoints, resumable
 from contracts.batch import Batch
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
-from contracts.stop import STOP, Stopped
+from contracts.stop import STOP, Stopped, end_with_parent
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 GOING_ON, ASKED, OVERDUE = 0, 1, 2
 
 
@@ -62,7 +59,7 @@ class Preemption(L.Callback):
         """From here on signals are only noted; a run that restarts for nothing ends here."""
         STOP.deferred = True
         if started_by_rank_zero(os.environ):
-            end_with_parent()
+            end_with_parent()  # in a collective it would wait for that one in vain
         if dist.is_initialized() and trainer.world_size > 1 and self._group is None:
             # on the CPU, so that asking every batch keeps no GPU waiting
             self._group = dist.new_group(backend="gloo")
@@ -178,12 +175,6 @@ def cluster_plugins() -> list[Any]:
 def started_by_rank_zero(env: Mapping[str, str]) -> bool:
     """Whether this is a rank that Lightning started from the first one of this machine."""
     return env.get("LOCAL_RANK", "0") != "0" and not env.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"}
-
-
-def end_with_parent() -> None:
-    """Has Linux end this process with the one that started it; a rank in a collective would wait for it in vain."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def note_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -> str | None:

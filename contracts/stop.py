@@ -5,8 +5,10 @@ A handler that saves, or talks to other ranks, hangs or corrupts sooner or later
 raised at once; where `StopSignals.deferred` is set, whoever set it looks between two batches and raises it.
 """
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,9 @@ from types import FrameType
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 """USR1 is what SLURM is asked to send before the time limit, USR2 is submitit's, TERM is pre-emption, or a cancel."""
+
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Stopped(BaseException):
@@ -109,6 +114,12 @@ def ignore_in_worker(_worker: int = 0) -> None:
     """For worker processes: SLURM signals them too, and one that ended would take the batch it loads along."""
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
+
+
+def end_with_parent() -> None:
+    """Has Linux end this process with the one that started it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def one_of_several(env: Mapping[str, str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from contracts.errors import DataError, PixelProofError
+from contracts.stop import end_with_parent
 
 T = TypeVar("T")
 
@@ -79,7 +80,10 @@ def _received(connection: Connection, processes: dict[Connection, Any]) -> Itera
 
 
 def _serve(work: Callable[[int], Iterator[Any]], count: int, following: Any, out: Connection, parent: int) -> None:
+    end_with_parent()  # at once: what it still wrote might come behind what the next run has put there
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    if os.getppid() != parent:
+        return
     torch.set_num_threads(1)
     try:
         while True:
