@@ -36,9 +36,13 @@ class Ranks:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "WORLD", "LOCAL_"))}
         env |= {"PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")]), "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ranks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-            cwd=self.folder, env=env,
-        )  # fmt: skip - unbuffered, as `select` sees nothing of a line that was read along with the one before
+            [sys.executable, "-m", "ranks"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # `select` sees nothing of a line that was read along with the one before
+            cwd=self.folder,
+            env=env,
+        )
         assert self._answer(PATIENCE) == "ready"
         return self
 
