@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as L
 import torch
-from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
 from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, View
 from datamodules.dataset import Failure, ImageDataset, ImageLoader
-from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, read_header
+from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
 from datamodules.features import FeatureLoader, Features, fill
+from datamodules.image_sizes import image_sizes
 from datamodules.manifest import Manifest
 from datamodules.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.stores import ImageStore
@@ -201,7 +201,7 @@ class ImageDataModule(L.LightningDataModule):
             if self._degrade or view.augment:
                 batch_size = 1  # whatever they make of the sizes
             else:
-                sizes = self._sizes(rows)
+                sizes = image_sizes(self.manifest(), self.store(), rows, self.max_pixels)
         batches = EvaluationBatches(rows, batch_size, sizes, *self._place())
         return self._loader(view, batches, lambda failures, left: self._note(failures))  # noqa: ARG005
 
@@ -278,21 +278,6 @@ class ImageDataModule(L.LightningDataModule):
             if failure.id not in self._failed:
                 self._failed.add(failure.id)
                 self.failures.append(failure)
-
-    def _sizes(self, rows: Rows) -> NDArray[np.int64]:
-        """[len(rows), 2] height and width; from the images' headers where the manifest does not know them."""
-        sizes = np.stack([self.manifest().column(name)[rows] for name in ("height", "width")], axis=1).astype(np.int64)
-        for position in np.flatnonzero((sizes == 0).any(axis=1)):
-            try:
-                data = self.store().read(int(rows[position]))
-                if isinstance(data, np.ndarray):
-                    sizes[position] = data.shape[:2]
-                else:
-                    header = read_header(data, self.max_pixels)
-                    sizes[position] = header.height, header.width
-            except DataError:
-                sizes[position] = 0  # found again, and recorded with its reason, when its batch is loaded
-        return sizes
 
     @property
     def crops_per_image(self) -> int:
