@@ -54,7 +54,7 @@ def test_best_and_cpu_seconds_are_what_they_say():
             pass
 
     timings = interleaved({"spin": spin, "sleep": lambda: time.sleep(0.05)}, 1)
-    assert timings["spin"].best_cpu >= 0.05
+    assert timings["spin"].best_cpu > 0.049  # by two clocks
     assert timings["sleep"].best_cpu < 0.04
     assert timings["sleep"].best >= 0.05
 

@@ -11,7 +11,10 @@ def test_a_quick_run_measures_the_likelihood(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(EFFORT, "quick")
     rows = _likelihood()
     assert [row.target for row in rows] == [150, None]
-    assert all(row.ours > 0 and row.ratio is not None and row.ratio > 1 for row in rows)
+    for row in rows:  # how much faster is the bench's to say, on a machine with nothing else to do
+        assert row.baseline is not None
+        assert row.ours > 0
+        assert row.ratio == pytest.approx(row.baseline / row.ours)
 
 
 def test_the_baseline_is_the_code_it_stands_for() -> None:

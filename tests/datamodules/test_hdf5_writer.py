@@ -508,7 +508,7 @@ def test_a_limit_goes_to_the_largest_remainders():
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_set(tmp_path):
-    """20,000 images in one row group: the whole process tree stays below 1.5 GB."""
+    """20,000 images in one row group: the whole process tree, of two workers, stays below 1.5 GB."""
     pool = [encoded(picture(np.random.default_rng(k), 256, bool(k % 2)), "JPEG") for k in range(16)]
     table = pa.table(
         {"id": [str(k) for k in range(20_000)], "image": [{"bytes": pool[k % 16]} for k in range(20_000)],
@@ -519,6 +519,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
     command = [
         sys.executable, "lightning_main.py", "task=prepare", "datamodule=parquet", f"datamodule.path={tmp_path}",
         f"prepare.out={tmp_path / 'd.h5'}", "prepare.storage=pixels", "prepare.size=96",
+        "prepare.workers=2",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         most = 0

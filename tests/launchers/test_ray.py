@@ -14,8 +14,13 @@ from launchers.ray import RayLauncher
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'pixelproof[ray]'")
 
 HOUSE = Path(lightning_main.__file__).resolve().parent
-PATIENCE = {"RAY_raylet_start_wait_time_s": "240", "RAY_worker_register_timeout_seconds": "240"}
-"""On a busy machine Ray's own processes take longer to start than it waits for by default."""
+PATIENCE = {
+    "RAY_raylet_start_wait_time_s": "240",
+    "RAY_worker_register_timeout_seconds": "240",
+    "RAY_health_check_failure_threshold": "100",
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+"""On a busy machine Ray's own processes take longer than it waits by default, and others may have all the memory."""
 
 PREPARE = (
     "task=prepare datamodule=hdf5 datamodule.path=drawn.h5 prepare.storage=pixels prepare.size=16 prepare.workers=1"
