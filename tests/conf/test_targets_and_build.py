@@ -125,7 +125,7 @@ def test_from_a_checkpoint_come_detectors_and_views_alone() -> None:
             build_for_scoring(NPR | {"extra": {"_target_": target}}, from_checkpoint=True)
 
 
-AUGMENT = [{"_target_": "datamodules.augment.quarter_turn", "_partial_": True}]
+AUGMENT = [{"_target_": "detectors.zed.augment.Jpeg"}]
 
 
 def test_what_is_done_to_evaluated_images_belongs_to_the_scores() -> None:
