@@ -1,13 +1,6 @@
 """On a real cluster: whatever ends a job, nothing is lost, and SLURM calls things by their name."""
 
-import io
 import json
-import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,149 +9,24 @@ import h5py
 import numpy as np
 import optuna
 import pytest
-import torch
 import yaml
-from cluster import PATIENCE, Cluster, until
+from cluster import Cluster
 from drawn_ai_genbench import miniature
+from fleet import Fleet
+from lab import (
+    BATCHES,
+    EPOCHS,
+    GENERATORS,
+    PREPARE,
+    SEARCH,
+    WORDS,
+    Lab,
+    results,
+)
 
 import lightning_main
-from benchmarks.ai_genbench.generators import load_generators
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-
-PROGRAM = Path(__file__).with_name("program.py")
-HOUSE = Path(__file__).parents[2]
-EPOCHS, BATCHES = 2, 6
-WORDS = (
-    "task=fit datamodule=hdf5 datamodule.path=drawn.h5 datamodule.batch_size=4 "
-    "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 "
-    f"detector.dropout=0.3 trainer=cpu trainer.max_epochs={EPOCHS} trainer.enable_progress_bar=false logger=null"
-).split()
-GENERATORS = [generator.name for generator in load_generators()[:2]]
-MINIATURE = (
-    "datamodule=ai_genbench datamodule.path=mini datamodule.batch_size=2 benchmark=ai_genbench benchmark.window_size=1 "
-    "benchmark.crop_size=32 benchmark.global_batch=4 benchmark.augmentation_factor=2 benchmark.monitor_images=8 "
-    "benchmark.test_images=all trainer.max_epochs=1"
-)
-WINDOWS = [*MINIATURE.split(), f"benchmark.generators=[{','.join(GENERATORS)}]"]
-"""The miniature AI-GenBench of two windows."""
-SEARCH = {
-    "program": "lightning_main.py",
-    "method": "random",
-    "metric": {"name": "val/loss", "goal": "minimize"},
-    "run_cap": 2,
-    "command": ["${env}", "${interpreter}", "${program}", *WORDS, "${args_no_hyphens}"],
-    "parameters": {"detector.optimizer.lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}},
-}
-PREPARE = ["task=prepare", "prepare.storage=pixels", "prepare.size=16", "prepare.workers=1", "prepare.shards=3"]
-STUDY = "sweep.study=search/study.db"
-SLURM = ["launcher=slurm", "launcher.cpus_per_task=1", "launcher.minutes=55"]
-
-
-@dataclass
-class Job:
-    """A submitted job and where it leaves its results."""
-
-    name: str
-    number: int
-    folder: Path
-    printed: str
-
-    def numbers(self) -> list[int]:
-        """Of all jobs that were submitted with it."""
-        return [int(number) for number in re.findall(r"^job (\d+):", self.printed, re.MULTILINE)]
-
-    def log(self) -> str:
-        """All that it has printed, in all its lives."""
-        line = next(line for line in self.printed.splitlines() if "log:" in line)
-        file = Path(line.partition(":")[2].strip())
-        return file.read_text() if file.is_file() else ""
-
-
-class Lab:
-    """Submits the paced command by the real launcher."""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.cluster = cluster
-        self.folder = folder
-
-    def submit(self, name: str, *words: str, many: bool = False, forked: bool = True, **env: str) -> Job:
-        """By the real launcher, in this process, which spares an import each time.
-
-        Args:
-            name: of the job, for the test.
-            words: further ones.
-            many: with ``-m``.
-            forked: by the nursery, or started as users' jobs are.
-            env: environment variables.
-        """
-        printed = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-            for key, value in (self.cluster.environment | env).items():
-                patch.setenv(key, value)
-            if forked:
-                patch.setenv("NURSERY", self.cluster.nursery)
-            patch.setenv("HELD", str(self.folder / name))
-            patch.setenv("PYTHONPATH", str(HOUSE))
-            patch.setattr(lightning_main, "__file__", str(PROGRAM))
-            patch.chdir(self.folder)
-            assert lightning_main.main([*(["-m"] if many else []), *WORDS, *SLURM, *words]) == 0
-        told = printed.getvalue()
-        number = re.findall(r"^job (\S+):", told, re.MULTILINE)[0]
-        given = next((word.partition("=")[2] for word in words if word.startswith("experiment_id=")), number)
-        return Job(name, int(number.partition("_")[0]), self.folder / "experiments_data" / given, told)
-
-    def held(self, job: Job, ranks: int = 1) -> None:
-        """Waits until a job is held."""
-        for rank in range(ranks):
-            self.there(job, self.folder / f"{job.name}.{rank}")
-
-    def there(self, job: Job, file: Path) -> None:
-        """Waits for a file that a job, or its array, makes."""
-
-        def seen() -> bool:
-            assert file.exists() or self.cluster.job(job.number)["JobState"] != "FAILED", job.log()
-            return file.exists()
-
-        until(seen, PATIENCE, job.log)
-
-    def array_completed(self, job: Job, count: int) -> None:
-        """Waits for a good end of all jobs of an array."""
-
-        def ended() -> bool:
-            states = [one["JobState"] for one in self.cluster.of_array(job.number)]
-            assert not {"FAILED", "CANCELLED"} & set(states), job.log()
-            return states == ["COMPLETED"] * count
-
-        until(ended, PATIENCE, job.log)
-
-    def completed(self, job: Job, restarts: int | None = None) -> None:
-        """Waits for a good end, after so many restarts as SLURM counts them."""
-        told = self.cluster.wait(job.number, "COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL")
-        assert told["JobState"] == "COMPLETED", job.log()
-        assert told["ExitCode"] == "0:0"
-        assert restarts is None or told["Restarts"] == str(restarts), job.log()
-
-
-def results(folder: Path, windows: int = 1, ranks: int = 1, ordered: bool = True) -> list[Any]:
-    """Weights, scores, tables and, where it was noted, the order of images of every window."""
-    found: list[Any] = []
-    for window in range(windows):
-        stage = folder / f"window_{window}"
-        assert (stage / "done").exists()
-        last = torch.load(stage / "checkpoints/last.ckpt", weights_only=True)
-        with np.load(stage / "predictions_validate_all.npz", allow_pickle=False) as dump:
-            scores = {name: dump[name].tobytes() for name in dump.files if name != "provenance"}
-        weights = {name: tensor.numpy().tobytes() for name, tensor in last["state_dict"].items()}
-        orders = [order(stage / f"order_{rank}") for rank in range(ranks)] if ordered else []
-        found.append((weights, scores, json.loads((stage / "metrics.json").read_text()), orders))
-    return found
-
-
-def order(file: Path) -> list[Any]:
-    """The images of every batch; of a batch begun twice, the later time."""
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    return sorted({(epoch, batch): ids for epoch, batch, ids in lines}.items())
 
 
 @pytest.fixture(scope="module")
@@ -171,115 +39,9 @@ def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return Lab(cluster, folder)
 
 
-class Fleet:
-    """All jobs side by side, each where what is done to it touches no other, and what is done to them meanwhile."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.jobs: dict[str, Job] = {}
-        self.seen: dict[str, dict[str, str]] = {}
-        self.deeds: dict[str, Future[None]] = {}
-        self.pool = ThreadPoolExecutor(16)
-        submit, held = self._submit, {"HOLD": "step"}
-        submit("limit", self._out_of_time, on("n2"), "launcher.minutes=1", "launcher.signal_s=20", **held)
-        # these two are started as users' jobs are
-        submit("by_hand", self._told, on("n2"), forked=False, **held)
-        submit("two_nodes", partial(self._told, ranks=2), *TWO, forked=False, **held)
-        submit("cancelled", self._cancelled, on("n2"), "experiment_id=cancelled", **held)
-        submit("array", None, "seed=100,1,2", on("n1"), many=True)
-        submit("validation", None, on("n8"), "callbacks.preemption.grace=0", HOLD="validation")
-        submit("write", None, on("n8"), HOLD="write")
-        windows = submit("window", None, on("n8"), *WINDOWS, HOLD="window")
-        submit("window_tables", None, on("n1"), *to_test(windows))
-        self._begin("window", partial(self._taken, node="n8", along=("validation", "write")))
-        untouched = submit("windows", None, on("n1"), *WINDOWS, "experiment_id=windows")
-        submit("windows_tables", None, on("n1"), *to_test(untouched))
-        submit("put_back", self._put_back, on("n2"), **held)
-        submit("grace", partial(self._taken, node="n3"), on("n3"), "launcher.partition=low", **held)
-        submit("curt", partial(self._taken, node="n4"), on("n4"), "launcher.partition=curt", **held)
-        submit("lost", self._lost, on("n5"), **held)
-        submit("chain", self._told, "seed=100,1", on("n6"), "launcher.chain=true", many=True, **held)
-        broken = submit("broken", None, on("n1"), "datamodule.path=broken.h5")
-        submit("behind_broken", None, on("n1"), f"launcher.after=[{broken.number}]")
-        submit("two_undisturbed", None, *TWO)
-        submit("shards", None, on("n1"), *PREPARE, "experiment_id=prepared", "prepare.shard=range(0,3)", many=True)
-        submit("sweep", None, on("n1"), "task=sweep", "sweep.file=search.yaml", STUDY, "seed=1,2", many=True)
-
-    def _submit(self, name: str, deed: Callable[[Job], None] | None, *words: str, **given: Any) -> Job:
-        """A job, and what is done to it from now on."""
-        self.jobs[name] = self.lab.submit(name, *words, **given)
-        if deed is not None:
-            self._begin(name, deed)
-        return self.jobs[name]
-
-    def _begin(self, name: str, deed: Callable[[Job], None]) -> None:
-        self.deeds[name] = self.pool.submit(deed, self.jobs[name])
-
-    def __getitem__(self, name: str) -> Job:
-        """A job, once what is done to it has been done, and it has ended."""
-        if name in self.deeds:
-            self.deeds[name].result()
-        return self.jobs[name]
-
-    def _told(self, job: Job, ranks: int = 1) -> None:
-        self.lab.held(job, ranks)
-        for number in job.numbers()[1:]:
-            self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(number)
-        self.lab.cluster.call("scancel", "--signal=USR1", str(job.number))
-        self.lab.completed(job, 1)
-
-    def _out_of_time(self, job: Job) -> None:
-        until(lambda: "is requeued: the time limit is near" in job.log(), PATIENCE, job.log)
-        # on a slow machine the signal may come before training begins, and again in every life
-        (self.lab.folder / "limit.0").touch()
-        self.lab.cluster.attempt("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")  # if it has not ended
-        self.lab.completed(job)
-
-    def _cancelled(self, job: Job) -> None:
-        self.lab.held(job)
-        self.lab.cluster.call("scancel", str(job.number))
-        self.lab.cluster.wait(job.number, "CANCELLED")
-        until(lambda: "is not requeued: SLURM has the job as C" in job.log(), PATIENCE, job.log)
-
-    def _put_back(self, job: Job) -> None:
-        self.lab.held(job)
-        self.lab.cluster.call("scontrol", "requeue", str(job.number))
-        self.lab.completed(job, 1)
-
-    def _taken(self, job: Job, node: str, along: Sequence[str] = ()) -> None:
-        jobs = [job, *(self.jobs[name] for name in along)]
-        for each in jobs:
-            self.lab.held(each)
-        if along:
-            self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(self.jobs["window_tables"].number)
-        self.lab.cluster.preempt(node)
-        for each in jobs:
-            self.lab.completed(each, 1)
-
-    def _lost(self, job: Job) -> None:
-        self.lab.held(job)
-        self.lab.cluster.call("scontrol", "update", "nodename=n5", "state=down", "reason=test")
-        # or it would be drained for two lives of one job
-        until(lambda: not self.lab.cluster.steps(job.number), PATIENCE)
-        self.lab.cluster.bring_back("n5")
-        self.lab.completed(job)  # after one restart, or two where the node came back too early
-
-
-def to_test(windows: Job) -> tuple[str, ...]:
-    """The words that test an experiment once it is trained."""
-    return (*WINDOWS, "task=test", f"experiment_id={windows.folder.name}", f"launcher.after=[{windows.number}]")
-
-
 @pytest.fixture(scope="module")
 def fleet(lab: Lab) -> Fleet:
     return Fleet(lab)
-
-
-def on(nodes: str) -> str:
-    return f"launcher.options={{nodelist: '{nodes}'}}"
-
-
-TWO = (on("n6,n7"), "trainer.num_nodes=2", "trainer.devices=1", "trainer.strategy=ddp")
 
 
 @pytest.fixture(scope="module")
