@@ -1,5 +1,6 @@
 """Heads: ZED_Rep parity, the exact scores from the same weights, and training of the new ones."""
 
+import copy
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from detectors.zed.coding import coding_cost
 from detectors.zed.density import scale_input
 from detectors.zed.heads import HalfResolutionHead, Heads, build_heads
 from detectors.zed.legacy import legacy_maps, legacy_scores, load_legacy
-from detectors.zed.published_heads import MixtureHead, ResidualHead, load_published_head
+from detectors.zed.published_heads import MixtureHead, RawMaps, ResidualHead, load_published_head
 from detectors.zed.pyramid import build_pyramid, upsample_nearest
 from detectors.zed.scores import FIRST_COLUMNS, score_image
 from tests.detectors.zed.zed_golden_models import exactly, filled_state, head, images
@@ -50,6 +51,12 @@ def test_golden_raw_and_legacy_maps(vectors, heads, kind, level):
     # in float32, as scores are made with, whatever the CPU
     for plain, exact in zip(head(vectors, kind, level).maps(upsample_nearest(y, x.shape[-2:])), raw, strict=True):
         torch.testing.assert_close(plain, exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
+    if kind == "mixture":  # of the vectors' own parameters, whose errors the entropy would enlarge
+        stored = RawMaps(*(torch.from_numpy(vectors[f"{prefix}{name}_f32"])[None] for name, _, _ in named))
+        given = copy.copy(heads[kind, level])
+        given.maps = lambda _: stored
+        found = legacy_maps(given, x, y).entropy[0]
+        np.testing.assert_allclose(found, vectors[f"{prefix}H_f32"], atol=1e-4, rtol=0)
     maps = legacy_maps(heads[kind, level], x, y)
     # a float32 difference of sigmoids loses its last digits in the right tail: an error of 1e-7 in p = exp(-NLL)
     tolerance = 2e-5 + 1e-6 * np.exp(vectors[f"{prefix}NLL_f32"].astype(np.float64))
