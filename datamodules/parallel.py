@@ -22,7 +22,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def parallel(work: Callable[[int], Iterator[T]], count: int, workers: int) -> Iterator[T]:
+def parallel(
+    work: Callable[[int], Iterator[T]], count: int, workers: int, rest: Callable[[], Iterator[T]] | None = None
+) -> Iterator[T]:
     """Everything ``work(0) … work(count - 1)`` yield, in the order in which it is ready.
 
     Whoever is free takes the next number. Workers end with their parent, however that ends, and the parent's handles
@@ -32,6 +34,7 @@ def parallel(work: Callable[[int], Iterator[T]], count: int, workers: int) -> It
         work: picklable, where processes are not forked.
         count: of pieces of work.
         workers: processes, at least 1.
+        rest: what a worker still has to yield once no piece is left.
 
     Raises:
         PixelProofError: raised by the work.
@@ -46,7 +49,8 @@ def parallel(work: Callable[[int], Iterator[T]], count: int, workers: int) -> It
     try:
         for _ in range(min(workers, count)):
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_serve, args=(work, count, following, there, os.getpid()), daemon=True)
+            shared = (work, rest, count, following, there, os.getpid())
+            process = context.Process(target=_serve, args=shared, daemon=True)
             process.start()
             there.close()
             processes[here] = process
@@ -79,24 +83,35 @@ def _received(connection: Connection, processes: dict[Connection, Any]) -> Itera
         yield item
 
 
-def _serve(work: Callable[[int], Iterator[Any]], count: int, following: Any, out: Connection, parent: int) -> None:
+def _serve(
+    work: Callable[[int], Iterator[Any]], rest: Callable[[], Iterator[Any]] | None, count: int, following: Any,
+    out: Connection, parent: int,
+) -> None:  # fmt: skip
     end_with_parent()  # at once: what it still wrote might come behind what the next run has put there
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if os.getppid() != parent:
         return
     torch.set_num_threads(1)
     try:
-        while True:
-            with following.get_lock():
-                number = following.value
-                following.value += 1
-            if number >= count:
-                break
-            for item in work(number):
-                if os.getppid() != parent:
-                    return
-                out.send((False, item))
+        for item in _items(work, rest, count, following):
+            if os.getppid() != parent:
+                return
+            out.send((False, item))
         out.send((True, None))
     except (PixelProofError, OSError) as error:
         if os.getppid() == parent:
             out.send((True, error))
+
+
+def _items(
+    work: Callable[[int], Iterator[T]], rest: Callable[[], Iterator[T]] | None, count: int, following: Any
+) -> Iterator[T]:
+    while True:
+        with following.get_lock():
+            number = following.value
+            following.value += 1
+        if number >= count:
+            break
+        yield from work(number)
+    if rest is not None:
+        yield from rest()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,10 @@ from contracts.errors import DataError
 from datamodules.stores import ParquetStore, image_bytes
 
 BATCH = 8
-"""Rows in memory at a time while streaming."""
+"""Rows of a message between two processes."""
+
+BATCH_BYTES = 2 * 2**20
+"""Of the images cut from a page at a time; Arrow's own work for a batch is the same for one row and for many."""
 
 PAGE_ROWS = 1024
 """Rows that pyarrow's writer puts into a page before it looks how large that has become (``write_batch_size``)."""
@@ -42,10 +46,19 @@ class ParquetStreamStore(ParquetStore):
         for name in self._names:
             metadata = pq.read_metadata(name)
             for group in map(metadata.row_group, range(metadata.num_row_groups)):
-                columns = map(group.column, range(group.num_columns))
-                size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self._column)
+                size = self._nbytes(group)
                 largest = max(largest, size * min(PAGE_ROWS, group.num_rows) // max(group.num_rows, 1))
         return largest
+
+    def _nbytes(self, group: pq.RowGroupMetaData) -> int:
+        columns = map(group.column, range(group.num_columns))
+        size: int = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self._column)
+        return size
+
+    def _batch(self, file: pq.ParquetFile, number: int) -> int:
+        """Rows that make about `BATCH_BYTES`."""
+        group = file.metadata.row_group(number)
+        return max(1, BATCH_BYTES * int(group.num_rows) // max(self._nbytes(group), 1))
 
     def stream(self, rows: Rows) -> Iterator[Read]:
         """Bytes of the rows of one run, or the reason why a row cannot be read.
@@ -58,19 +71,21 @@ class ParquetStreamStore(ParquetStore):
         group = int(np.searchsorted(ends, self._row[rows[0]], side="right"))
         first = int(ends[group - 1]) if group else 0
         wanted = {int(self._row[row]) - first: int(row) for row in rows}
-        last = max(wanted)
+        begin, last = min(wanted), max(wanted)
         place = 0
         try:
             # buffered, or Arrow would hold the whole column chunk
             file = pq.ParquetFile(name, buffer_size=2**20, pre_buffer=False)
-            columns = [self._column]
-            for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns, use_threads=False):
-                cells = batch.column(0)
-                for inner in range(len(cells)):
+            many, columns = self._batch(file, group), [self._column]
+            for batch in file.iter_batches(many, row_groups=[group], columns=columns, use_threads=False):
+                if place + len(batch) <= begin:
+                    place += len(batch)
+                    continue
+                for cell in _cells(batch.column(0)):
                     row = wanted.pop(place, None)
                     place += 1
                     if row is not None:
-                        yield row, _cell(cells, inner, self._root, f"{name}[{first + place - 1}]")
+                        yield row, _read(cell, self._root, f"{name}[{first + place - 1}]")
                 if place > last:
                     return
         except (OSError, pa.ArrowException) as error:
@@ -78,8 +93,15 @@ class ParquetStreamStore(ParquetStore):
                 yield row, DataError(f"{name}: row group {group} cannot be read: {error}")
 
 
-def _cell(cells: pa.Array, place: int, root: Path | None, where: str) -> bytes | DataError:
+def _cells(column: pa.Array) -> list[dict[str, Any] | bytes | None]:
+    """The column's cells; of those that bring their bytes along, these alone, which is three times faster."""
+    place = column.type.get_field_index("bytes") if pa.types.is_struct(column.type) else -1
+    own: list[Any] = column.to_pylist() if place < 0 else column.flatten()[place].to_pylist()
+    return [column[inner].as_py() if data is None else data for inner, data in enumerate(own)]
+
+
+def _read(cell: dict[str, Any] | bytes | None, root: Path | None, where: str) -> bytes | DataError:
     try:
-        return image_bytes(cells[place].as_py(), root, where)
+        return image_bytes(cell, root, where)
     except DataError as error:
         return error

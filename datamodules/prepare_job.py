@@ -149,7 +149,8 @@ class Job:
         bar = tqdm(total=len(self.rows), initial=len(self.rows) - len(rows), desc=name, unit=" images", smoothing=0.05)
         with bar, dealt(self.store, rows, plan.workers) as (store, runs):
             task = Task(store, runs, plan.part, plan.size or 0, plan.decoder, plan.max_pixels, self.facts.length)
-            for entry in parallel(kind(task, offsets), len(runs), plan.workers):
+            work = kind(task, offsets)
+            for entry in parallel(work, len(runs), plan.workers, work.rest):
                 self._note(entry)
                 self.journal.add(entry, self._sync)
                 count = len(entry["rows"]) + len(entry.get("failed", ()))

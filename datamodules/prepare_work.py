@@ -1,6 +1,5 @@
 """What a worker of ``task=prepare`` does with its share of the images."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from torchvision.transforms.v2.functional import resize
 
 from contracts.errors import DataError
 from datamodules.decode import FORMATS, Backend, decode, read_header
-from datamodules.hdf5_layout import write_all
 from datamodules.stores import ImageStore
-from datamodules.write_back import WriteBack
+from datamodules.write_back import CachedWriter
+from datamodules.write_direct import DirectWriter
 
 Rows = NDArray[np.int64]
 Cell = bytes | NDArray[np.uint8] | DataError
@@ -121,6 +120,21 @@ def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
             yield row, error
 
 
+class Writer(Protocol):
+    """Puts blocks into their places in the file."""
+
+    count: int
+    """Blocks put so far."""
+
+    def put(self, block: NDArray[np.uint8], offset: int) -> None:
+        """Have a block written."""
+        ...
+
+    def settle(self, count: int) -> None:
+        """Wait until the first ``count`` blocks are in the file."""
+        ...
+
+
 class _Pass:
     """A walk over the images of a piece of work that reports every few of them.
 
@@ -132,9 +146,11 @@ class _Pass:
     def __init__(self, task: Task, offsets: NDArray[np.int64] | None) -> None:
         self.task = task
         self.offsets = offsets
+        self._out: Writer | None = None  # a worker keeps it as long as it lives
+        self._held: tuple[dict[str, Any], int] | None = None
 
-    def image(self, row: int, cell: bytes | NDArray[np.uint8], file: int) -> tuple[int, int, str]:
-        """Deal with one image; its width, height and format."""
+    def image(self, cell: bytes | NDArray[np.uint8]) -> tuple[int, int, str, NDArray[np.uint8] | None]:
+        """Width, height and format of an image, and what is put into the file, if anything is."""
         raise NotImplementedError
 
     def __call__(self, number: int) -> Iterator[dict[str, Any]]:
@@ -143,48 +159,70 @@ class _Pass:
         Raises:
             OSError: the file cannot be written.
         """
-        file = os.open(self.task.path, os.O_WRONLY) if self.offsets is not None else -1
-        self.back = WriteBack(file)
-        try:
-            entry = _entry()
-            for row, cell in read_cells(self.task.store, self.task.runs[number]):
-                try:
-                    if isinstance(cell, DataError):
-                        raise cell
-                    width, height, kind = self.image(row, cell, file)
-                except DataError as error:
-                    entry["failed"].append((row, error.what))
-                else:
-                    for name, value in zip(FIELDS, (row, width, height, len(cell), kind), strict=True):
-                        entry[name].append(value)
-                if len(entry["rows"]) + len(entry["failed"]) == REPORT:
-                    yield entry
-                    entry = _entry()
-            if entry["rows"] or entry["failed"]:
-                yield entry
-        finally:
-            if file >= 0:
-                os.close(file)
+        if self.offsets is None:
+            yield from self.messages(number, None)
+            return
+        self._out = self._out or self.writer()
+        for message in self.messages(number, self._out):
+            # one message behind: nobody waits for what the disk is still writing
+            yield from self.rest()
+            self._held = message, self._out.count
+
+    def rest(self) -> Iterator[dict[str, Any]]:
+        """The message held back, once its blocks are in the file."""
+        if self._out is not None and self._held is not None:
+            message, put = self._held
+            self._out.settle(put)
+            self._held = None
+            yield message
+
+    def writer(self) -> Writer:
+        """For the blocks of this pass."""
+        return CachedWriter(self.task.path)
+
+    def messages(self, number: int, out: Writer | None) -> Iterator[dict[str, Any]]:
+        """One for every few images, once they are put."""
+        found: list[tuple[int, int, int, int, str]] = []
+        failed: list[tuple[int, str]] = []
+        for row, cell in read_cells(self.task.store, self.task.runs[number]):
+            try:
+                if isinstance(cell, DataError):
+                    raise cell
+                width, height, kind, block = self.image(cell)
+            except DataError as error:
+                failed.append((row, error.what))
+            else:
+                if out is not None and block is not None and self.offsets is not None:
+                    out.put(block, int(self.offsets[row]))
+                found.append((row, width, height, len(cell), kind))
+            if len(found) + len(failed) == REPORT:
+                yield _message(found, failed)
+                found, failed = [], []
+        if found or failed:
+            yield _message(found, failed)
 
 
-def _entry() -> dict[str, Any]:
-    return {name: [] for name in (*FIELDS, "failed")}
+def _message(found: list[tuple[int, int, int, int, str]], failed: list[tuple[int, str]]) -> dict[str, Any]:
+    columns = zip(*found, strict=True) if found else ((),) * len(FIELDS)
+    return {"failed": failed} | {name: list(values) for name, values in zip(FIELDS, columns, strict=True)}
 
 
 class PreparePixels(_Pass):
     """Decode, resize, put in place."""
 
-    def image(self, row: int, cell: bytes | NDArray[np.uint8], file: int) -> tuple[int, int, str]:
+    def image(self, cell: bytes | NDArray[np.uint8]) -> tuple[int, int, str, NDArray[np.uint8]]:
         """See the class."""
         pixels, kind = self._pixels(cell)
         _, height, width = pixels.shape
-        square = to_square(pixels, self.task.size)
-        if self.offsets is None:
-            raise TypeError("PreparePixels needs offsets")
-        flat: NDArray[np.uint8] = square.permute(1, 2, 0).reshape(-1).numpy()
-        write_all(file, flat.data, int(self.offsets[row]))
-        self.back.note(int(self.offsets[row]), flat.nbytes)
-        return width, height, kind
+        square: NDArray[np.uint8] = to_square(pixels, self.task.size).numpy()
+        return width, height, kind, square.transpose(1, 2, 0).reshape(-1)
+
+    def writer(self) -> Writer:
+        """Past the page cache, where that can be."""
+        try:
+            return DirectWriter(self.task.path, self.task.size**2 * 3)
+        except OSError:  # of no weight: the ordinary way says what is wrong, if anything is
+            return CachedWriter(self.task.path)
 
     def _pixels(self, cell: bytes | NDArray[np.uint8]) -> tuple[Tensor, str]:
         if isinstance(cell, np.ndarray):
@@ -195,43 +233,36 @@ class PreparePixels(_Pass):
 class Verify(_Pass):
     """Decode, to see that it can be done."""
 
-    def image(self, row: int, cell: bytes | NDArray[np.uint8], file: int) -> tuple[int, int, str]:  # noqa: ARG002
+    def image(self, cell: bytes | NDArray[np.uint8]) -> tuple[int, int, str, None]:
         """See the class."""
         if isinstance(cell, np.ndarray):
             raise DataError("the source holds pixels, not encoded images")
         _, height, width = decode(cell, self.task.decoder, self.task.max_pixels).shape
-        return width, height, image_format(cell)
+        return width, height, image_format(cell), None
 
 
 class Copy(_Pass):
     """Copy the bytes of an image that was verified."""
 
-    def __call__(self, number: int) -> Iterator[dict[str, Any]]:
-        """Messages on a piece of work.
+    def messages(self, number: int, out: Writer | None) -> Iterator[dict[str, Any]]:
+        """See the class.
 
         Raises:
             DataError: an image is not what it was when it was verified.
-            OSError: the file cannot be written.
         """
-        if self.offsets is None:
+        if out is None or self.offsets is None:
             raise TypeError("Copy needs offsets")
-        file = os.open(self.task.path, os.O_WRONLY)
-        self.back = WriteBack(file)
         rows: list[int] = []
-        try:
-            for row, cell in read_cells(self.task.store, self.task.runs[number]):
-                if not isinstance(cell, bytes) or len(cell) != self.task.length[row]:
-                    raise DataError(f"row {row} changed while it was prepared", "Remove the .journal and run again.")
-                write_all(file, memoryview(cell), int(self.offsets[row]))
-                self.back.note(int(self.offsets[row]), len(cell))
-                rows.append(row)
-                if len(rows) == REPORT:
-                    yield {"copied": True, "rows": rows}
-                    rows = []
-            if rows:
+        for row, cell in read_cells(self.task.store, self.task.runs[number]):
+            if not isinstance(cell, bytes) or len(cell) != self.task.length[row]:
+                raise DataError(f"row {row} changed while it was prepared", "Remove the .journal and run again.")
+            out.put(np.frombuffer(cell, np.uint8), int(self.offsets[row]))
+            rows.append(row)
+            if len(rows) == REPORT:
                 yield {"copied": True, "rows": rows}
-        finally:
-            os.close(file)
+                rows = []
+        if rows:
+            yield {"copied": True, "rows": rows}
 
 
 def to_square(pixels: Tensor, size: int) -> Tensor:

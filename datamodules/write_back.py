@@ -1,6 +1,13 @@
-"""Bringing what is written to the disk while the work goes on, instead of waiting for all of it at the end."""
+"""Writing through the page cache, and to the disk while the work goes on instead of all at the end."""
 
 import os
+import weakref
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.hdf5_layout import write_all
 
 PENDING = 4 * 2**20
 """Bytes gathered before the disk is asked for them: enough for it to write in one go."""
@@ -35,6 +42,36 @@ class WriteBack:
                 # Linux begins to write dirty pages of a range it is told will not be needed
                 os.posix_fadvise(self._descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
         self._spans, self._pending = [], 0
+
+
+class CachedWriter:
+    """Puts blocks of any size into their places in a file, which is closed with the last reference to the writer.
+
+    Args:
+        path: of a file that has room for all blocks.
+
+    Attributes:
+        count: blocks put so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY)
+        weakref.finalize(self, os.close, self._file)
+        self._back = WriteBack(self._file)
+        self.count = 0
+
+    def put(self, block: NDArray[np.uint8], offset: int) -> None:
+        """Write a block.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_all(self._file, block.data, offset)
+        self._back.note(offset, block.nbytes)
+        self.count += 1
+
+    def settle(self, count: int) -> None:
+        """Nothing is to be waited for."""
 
 
 def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

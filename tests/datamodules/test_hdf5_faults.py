@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import datamodules.journal
 from contracts.errors import DataError
-from datamodules import fed_store, prepare_job, prepare_work
+from datamodules import fed_store, prepare_job, prepare_work, write_back, write_direct
 from datamodules.decode import decode
 from datamodules.hdf5 import Hdf5DataModule
 from datamodules.hdf5_writer import Hdf5Writer
@@ -80,8 +80,9 @@ def progressed(journal, pid):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
-@pytest.mark.parametrize(("storage", "size"), [("pixels", 32), ("encoded", None)])
+@pytest.mark.parametrize(("storage", "size"), [("pixels", 32), ("pixels", 64), ("encoded", None)])
 def test_a_kill_at_any_moment_costs_only_time(tmp_path, monkeypatch, storage, size):
+    monkeypatch.setattr(write_direct, "LEAST", 64 * 64 * 3)  # past the page cache, where there are whole pages
     monkeypatch.setattr(datamodules.journal, "INTERVAL", 0.0)
     monkeypatch.setattr(prepare_work, "REPORT", 4)
     module = source(tmp_path, damaged={5})
@@ -235,7 +236,7 @@ def test_a_disk_too_small_is_found_before_anything_is_read(tmp_path):
 def test_a_disk_that_fills_up_halfway_leaves_work_to_go_on_from(tmp_path, monkeypatch):
     module = source(tmp_path)
     calls = 0
-    real = prepare_work.write_all
+    real = write_back.write_all
 
     def full(*arguments):
         nonlocal calls
@@ -244,14 +245,14 @@ def test_a_disk_that_fills_up_halfway_leaves_work_to_go_on_from(tmp_path, monkey
             raise OSError(errno.ENOSPC, "No space left on device")
         real(*arguments)
 
-    monkeypatch.setattr(prepare_work, "write_all", full)
+    monkeypatch.setattr(write_back, "write_all", full)
     monkeypatch.setattr(prepare_work, "REPORT", 4)
     monkeypatch.setattr(datamodules.journal, "INTERVAL", 0.0)
     for _ in range(2):
         with pytest.raises(DataError, match=r"disk of .* is full(?s:.*)Make room and run again"):
             write(tmp_path / "d.h5", module, storage="pixels", size=16, workers=1)
         assert not (tmp_path / "d.h5").exists()
-    monkeypatch.setattr(prepare_work, "write_all", real)
+    monkeypatch.setattr(write_back, "write_all", real)
     result = write(tmp_path / "d.h5", module, storage="pixels", size=16)
     assert result.read < 60
     assert len(Hdf5DataModule(tmp_path / "d.h5").manifest()) == 90

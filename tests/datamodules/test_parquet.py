@@ -9,6 +9,7 @@ import pytest
 from drawn import encoded, picture
 
 from contracts.errors import ConfigError, DataError
+from datamodules import parquet_stream
 from datamodules.parquet import ParquetDataModule
 
 PICTURES = [encoded(picture(np.random.default_rng(k), 16, bool(k % 2))) for k in range(4)]
@@ -64,6 +65,42 @@ def test_streaming_reads_what_random_access_reads(tmp_path):
     assert [run.tolist() for run in runs] == [[1, 2], [8, 13], [14, 20], [39]]
     read = dict(pair for run in runs for pair in store.stream(run))
     assert read == {row: store.read(row) for row in wanted.tolist()}
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 2**21])
+@pytest.mark.parametrize("fields", [("bytes", "path"), ("path", "bytes"), ()])
+def test_streaming_reads_every_kind_of_cell(tmp_path, monkeypatch, fields, batch_bytes):
+    monkeypatch.setattr(parquet_stream, "BATCH_BYTES", batch_bytes)
+    (tmp_path / "there.png").write_bytes(PICTURES[0])
+    places = (
+        {"bytes": PICTURES[1], "path": "x"},
+        {"path": "there.png"},
+        {"path": "gone.png"},
+        {"bytes": b""},
+        {},
+        None,
+    )
+    cells = (
+        [place and {name: place.get(name) for name in fields} for place in places] if fields else [PICTURES[0], None]
+    )
+    kind = pa.struct([(name, {"bytes": pa.binary(), "path": pa.string()}[name]) for name in fields])
+    types = pa.schema({"id": pa.string(), "image": kind if fields else pa.binary(), "label": pa.int64()})
+    made = [{"id": f"i{k}", "image": cells[k % len(cells)], "label": k % 2} for k in range(30)]
+    module = ParquetDataModule(write(tmp_path / "a.parquet", made, group=12, types=types), root=tmp_path)
+    module.manifest()
+    store = module.store()
+
+    def alone(row):
+        try:
+            return store.read(row)
+        except DataError as error:
+            return str(error)
+
+    wanted = np.array([*range(3, 12), 13, *range(20, 30)])
+    read = {row: found for run in store.runs(wanted) for row, found in store.stream(run)}
+    told = {row: str(found) if isinstance(found, DataError) else found for row, found in read.items()}
+    assert told == {row: alone(row) for row in wanted.tolist()}
+    assert sum(isinstance(found, bytes) for found in read.values()) >= 8
 
 
 def test_columns_are_mapped_and_further_ones_carried_along(tmp_path):
