@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from contracts.errors import DataError
 from datamodules.parquet_stream import BATCH, ParquetStreamStore, Read, Rows
-from datamodules.prepare_work import deal
+from datamodules.prepare_pieces import deal
 from datamodules.stores import ImageStore
 
 BUDGET = 384 * 2**20

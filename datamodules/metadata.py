@@ -17,7 +17,8 @@ from datamodules.fed_store import dealt
 from datamodules.manifest import Manifest
 from datamodules.parallel import cores, parallel
 from datamodules.perceptual import difference_hash
-from datamodules.prepare_work import REPORT, Rows, read_cells
+from datamodules.prepare_pieces import Rows, read_cells
+from datamodules.prepare_work import REPORT
 from datamodules.stores import ImageStore
 
 LUMINANCE = np.array(

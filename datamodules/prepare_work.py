@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,21 +14,13 @@ from torchvision.transforms.v2.functional import resize
 
 from contracts.errors import DataError
 from datamodules.decode import FORMATS, Backend, decode, read_header
+from datamodules.prepare_pieces import Rows, read_cells
 from datamodules.stores import ImageStore
 from datamodules.write_back import CachedWriter
 from datamodules.write_direct import DirectWriter
 
-Rows = NDArray[np.int64]
-Cell = bytes | NDArray[np.uint8] | DataError
-
 REPORT = 32
 """Images between two messages to the parent."""
-
-RUN = 64
-"""Images of a piece of work, where the store has no row groups of its own."""
-
-PIECES = 2
-"""For each worker, of each of the last row groups."""
 
 FIELDS = ("rows", "width", "height", "length", "format")
 """Of a message: rows, and as many values of each kind."""
@@ -37,19 +29,6 @@ PIXELS = "PIXELS"
 """In place of a format, where the store holds pixels."""
 
 MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
-
-
-@runtime_checkable
-class StreamingStore(Protocol):
-    """A store that is read faster front to back."""
-
-    def runs(self, rows: Rows) -> list[Rows]:
-        """Rows dealt into pieces that are read together."""
-        ...
-
-    def stream(self, rows: Rows) -> Iterator[tuple[int, bytes | DataError]]:
-        """Row and bytes, or why there are none, of one piece."""
-        ...
 
 
 class Facts:
@@ -106,18 +85,6 @@ class Task:
     decoder: Backend
     max_pixels: int
     length: NDArray[np.int64]
-
-
-def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
-    """Row and content of the images of a piece of work, one at a time."""
-    if isinstance(store, StreamingStore):
-        yield from store.stream(rows)
-        return
-    for row in rows.tolist():
-        try:
-            yield row, store.read(row)
-        except DataError as error:
-            yield row, error
 
 
 class Writer(Protocol):
@@ -280,20 +247,3 @@ def image_format(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     return read_header(data).format
-
-
-def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
-    """Rows dealt into pieces of work; the last runs are split, so that all workers end together.
-
-    A piece of a run is read past all that lies before it, so that the other runs stay whole.
-    """
-    if not len(rows):
-        return []
-    if not isinstance(store, StreamingStore):
-        return np.array_split(rows, -(-len(rows) // RUN))
-    runs = store.runs(rows)
-    pieces = []
-    for place, run in enumerate(runs):
-        last = place >= len(runs) - workers
-        pieces += np.array_split(run, max(1, min(PIECES * workers, len(run) // (RUN // 8)))) if last else [run]
-    return pieces

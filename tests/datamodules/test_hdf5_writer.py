@@ -12,7 +12,7 @@ from drawn import encoded, picture
 from PIL import Image
 
 from contracts.errors import ConfigError, DataError
-from datamodules import fed_store, prepare_work
+from datamodules import fed_store, prepare_pieces
 from datamodules.decode import decode
 from datamodules.hdf5 import Hdf5DataModule
 from datamodules.hdf5_writer import Hdf5Writer
@@ -89,7 +89,7 @@ def test_one_reader_for_all_gives_the_same_file(tmp_path, monkeypatch, storage, 
     settings = {"storage": storage, "size": size, "max_failures": 0.5}
     write(tmp_path / "1.h5", module, **settings)
     monkeypatch.setattr(fed_store, "BUDGET", 0)
-    monkeypatch.setattr(fed_store, "deal", Mock(side_effect=prepare_work.deal))
+    monkeypatch.setattr(fed_store, "deal", Mock(side_effect=prepare_pieces.deal))
     write(tmp_path / "2.h5", module, **settings)
     assert isinstance(fed_store.deal.call_args.args[0], fed_store.FedStore)
     assert same(content(tmp_path / "1.h5"), content(tmp_path / "2.h5"))
