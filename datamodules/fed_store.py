@@ -14,9 +14,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from contracts.errors import DataError
-from datamodules.parquet_stream import BATCH, ParquetStreamStore, Read, Rows
+from datamodules.parquet_stream import ParquetStreamStore, Read, Rows
 from datamodules.prepare_pieces import deal
 from datamodules.stores import ImageStore
+
+BATCH = 8
+"""Rows of a message between two processes."""
 
 BUDGET = 384 * 2**20
 """Bytes all workers together may hold of Parquet pages before a reader of its own is started."""

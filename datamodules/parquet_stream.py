@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from contracts.errors import DataError
 from datamodules.stores import ParquetStore, image_bytes
 
-BATCH = 8
-"""Rows of a message between two processes."""
-
 BATCH_BYTES = 2 * 2**20
 """Of the images cut from a page at a time; Arrow's own work for a batch is the same for one row and for many."""
+
+BATCH_ROWS = 64
+"""At most: repeated images may be stored once, so that a row group's size says little of what is cut from it."""
 
 PAGE_ROWS = 1024
 """Rows that pyarrow's writer puts into a page before it looks how large that has become (``write_batch_size``)."""
@@ -56,9 +56,9 @@ class ParquetStreamStore(ParquetStore):
         return size
 
     def _batch(self, file: pq.ParquetFile, number: int) -> int:
-        """Rows that make about `BATCH_BYTES`."""
+        """Rows that make about `BATCH_BYTES`, `BATCH_ROWS` at most."""
         group = file.metadata.row_group(number)
-        return max(1, BATCH_BYTES * int(group.num_rows) // max(self._nbytes(group), 1))
+        return max(1, min(BATCH_ROWS, BATCH_BYTES * int(group.num_rows) // max(self._nbytes(group), 1)))
 
     def stream(self, rows: Rows) -> Iterator[Read]:
         """Bytes of the rows of one run, or the reason why a row cannot be read.
@@ -94,7 +94,7 @@ class ParquetStreamStore(ParquetStore):
 
 
 def _cells(column: pa.Array) -> list[dict[str, Any] | bytes | None]:
-    """The column's cells; of those that bring their bytes along, these alone, which is three times faster."""
+    """The column's cells; of those that bring their bytes along, these alone, without a dictionary each."""
     place = column.type.get_field_index("bytes") if pa.types.is_struct(column.type) else -1
     own: list[Any] = column.to_pylist() if place < 0 else column.flatten()[place].to_pylist()
     return [column[inner].as_py() if data is None else data for inner, data in enumerate(own)]

@@ -1,5 +1,6 @@
 """Writing past the page cache, while the next images are decoded."""
 
+import errno
 import mmap
 import os
 import weakref
@@ -24,6 +25,9 @@ ROUNDS = 3
 
 HUGE = 2**21
 """Bytes of a huge page: to the disk a block in one is one piece, not one for every 4 KiB."""
+
+REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
+"""What a file system answers that opens a file for direct writes, and then wants them otherwise or not at all."""
 
 
 class DirectWriter:
@@ -105,8 +109,9 @@ class DirectWriter:
         try:
             if os.pwritev(self._file, blocks, offset) == sum(map(len, blocks)):
                 return
-        except OSError:  # the ordinary way tells what is wrong, or that it was the direct one that was
-            pass
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
         file = os.open(self._path, os.O_WRONLY)
         try:
             for number, block in enumerate(blocks):

@@ -103,6 +103,18 @@ def test_streaming_reads_every_kind_of_cell(tmp_path, monkeypatch, fields, batch
     assert sum(isinstance(found, bytes) for found in read.values()) >= 8
 
 
+def test_repeated_images_that_are_stored_once_are_not_all_cut_at_once(tmp_path, monkeypatch):
+    write(tmp_path / "a.parquet", rows(200), group=200)
+    module = ParquetDataModule(tmp_path / "a.parquet")
+    module.manifest()
+    taken = []
+    real = parquet_stream._cells
+    monkeypatch.setattr(parquet_stream, "_cells", lambda column: taken.append(len(column)) or real(column))
+    (run,) = module.store().runs(np.arange(200))
+    assert len(list(module.store().stream(run))) == 200
+    assert max(taken) == parquet_stream.BATCH_ROWS
+
+
 def test_columns_are_mapped_and_further_ones_carried_along(tmp_path):
     made = rows(12, generator=lambda k: "G" if k % 2 else "camera", part=lambda k: ("dev", "train")[k > 5])
     made = [row | {"score": k / 2, "width": 16, "height": 17} for k, row in enumerate(made)]

@@ -92,12 +92,30 @@ def test_what_cannot_be_written_directly_is_written_anyway(
     assert (tmp_path / "data").read_bytes() == b"".join(block(number).tobytes() for number in range(4))
 
 
-def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_failing_disk_is_reported_and_not_tried_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def failing(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    writer = direct(tmp_path / "data", 3)
+    monkeypatch.setattr(os, "pwritev", failing)
+    writer.put(block(0), 0)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        writer.settle(1)
+    assert not found(tmp_path / "data", 0).any()
+
+
+def test_a_full_disk_is_reported_by_whoever_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     writer = direct(tmp_path / "data", 9)
-    monkeypatch.setattr(os, "pwritev", full)
+    monkeypatch.setattr(os, "pwritev", refused)
     monkeypatch.setattr(write_direct, "write_all", full)
     for number in range(3):
         writer.put(block(number), number * SIZE)
