@@ -11,7 +11,7 @@ from conf.paths import missing_paths
 from conf.schema import root_keys
 from conf.signatures import Signature, library_signature, signature
 from conf.targets import MARKS, is_own, refuse_by_name
-from conf.values import fits
+from conf.values import described, fits
 from conf.verbs import groups_used, verbs
 from contracts.errors import ConfigError, nearest
 
@@ -101,15 +101,24 @@ def _nested(value: Any, where: str, used: bool) -> Iterator[ConfigError]:
 def _bind(
     node: Mapping[str, Any], where: str, taken: Signature, used: bool, supplied: frozenset[str]
 ) -> Iterator[ConfigError]:
-    """Keys of a node against a signature."""
+    """Keys of a node against a signature.
+
+    Libraries' annotations are often narrower than what they take, so there text alone is judged by them; those of the
+    trainer are exact.
+    """
+
+    def judged(value: Any) -> bool:
+        return is_own(node["_target_"]) or where == "trainer" or isinstance(value, str)
+
     partial = node.get("_partial_", False)
     for key, value in node.items():
         if key in MARKS:
             continue
         if key in taken.parameters:
             annotation = taken.parameters[key].annotation
-            if value != "???" and not _is_node(value) and not fits(value, annotation):
-                yield ConfigError(f"{where}.{key}={value!r} is no {annotation}", "Give a value of that type.")
+            if value != "???" and not _is_node(value) and not fits(value, annotation) and judged(value):
+                what = f"{where}.{key}={value!r} is no {described(annotation)}"
+                yield ConfigError(what, "Give a value of that type.")
         elif not taken.anything and not taken.library:
             yield _unknown(node, where, str(key), taken)
     for name, parameter in taken.parameters.items():

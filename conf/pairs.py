@@ -8,6 +8,7 @@ from typing import Any
 from conf.compose import Composed
 from conf.signatures import signature
 from conf.targets import is_own
+from conf.training import partly_scored, untrained, unvalidated
 from contracts.errors import ConfigError
 from contracts.stop import slurm_started
 
@@ -26,26 +27,15 @@ def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[Config
         yield from _devices(config.trainer)
         yield from _strategy(config.trainer)
         yield from _sync_batchnorm(config.trainer)
-        yield from _partly_scored(config.trainer)
+        yield from partly_scored(config.trainer)
     if config.task in ("fit", "doctor"):
+        yield from untrained(config.trainer)
+        yield from unvalidated(config.trainer)
         yield from _fused_clipping(config.trainer, config.detector)
         yield from _mixed_sizes(config.detector, config.datamodule)
     for group in ("datamodule", "detector"):
         if group in used and config.task != "doctor":
             yield from _serves(group, composed.resolved[group], config.task)
-
-
-def _partly_scored(trainer: dict[str, Any]) -> Iterator[ConfigError]:
-    """Every image scored once is what dumps, tables and thresholds promise."""
-    keys = ("fast_dev_run", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
-    for key in keys:
-        value = trainer.get(key)
-        if value not in (None, False) and not (value == 1.0 and isinstance(value, float)):
-            yield ConfigError(
-                f"trainer.{key}={value} leaves images without a score, and tables and dumps are of whole sets",
-                "Leave it out. For a quick trial set trainer.max_epochs=1 trainer.limit_train_batches=2, and "
-                "prepare few images (prepare.limit=64).",
-            )
 
 
 def _fused_clipping(trainer: dict[str, Any], detector: dict[str, Any]) -> Iterator[ConfigError]:

@@ -1,14 +1,16 @@
-"""Signatures of our own classes and functions, read from their source: nothing is imported, so nothing heavy is."""
+"""Signatures of classes and functions, read from their source: nothing is imported, so nothing heavy is."""
 
 import ast
 import builtins
 import inspect
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from conf.syntax import HOUSE, find, first_line, imports
+from conf.syntax import HOUSE, find, first_line, imports, module_file
 from conf.targets import is_own, resolve
+from contracts.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def signature(target: str, house: Path = HOUSE) -> Signature:
 
 
 def library_signature(target: str, base_class: bool = False) -> Signature:
-    """The signature of a library's class, which is imported for it.
+    """The signature of a library's class, read from its source where that says all, else imported.
 
     Args:
         target: dotted name.
@@ -65,6 +67,8 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
     Raises:
         ConfigError: the target is not allowed or does not exist.
     """
+    if (read := _by_source(target)) is not None:
+        return read
     if base_class:
         module, _, name = target.rpartition(".")
         found = getattr(__import__(module, fromlist=[name]), name)
@@ -74,6 +78,20 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
     listed = [p for p in inspect.signature(found).parameters.values() if p.kind is not kinds.VAR_POSITIONAL]
     named = {p.name: Parameter(p.name, p.default is kinds.empty) for p in listed if p.kind is not kinds.VAR_KEYWORD}
     return Signature(named, anything=len(named) < len(listed))
+
+
+def _by_source(target: str) -> Signature | None:
+    """A library's class by its source alone: an import of torch takes seconds, and a typing error should not."""
+    spec = find_spec(target.partition(".")[0])  # of a top-level package, which imports nothing
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    house = Path(spec.submodule_search_locations[0]).parent
+    try:
+        module, node = find(target, house)
+        found = _class_signature(module, node, house) if isinstance(node, ast.ClassDef) else None
+    except (ConfigError, OSError, SyntaxError, RecursionError):  # names made at run time, or compiled modules
+        return None
+    return None if found is None or found.library else found
 
 
 def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
@@ -123,7 +141,7 @@ def _base_name(base: ast.expr, module: str, house: Path) -> str:
 
 def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
     """The signature a base class gives, or that of the bases behind it."""
-    if is_own(base):
+    if is_own(base) or (house != HOUSE and module_file(base.rpartition(".")[0], house)):
         return signature(base, house)
     if base.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing"):
         return behind  # abstract bases and protocols have no constructor of interest

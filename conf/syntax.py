@@ -41,7 +41,7 @@ def find(target: str, house: Path) -> tuple[str, Definition]:
     if name in definitions:
         return module, definitions[name]
     origin = imports(module, house).get(name)
-    if origin is not None and is_own(origin):
+    if origin is not None and (is_own(origin) or not is_own(target)):
         return find(origin, house)
     if origin is not None:
         raise ConfigError(f"{target!r} comes from outside: it is {origin}", nearest(name, definitions))

@@ -14,6 +14,7 @@ PLAIN: dict[str, tuple[type, ...]] = {
     "Sequence": (list,),
     "dict": (dict,),
     "Mapping": (dict,),
+    "Tensor": (),
 }
 
 
@@ -27,9 +28,19 @@ def fits(value: Any, annotation: str) -> bool:
     return any(_fits_one(value, part) for part in _parts(ast.parse(annotation, mode="eval").body))
 
 
+def described(annotation: str) -> str:
+    """An annotation as an error shows it: ``int or null`` for ``Optional[int]``."""
+    parts = [ast.unparse(part) for part in _parts(ast.parse(annotation, mode="eval").body)]
+    return " or ".join("null" if part == "None" else part for part in parts)
+
+
 def _parts(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return [*_parts(node.left), *_parts(node.right)]
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rpartition(".")[2] in ("Optional", "Union"):
+        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        optional = [ast.Constant(None)] if ast.unparse(node.value).endswith("Optional") else []
+        return [part for one in inner for part in _parts(one)] + optional
     return [node]
 
 
