@@ -1,0 +1,27 @@
+#!/bin/sh
+# The configuration and checkpoint tests with the next releases of Hydra and OmegaConf, on each supported Python found.
+# NEXT="hydra-core==… omegaconf==…" names other releases, PYTHONS="python3.13" other interpreters.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+NEXT=${NEXT:-"hydra-core==1.4.0rc3 omegaconf==2.4.1rc1"}
+PYTHONS=${PYTHONS:-"python3.11 python3.12 python3.13 python3.14"}
+PARTS="tests/conf tests/callbacks/test_checkpoint_io.py tests/callbacks/test_checkpoints.py tests/callbacks/test_passport.py"
+failed=0
+for python in $PYTHONS; do
+    if ! command -v "$python" >/dev/null; then
+        echo "skipped: $python is not installed"
+        continue
+    fi
+    venv=.venv-next/$python
+    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || exit 1
+    # without the pins, which are of releases that a newer Python may lack
+    # shellcheck disable=SC2086 # several words are meant
+    if ! "$venv/bin/python" -m pip install --disable-pip-version-check -q -e . pytest hypothesis $NEXT; then
+        echo "skipped: $python has no releases of our dependencies (see above; torch is often the last to have one)"
+        continue
+    fi
+    echo "== $python with $NEXT"
+    # shellcheck disable=SC2086
+    "$venv/bin/python" -m pytest -q $PARTS || failed=1
+done
+exit $failed
