@@ -10,12 +10,14 @@ import pyarrow.parquet as pq
 from pytorch_lightning.utilities import rank_zero_info
 
 from contracts.errors import DataError, nearest
+from contracts.names import as_text
 from datamodules.ai_genbench_arrow import ArrowStore, open_shard, shards, split_folders
 from datamodules.columns import as_labels, as_texts, class_names
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import Manifest
 from datamodules.parquet_stream import ParquetStreamStore
+from datamodules.walk import below, walk
 
 IMAGE = "image"
 NEEDED = (IMAGE, "label", "generator", "file_id")
@@ -100,9 +102,15 @@ class AiGenBenchDataModule(ImageDataModule):
     def _files(self) -> dict[str, list[Path]]:
         """Files of each split, by our names."""
         if self._is_arrow:
-            return {_split(name, folder): shards(folder) for name, folder in split_folders(self.path).items()}
+            splits = {_split(name, folder): shards(folder) for name, folder in split_folders(self.path).items()}
+            known = {file for files in splits.values() for file in files}
+            for folder in walk(self.path, self.ignored):
+                for file in (folder.path / name for name in folder.files):
+                    if file not in known and file.suffix != ".json":  # those describe the set
+                        self.ignored.add(file)
+            return splits
         files: dict[str, list[Path]] = {}
-        for file in sorted(self.path.rglob("*.parquet")) if self.path.is_dir() else [self.path]:
+        for file in below(self.path, (".parquet",), self.ignored) if self.path.is_dir() else [self.path]:
             files.setdefault(_split(_split_name(file), file), []).append(file)
         if not files:
             raise DataError(
@@ -130,7 +138,7 @@ class AiGenBenchDataModule(ImageDataModule):
             "label": labels.tolist(),
             "generator": generators,
             "split": [split] * count,
-            "where": [str(file)] * count,
+            "where": [as_text(file)] * count,
             "row": range(count),
         }
         if "origin_dataset" in table.column_names:

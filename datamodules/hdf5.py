@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from contracts.errors import DataError
+from contracts.names import as_text
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.manifest import SCHEMA, Manifest
 from datamodules.stores import GROUP_SEPARATOR, Hdf5Store
@@ -64,7 +65,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
-    place = f"{path}{GROUP_SEPARATOR}{name}"
+    place = f"{as_text(path)}{GROUP_SEPARATOR}{name}"
     if "target" not in group:
         raise DataError(f"{place} has no 'target'", "Each group needs the labels of its images, 0 or 1.")
     target = group["target"][:].reshape(-1)

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
+from contracts.names import as_path, as_text
 from datamodules import hdf5_layout as layout
 from datamodules.decode import MAX_PIXELS, Backend, versions
 from datamodules.journal import Journal
@@ -263,6 +264,6 @@ def _sources(manifest: Manifest) -> str:
     """Hash of the names and sizes of the files the images lie in."""
     digest = blake2b(digest_size=16)
     for name in sorted(set(manifest.column("where"))):
-        file = Path(str(name).rpartition(GROUP_SEPARATOR)[0] or name)
-        digest.update(f"{file.name}\x1f{file.stat().st_size if file.exists() else -1}\x1e".encode())
+        file = as_path(str(name).rpartition(GROUP_SEPARATOR)[0] or str(name))
+        digest.update(f"{as_text(file.name)}\x1f{file.stat().st_size if file.exists() else -1}\x1e".encode())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """The data module every layout shares: a manifest and a store in, batches out."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -9,8 +10,10 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as L
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from contracts.errors import ConfigError, DataError
+from contracts.names import as_text
 from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, View
 from datamodules.dataset import Failure, ImageDataset, ImageLoader
@@ -20,9 +23,17 @@ from datamodules.image_sizes import image_sizes
 from datamodules.manifest import Manifest
 from datamodules.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.stores import ImageStore
+from datamodules.walk import PassedOver
+
+logger = logging.getLogger(__name__)
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Report = Callable[[list[Failure], bool], None]
+
+
+@rank_zero_only
+def _tell(message: str, *values: object) -> None:
+    logger.warning(message, *values)
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -45,6 +56,7 @@ class ImageDataModule(L.LightningDataModule):
 
     Attributes:
         failures: images that could not be used so far, each once; those of evaluation are skipped.
+        ignored: files and folders passed over, known once the manifest is built.
 
     Raises:
         ConfigError: for a value out of range.
@@ -87,6 +99,7 @@ class ImageDataModule(L.LightningDataModule):
         self.prefetch = prefetch
         self.start_method = start_method
         self.failures: list[Failure] = []
+        self.ignored = PassedOver()
         self._failed: set[str] = set()
         self._views: tuple[View, View] | None = None
         self._degrade: SampleFunction | Chain | None = None
@@ -113,7 +126,12 @@ class ImageDataModule(L.LightningDataModule):
 
     @cached_property
     def _manifest(self) -> Manifest:
-        return self.build_manifest()
+        self.ignored = PassedOver()
+        manifest = self.build_manifest()
+        self.ignored.sort()
+        if self.ignored:
+            _tell("%s: %s passed over", as_text(self.path), self.ignored)
+        return manifest
 
     @cached_property
     def _store(self) -> ImageStore:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import ConfigError, DataError, nearest
+from contracts.names import as_text
 from datamodules.columns import as_labels, as_splits, as_texts, check_maps, class_names
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.folds import fold_splits
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import Manifest
 from datamodules.parquet_stream import ParquetStreamStore
+from datamodules.walk import below, matches
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +136,9 @@ class ParquetDataModule(ImageDataModule):
             DataError: if there is none.
         """
         if self.path.is_dir():
-            found = sorted(self.path.rglob("*.parquet"))
+            found = below(self.path, (".parquet",), self.ignored)
         elif has_magic(str(self.path)) and not self.path.exists():
-            found = sorted(map(Path, glob(str(self.path), recursive=True)))  # noqa: PTH207 - takes absolute patterns
+            found = matches(self.path, self.ignored)[1]
         else:
             found = [self.path]
         found = [file for file in found if file.is_file()]
@@ -160,9 +162,9 @@ class ParquetDataModule(ImageDataModule):
             part[ours] = self._column(ours, table[name], class_names(schema, name), f"{file}: column {name!r}")
         base = self.path if self.path.is_dir() else file.parent
         name = file.relative_to(base).as_posix()
-        part.setdefault("id", [f"{name}:{row}" for row in range(count)])
+        part.setdefault("id", [f"{as_text(name)}:{row}" for row in range(count)])
         part.setdefault("label", [-1] * count)
-        return part | {"where": [str(file)] * count, "row": list(range(count))}
+        return part | {"where": [as_text(file)] * count, "row": list(range(count))}
 
     def _column(self, ours: str, column: pa.ChunkedArray, names: list[str] | None, place: str) -> list[Any]:
         if ours == "label":

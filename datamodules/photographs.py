@@ -1,9 +1,12 @@
 """Real photographs to train a density model on: a folder, a glob or a list file, and perhaps another to validate on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from contracts.errors import DataError
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.folder import FolderDataModule
 from datamodules.image_datamodule import StartMethod
@@ -19,6 +22,7 @@ class PhotographsDataModule(FolderDataModule):
     Args:
         path: photographs to train on.
         valid: photographs to choose the checkpoint by, or None.
+        columns: as `FolderDataModule`, where a place is a table.
         batch_size: as `ImageDataModule`, as are all that follow.
         eval_batch_size: as above.
         num_workers: as above.
@@ -34,6 +38,7 @@ class PhotographsDataModule(FolderDataModule):
         self,
         path: str | Path,
         valid: str | Path | None = None,
+        columns: Mapping[str, str | None] | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
@@ -46,6 +51,7 @@ class PhotographsDataModule(FolderDataModule):
     ) -> None:
         super().__init__(
             path,
+            columns,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
@@ -62,7 +68,7 @@ class PhotographsDataModule(FolderDataModule):
         """All images of both places, labelled real; ids begin with the split.
 
         Raises:
-            DataError: as `FolderDataModule.build_manifest`, for either place.
+            DataError: as `FolderDataModule.build_manifest`, for either place; or a table labels images as generated.
         """
         places = {"train": self.path} | ({"valid": self.valid} if self.valid is not None else {})
         tables = []
@@ -73,6 +79,11 @@ class PhotographsDataModule(FolderDataModule):
                 table = super().build_manifest().table
             finally:
                 self.path = train
+            if pc.any(pc.equal(table["label"], 1)).as_py():
+                raise DataError(
+                    f"{place} labels images as generated, and these are photographs to train on",
+                    "Leave those rows out, or use datamodule=folder, which reads labels.",
+                )
             count = table.num_rows
             columns = {
                 "id": pa.array([f"{split}/{name}" for name in table["id"].to_pylist()]),

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
+from contracts.names import as_path
 from datamodules.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
@@ -43,7 +44,7 @@ class _Places:
 
     def __init__(self, manifest: Manifest) -> None:
         where = manifest.table["where"].combine_chunks().dictionary_encode()
-        self._names: list[str] = where.dictionary.to_pylist()
+        self._names = [str(as_path(name)) for name in where.dictionary.to_pylist()]
         self._name: NDArray[np.int32] = where.indices.to_numpy(zero_copy_only=False)
         self._row: NDArray[np.int64] = manifest.column("row")
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
+from contracts.names import as_text
 from contracts.stage import Rows
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.folder import SUFFIXES
@@ -15,6 +16,7 @@ from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import Manifest
 from datamodules.stores import FileStore
 from datamodules.tracer_table import read_table
+from datamodules.walk import walk
 
 SPLIT_FOLDERS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 TOKENS = "tokens_{family}.npz"
@@ -87,7 +89,7 @@ class TracerDataModule(ImageDataModule):
         Raises:
             DataError: if nothing is there, a label is none of ``classes``, or a table cannot be read.
         """
-        if self.path.suffix.lower() == ".csv":
+        if self.path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt"):
             columns = read_table(self.path)
         elif self.path.is_dir():
             columns = self._walk()
@@ -142,13 +144,25 @@ class TracerDataModule(ImageDataModule):
         splits = {name: split for name, split in SPLIT_FOLDERS.items() if (self.path / name).is_dir()}
         if twice := [s for s in set(splits.values()) if list(splits.values()).count(s) > 1]:
             raise DataError(f"{self.path} names its split {twice[0]!r} in several ways", "Keep one of the folders.")
+        if splits:
+            beside = next(walk(self.path, self.ignored))
+            for name in (*beside.folders, *beside.files):
+                if name not in splits:
+                    self.ignored.add(self.path / name)
         for folder, split in [(self.path / name, split) for name, split in splits.items()] or [(self.path, "test")]:
-            for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
-                parts = file.relative_to(folder).parts
-                if len(parts) > 2:
-                    raise DataError(f"{file} lies too deep", f"Expected {folder}/<label>/<image> or {folder}/<image>.")
-                columns["id"].append(file.relative_to(self.path).as_posix())
-                columns["where"].append(str(file))
-                columns["split"].append(split)
-                columns["name"].append(parts[0] if len(parts) == 2 else "")
+            for inner in walk(folder, self.ignored):
+                for name in inner.files:
+                    file = inner.path / name
+                    if file.suffix.lower() not in SUFFIXES:
+                        if not file.match(TOKENS.format(family="*")):  # read by `tokens`
+                            self.ignored.add(file)
+                        continue
+                    if len(inner.parts) > 1:
+                        raise DataError(
+                            f"{file} lies too deep", f"Expected {folder}/<label>/<image> or {folder}/<image>."
+                        )
+                    columns["id"].append(as_text(file.relative_to(self.path).as_posix()))
+                    columns["where"].append(as_text(file))
+                    columns["split"].append(split)
+                    columns["name"].append(as_text(inner.parts[0]) if inner.parts else "")
         return columns

@@ -1,17 +1,19 @@
-"""The tracer's CSV table: one line an image."""
+"""The tracer's table: one line an image."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import DataError, nearest
+from contracts.names import as_text
+from datamodules.listed import candidates
+from datamodules.text_tables import read_table as read_any
 
 COLUMNS = ("path", "id", "label", "split", "class")
 SPLITS = {"": "test", "train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 
 
 def read_table(path: Path) -> dict[str, list[Any]]:
-    """Columns ``id, where, split, name, class_label`` of a table; paths are relative to it.
+    """Columns ``id, where, split, name, class_label`` of a table ; paths are relative to it.
 
     Raises:
         DataError: naming the file, the line and the value, if the table or a file of it is missing, a column is
@@ -19,29 +21,30 @@ def read_table(path: Path) -> dict[str, list[Any]]:
     """
     if not path.is_file():
         raise DataError(f"datamodule.path={path}: no such table", "Check the path.")
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        header = list(reader.fieldnames or [])
-        rows = list(reader)
-    for name in header:
-        if name not in COLUMNS:
+    table = read_any(path, COLUMNS)
+    for name in table.header:
+        if name.lower() not in COLUMNS:
             raise DataError(f"{path}: column {name!r} is unknown", nearest(name, COLUMNS))
-    if "path" not in header:
-        raise DataError(f"{path}: no column 'path' among {', '.join(header) or 'nothing'}", "Name the images' files.")
+    cells = {name: table.column(theirs) for name in COLUMNS if (theirs := table.find(name)) is not None}
+    if "path" not in cells:
+        raise DataError(
+            f"{path}: no column 'path' among {', '.join(table.header) or 'nothing'}", "Name the images' files."
+        )
     columns: dict[str, list[Any]] = {"id": [], "where": [], "split": [], "name": [], "class_label": []}
-    for line, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise DataError(f"{path}: line {line} has not {len(header)} cells", "Quote cells that hold commas.")
-        where = path.parent / row["path"]
-        if not where.is_file():
-            raise DataError(f"{path}: line {line}: {where} does not exist", "Paths are relative to the table.")
-        split, number = row.get("split", ""), row.get("class", "")
+    for place, line in enumerate(table.numbers):
+        row = {name: values[place] for name, values in cells.items()}
+        found = next(candidates(path, row["path"], table.text), None)
+        if found is None:
+            raise DataError(
+                f"{path}: line {line}: {path.parent / row['path']} does not exist", "Paths are relative to the table."
+            )
+        split, number = row.get("split", "").lower(), row.get("class", "")
         if split not in SPLITS:
             raise DataError(f"{path}: line {line}: split {split!r} is unknown", nearest(split, SPLITS))
-        if number and not number.isdigit():
+        if number and not (number.isascii() and number.isdigit()):
             raise DataError(f"{path}: line {line}: class {number!r} is no number", "Give the generator's class number.")
-        columns["id"].append(row.get("id") or row["path"])
-        columns["where"].append(str(where))
+        columns["id"].append(row.get("id") or found[0])
+        columns["where"].append(as_text(found[1]))
         columns["split"].append(SPLITS[split])
         columns["name"].append(row.get("label", ""))
         columns["class_label"].append(int(number) if number else -1)

@@ -1,12 +1,12 @@
 """Trees of images whose folders say what they hold: ForenSynths and its relatives."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
 from contracts.errors import ConfigError, DataError, nearest
+from contracts.names import as_text
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import SPLITS as SPLIT_NAMES
@@ -51,13 +51,11 @@ class TreeDataModule(ImageDataModule):
         start_method: as above.
 
     Attributes:
-        ignored: files passed over: those without an image's suffix, and images in no class folder.
+        ignored: files passed over: those without an image's suffix, hidden ones, and images in no class folder.
 
     Raises:
         ConfigError: a value out of range.
     """
-
-    ignored: list[Path]
 
     def __init__(
         self,
@@ -117,7 +115,7 @@ class TreeDataModule(ImageDataModule):
                 asked for is not there.
         """
         reader = TreeReader(
-            self.layout, self.labels, self.splits, self.split, self.collections, self.training_generator
+            self.layout, self.labels, self.splits, self.split, self.collections, self.training_generator, self.ignored
         )
         for root in (self.path, *self.reals):
             if not root.is_dir():
@@ -134,12 +132,8 @@ class TreeDataModule(ImageDataModule):
         if not images:
             raise self._nothing()
         chosen = self._chosen(images)
-        self.ignored = reader.ignored
-        if self.ignored:
-            first = ", ".join(str(path) for path in self.ignored[:3])
-            warnings.warn(f"{len(self.ignored)} files passed over, such as {first}", stacklevel=2)
         names = [field.name for field in fields(TreeImage)]
-        return Manifest.from_columns({name: [getattr(image, name) for image in chosen] for name in names})
+        return Manifest.from_columns({name: [_value(getattr(image, name)) for image in chosen] for name in names})
 
     def _chosen(self, images: Sequence[TreeImage]) -> list[TreeImage]:
         """Images of the classes trained on and the sets tested on."""
@@ -176,6 +170,11 @@ class TreeDataModule(ImageDataModule):
             f"datamodule.path={self.path}: no image in a class folder; {held}",
             f"Class folders are named {known} (in any case); name others with datamodule.labels={{NAME:0,OTHER:1}}.",
         )
+
+
+def _value(value: str | int) -> str | int:
+    """A cell of the manifest: whatever bytes the names of files and folders hold, text."""
+    return as_text(value) if isinstance(value, str) else value
 
 
 def _prefixes(roots: Sequence[Path]) -> dict[Path, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.errors import DataError
 from datamodules.folder import SUFFIXES
-from datamodules.trees_walk import Folder, walk
+from datamodules.walk import Folder, PassedOver, walk
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TreeReader:
     split: str
     collections: Collection[str]
     training_generator: str | None
-    ignored: list[Path] = field(default_factory=list)
+    ignored: PassedOver = field(default_factory=PassedOver)
 
     def read(self, root: Path) -> Iterator[TreeImage]:
         """Images of a tree.
@@ -64,14 +64,16 @@ class TreeReader:
         judged: dict[tuple[str, ...], _Class | None] = {}
         siblings: set[tuple[str, ...]] = set()
         held: dict[Path, int] = {}
-        for folder in walk(root):
+        for folder in walk(root, self.ignored):
             if self.layout == "siblings" and any(self.labels.get(name.lower()) == 0 for name in folder.folders):
                 siblings.add(folder.parts)
             above = judged[folder.parts[:-1]] if folder.parts and self.layout != "generated" else None
             self._refuse_other_class(folder, above)
             judged[folder.parts] = found = above or self._judge(folder, siblings)
             if found is None:
-                self.ignored.extend([folder.path / name for name in folder.files])
+                for name in folder.files:
+                    image = Path(name).suffix.lower() in SUFFIXES
+                    self.ignored.add(folder.path / name, "stray image" if image else "")
                 continue
             split, names = self._split(found.before)
             names = own + names
@@ -119,7 +121,7 @@ class TreeReader:
             DataError: there are none.
         """
         count = 0
-        for folder in walk(root):
+        for folder in walk(root, self.ignored):
             split, names = self._split((root.name, *folder.parts))
             source = "/".join(names) or root.name
             for name in self._kept(folder):
@@ -135,7 +137,8 @@ class TreeReader:
     def _kept(self, folder: Folder) -> list[str]:
         """A folder's images; its other files are noted."""
         kept = self._images_in(folder)
-        self.ignored.extend([folder.path / name for name in sorted(set(folder.files) - set(kept))])
+        for name in sorted(set(folder.files) - set(kept)):
+            self.ignored.add(folder.path / name)
         return kept
 
     def _split(self, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
+from contracts.names import as_path
 from datamodules.manifest import Manifest
 from datamodules.stores import GROUP_SEPARATOR, Hdf5Store, ParquetStore
 
@@ -59,7 +60,7 @@ class PixelReader:
         where, row = str(self.predictions.where[position]), int(self.predictions.row[position])
         if not where:
             raise DataError("the dump does not say where its images are")
-        path = Path(where.rpartition(GROUP_SEPARATOR)[0] if GROUP_SEPARATOR in where else where)
+        path = as_path(where.rpartition(GROUP_SEPARATOR)[0] if GROUP_SEPARATOR in where else where)
         if not path.is_file():
             raise DataError(f"{path} is not there (any more)")
         if GROUP_SEPARATOR in where:
@@ -76,7 +77,7 @@ class PixelReader:
         """Refuses to show another image where an HDF5 file was prepared anew since the dump was written."""
         if where not in self._ids:
             name, _, group = where.rpartition(GROUP_SEPARATOR)
-            with h5py.File(name, "r", locking=False) as file:
+            with h5py.File(as_path(name), "r", locking=False) as file:
                 ids = file.get(f"{group}/id")
                 self._ids[where] = None if ids is None else np.asarray(ids.asstr()[:], dtype=np.str_)
         known = self._ids[where]

@@ -114,15 +114,16 @@ def test_links_are_followed_once_around_and_shared_images_are_one_photograph(tmp
     assert Counter(Counter(groups).values()) == {2: 2}
 
 
-def test_stray_files_are_listed(tmp_path: Path) -> None:
+def test_stray_files_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lay(tmp_path, "a/0_real/a.png", "a/1_fake/a.png", "a/stray.png", "other/x.png")
     (tmp_path / "a/0_real/Thumbs.db").write_bytes(b"")
     (tmp_path / "a/0_real/.hidden.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("")
     module = TreeDataModule(tmp_path)
-    with pytest.warns(UserWarning, match="4 files passed over"):
-        assert len(module.manifest()) == 2
-    assert sorted(path.name for path in module.ignored) == ["Thumbs.db", "notes.txt", "stray.png", "x.png"]
+    assert len(module.manifest()) == 2
+    assert "1 .txt file, 2 hidden files, 2 stray images passed over" in caplog.text
+    names = [".hidden.png", "Thumbs.db", "notes.txt", "stray.png", "x.png"]
+    assert sorted(path.name for path in module.ignored) == names
 
 
 def test_sets_of_one_class_give_what_they_can_and_say_what_not() -> None:

@@ -1,0 +1,52 @@
+r"""Names of files as text that can be written anywhere, whatever bytes the names hold.
+
+File names are bytes, and not all of them are UTF-8; ids, tables, dumps and pages hold text. One rule for all of them:
+every byte of a name that is not part of valid UTF-8 is written as ``\xNN`` (``caf\xe9.png``), and a backslash that
+would read as the beginning of such an escape is itself written as ``\x5c``. `as_path` turns the text back into the
+name, so that the file is opened by its bytes. The text depends on the bytes alone, not on the locale.
+"""
+
+import os
+import re
+from glob import escape, has_magic
+from pathlib import Path
+
+_LITERAL = re.compile(r"\\(?=x[0-9a-f]{2})")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_ESCAPED = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
+
+
+def as_text(path: str | os.PathLike[str]) -> str:
+    """A path as text without surrogates; `as_path` is its inverse."""
+    name = os.fspath(path)
+    if name.isascii() and "\\x" not in name:
+        return name
+    try:
+        raw = os.fsencode(name)
+    except UnicodeEncodeError:  # typed into a configuration, and beyond what this locale can write
+        raw = name.encode("utf-8", "surrogateescape")
+    text = _LITERAL.sub(r"\\x5c", raw.decode("utf-8", "surrogateescape"))
+    return _UNDECODED.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+
+
+def as_path(text: str) -> Path:
+    """The path that `as_text` wrote."""
+    if text.isascii() and "\\x" not in text:
+        return Path(text)
+    return Path(os.fsdecode(_ESCAPED.sub(_byte, text).encode("utf-8", "surrogateescape")))
+
+
+def _byte(match: re.Match[str]) -> str:
+    return "\\" if match[1] == "5c" else chr(0xDC00 + int(match[1], 16))
+
+
+def glob_pattern(path: Path) -> tuple[Path, str]:
+    """The folder before the first wildcard, and the pattern for `glob`.
+
+    Folders that exist are taken by their names, brackets included: ``photos [old]/*.png`` looks into ``photos [old]``.
+    """
+    fixed = Path(*path.parts[:1]) if path.is_absolute() else Path()
+    rest = list(path.parts[1:] if path.is_absolute() else path.parts)
+    while rest and (not has_magic(rest[0]) or os.path.lexists(fixed / rest[0])):
+        fixed /= rest.pop(0)
+    return fixed, os.path.join(escape(str(fixed)), *rest)  # noqa: PTH118 - Path would drop a leading "./"

@@ -1,0 +1,187 @@
+"""Lists and tables as people write them: any usual encoding and delimiter, found out and told in one line."""
+
+import codecs
+import csv
+import logging
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+
+from contracts.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),  # begins as UTF-16 does
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+)
+SINGLE_BYTE = ("cp1252", "latin-1")
+"""Tried in this order where a line is no UTF-8; every byte means something in the second."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text file.
+
+    Attributes:
+        lines: without their ends.
+        encoding: for messages.
+    """
+
+    lines: list[str]
+    encoding: str
+
+    @property
+    def guessed(self) -> bool:
+        """Whether some line is no UTF-8, so that its characters are a guess."""
+        return self.encoding == SINGLE_BYTE[0]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table with a header line.
+
+    Attributes:
+        path: the file.
+        header: names of its columns, without spaces around them.
+        rows: cells of every row that is not blank, as many as there are columns.
+        numbers: line of the file that each row ends in.
+        text: the file it was read from.
+        delimiter: between cells.
+    """
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    numbers: list[int]
+    text: Text
+    delimiter: str
+
+    def find(self, name: str) -> str | None:
+        """The column of that name, in any case; None where there is none."""
+        return name if name in self.header else next((h for h in self.header if h.lower() == name.lower()), None)
+
+    def column(self, name: str) -> list[str]:
+        """Cells of a column, without spaces around them."""
+        place = self.header.index(name)
+        return [row[place].strip() for row in self.rows]
+
+
+def read_text(path: Path) -> Text:
+    """Lines of a text file in UTF-8, UTF-16 or UTF-32; lines that are none of these are read as Windows-1252.
+
+    Raises:
+        DataError: the file cannot be read, or is no text in the encoding its first bytes announce.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    codec, name = next(((codec, name) for mark, codec, name in MARKS if data.startswith(mark)), ("utf-8", "UTF-8"))
+    if codec == "utf-8" and b"\0" in data[:4096]:
+        low_first = data[1:4096:2].count(0) > data[0:4096:2].count(0)
+        codec, name = ("utf-16-le", "UTF-16") if low_first else ("utf-16-be", "UTF-16")
+    try:
+        return Text(_lines(data.decode(codec)), name)
+    except UnicodeDecodeError as error:
+        if codec not in ("utf-8", "utf-8-sig"):
+            raise DataError(f"{path} is no text in {name}: {error}", "Save it as UTF-8.") from error
+    found = re.split(rb"\r\n|\n|\r", data.removeprefix(codecs.BOM_UTF8))
+    return Text([_decoded(line) for line in (found if found[-1] else found[:-1])], SINGLE_BYTE[0])
+
+
+def read_table(path: Path, known: Collection[str] = ()) -> TextTable:
+    """A table separated by commas, semicolons, tabs or bars; one line says so unless it is UTF-8 with commas.
+
+    Excel's first line ``sep=;`` is understood; rows without content are left out, as are empty cells behind the last
+    column.
+
+    Args:
+        path: the file.
+        known: names of columns that are looked for, in lower case; they help to tell the delimiter.
+
+    Raises:
+        DataError: the file cannot be read, a row has too few or too many cells, a quoted cell does not end, or a
+            column's name stands twice.
+    """
+    text = read_text(path)
+    said = re.fullmatch(r'"?sep=(.)"?', text.lines[0]) if text.lines else None
+    lines = text.lines[1:] if said else text.lines
+    delimiter = said[1] if said else _delimiter(lines, known)
+    header, rows, numbers = _cells(path, lines, delimiter, 1 if said else 0)
+    if repeated := {name for name in header if name and header.count(name) > 1}:
+        raise DataError(f"{path}: column {min(repeated)!r} stands twice", "Rename or remove one of them.")
+    if delimiter != "," or text.encoding != "UTF-8":
+        logger.warning(
+            "%s: read as %s, cells separated by %s", path, text.encoding, DELIMITERS.get(delimiter, delimiter)
+        )
+    return TextTable(path, header, rows, numbers, text, delimiter)
+
+
+def _cells(
+    path: Path, lines: Sequence[str], delimiter: str, skipped: int
+) -> tuple[list[str], list[list[str]], list[int]]:
+    csv.field_size_limit(2**31 - 1)  # a cell may hold a whole prompt or workflow
+    reader = csv.reader(StringIO("\n".join(lines), newline=""), delimiter=delimiter, strict=True)
+    header: list[str] = []
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not header:
+                header = [cell.strip() for cell in cells]
+                while header and not header[-1]:
+                    header.pop()
+                continue
+            if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+                raise DataError(
+                    f"{path}: row {len(rows) + 2}, line {reader.line_num + skipped} has not {len(header)} cells",
+                    f"Quote cells that hold {DELIMITERS.get(delimiter, delimiter)}.",
+                )
+            rows.append(cells[: len(header)])
+            numbers.append(reader.line_num + skipped)
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line {reader.line_num + skipped}: {error}", "Check the quotes around cells."
+        ) from error
+    return header, rows, numbers
+
+
+def _delimiter(lines: Sequence[str], known: Collection[str]) -> str:
+    """The one that shows most known columns, then rows of equal length, then most columns."""
+    best, rank = ",", (0, False, 1)
+    for delimiter in DELIMITERS:
+        try:
+            reader = csv.reader(StringIO("\n".join(lines[:1000]), newline=""), delimiter=delimiter)
+            first = list(islice((cells for cells in reader if any(cells)), 20))
+        except csv.Error:
+            continue
+        header = [cell.strip().lower() for cell in first[0]] if first else []
+        found = (len(set(known) & set(header)), len({len(cells) for cells in first}) == 1, len(header))
+        if len(header) > 1 and found > rank:
+            best, rank = delimiter, found
+    return best
+
+
+def _decoded(line: bytes) -> str:
+    for codec in ("utf-8", *SINGLE_BYTE):
+        try:
+            return line.decode(codec)
+        except UnicodeDecodeError:
+            continue
+    raise AssertionError(line)  # latin-1 decodes everything
+
+
+def _lines(text: str) -> list[str]:
+    """Lines by their three ends alone: `str.splitlines` would also part names at rarer separators."""
+    lines = re.split(r"\r\n|\n|\r", text)
+    return lines if lines[-1] else lines[:-1]
