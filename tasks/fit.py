@@ -27,6 +27,7 @@ from tasks.features import precompute
 from tasks.lock import lock_config
 from tasks.report import report
 from tasks.run import Run
+from tasks.splits import record, refuse_changed_training
 from tasks.stage_folder import StageFolder
 from tasks.stage_rows import readable, rows_of
 from tasks.tuned import apply_tuned
@@ -38,9 +39,13 @@ def fit(run: Run) -> None:
     datamodule, benchmark = run.datamodule(), run.benchmark()
     manifest = datamodule.manifest()
     start, steps = run.ckpt, 0
-    for stage in benchmark.stages(manifest):
-        folder = StageFolder(run.folder, stage.index)
+    stages = benchmark.stages(manifest)
+    for stage in stages:
         refuse_test_rows(stage, manifest)
+    refuse_changed_training(run.folder, manifest, stages)
+    record(run.folder, manifest, stages)
+    for stage in stages:
+        folder = StageFolder(run.folder, stage.index)
         if folder.done:
             _say(f"{folder.path} is done")
         else:

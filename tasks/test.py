@@ -16,6 +16,7 @@ from tasks.failures import write_failures
 from tasks.features import precompute
 from tasks.report import report
 from tasks.run import Run
+from tasks.splits import refuse_trained
 from tasks.stage_folder import StageFolder
 
 
@@ -56,11 +57,13 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     """Scores one stage; whether the results are here, which they are on rank 0 alone."""
     loaded = load_detector(run, checkpoint)
     manifest, detector = datamodule.manifest(), loaded.detector
+    tested = benchmark.stage_test_rows(manifest, folder.index)
+    refuse_trained(checkpoint, manifest, tested, run.resolved, roles=("train", "valid"), verb="test")
     collector = Collector(benchmark.fusion)
     beside = [one for one in run.callbacks(folder=folder.checkpoints) if "test" in getattr(one, "serves", ())]
     trainer = quiet_trainer(run, collector, *beside, logger=False)
     parts, failures = [], []
-    for view, rows in benchmark.passes(manifest, benchmark.stage_test_rows(manifest, folder.index), detector.eval_view):
+    for view, rows in benchmark.passes(manifest, tested, detector.eval_view):
         datamodule.use(detector.train_view, view, benchmark.degrade)
         precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
         parts.append(score(trainer, detector, datamodule, rows, collector, "test"))

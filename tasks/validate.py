@@ -6,6 +6,7 @@ from callbacks.validation_metrics import ValidationMetrics
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.report import report
 from tasks.run import Run
+from tasks.splits import refuse_trained
 from tasks.stage_rows import readable
 from tasks.test import checkpoints
 
@@ -17,6 +18,9 @@ def validate(run: Run) -> None:
     for folder, checkpoint in checkpoints(run):
         loaded = load_detector(run, checkpoint)
         stage = readable(stages[folder.index], datamodule.manifest(), loaded.detector.trains_on)
+        refuse_trained(
+            checkpoint, datamodule.manifest(), stage.validate, run.resolved, roles=("train",), verb="validate"
+        )
         datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
         datamodule.enter(stage)
         collector = Collector(benchmark.fusion)
