@@ -170,7 +170,7 @@ def _changes(folder: Path, manifest: Manifest) -> Changes | None:
         ) from error
     recorded = table["id"].combine_chunks()
     place = np.asarray(pc.index_in(manifest.table["id"], value_set=recorded).fill_null(-1).to_numpy())
-    role = np.append(table["role"].to_numpy().astype(object), None)  # place -1: not recorded
+    role = np.array([*table["role"].to_pylist(), None], dtype=object)  # place -1: not recorded
     label = np.append(table["label"].to_numpy(), -2)
     relabelled = np.flatnonzero((place >= 0) & (label[place] != manifest.labels)).astype(np.int64)
     lost = np.ones(len(table), bool)
