@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
-from detectors.backbone_libraries import LIBRARIES, Library
+from detectors.backbone_libraries import LIBRARIES
+from detectors.backbone_library import Library
 from detectors.normalise import Channels
 from detectors.pooling import check_pooling
 from detectors.weights import check_state, read_checkpoint, state_of
@@ -35,6 +36,7 @@ class Backbone:
         image_size: side of the square image it was made (or asked) for.
         fixed_size: whether it takes images of that size alone.
         sha256: of the weights file, where one was given.
+        quick_gelu: whether QuickGELU was put in because the weights' record says so; by its name it has GELU.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Backbone:
     image_size: int
     fixed_size: bool
     sha256: str | None
+    quick_gelu: bool = False
 
 
 def list_backbones(pattern: str = "*") -> list[str]:
@@ -117,11 +120,24 @@ def create_backbone(
     _check_patches(full, built.module, built.image_size)
     sha256 = None
     if weights is not None:
+        unsaid = library.unsaid(model)
+        if unsaid is not None:
+            warnings.warn(f"detector.backbone={full} {unsaid}: name the one that {weights} holds", stacklevel=2)
         state = library.adapt(model, built.module, state_of(read_checkpoint(weights), weights))
         check_state(state, built.module.state_dict(), weights, full)
         built.module.load_state_dict(state)
         sha256 = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    return Backbone(full, built.module, feature_dim, built.mean, built.std, built.image_size, built.fixed_size, sha256)
+    return Backbone(
+        full,
+        built.module,
+        feature_dim,
+        built.mean,
+        built.std,
+        built.image_size,
+        built.fixed_size,
+        sha256,
+        built.quick_gelu,
+    )
 
 
 @contextmanager

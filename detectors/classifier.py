@@ -1,5 +1,6 @@
 """An image backbone and a linear head, probed or tuned."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from detectors.device_augment import DeviceAugment
 from detectors.frozen import Frozen, state_hash
 from detectors.normalise import normalise
 from detectors.precision import linear_float32
+from detectors.quick_gelu import replace_quick_gelu
 from detectors.slices import in_slices
 
 MODES = ("probe", "tune")
@@ -163,6 +165,7 @@ class Classifier(Detector):
         self.label_smoothing = label_smoothing
         self.augment = augment
         self.record = made
+        self.quick_gelu = made.quick_gelu
         self.mean, self.std = NORMALISATIONS[normalisation] if normalisation else (made.mean, made.std)
         self.net = ClassifierNet(made.module, made.feature_dim, dropout, mode == "probe", unit_features, head_std)
 
@@ -197,6 +200,7 @@ class Classifier(Detector):
             "unit_features": self.net.unit_features,
             "train_view": repr(self.train_view),
             "eval_view": repr(self.eval_view),
+            **self._activation(),
         }
         return FrozenPart(self._features, self.net.head.in_features, settings)
 
@@ -214,20 +218,48 @@ class Classifier(Detector):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which backbone the head was trained on."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["backbone"] = _identity(self.record)
+        checkpoint["backbone"] = {**_identity(self.record), **self._activation()}
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Refuse a head that was trained on another backbone.
+        """Refuse a head that was trained on another backbone, and keep the activation a checkpoint was trained with.
 
         Raises:
             CheckpointError: name or weights file of the backbone differ.
         """
         noted, own = checkpoint.get("backbone"), _identity(self.record)
-        if self.mode == "probe" and noted is not None and noted != own:
+        if not isinstance(noted, Mapping):
+            return
+        if self.mode == "probe" and {key: noted.get(key) for key in own} != own:
             raise CheckpointError(
-                f"the checkpoint's head was trained on backbone {noted}, this one is {own}",
+                f"the checkpoint's head was trained on backbone {dict(noted)}, this one is {own}",
                 "Give the same detector.backbone and detector.weights.",
             )
+        if self.quick_gelu and "activation" not in noted:
+            replace_quick_gelu(self.net)
+            self.quick_gelu = False
+            warnings.warn(
+                f"the checkpoint was trained with GELU in {self.record.name}, by a version of ours that did not heed "
+                "the QuickGELU of that name's record; it is used as it was trained, train again for QuickGELU",
+                stacklevel=2,
+            )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook on resuming.
+
+        Raises:
+            CheckpointError: as `check_checkpoint`; or a probe of an older version of ours, trained on features of GELU.
+        """
+        before = self.quick_gelu
+        super().on_load_checkpoint(checkpoint)
+        if self.mode == "probe" and before != self.quick_gelu:  # features of QuickGELU may lie in a cache by now
+            raise CheckpointError(
+                f"the probe was trained with GELU in {self.record.name} and would go on with QuickGELU",
+                "Start it anew under another experiment_id; its finished checkpoints are still read, as trained.",
+            )
+
+    def _activation(self) -> dict[str, str]:
+        """What is noted of a backbone whose activation its name does not say."""
+        return {"activation": "quick_gelu"} if self.quick_gelu else {}
 
 
 def _identity(backbone: Backbone) -> dict[str, str | None]:
