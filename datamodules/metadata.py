@@ -1,7 +1,6 @@
 """What can be known of an image without looking at it: format, size, bytes, JPEG quality; and what tells copies."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from contracts.errors import DataError
-from datamodules.decode import FORMATS, MAX_PIXELS, decode, read_header
+from datamodules.decode import MAX_PIXELS, decode, open_image, read_header
 from datamodules.fed_store import dealt
 from datamodules.manifest import Manifest
 from datamodules.parallel import cores, parallel
@@ -67,7 +66,7 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS)
     header = read_header(data, max_pixels)
     quality = 0
     if header.format == "JPEG":
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = open_image(data, max_pixels)
         quality = jpeg_quality(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
         try:
             dhash = difference_hash(image)
