@@ -1,6 +1,7 @@
 """One command: compose the configuration, check it, run the task."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from conf.help import help_text
 from conf.problems import refuse
 from conf.words import CONF
 from contracts.errors import ConfigError, PixelProofError
+from contracts.names import typed
 from contracts.stop import STOP, Stopped, one_of_several
 from tasks.launch import launch
 from tasks.many import run_many
@@ -32,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 for a configuration that cannot work, 128 + its number after a signal, or 1 for whatever
         else went wrong.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
+    given = [typed(word) for word in (sys.argv[1:] if argv is None else argv)]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no name and no arrow ends a command in any locale
     flags = {FLAGS[word] for word in given if word in FLAGS}
     words = [word for word in given if word not in FLAGS]
     with STOP.handled(deferred=one_of_several(os.environ)):

@@ -13,8 +13,13 @@ from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops, read_predictions
 from contracts.errors import DataError, nearest
+from datamodules.text_tables import read_table
+from datamodules.trees_names import LABELS
 
-REAL, GENERATED = ("0", "0.0", "real"), ("1", "1.0", "generated", "fake")
+REAL, GENERATED = (
+    (f"{number}", f"{number}.0", *(name for name, label in LABELS.items() if label == number)) for number in (0, 1)
+)
+DECIMAL_COMMA = r"^\s*([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)\s*$"
 NOT_SCORES = ("path", "id", "where", "label", "generator", "source", "group", "generated", "error", "row")
 COLUMNS = ["column", "subset", "auroc", "low", "high", "real", "generated"]
 
@@ -49,7 +54,7 @@ class ScoreTable:
 
 
 def read_scores(path: Path, label: str = "label", generated_label: str | None = None) -> ScoreTable:
-    """Reads a ``.csv`` (ours, ZED_Rep's, anybody's) or a dump ``.npz``.
+    """Reads a table (ours, ZED_Rep's, anybody's; any encoding and delimiter) or a dump ``.npz``.
 
     Args:
         path: the file.
@@ -64,14 +69,15 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         found: dict[str, NDArray[Any]] = {"score": dump.fused_scores, "logit": dump.fused_logits, **dump.extra}
         values = {name: v.astype(np.float64) for name, v in found.items() if v.dtype.kind in "fiu"}
         return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group)
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise DataError(f"no table of scores {path}", "Give a CSV, or a predictions_*.npz.") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no CSV table: {error}", "Give a CSV, or a predictions_*.npz.") from error
+    if not path.is_file():
+        raise DataError(f"no table of scores {path}", "Give a CSV, or a predictions_*.npz.")
+    table = read_table(path, (label.lower(), *NOT_SCORES))
+    frame = pd.DataFrame(table.rows, columns=table.header, dtype=str)
+    label = table.find(label) or label
     if label not in frame:
         raise DataError(f"{path} has no column {label!r} of labels", nearest(label, frame.columns))
+    if table.delimiter != ",":  # as spreadsheets write numbers where the comma is the decimal point
+        frame = frame.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
     numbers = {n: pd.to_numeric(frame[n], errors="coerce").to_numpy(np.float64) for n in frame if n not in NOT_SCORES}
     columns = {n: v for n, v in numbers.items() if n != label and np.isfinite(v).any()}
     if not columns:

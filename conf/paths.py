@@ -1,5 +1,6 @@
 """Paths of a configuration that are not there."""
 
+import os
 from collections.abc import Iterator, Sequence
 from glob import has_magic, iglob
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from conf.schema import Config
 from conf.verbs import REQUIRED
 from contracts.errors import ConfigError
+from contracts.names import given_path, glob_pattern
 
 
 def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
@@ -42,7 +44,7 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
 
 
 def _file(key: str, name: str) -> Iterator[ConfigError]:
-    path = Path(name).expanduser()
+    path = given_path(name)
     if path.is_dir():
         yield ConfigError(f"{key}: {name} is a folder", "Name the file in it.")
     elif not path.is_file():
@@ -50,8 +52,8 @@ def _file(key: str, name: str) -> Iterator[ConfigError]:
 
 
 def _data(name: str) -> Iterator[ConfigError]:
-    path = Path(name).expanduser()
-    if path.exists() or next(iglob(str(path), recursive=True), None):  # noqa: PTH207 - as the folder data module does
+    path = given_path(name)
+    if os.path.exists(path) or next(iglob(glob_pattern(path)[1], recursive=True), None):  # noqa: PTH110, PTH207 - as the folder data module does
         return
     what = "matches nothing" if has_magic(name) else "does not exist"
     yield ConfigError(f"datamodule.path={name} {what}", _look(path))

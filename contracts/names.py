@@ -40,6 +40,22 @@ def _byte(match: re.Match[str]) -> str:
     return "\\" if match[1] == "5c" else chr(0xDC00 + int(match[1], 16))
 
 
+def typed(word: str) -> str:
+    """A word of the command line without surrogates, which no grammar reads; `given_path` finds what it names."""
+    return as_text(word) if _UNDECODED.search(word) else word
+
+
+def given_path(text: str | os.PathLike[str]) -> Path:
+    """The path that a configuration names: as written, or, where there is no such file, as `as_text` writes it."""
+    path = Path(text).expanduser()
+    return path if os.path.lexists(path) else as_path(str(path))
+
+
+def utf8_path(text: str) -> Path:
+    """The path whose name is this text in UTF-8, whatever the locale."""
+    return Path(text if text.isascii() else os.fsdecode(text.encode("utf-8", "surrogateescape")))
+
+
 def glob_pattern(path: Path) -> tuple[Path, str]:
     """The folder before the first wildcard, and the pattern for `glob`.
 

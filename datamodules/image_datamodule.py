@@ -13,7 +13,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from contracts.errors import ConfigError, DataError
-from contracts.names import as_text
+from contracts.names import as_text, given_path
 from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, View
 from datamodules.dataset import Failure, ImageDataset, ImageLoader
@@ -88,7 +88,7 @@ class ImageDataModule(L.LightningDataModule):
                 raise ConfigError(f"datamodule.{name}={value}", f"Give {least} or more.")
         if not 0 <= max_failures < 1:
             raise ConfigError(f"datamodule.max_failures={max_failures}", "Give a share from 0 to below 1.")
-        self.path = Path(path).expanduser()
+        self.path = given_path(path)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from contracts.errors import DataError, nearest
-from contracts.names import as_path, as_text
+from contracts.names import as_path, as_text, utf8_path
 from datamodules.columns import as_labels, as_splits
 from datamodules.text_tables import SINGLE_BYTE, Text, TextTable, read_table, read_text
 from datamodules.trees_names import LABELS
@@ -33,11 +33,11 @@ def candidates(listing: Path, name: str, text: Text) -> Iterator[tuple[str, Path
     where it is no UTF-8; and as `contracts.names.as_text` writes names.
     """
     bare = name.strip()
-    spellings = [(name, Path(name)), (bare, Path(bare))]
+    spellings = [(name, utf8_path(name)), (bare, utf8_path(bare))]
     if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'":
-        spellings.append((bare[1:-1], Path(bare[1:-1])))
+        spellings.append((bare[1:-1], utf8_path(bare[1:-1])))
     if "\\" in bare:
-        spellings.append((bare, Path(bare.strip('"').replace("\\", "/"))))
+        spellings.append((bare, utf8_path(bare.strip('"').replace("\\", "/"))))
         spellings.append((bare, as_path(bare)))
     if text.guessed:
         for codec in SINGLE_BYTE:

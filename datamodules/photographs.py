@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import DataError
+from contracts.names import given_path
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.folder import FolderDataModule
 from datamodules.image_datamodule import StartMethod
@@ -62,7 +63,7 @@ class PhotographsDataModule(FolderDataModule):
             prefetch=prefetch,
             start_method=start_method,
         )
-        self.valid = None if valid is None else Path(valid).expanduser()
+        self.valid = None if valid is None else given_path(valid)
 
     def build_manifest(self) -> Manifest:
         """All images of both places, labelled real; ids begin with the split.

@@ -4,8 +4,9 @@ import codecs
 import csv
 import logging
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,8 @@ from contracts.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+SINGLE = "\x1f"
+"""Between cells of a table with one column, whose names may hold every usual delimiter."""
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
@@ -31,12 +34,18 @@ class Text:
     """A text file.
 
     Attributes:
-        lines: without their ends.
+        content: all of it, with the ends of lines it has.
         encoding: for messages.
     """
 
-    lines: list[str]
+    content: str
     encoding: str
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Lines by their three ends alone: `str.splitlines` would also part names at rarer separators."""
+        lines = re.split(r"\r\n|\n|\r", self.content)
+        return lines if lines[-1] else lines[:-1]
 
     @property
     def guessed(self) -> bool:
@@ -89,12 +98,12 @@ def read_text(path: Path) -> Text:
         low_first = data[1:4096:2].count(0) > data[0:4096:2].count(0)
         codec, name = ("utf-16-le", "UTF-16") if low_first else ("utf-16-be", "UTF-16")
     try:
-        return Text(_lines(data.decode(codec)), name)
+        return Text(data.decode(codec), name)
     except UnicodeDecodeError as error:
         if codec not in ("utf-8", "utf-8-sig"):
             raise DataError(f"{path} is no text in {name}: {error}", "Save it as UTF-8.") from error
-    found = re.split(rb"\r\n|\n|\r", data.removeprefix(codecs.BOM_UTF8))
-    return Text([_decoded(line) for line in (found if found[-1] else found[:-1])], SINGLE_BYTE[0])
+    lines = re.split(rb"(\r\n|\n|\r)", data.removeprefix(codecs.BOM_UTF8))
+    return Text("".join(map(_decoded, lines)), SINGLE_BYTE[0])
 
 
 def read_table(path: Path, known: Collection[str] = ()) -> TextTable:
@@ -113,23 +122,21 @@ def read_table(path: Path, known: Collection[str] = ()) -> TextTable:
     """
     text = read_text(path)
     said = re.fullmatch(r'"?sep=(.)"?', text.lines[0]) if text.lines else None
-    lines = text.lines[1:] if said else text.lines
-    delimiter = said[1] if said else _delimiter(lines, known)
-    header, rows, numbers = _cells(path, lines, delimiter, 1 if said else 0)
+    content = text.content[len(said[0]) :].lstrip("\r\n") if said else text.content
+    delimiter = said[1] if said else _delimiter(content, known)
+    header, rows, numbers = _cells(path, content, delimiter, 1 if said else 0)
     if repeated := {name for name in header if name and header.count(name) > 1}:
         raise DataError(f"{path}: column {min(repeated)!r} stands twice", "Rename or remove one of them.")
-    if delimiter != "," or text.encoding != "UTF-8":
+    if delimiter not in (",", SINGLE) or text.encoding != "UTF-8":
         logger.warning(
             "%s: read as %s, cells separated by %s", path, text.encoding, DELIMITERS.get(delimiter, delimiter)
         )
     return TextTable(path, header, rows, numbers, text, delimiter)
 
 
-def _cells(
-    path: Path, lines: Sequence[str], delimiter: str, skipped: int
-) -> tuple[list[str], list[list[str]], list[int]]:
+def _cells(path: Path, content: str, delimiter: str, skipped: int) -> tuple[list[str], list[list[str]], list[int]]:
     csv.field_size_limit(2**31 - 1)  # a cell may hold a whole prompt or workflow
-    reader = csv.reader(StringIO("\n".join(lines), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(StringIO(content, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -156,12 +163,12 @@ def _cells(
     return header, rows, numbers
 
 
-def _delimiter(lines: Sequence[str], known: Collection[str]) -> str:
-    """The one that shows most known columns, then rows of equal length, then most columns."""
-    best, rank = ",", (0, False, 1)
+def _delimiter(content: str, known: Collection[str]) -> str:
+    """The one that shows most known columns, then rows of equal length, then most columns; `SINGLE` if all show one."""
+    best, rank = SINGLE, (0, False, 1)
     for delimiter in DELIMITERS:
         try:
-            reader = csv.reader(StringIO("\n".join(lines[:1000]), newline=""), delimiter=delimiter)
+            reader = csv.reader(StringIO(content, newline=""), delimiter=delimiter)
             first = list(islice((cells for cells in reader if any(cells)), 20))
         except csv.Error:
             continue
@@ -179,9 +186,3 @@ def _decoded(line: bytes) -> str:
         except UnicodeDecodeError:
             continue
     raise AssertionError(line)  # latin-1 decodes everything
-
-
-def _lines(text: str) -> list[str]:
-    """Lines by their three ends alone: `str.splitlines` would also part names at rarer separators."""
-    lines = re.split(r"\r\n|\n|\r", text)
-    return lines if lines[-1] else lines[:-1]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from contracts.errors import ConfigError, DataError, nearest
-from contracts.names import as_text
+from contracts.names import as_text, given_path
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import SPLITS as SPLIT_NAMES
@@ -88,7 +88,7 @@ class TreeDataModule(ImageDataModule):
         if layout == "generated" and not reals:
             raise ConfigError("datamodule.layout=generated without datamodule.reals", "Give the roots of real images.")
         self.layout = layout
-        self.reals = [Path(root).expanduser() for root in reals]
+        self.reals = [given_path(root) for root in reals]
         self.labels = {**LABELS, **lower_keys(labels or {}, "datamodule.labels")}
         self.splits = lower_keys(SPLITS if splits is None else splits, "datamodule.splits")
         self.split = split

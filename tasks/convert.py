@@ -27,7 +27,7 @@ def convert(run: Run) -> None:
         raise ConfigError(f"convert.out={out} exists", "Name another file.")
     text = experiment(converted([_read(file) for file in inputs]), [file.name for file in inputs])
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text)
+    out.write_text(text, encoding="utf-8")
     print(f"{out}\nLay it into conf/experiment/ and run it with experiment={out.stem}")
 
 

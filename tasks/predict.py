@@ -68,7 +68,8 @@ def predict(run: Run) -> None:
         Console().print(_summary(told))
     if run.predict.maps:
         print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, run.predict.maps, run.predict.robust)}")
-    print(f"{len(predictions)} images scored: {out / 'predictions.csv'}")
+    passed = f", {datamodule.ignored} passed over" if datamodule.ignored else ""
+    print(f"{len(predictions)} images scored{passed}: {out / 'predictions.csv'}")
 
 
 def _in_shards(

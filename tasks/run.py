@@ -26,6 +26,7 @@ from conf.schema import (
     TuneOptions,
 )
 from contracts.errors import ConfigError
+from contracts.names import given_path
 from contracts.stop import slurm_started
 
 DATA = Path("experiments_data")
@@ -56,7 +57,7 @@ class Run:
     @property
     def ckpt(self) -> Path | None:
         """Weights to score with, or to start from."""
-        return Path(self.config.ckpt).expanduser() if self.config.ckpt else None
+        return given_path(self.config.ckpt) if self.config.ckpt else None
 
     @property
     def experiment(self) -> str | None:

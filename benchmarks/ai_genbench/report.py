@@ -60,7 +60,7 @@ def reported(paths: Sequence[Path], out: Path) -> str:
         return ""
     out.mkdir(parents=True, exist_ok=True)
     text = markdown(results)
-    (out / "ai_genbench.md").write_text(text)
+    (out / "ai_genbench.md").write_text(text, encoding="utf-8")
     (out / "ai_genbench.json").write_text(json.dumps({n: as_json(r) for n, r in results.items()}, indent=1) + "\n")
     for name, result in results.items():
         file = out / ("ai_genbench_auroc.png" if len(results) == 1 else f"ai_genbench_auroc_{name}.png")

@@ -136,3 +136,18 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert any("threshold.input=" in p for p in problems)
     problems = [str(p) for p in check(compose(["task=threshold", "threshold.input=nowhere.csv"]))]
     assert any("nowhere.csv does not exist" in p for p in problems)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    decimal = "." if delimiter == "," else ","
+    lines = ["path;Label;D0;größe".replace(";", delimiter)]
+    for k, (score, label) in enumerate(zip(SCORES, LABELS, strict=True)):
+        cells = [f"bär{k}.png", ("nature", "fake")[label], f"{score:.9f}".replace(".", decimal), "3"]
+        lines.append(delimiter.join(cells))
+    (tmp_path / "t.csv").write_bytes("\r\n".join(lines).encode(encoding))
+    found = read_scores(tmp_path / "t.csv")
+    np.testing.assert_array_equal(found.labels, LABELS)
+    np.testing.assert_allclose(found.columns["D0"], SCORES, atol=1e-9)
+    assert set(found.columns) == {"D0", "größe"}
