@@ -1,7 +1,7 @@
 """Metrics of predictions: pooled, for each generator, and averaged over generators."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan, nan
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
+from benchmarks.views import Part, by_view
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,75 @@ def evaluate(
     specs = choose(metrics)
     given = predictions.about.get("threshold") if threshold is None else threshold
     thresholds = {"0.5": 0.5} | ({} if given is None else {"validation": float(given)})
-    scores = predictions.fused_scores.astype(np.float64)
-    results = []
-    for subset in subsets(predictions):
-        results += measure(subset, scores, predictions.fused_labels, thresholds, specs)
+    results = measured(predictions, subsets(predictions), thresholds, specs)
     return results + _macro(results, int((predictions.fused_labels == 0).sum()))
+
+
+def measured(
+    predictions: Predictions, found: Sequence[Subset], thresholds: Mapping[str, float], specs: Mapping[str, Spec]
+) -> list[Result]:
+    """The metrics of subsets of a dump; generated images are held against real ones seen through the same view."""
+    parts = by_view(predictions)
+    results = []
+    for subset in found:
+        seen = seen_alike(parts, subset)
+        measures = [
+            measure(local, part.predictions.fused_scores.astype(np.float64), part.predictions.fused_labels,
+                    thresholds, specs)
+            for part, local in seen
+        ]  # fmt: skip
+        kept = np.unique(np.concatenate([part.images[local.images] for part, local in seen]))
+        fakes = int((predictions.fused_labels[kept] == 1).sum())
+        for same in zip(*measures, strict=True):
+            views = [(part.view, result) for (part, _), result in zip(seen, same, strict=True)]
+            results.append(_mean_over_views(views, specs[same[0].metric], kept.size - fakes, fakes))
+    return results
+
+
+def seen_alike(parts: Sequence[Part], subset: Subset) -> list[tuple[Part, Subset]]:
+    """A subset of the whole dump by view, as positions in each part that holds anything of it.
+
+    A set or generator with generated images has nothing in a part without them: real images seen otherwise than they
+    are no match for them.
+    """
+    if len(parts) == 1:
+        return [(parts[0], subset)]
+    found = []
+    for part in parts:
+        local = np.flatnonzero(np.isin(part.images, subset.images, assume_unique=True))
+        if local.size:
+            found.append((part, replace(subset, images=local)))
+    made = [(part, s) for part, s in found if (part.predictions.fused_labels[s.images] == 1).any()]
+    if made and subset.kind != "pooled":
+        return made
+    return found or [(parts[0], replace(subset, images=subset.images[:0]))]
+
+
+def share(spec: Spec, real: int, generated: int) -> float:
+    """What a view counts in a mean over views: a metric is a mean over the images that it needs.
+
+    So recall is that of all generated images, specificity that of all real ones, accuracy that of all; an AUROC is the
+    mean over generated images of the share of real ones, seen alike, that each outranks.
+    """
+    return float(generated if 1 in spec.needs else real if spec.needs else real + generated)
+
+
+def _mean_over_views(parts: Sequence[tuple[str, Result]], spec: Spec, real: int, generated: int) -> Result:
+    """One metric of one subset, from its results through each view.
+
+    Args:
+        parts: name of the view, and the result.
+        spec: the metric.
+        real: real images in the subset, each once.
+        generated: generated images in it.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+    counted = [(name, r, share(spec, r.real, r.generated)) for name, r in parts]
+    counted = [one for one in counted if one[2] > 0] or [(*parts[0], 1.0)]
+    value = sum(r.value * weight for _, r, weight in counted) / sum(weight for _, _, weight in counted)
+    reason = "; ".join(f"{r.reason} seen through {name}" for name, r, _ in counted if r.reason)
+    return replace(parts[0][1], value=value, reason=reason, real=real, generated=generated)
 
 
 def measure(

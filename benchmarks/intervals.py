@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._weighted import Calibration, Family
-from benchmarks.evaluation import Result, Subset, subsets
+from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
+from benchmarks.views import by_view
 from contracts.errors import ConfigError
 
 FAST = {
@@ -26,7 +27,9 @@ FAST = {
 }  # fmt: skip
 BLOCK = 200_000
 """Weights held at once."""
-Draws = dict[tuple[str, str, str, str], NDArray[np.float64]]
+Key = tuple[str, str, str, str]
+"""(kind, generator, metric, threshold name) of a result."""
+Draws = dict[Key, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,57 @@ class Bootstrap:
         """Key of each result to its [resamples] values."""
         if not results:
             return {}
-        scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
+        found, parts, specs = subsets(predictions), by_view(predictions), choose(metrics)
         thresholds = {r.at: r.threshold for r in results if r.at}
-        wanted = {r.key for r in results}
-        found = subsets(predictions)
+        wanted = sorted({r.key for r in results})
+        values: Draws = {key: np.full(self.resamples, nan) for key in wanted}
+        weights: dict[Key, list[float]] = {}
+        drawn: dict[Key, list[NDArray[np.float64]]] = {}
+        for part in parts:
+            own = [local for subset in found for one, local in seen_alike(parts, subset) if one is part]
+            if not own:
+                continue
+            stream = (row[part.images] for row in self.weights(predictions))
+            labels = part.predictions.fused_labels
+            counts = {(s.kind, s.name): np.bincount(labels[s.images], minlength=2).tolist() for s in own}
+            for key, column in self._draw(part.predictions, own, stream, wanted, thresholds, specs).items():
+                if (counted := share(specs[key[2]], *counts[key[:2]])) > 0:
+                    weights.setdefault(key, []).append(counted)
+                    drawn.setdefault(key, []).append(column)
+        for key, columns in drawn.items():
+            values[key] = columns[0] if len(columns) == 1 else np.average(columns, axis=0, weights=weights[key])
+        for result in results:
+            members = [column for key, column in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
+            if result.kind == "macro":
+                values[result.key] = np.asarray(np.mean(members, axis=0))
+        return values
+
+    def _draw(
+        self,
+        predictions: Predictions,
+        found: Sequence[Subset],
+        stream: Iterator[NDArray[np.float64]],
+        wanted: Sequence[Key],
+        thresholds: Mapping[str, float],
+        specs: Mapping[str, Spec],
+    ) -> Draws:
+        """Draws of the subsets of images that were seen through one view; ``stream`` gives their weights [N]."""
+        scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
+        names = {(s.kind, s.name) for s in found}
+        keys = {key for key in wanted if key[:2] in names}
         families = [
             Family(members, scores, labels, thresholds)
             for kinds in (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
             if (members := [s for s in found if s.kind in kinds])
         ]
-        calibrated = ("pooled", "", "ece", "") in wanted and found[0].images.size > 0
-        calibration = Calibration(found[0], scores, labels) if calibrated else None
-        own: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
-        for key in sorted(wanted):
-            if key[0] != "macro" and key[2] not in FAST:
+        pooled = next((s for s in found if s.kind == "pooled"), None)
+        calibrated = pooled is not None and ("pooled", "", "ece", "") in keys and pooled.images.size > 0
+        calibration = Calibration(pooled, scores, labels) if calibrated and pooled is not None else None
+        own: dict[tuple[str, str], list[Key]] = {}
+        for key in sorted(keys):
+            if key[2] not in FAST:
                 own.setdefault(key[:2], []).append(key)
-        specs = choose(metrics)
-        values: Draws = {key: np.full(self.resamples, nan) for key in sorted(wanted)}
-        stream = self.weights(predictions)
+        values: Draws = {key: np.full(self.resamples, nan) for key in sorted(keys)}
         size = max(1, BLOCK // max(1, len(predictions)))
         for begin in range(0, self.resamples, size):
             weights = np.stack(list(islice(stream, size)))
@@ -119,7 +155,7 @@ class Bootstrap:
             for family in families:
                 for (metric, at), drawn in family(weights).items():
                     for subset, column in zip(family.subsets, drawn.T, strict=True):
-                        if (subset.kind, subset.name, metric, at) in wanted:
+                        if (subset.kind, subset.name, metric, at) in keys:
                             values[subset.kind, subset.name, metric, at][block] = column
             if calibration is not None:
                 values["pooled", "", "ece", ""][block] = [calibration(row) for row in weights]
@@ -129,10 +165,6 @@ class Bootstrap:
                         _repeated(specs[key[2]], subset, row, scores, labels, thresholds.get(key[3], nan))
                         for row in weights
                     ]
-        for result in results:
-            parts = [drawn for key, drawn in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
-            if result.kind == "macro":
-                values[result.key] = np.asarray(np.mean(parts, axis=0))
         return values
 
     def _bounded(self, result: Result, drawn: NDArray[np.float64] | None) -> Result:

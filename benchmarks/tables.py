@@ -27,19 +27,19 @@ class Row:
     Attributes:
         section: "" for totals, "seen", "unseen", or "generators" where it is not known which were seen.
         name: first cell.
-        generated: images behind it.
+        images: how many are behind it: generated ones, or real ones too where it is of all.
         cells: a result for each column, or None.
     """
 
     section: str
     name: str
-    generated: int
+    images: int
     cells: tuple[Result | None, ...]
 
     @property
     def count(self) -> str:
-        """Number of generated images; "" for a mean, which has none of its own."""
-        return "" if any(cell is not None and cell.kind == "macro" for cell in self.cells) else str(self.generated)
+        """Number of images; "" for a mean, which has none of its own."""
+        return "" if any(cell is not None and cell.kind == "macro" for cell in self.cells) else str(self.images)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Table:
         results: Sequence[Result],
         seen_generators: Sequence[str] | None = None,
         columns: Sequence[tuple[str, str]] = COLUMNS,
+        views: Sequence[str] = ("",),
     ) -> "Table":
         """The table of these results.
 
@@ -68,6 +69,7 @@ class Table:
             results: from `benchmarks.evaluation.evaluate`, with intervals or without.
             seen_generators: names present in training; None if that is not known.
             columns: (metric, threshold name); those without a result are left out.
+            views: names of those that the images were seen through, see `benchmarks.views`.
         """
         by_key = {r.key: r for r in results}
         shown = [c for c in columns if ("pooled", "", *c) in by_key]
@@ -83,7 +85,7 @@ class Table:
                 if not apart or (name in (seen_generators or ())) == (section == "seen"):
                     rows.append(_row(section, name, "generator", name, shown, by_key))
         heads = tuple(column_title(metric, at) for metric, at in shown)
-        return Table(heads, tuple(rows), _caption(results))
+        return Table(heads, tuple(rows), _caption(results, shown, views))
 
     def rich(self) -> RichTable:
         """For a terminal; intervals dimmed."""
@@ -158,7 +160,9 @@ def _row(
     by_key: dict[tuple[str, str, str, str], Result],
 ) -> Row:
     cells = tuple(by_key.get((kind, generator, *column)) for column in shown)
-    return Row(section, title, next((c.generated for c in cells if c is not None), 0), cells)
+    first = next((cell for cell in cells if cell is not None), None)
+    images = 0 if first is None else first.generated + (first.real if kind == "pooled" else 0)
+    return Row(section, title, images, cells)
 
 
 def _cells(row: Row) -> list[tuple[str, str]]:
@@ -192,15 +196,21 @@ def column_title(metric: str, at: str) -> str:
     return {"": title, "validation": f"{title} @ val."}.get(at, f"{title} @ {at}")
 
 
-def _caption(results: Sequence[Result]) -> str:
+def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views: Sequence[str]) -> str:
     pooled = next((r for r in results if r.kind == "pooled"), None)
     if pooled is None:
         return "no labelled images"
-    parts = [f"{pooled.real} real and {pooled.generated} generated images; each generator against all real ones"]
+    against = "all real ones"
+    if len(views) > 1:
+        against = f"the real ones seen through the same view ({', '.join(views)}), totals being means over views"
+    parts = [
+        f"{pooled.real} real and {pooled.generated} generated images; each generator against {against}",
+        "n: generated images, of all images both",
+    ]
     chosen = next((r.threshold for r in results if r.at == "validation"), None)
     if chosen is not None:
         parts.append(f"threshold chosen on validation: {chosen:.4g}")
-    if any(not isnan(r.low) for r in results):
+    if any(not isnan(r.low) for r in results if (r.metric, r.at) in shown):
         parts.append("95 % bootstrap intervals")
     return "; ".join(parts)
 

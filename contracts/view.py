@@ -128,6 +128,12 @@ class View:
             raise ConfigError("view.crops=five without view.crop", "Give the side of the five crops, e.g. crop=224.")
 
     @property
+    def name(self) -> str:
+        """In brief what sizes it gives, such as "resize256", "crop224" or "native"."""
+        sides = [f"{kind}{side}" for kind, side in (("resize", self.resize), ("crop", self.crop)) if side is not None]
+        return "-".join([*sides, *(["five"] if self.crops == "five" else [])]) or "native"
+
+    @property
     def square(self) -> int | None:
         """Side of every resulting image, or None where sizes differ."""
         return self.crop or self.resize

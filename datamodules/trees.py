@@ -24,7 +24,8 @@ class TreeDataModule(ImageDataModule):
     Between the root and a class folder stand, in any order, a split, folders that only hold sets together, a set, and
     further folders (classes of objects): ``{root}/[collection]/[split]/{set}/[class]/{0_real,1_fake}/…``. A set is the
     first of these that is neither split nor collection; its name is that of the generator of its generated images. The
-    ``source`` of an image is all names between root and class folder but the split.
+    ``source`` of an image is all names between root and class folder but the split, and before them the names from the
+    corpus's folder (`datamodules.trees_names.CORPORA`) down to the root where the root lies in one.
 
     Args:
         path: the root. Its own name counts as a collection where it is one.
@@ -40,6 +41,7 @@ class TreeDataModule(ImageDataModule):
         sets: sets tested on; None for all.
         training_generator: generator of generated training and validation images, where their folders name classes of
             objects (ForenSynths: progan); None where they name generators.
+        corpus: whose sets these are, where no folder within, at or above the root says so; it begins every source.
         batch_size: as `ImageDataModule`, as are all that follow.
         eval_batch_size: as above.
         num_workers: as above.
@@ -69,6 +71,7 @@ class TreeDataModule(ImageDataModule):
         classes: Sequence[str] | None = None,
         sets: Sequence[str] | None = None,
         training_generator: str | None = None,
+        corpus: str | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
@@ -102,6 +105,7 @@ class TreeDataModule(ImageDataModule):
         self.classes = classes
         self.sets = sets
         self.training_generator = training_generator
+        self.corpus = corpus
 
     def build_store(self, manifest: Manifest) -> FileStore:
         """Reads the files."""
@@ -115,8 +119,9 @@ class TreeDataModule(ImageDataModule):
                 asked for is not there.
         """
         reader = TreeReader(
-            self.layout, self.labels, self.splits, self.split, self.collections, self.training_generator, self.ignored
-        )
+            self.layout, self.labels, self.splits, self.split, self.collections, self.training_generator, self.corpus,
+            self.ignored,
+        )  # fmt: skip
         for root in (self.path, *self.reals):
             if not root.is_dir():
                 raise DataError(f"{root} is no folder", "Give the root of an image tree.")

@@ -1,6 +1,8 @@
 """Folder names of image trees and what they mean; labels never come from alphabetical order."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from contracts.errors import ConfigError
@@ -30,8 +32,23 @@ COLLECTIONS = (
 )  # fmt: skip
 """Folders that only hold sets together (from the trees in the sets' READMEs)."""
 
+CORPORA = {name.lower() for name in COLLECTIONS} - {"generalization_test", "images"}
+"""Those, in lower case, that say whose sets they hold."""
+
 
 T = TypeVar("T")
+
+
+def names_from_corpus(root: Path, corpora: Collection[str]) -> tuple[str, ...]:
+    """Names from the nearest corpus folder at or above a root down to the root itself; none where there is none.
+
+    The path is taken as it was typed, then with its links resolved.
+    """
+    for parts in (Path(os.path.abspath(root)).parts, root.resolve().parts):  # noqa: PTH100 - `absolute` keeps ".."
+        places = [place for place, name in enumerate(parts) if name.lower() in corpora]
+        if places:
+            return parts[places[-1] :]
+    return ()
 
 
 def lower_keys(names: Mapping[str, T], where: str) -> dict[str, T]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from contracts.errors import DataError
 from datamodules.folder import SUFFIXES
+from datamodules.trees_names import CORPORA, names_from_corpus
 from datamodules.walk import Folder, PassedOver, walk
 
 
@@ -43,6 +44,7 @@ class TreeReader:
         split: split of images above which no folder names one.
         collections: names in lower case.
         training_generator: see there.
+        corpus: see there.
         ignored: files passed over so far.
     """
 
@@ -52,6 +54,7 @@ class TreeReader:
     split: str
     collections: Collection[str]
     training_generator: str | None
+    corpus: str | None = None
     ignored: PassedOver = field(default_factory=PassedOver)
 
     def read(self, root: Path) -> Iterator[TreeImage]:
@@ -82,7 +85,7 @@ class TreeReader:
                 generator = ""
             elif split != "test" and self.training_generator is not None:
                 generator = self.training_generator
-            source = "/".join(names) or root.name
+            source = self._source(root, names)
             kept = self._kept(folder)
             held[found.path] = held.get(found.path, 0) + len(kept)
             for name in kept:
@@ -147,6 +150,18 @@ class TreeReader:
             if name.lower() in self.splits:
                 return self.splits[name.lower()], names[:place] + names[place + 1 :]
         return self.split, names
+
+    def _source(self, root: Path, names: tuple[str, ...]) -> str:
+        """The folder names of an image, with those of the corpus at or above the root, or the corpus it is said to be.
+
+        A path may begin anywhere within a corpus; whose sets these are is to be seen nonetheless.
+        """
+        above = tuple(name for name in names_from_corpus(root, CORPORA) if name.lower() not in self.splits)
+        if above:
+            inner = names[1:] if names[:1] == (root.name,) and root.name.lower() in self.collections else names
+            return "/".join(above + inner)
+        said = (self.corpus,) if self.corpus and not CORPORA & {name.lower() for name in names} else ()
+        return "/".join((*said, *(names or (root.name,))))
 
     def _set(self, names: tuple[str, ...]) -> str:
         """The first name that is no collection; "" where there is none."""

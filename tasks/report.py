@@ -14,6 +14,7 @@ from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import Metric
 from benchmarks.predictions import Predictions
 from benchmarks.tables import COLUMNS, Table, tidy_csv
+from benchmarks.views import views_of
 from contracts.files import write_atomically
 from tasks.stage_folder import StageFolder
 
@@ -44,7 +45,7 @@ def report(
     folder.write_json("metrics.json", folder.read_json("metrics.json") | content)
     at = "validation" if predictions.about.get("threshold") is not None else "0.5"
     columns = (*COLUMNS, *((name, at) for name in metrics or ()))
-    table = Table.of(results, predictions.about.get("seen_generators"), columns)
+    table = Table.of(results, predictions.about.get("seen_generators"), columns, views_of(predictions))
     write_atomically(folder.path / f"metrics_{stage}.csv", tidy_csv(results).encode())
     write_atomically(folder.path / f"metrics_{stage}.md", table.markdown().encode())
     Console().print(table.rich())

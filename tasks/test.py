@@ -1,16 +1,16 @@
 """``task=test``: score the test images with every stage's chosen checkpoint."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from benchmarks.predictions import Predictions, merge, write_predictions
+from benchmarks.predictions import Predictions, write_predictions
+from benchmarks.views import joined
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
-from datamodules.manifest import Manifest
+from datamodules.dataset import Failure
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
 from tasks.features import precompute
@@ -62,27 +62,24 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     collector = Collector(benchmark.fusion)
     beside = [one for one in run.callbacks(folder=folder.checkpoints) if "test" in getattr(one, "serves", ())]
     trainer = quiet_trainer(run, collector, *beside, logger=False)
-    parts, failures = [], []
+    parts: list[tuple[str, Predictions | None]] = []
+    failures: dict[str, Failure] = {}
     for view, rows in benchmark.passes(manifest, tested, detector.eval_view):
         datamodule.use(detector.train_view, view, benchmark.degrade)
         precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
-        parts.append(score(trainer, detector, datamodule, rows, collector, "test"))
-        failures += collector.failures
-    whole = [part for part in parts if part is not None]
+        same = sum(name.split("#")[0] == view.name for name, _ in parts)
+        name = f"{view.name}#{same + 1}" if same else view.name
+        parts.append((name, score(trainer, detector, datamodule, rows, collector, "test")))
+        failures |= {failure.id: failure for failure in collector.failures}
+    whole = [(name, part) for name, part in parts if part is not None]
     if len(whole) < len(parts):
         return False
-    predictions = with_provenance(joined(whole, manifest), run, loaded, datamodule, "test")
+    scored = np.unique(np.concatenate([part.fused_identifiers for _, part in whole]))
+    together = joined(whole, manifest.column("id")[scored].astype(str))
+    predictions = with_provenance(together, run, loaded, datamodule, "test")
     predictions = benchmark.annotated(predictions, manifest, folder.index)
     write_predictions(folder.predictions("test"), predictions)
-    write_failures(run.folder / "failures.csv", failures)
+    write_failures(run.folder / "failures.csv", list(failures.values()))
     report(folder, "test", predictions, loaded.about.get("threshold"), run.metrics())
     print(f"{folder.predictions('test')}\ntask=review review.inputs=[{folder.predictions('test')}] makes the page")
     return True
-
-
-def joined(parts: Sequence[Predictions], manifest: Manifest) -> Predictions:
-    """The parts' images together, in the manifest's order."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = np.sort(np.concatenate([part.fused_identifiers for part in parts]))
-    return merge(parts, manifest.column("id")[rows].astype(str))

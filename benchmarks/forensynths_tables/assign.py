@@ -1,14 +1,19 @@
 """Which images belong to which set of which table, by the names of the folders they lie in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.forensynths_tables.published import PublishedTable
+from benchmarks.forensynths_tables.published import LOOSE, PublishedTable, load, names
+from benchmarks.forensynths_tables.real_images import UNNAMED, RealImages
+from datamodules.trees_names import CORPORA
 
 Positions = NDArray[np.int64]
+Key = tuple[str, ...]
+"""Folder names of an image, then its generator ("" for a real one)."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +23,16 @@ class Assigned:
     Attributes:
         table: its data file.
         sets: each set that is there to its images, in the table's order.
-        others: names of sets below the table's own folder that it does not name; they are left out.
+        lent: set without real images of its own to where those it is measured against lie, sets of their own.
+        others: names of sets of its corpus that it does not name; they have a table of their own.
+        named: whether a folder is named for the table; else its sets were recognised by their own names.
     """
 
     table: PublishedTable
     sets: Mapping[str, Positions]
-    others: tuple[str, ...]
+    lent: Mapping[str, str]
+    others: tuple[str, ...] = ()
+    named: bool = True
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -41,81 +50,103 @@ def assign(
     generator: Sequence[str] | NDArray[np.object_] | NDArray[np.str_],
     labels: NDArray[np.integer],
     tables: Sequence[PublishedTable],
+    others: bool = False,
 ) -> list[Assigned]:
     """The tables that any of the images belong to, in the order given.
 
-    A folder named for a table holds that table's sets. Where no such folder is above, sets go to the table that they
-    fill best (number found times share found), then those left over to the next: a set counts in one table only.
+    A folder named for a table holds that table's sets; of several, the innermost says. Where no such folder is above,
+    sets go to the table that they fill best (number found times share found, known sets beside it included), then those
+    left over to the next: a set counts in one table only.
 
     Args:
         source: [N] folder names joined by "/".
         generator: [N] "" for real images.
         labels: [N] 0, 1 or -1.
         tables: where to look.
+        others: whether tables of the sets that none of them names follow, where there is any table.
     """
-    keys, index = np.unique([f"{s}/{g}" for s, g in zip(source, generator, strict=True)], return_inverse=True)
-    parts = [tuple(key.split("/")) for key in keys.tolist()]
-    rooted: dict[str, dict[int, str | None]] = {table.name: {} for table in tables}
-    free: set[int] = set()
-    for k, names in enumerate(parts):
-        table = next((t for t in tables if {f.lower() for f in t.folders} & {n.lower() for n in names}), None)
-        if table is None:
-            free.add(k)
-        else:
-            rooted[table.name][k] = _set(table, names)
+    known = np.flatnonzero(np.asarray(labels) >= 0)
+    texts = [f"{source[k]}/{(generator[k] or UNNAMED) if labels[k] == 1 else ''}" for k in known.tolist()]
+    found, index = np.unique(texts, return_inverse=True)
+    keys: list[Key] = [tuple(text.split("/")) for text in found.tolist()]
+    owner = _owners(keys, tables)
+    named = {k for k, table in owner.items() if table is not None}
+    _fill(keys, owner, tables)
+    members = {t.name: {k: _set(t, keys[k]) for k, own in owner.items() if own is t} for t in tables}
+    of_sets = {k for own in members.values() for k, name in own.items() if name is not None}
+    rest = {k for k in range(len(keys)) if k not in of_sets}
+    reals = RealImages(keys, rest)
+
+    def measured(groups: Mapping[str, set[int]], table: PublishedTable) -> tuple[dict[str, Positions], dict[str, str]]:
+        sets: dict[str, Positions] = {}
+        lent: dict[str, str] = {}
+        for name, chosen in groups.items():
+            more, origin = reals.of(chosen, table, name)
+            sets[name] = np.asarray(known[np.isin(index, sorted(chosen | more))])
+            lent |= {name: origin} if origin else {}
+        return sets, lent
+
+    assigned = []
+    for table in tables:
+        own = members[table.name]
+        groups = {name: chosen for name in table.sets if (chosen := {k for k, has in own.items() if has == name})}
+        if groups:
+            assigned.append(Assigned(table, *measured(groups, table), (), bool(named & set(own))))
+    if not assigned:
+        return []
+    left = {t.name: {k for k in rest if (owner.get(k) or LOOSE) is t} for t in (*tables, LOOSE)}
+    further = {t.name: measured(reals.others(left[t.name]), t) for t in (*tables, LOOSE)}
+    for table in (*tables, LOOSE):
+        sets, lent = further[table.name]
+        sets |= measured(reals.unused(left[table.name]), table)[0]
+        if sets:
+            shown = table if table is LOOSE else table.others()
+            assigned.append(Assigned(replace(shown, sets=dict.fromkeys(sets, ())), sets, lent))
+    told = [replace(a, others=tuple(further[a.table.name][0])) if a.table.name in further else a for a in assigned]
+    return told if others else [one for one in told if one.table in tables]
+
+
+def _owners(keys: Sequence[Key], tables: Sequence[PublishedTable]) -> dict[int, PublishedTable | None]:
+    """Keys in a folder named for a table, or for a corpus without one (None), by the innermost such folder."""
+    folders = {folder.lower(): table for table in tables for folder in table.folders}
+    owner: dict[int, PublishedTable | None] = {}
+    for k, parts in enumerate(keys):
+        inner = next((n.lower() for n in reversed(parts) if n.lower() in folders or n.lower() in CORPORA), None)
+        if inner in folders:
+            owner[k] = folders[inner]
+        elif inner is not None and inner not in _all_folders():
+            owner[k] = None
+    return owner
+
+
+@cache
+def _all_folders() -> frozenset[str]:
+    return frozenset(folder.lower() for name in names() for folder in load(name).folders)
+
+
+def _fill(keys: Sequence[Key], owner: dict[int, PublishedTable | None], tables: Sequence[PublishedTable]) -> None:
+    """Deals the keys that no folder deals."""
+    free = {k for k in range(len(keys)) if k not in owner}
     while free:
-        found = {t.name: {k: name for k in free if (name := _set(t, parts[k])) is not None} for t in tables}
-        best = max(tables, key=lambda t: len(set(found[t.name].values())) ** 2 / len(t.sets))
+        found = {t.name: {k: name for k in free if (name := _set(t, keys[k])) is not None} for t in tables}
+        beside = {t.name: {k: name for k in free if (name := _beside(t, keys[k])) is not None} for t in tables}
+        filled = {}
+        for t in tables:
+            there = {*found[t.name].values(), *beside[t.name].values()} if found[t.name] else set()
+            filled[t.name] = len(there) ** 2 / (len(t.sets) + len(t.beside))
+        name = max(filled, key=filled.__getitem__)
+        best = next(t for t in tables if t.name == name)
         if not found[best.name]:
-            break
-        rooted[best.name] |= found[best.name]
-        free -= set(found[best.name])
-    assigned = [_assigned(t, rooted[t.name], free, parts, index, labels) for t in tables]
-    return [one for one in assigned if one.sets]
+            return
+        dealt = set(found[best.name]) | set(beside[best.name])
+        owner.update(dict.fromkeys(dealt, best))
+        free -= dealt
 
 
-def _set(table: PublishedTable, names: Sequence[str]) -> str | None:
-    return next((found for name in names if (found := table.set_of(name)) is not None), None)
+def _beside(table: PublishedTable, parts: Sequence[str]) -> str | None:
+    known = {name.lower() for name in table.beside}
+    return next((part.lower() for part in parts if part.lower() in known), None)
 
 
-def _assigned(
-    table: PublishedTable,
-    own: Mapping[int, str | None],
-    free: set[int],
-    parts: Sequence[tuple[str, ...]],
-    index: NDArray[np.int64],
-    labels: NDArray[np.integer],
-) -> Assigned:
-    left = {k for k, name in own.items() if name is None} | free
-    sets = {}
-    used: set[int] = set()
-    for name in table.sets:
-        keys = {k for k, found in own.items() if found == name}
-        if not keys:
-            continue
-        images = np.flatnonzero(np.isin(index, sorted(keys)))
-        if not (labels[images] == 0).any():
-            shared = _shared_reals(table, name, keys, left, parts)
-            used |= shared
-            reals = np.flatnonzero(np.isin(index, sorted(shared)) & (labels == 0))
-            images = np.sort(np.concatenate([images, reals]))
-        sets[name] = images
-    folders = {folder.lower() for folder in table.folders}
-    others = {
-        next((part for part in parts[k] if part and part.lower() not in folders), "")
-        for k, name in own.items()
-        if name is None and k not in used
-    }
-    return Assigned(table, sets, tuple(sorted(others - {""})))
-
-
-def _shared_reals(
-    table: PublishedTable, name: str, keys: set[int], left: set[int], parts: Sequence[tuple[str, ...]]
-) -> set[int]:
-    """Where a set has no real images: those of the folders its table names, else those beside its own folder."""
-    named = {folder.lower() for folder in table.reals.get(name, table.reals.get("*", ()))}
-    found = {k for k in left if named & {part.lower() for part in parts[k]}}
-    if found:
-        return found
-    # the last two parts are the set's own folder and its generator; a real image's last part is ""
-    return {k for k in left for own in keys if parts[k][:-1] == parts[own][:-2]}
+def _set(table: PublishedTable, parts: Sequence[str]) -> str | None:
+    return next((found for name in parts if (found := table.set_of(name)) is not None), None)

@@ -1,5 +1,6 @@
 """``benchmark=forensynths_tables``: train as the plain protocol does, test on the sets of the published tables."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.forensynths_tables.assign import Assigned, assign
-from benchmarks.forensynths_tables.published import PublishedTable, load, names
+from benchmarks.forensynths_tables.published import LOOSE, PublishedTable, load, names
 from benchmarks.forensynths_tables.render import authors_form, latex, markdown, terminal, tidy
 from benchmarks.forensynths_tables.results import measured
 from benchmarks.intervals import Bootstrap
@@ -30,6 +31,9 @@ or a central crop of 224 of the image, repeated where it is smaller."""
 
 class ForenSynthsTables(Plain):
     """The plain protocol's stage, tested on every set of the tables, each by the table's own size policy.
+
+    Test images that no table names are tested too, and shown in tables of other sets without published figures; with
+    ``tables`` given, a warning names those that lie in none of their folders, and leaves them out.
 
     Args:
         seed: see `Plain`.
@@ -55,6 +59,7 @@ class ForenSynthsTables(Plain):
             raise ConfigError(
                 f"benchmark.size_policy={size_policy!r} is unknown", nearest(size_policy, ("table", *SIZE_POLICIES))
             )
+        self.chosen = tables is not None
         self.tables: list[PublishedTable] = [load(name) for name in (names() if tables is None else tables)]
         known = {other for table in self.tables for other in table.published} | {"NPR"}
         if method not in known:
@@ -63,23 +68,35 @@ class ForenSynthsTables(Plain):
         self.method = method
 
     def test_rows(self, manifest: Manifest) -> Rows:
-        """Test images of all sets that the tables name.
+        """Test images of all sets.
 
         Raises:
-            DataError: no test image belongs to any.
+            DataError: no test image belongs to a set of any of the tables.
         """
         rows = super().test_rows(manifest)
         chosen = np.unique(np.concatenate([one.images for one in self._assigned(manifest, rows)]))
+        left = np.setdiff1d(np.arange(len(rows)), chosen)
+        if len(left):
+            names = sorted(set(manifest.column("source")[rows[left]].tolist()))
+            shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+            warnings.warn(
+                f"{len(left)} test images are of no set of benchmark.tables, or of unknown label, and are not tested: "
+                f"{shown}",
+                stacklevel=2,
+            )
         return np.asarray(rows[chosen])
 
     def passes(self, manifest: Manifest, rows: Rows, view: View) -> list[tuple[View, Rows]]:
-        """The test rows by size policy; a row of two tables (shared real images) goes by the first."""
-        policies: dict[int, str] = {}
+        """The test rows by size policy; a row of two tables (shared real images) is seen through the view of each."""
+        found: dict[int, tuple[View, list[Rows]]] = {}
+        views: list[View] = []
         for one in self._assigned(manifest, rows):
             policy = one.table.size_policy if self.size_policy == "table" else self.size_policy
-            policies = dict.fromkeys(rows[one.images].tolist(), policy) | policies
-        chosen = np.array([policies[row] for row in rows.tolist()])
-        return [(SIZE_POLICIES[name] or view, rows[chosen == name]) for name in dict.fromkeys(chosen.tolist())]
+            seen = SIZE_POLICIES[policy] or view
+            if seen not in views:
+                views.append(seen)
+            found.setdefault(views.index(seen), (seen, []))[1].append(rows[one.images])
+        return [(seen, np.unique(np.concatenate(parts))) for seen, parts in found.values()]
 
     def summarise(self, experiment: Path) -> list[Any]:
         """Writes ``tables/<table>.{csv,md,tex}`` and ``results/<model>_<table>.txt``; gives the tables to show."""
@@ -87,7 +104,8 @@ class ForenSynthsTables(Plain):
         shown = []
         for folder in ("tables", "results"):
             (experiment / folder).mkdir(exist_ok=True)
-        for one in assign(predictions.source, predictions.generators, predictions.fused_labels, self.tables):
+        columns = predictions.source, predictions.generators, predictions.fused_labels
+        for one in assign(*columns, self.tables, others=True):
             results, name = measured(predictions, one, Bootstrap()), one.table.name
             for suffix, text in (
                 ("csv", tidy(results, self.method)),
@@ -104,7 +122,9 @@ class ForenSynthsTables(Plain):
     def _assigned(self, manifest: Manifest, rows: Rows) -> list[Assigned]:
         """The tables' images as positions in ``rows``."""
         source, generator = manifest.column("source")[rows], manifest.column("generator")[rows]
-        found = assign(source, generator, manifest.labels[rows], self.tables)
+        found = assign(source, generator, manifest.labels[rows], self.tables, others=True)
+        if self.chosen:
+            found = [one for one in found if one.table.name != LOOSE.name]
         if not found:
             there = sorted({s.split("/")[0] for s in source.tolist()} - {""})
             raise DataError(

@@ -1,7 +1,7 @@
 """The data files of the tables: sets, folder names, options, and what is published of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class PublishedTable:
         source: where the figures stand.
         note: which of them are not to be expected, and why.
         sets: name of each set to further names its folder has in users' copies.
+        beside: names of further sets of the same corpus, of which nothing is published here.
         reals: set (or "*") to folders its real images are in, where they are not its own.
         published: method to its figures.
     """
@@ -54,16 +55,28 @@ class PublishedTable:
     sets: Mapping[str, tuple[str, ...]]
     reals: Mapping[str, tuple[str, ...]]
     published: Mapping[str, Column]
+    beside: tuple[str, ...] = ()
 
     def set_of(self, folder: str) -> str | None:
         """The set a folder's name stands for, in any case; None for another folder."""
         name = folder.lower()
         return next((s for s, more in self.sets.items() if name in {s.lower(), *(m.lower() for m in more)}), None)
 
+    def others(self) -> "PublishedTable":
+        """A table for the corpus's sets that this one does not name, seen as this table's sets are."""
+        return replace(
+            self, name=f"{self.name}_others", title=f"{self.title}: other sets", folders=(), source="", note="",
+            sets={}, published={}, beside=(),
+        )  # fmt: skip
+
     def figures(self, method: str, name: str) -> Figures:
         """What is published of a method on a set."""
         column = self.published.get(method)
         return column.sets[list(self.sets).index(name)] if column and column.sets else (None, None)
+
+
+LOOSE = PublishedTable("other_sets", "Other sets", (), "detector", "", "", {}, {}, {})
+"""For sets that no table names and that lie in no table's folder; seen as the detector sees images."""
 
 
 def names() -> list[str]:
@@ -92,6 +105,7 @@ def load(name: str) -> PublishedTable:
         note=" ".join(str(content["note"]).split()),
         sets=sets,
         reals={str(key): tuple(map(str, more)) for key, more in content.get("reals", {}).items()},
+        beside=tuple(content.get("beside", ())),
         published={key: _column(str(text), len(sets), f"{name}: {key}") for key, text in content["published"].items()},
     )
 

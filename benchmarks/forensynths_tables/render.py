@@ -95,7 +95,8 @@ def latex(results: SetResults, method: str) -> str:
     ]
     rule = [r"\midrule"] if table.published else []
     ours = " & ".join(["this run", *own]) + r" \\"
-    return "\n".join([*lines, *rule, ours, r"\bottomrule", r"\end{tabular}", f"% {caption(results, method)}", ""])
+    note = f"% {caption(results, method, intervals=False)}"
+    return "\n".join([*lines, *rule, ours, r"\bottomrule", r"\end{tabular}", note, ""])
 
 
 def terminal(results: SetResults, method: str) -> RichTable:
@@ -104,7 +105,7 @@ def terminal(results: SetResults, method: str) -> RichTable:
     made = RichTable(
         box=box.SIMPLE_HEAD,
         title=results.assigned.table.title,
-        caption=caption(results, method),
+        caption=caption(results, method, intervals=False),
         caption_justify="left",
         pad_edge=False,
     )
@@ -137,14 +138,31 @@ def authors_form(results: SetResults) -> str:
 
 
 def caption(results: SetResults, method: str, intervals: bool = True) -> str:
-    """What a reader of the table must know."""
+    """What a reader of the table must know.
+
+    Args:
+        results: what the table holds.
+        method: published method beside it.
+        intervals: whether the table shows them where there are any.
+    """
     assigned = results.assigned
-    parts = ["Percent, with 95 % bootstrap intervals." if intervals else "Percent; intervals stand in tables/."]
+    bounded = any(not isnan(r.low) for r in results.results)
+    shown = ", with 95 % bootstrap intervals" if intervals else "; intervals are in the files in tables/"
+    parts = [f"Percent{shown if bounded else ''}."]
+    if not assigned.named and assigned.table.published:
+        parts.append("No folder has this table's name: its sets were recognised by their own names.")
     if assigned.missing:
         parts.append(f"Missing, and left out of the mean: {', '.join(assigned.missing)}.")
+    single = [r.generator for s in assigned.sets if (r := results.of(s, "accuracy", "0.5")) and r.reason]
+    if single:
+        parts.append(f"Images of one class alone, so no ACC, AP or AUROC: {', '.join(single)}.")
     undefined = {r.reason for r in results.results if r.kind == "mean" and r.reason}
     if undefined:
         parts.append(f"Means that need both classes are {' or '.join(sorted(undefined))}.")
+    lenders: dict[str, list[str]] = {}
+    for name, origin in assigned.lent.items():
+        lenders.setdefault(origin, []).append(name)
+    parts += [f"Real images of {', '.join(names)}: those in {origin}." for origin, names in lenders.items()]
     if assigned.others:
         parts.append(f"Also there, but not of this table: {', '.join(assigned.others)}.")
     chosen = next((r.threshold for r in results.results if r.at == "validation"), None)
@@ -153,7 +171,9 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
     if method in assigned.table.published:
         mean = _pair(assigned.table.published[method].mean)
         parts.append(f"{method}: {assigned.table.source}; mean of all {len(assigned.table.sets)} sets {mean}.")
-    return " ".join([*parts, assigned.table.note])
+    if not assigned.table.published:
+        parts.append("No figures are published of these sets.")
+    return " ".join([*parts, assigned.table.note]).strip()
 
 
 def _published(results: SetResults, method: str, name: str) -> Figures:

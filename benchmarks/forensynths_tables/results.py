@@ -8,14 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._weighted import Family
-from benchmarks.evaluation import Result, Subset, measure
+from benchmarks.evaluation import Result, Subset, seen_alike, share
+from benchmarks.evaluation import measured as subset_results
 from benchmarks.forensynths_tables.assign import Assigned
 from benchmarks.intervals import BLOCK, Bootstrap
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions
+from benchmarks.views import Part, by_view
 
-MEASURED = ("accuracy", "average_precision", "auroc", "specificity", "recall")
-"""ACC, AP, AUROC, real-ACC, fake-ACC."""
+SPECS = {
+    name: replace(spec, needs=(0, 1)) if name == "accuracy" else spec
+    for name, spec in choose(("accuracy", "average_precision", "auroc", "specificity", "recall")).items()
+}
+"""ACC, AP, AUROC, real-ACC, fake-ACC. Published ACC is of both classes; that of one alone is no match for it."""
+MEASURED = tuple(SPECS)
 
 Draws = dict[tuple[str, str, str], NDArray[np.float64]]
 """(set, metric, threshold name) to [resamples] values."""
@@ -69,13 +75,8 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
 
 def point_results(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]]) -> list[Result]:
     """Every metric of every set, without intervals."""
-    chosen = choose(MEASURED)
-    scores = predictions.fused_scores.astype(np.float64)
-    thresholds = thresholds_of(predictions)
-    found: list[Result] = []
-    for name, images in sets.items():
-        found += measure(Subset("set", name, images), scores, predictions.fused_labels, thresholds, chosen)
-    return found
+    found = [Subset("set", name, images) for name, images in sets.items()]
+    return subset_results(predictions, found, thresholds_of(predictions), SPECS)
 
 
 def thresholds_of(predictions: Predictions) -> dict[str, float]:
@@ -86,20 +87,28 @@ def thresholds_of(predictions: Predictions) -> dict[str, float]:
 
 def set_draws(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]], bootstrap: Bootstrap) -> Draws:
     """Every metric of every set in each draw; draws are the same for two dumps of the same images."""
-    scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
     thresholds = thresholds_of(predictions)
-    families = {
-        name: Family([Subset("set", name, images)], scores, labels, thresholds)
-        for name, images in sets.items()
-        if {0, 1} & set(labels[images].tolist())
-    }
+    parts = by_view(predictions)
+    families: list[tuple[str, Part, Family, list[int]]] = []
+    for name, images in sets.items():
+        for part, local in seen_alike(parts, Subset("set", name, images)):
+            labels = part.predictions.fused_labels
+            if {0, 1} & set(labels[local.images].tolist()):
+                family = Family([local], part.predictions.fused_scores.astype(np.float64), labels, thresholds)
+                counts = np.bincount(labels[local.images].clip(0), minlength=2).tolist()
+                families.append((name, part, family, counts))
     draws: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
     for weights in _blocks(bootstrap, predictions):
-        for name, family in families.items():
-            for (metric, at), values in family(weights).items():
-                if metric in MEASURED:
-                    draws.setdefault((name, metric, at), []).append(values[:, 0])
-    return {key: np.concatenate(parts) for key, parts in draws.items()}
+        block: dict[tuple[str, str, str], list[tuple[float, NDArray[np.float64]]]] = {}
+        for name, part, family, counts in families:
+            for (metric, at), values in family(weights[:, part.images]).items():
+                if metric in MEASURED and (counted := share(SPECS[metric], *counts)) > 0:
+                    block.setdefault((name, metric, at), []).append((counted, values[:, 0]))
+        for key, members in block.items():
+            columns, counted_as = [values for _, values in members], [share_of for share_of, _ in members]
+            one = columns[0] if len(columns) == 1 else np.average(columns, axis=0, weights=counted_as)
+            draws.setdefault(key, []).append(one)
+    return {key: np.concatenate(columns) for key, columns in draws.items()}
 
 
 def _blocks(bootstrap: Bootstrap, predictions: Predictions) -> Iterator[NDArray[np.float64]]:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.predictions import Predictions, Strings, read_predictions
+from benchmarks.views import by_view
 from contracts.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """D dumps over the K images that any of them scored.
+    """D dumps over the K images that any of them scored; what several views gave counts as a dump each.
 
     Attributes:
         names: D short names.
@@ -22,6 +23,7 @@ class Joined:
         dumps: D predictions.
         ids: [K] ids, in the order of the first dump, then of the others.
         place: [D, K] position of each image in each dump, -1 where it was not scored.
+        whole: the dumps as they were read, all views of each together.
     """
 
     names: list[str]
@@ -29,6 +31,7 @@ class Joined:
     dumps: list[Predictions]
     ids: Strings
     place: NDArray[np.int64]
+    whole: list[Predictions]
 
     @property
     def owner(self) -> NDArray[np.int64]:
@@ -66,21 +69,27 @@ def join(inputs: Sequence[Path]) -> Joined:
     """
     if not inputs:
         raise DataError("There is nothing to review", "Give review.inputs=[predictions_test_all.npz].")
-    dumps = [read_predictions(path) for path in inputs]
+    whole = [read_predictions(path) for path in inputs]
+    parts = [
+        (f"{name} · {part.view}" if part.view else name, Path(path), part.predictions)
+        for name, path, dump in zip(_names(whole, inputs), inputs, whole, strict=True)
+        for part in by_view(dump)
+    ]
+    names, paths, dumps = [p[0] for p in parts], [p[1] for p in parts], [p[2] for p in parts]
     ids: Strings = np.unique(np.concatenate([dump.fused_ids for dump in dumps]))
     place = np.full((len(dumps), ids.size), -1, dtype=np.int64)
     for d, dump in enumerate(dumps):
         place[d, np.searchsorted(ids, dump.fused_ids)] = np.arange(len(dump))
     owner = (place >= 0).argmax(axis=0)
     order = np.lexsort((place[owner, np.arange(ids.size)], owner))
-    joined = Joined(_names(dumps, inputs), [Path(p) for p in inputs], dumps, ids[order], place[:, order])
+    joined = Joined(names, paths, dumps, ids[order], place[:, order], whole)
     labels = joined.column("fused_labels")
     for d, dump in enumerate(dumps):
         held = joined.place[d] >= 0
         wrong = np.flatnonzero(held)[dump.fused_labels[joined.place[d, held]] != labels[held]]
         if wrong.size:
             raise DataError(
-                f"{inputs[d]} and a dump before it disagree on the label of {wrong.size} images, "
+                f"{paths[d]} and a dump before it disagree on the label of {wrong.size} images, "
                 f"{joined.ids[wrong[0]]!r} first",
                 "Compare dumps of one data set.",
             )

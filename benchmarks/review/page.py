@@ -10,6 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -130,7 +131,7 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         whisker=0 if any(r.metric == "auroc" and r.value < 0.5 for own in results for r in own) else 0.5,
         labelled=any((dump.fused_labels >= 0).any() for dump in joined.dumps),
         caption=_caption(joined, bootstrap),
-        changes=_changes(joined, bootstrap) if len(joined.dumps) > 1 else [],
+        changes=_changes(joined, bootstrap) if len(joined.whole) > 1 else [],
         gallery=gallery,
         images=len(joined.ids),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -180,10 +181,11 @@ def _cell(result: Result | None) -> dict[str, Any]:
 
 def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
     """First dump less second, on the images both scored."""
-    if not ((joined.place[0] >= 0) & (joined.place[1] >= 0)).any():
+    first, second = joined.whole[:2]
+    if not np.isin(first.fused_ids, second.fused_ids).any():
         return []
     shown = []
-    for d in differences(joined.dumps[0], joined.dumps[1], bootstrap):
+    for d in differences(first, second, bootstrap):
         if d.first.kind == "pooled" and not isnan(d.value) and (d.first.metric, d.first.at) in COLUMNS:
             bounds = "" if isnan(d.low) else f"{d.low:+.3f} to {d.high:+.3f}"
             shown.append(
@@ -259,8 +261,9 @@ def _caption(joined: Joined, bootstrap: Bootstrap) -> str:
     about = [bootstrap.as_json(dump) for dump in joined.dumps]
     clustered = any(a["clustered"] for a in about)
     unit = "photographs (the dump's groups)" if clustered else "images"
+    seen = " seen through the same view" if len(joined.dumps) > len(joined.whole) else ""
     return (
-        "Each generator against all real images, which therefore dominate its accuracy and lower its AP where they are "
-        f"many; AUROC and TPR do not depend on that. Small figures: {bootstrap.level:.0%} intervals from "
+        f"Each generator against all real images{seen}, which therefore dominate its accuracy and lower its AP where "
+        f"they are many; AUROC and TPR do not depend on that. Small figures: {bootstrap.level:.0%} intervals from "
         f"{bootstrap.resamples:,} bootstrap draws of {unit}, seed {bootstrap.seed}."
     )

@@ -32,7 +32,7 @@ def test_every_form_shows_the_same_numbers():
     for text in (shown, TABLE.markdown(), TABLE.latex()):
         assert value in text
         assert "never seen in training" in text
-    assert f"| **all images** | 60 | {value} " in TABLE.markdown()
+    assert f"| **all images** | 120 | {value} " in TABLE.markdown()
     assert r"new\_one & " in TABLE.latex()
     assert max(map(len, shown.splitlines())) <= 110
 
