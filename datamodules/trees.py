@@ -12,10 +12,15 @@ from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import SPLITS as SPLIT_NAMES
 from datamodules.manifest import Manifest
 from datamodules.stores import FileStore
-from datamodules.trees_names import COLLECTIONS, LABELS, SPLITS, lower_keys
-from datamodules.trees_read import TreeImage, TreeReader
+from datamodules.trees_choose import check_groups, chosen, in_folds, warn_of_neighbours
+from datamodules.trees_files import apart, prefixes, refuse_two_labels
+from datamodules.trees_groups import Groups
+from datamodules.trees_names import COLLECTIONS, LABELS, lower_keys, split_names
+from datamodules.trees_read import TreeReader
+from datamodules.trees_rows import TreeImage, TreeRows
 
 LAYOUTS = ("pairs", "siblings", "generated")
+FOLDS = "folds"
 
 
 class TreeDataModule(ImageDataModule):
@@ -27,17 +32,28 @@ class TreeDataModule(ImageDataModule):
     ``source`` of an image is all names between root and class folder but the split, and before them the names from the
     corpus's folder (`datamodules.trees_names.CORPORA`) down to the root where the root lies in one.
 
+    A split may stand below the class folder as well (``real/train``), and so may generators where no set is named above
+    it: ``fake/{midjourney,dalle3}``, unless the real images have folders of the same names (classes of objects) or the
+    names are numbers of parts. They are then the sets.
+
     Args:
         path: the root. Its own name counts as a collection where it is one.
         layout: "pairs": folders of both classes by name (see ``labels``); "siblings": where a folder holds one of real
             images, every other in it is a generator's (DiffusionForensics); "generated": all images are generated, the
             real ones come from ``reals`` (DRCT-2M, a plain folder).
-        reals: further roots, of real images alone; splits are read from their own and inner names.
+        reals: further roots, of real images alone. A root within another is no part of it. Folders below a root of one
+            class name splits, or else the root does.
         labels: folder name to label (0 real, 1 generated) beside, or against, `datamodules.trees_names.LABELS`.
-        splits: folder name to split (train, valid, test); `datamodules.trees_names.SPLITS` if None.
-        split: split of images above which no folder names one.
+        splits: folder name to split (train, valid, test), or None for none, beside, or against,
+            `datamodules.trees_names.SPLITS`.
+        split: split of images above which no folder names one; "folds" deals them 70/10/20 into stratified folds.
+        group: images that belong together and share a split: a number n for those below one folder, n levels above the
+            image (1: the folder that holds it); or a pattern for those in whose ids (paths from the root) it finds the
+            same text.
+        fold_seed: of the folds.
         collections: further folders that only hold sets together.
-        classes: folders trained and validated on (car, cat; or sets, sdv4); None for all.
+        classes: folders trained and validated on (car, cat; or sets, sdv4); None for all. Sets of real images alone
+            stay where sets without any are chosen, here and below.
         sets: sets tested on; None for all.
         training_generator: generator of generated training and validation images, where their folders name classes of
             objects (ForenSynths: progan); None where they name generators.
@@ -65,8 +81,10 @@ class TreeDataModule(ImageDataModule):
         layout: Literal["pairs", "siblings", "generated"] = "pairs",
         reals: Sequence[str] = (),
         labels: Mapping[str, int] | None = None,
-        splits: Mapping[str, str] | None = None,
+        splits: Mapping[str, str | None] | None = None,
         split: str = "test",
+        group: int | str | None = None,
+        fold_seed: int = 0,
         collections: Sequence[str] = (),
         classes: Sequence[str] | None = None,
         sets: Sequence[str] | None = None,
@@ -93,11 +111,12 @@ class TreeDataModule(ImageDataModule):
         self.layout = layout
         self.reals = [given_path(root) for root in reals]
         self.labels = {**LABELS, **lower_keys(labels or {}, "datamodule.labels")}
-        self.splits = lower_keys(SPLITS if splits is None else splits, "datamodule.splits")
+        self.splits = split_names(splits or {})
         self.split = split
-        for name in (*self.splits.values(), split):
-            if name not in SPLIT_NAMES[:3]:
-                raise ConfigError(f"datamodule.splits names a split {name!r}", nearest(str(name), SPLIT_NAMES[:3]))
+        if split not in (*SPLIT_NAMES[:3], FOLDS):
+            raise ConfigError(f"datamodule.split={split!r} is unknown", nearest(split, (*SPLIT_NAMES[:3], FOLDS)))
+        self.groups = Groups(group)
+        self.fold_seed = fold_seed
         for name, label in self.labels.items():
             if label not in (0, 1):
                 raise ConfigError(f"datamodule.labels.{name}={label!r}", "Give 0 for real or 1 for generated.")
@@ -118,10 +137,6 @@ class TreeDataModule(ImageDataModule):
             DataError: no such root, no class folder in it, a class folder without images, or a class or set that was
                 asked for is not there.
         """
-        reader = TreeReader(
-            self.layout, self.labels, self.splits, self.split, self.collections, self.training_generator, self.corpus,
-            self.ignored,
-        )  # fmt: skip
         for root in (self.path, *self.reals):
             if not root.is_dir():
                 raise DataError(f"{root} is no folder", "Give the root of an image tree.")
@@ -130,38 +145,33 @@ class TreeDataModule(ImageDataModule):
                 f"{self.path} holds images and what was reconstructed from them",
                 f"Give datamodule.path={self.path / 'images'}.",
             )
-        images = list(reader.read(self.path))
-        prefixes = _prefixes(self.reals)
-        for root in self.reals:
-            images += reader.read_reals(root, prefixes[root])
-        if not images:
+        reader = TreeReader(self.layout, self.labels, self.splits, self.collections, self.ignored)
+        roots = (self.path, *self.reals)
+        own = reader.read(self.path, apart(self.path, roots))
+        first = prefixes(self.path, self.reals)
+        further = {root: reader.read_reals(root, first[root], apart(root, roots)) for root in self.reals}
+        found = [*own, *(image for images in further.values() for image in images)]
+        if not found:
             raise self._nothing()
-        chosen = self._chosen(images)
+        refuse_two_labels(found)
+        shared = {image.real for image in found if image.linked}
+        rows = TreeRows(
+            self.labels, self.splits, "" if self.split == FOLDS else self.split, self.collections,
+            self.training_generator, self.groups, shared, self.corpus,
+        )  # fmt: skip
+        images = rows.of(self.path, own)
+        for root, real in further.items():
+            images += rows.of_reals(root, real)
+        check_groups(images, self.groups)
+        if self.split == FOLDS:
+            images = in_folds(images, self.fold_seed)
+        for key, wanted, splits in (("classes", self.classes, ("train", "valid")), ("sets", self.sets, ("test",))):
+            if wanted is not None:
+                images = chosen(images, f"datamodule.{key}", wanted, splits, self.collections, self.layout != "pairs")
+        if reader.beside:
+            warn_of_neighbours(self.path, reader.beside)
         names = [field.name for field in fields(TreeImage)]
-        return Manifest.from_columns({name: [_value(getattr(image, name)) for image in chosen] for name in names})
-
-    def _chosen(self, images: Sequence[TreeImage]) -> list[TreeImage]:
-        """Images of the classes trained on and the sets tested on."""
-        for key, wanted, tested in (("classes", self.classes, False), ("sets", self.sets, True)):
-            if wanted is None:
-                continue
-            known = {name for i in images if (i.split == "test") == tested for name in i.source.split("/")}
-            lowered = {name.lower() for name in known}
-            for name in wanted:
-                if name.lower() not in lowered:
-                    raise DataError(
-                        f"datamodule.{key} names {name!r}, which is no folder of "
-                        f"{'the test' if tested else 'the training or validation'} images below {self.path}",
-                        nearest(name, known - {""}),
-                    )
-        sets, classes = ({name.lower() for name in wanted or ()} for wanted in (self.sets, self.classes))
-        kept = []
-        for image in images:
-            asked, chosen = (self.sets, sets) if image.split == "test" else (self.classes, classes)
-            shared = image.label == 0 and self.layout != "pairs"
-            if asked is None or shared or chosen & set(image.source.lower().split("/")):
-                kept.append(image)
-        return kept
+        return Manifest.from_columns({name: [_value(getattr(image, name)) for image in images] for name in names})
 
     def _nothing(self) -> DataError:
         top = sorted(entry.name for entry in self.path.iterdir())
@@ -180,15 +190,3 @@ class TreeDataModule(ImageDataModule):
 def _value(value: str | int) -> str | int:
     """A cell of the manifest: whatever bytes the names of files and folders hold, text."""
     return as_text(value) if isinstance(value, str) else value
-
-
-def _prefixes(roots: Sequence[Path]) -> dict[Path, str]:
-    """First part of the ids of each further root: its name, and as much of the path above as tells it from others."""
-    found: dict[Path, str] = {}
-    for root in roots:
-        length = 1
-        others = [other for other in roots if other != root]
-        while any(other.parts[-length:] == root.parts[-length:] for other in others) and length < len(root.parts):
-            length += 1
-        found[root] = "/".join(root.parts[-length:])
-    return found

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, nearest
+from datamodules.manifest import SPLITS as MANIFEST_SPLITS
 
 LABELS = {
     "0_real": 0, "real": 0, "reals": 0, "nature": 0, "authentic": 0,
@@ -21,8 +22,11 @@ SPLITS = {
     "valid": "valid",
     "validation": "valid",
     "test": "test",
+    "testing": "test",
 }
 """Folders of one split, in lower case."""
+
+MEANINGS = MANIFEST_SPLITS[:3]
 
 COLLECTIONS = (
     "ForenSynths", "ForenSynths_test", "ForenSynths_train_val", "CNN_synth_testset", "progan_train", "progan_val",
@@ -62,3 +66,18 @@ def lower_keys(names: Mapping[str, T], where: str) -> dict[str, T]:
         if found.setdefault(name.lower(), value) != value:
             raise ConfigError(f"{where}.{name} means two things, by case alone", "Folder names are read in any case.")
     return found
+
+
+def split_names(splits: Mapping[str, str | None]) -> dict[str, str]:
+    """Names of splits beside, or against, those known; a given name for validation or the like covers its synonyms.
+
+    Raises:
+        ConfigError: a name means something else than a split, or two things by case alone.
+    """
+    given = lower_keys(splits, "datamodule.splits")
+    for name, meaning in given.items():
+        if meaning is not None and meaning not in MEANINGS:
+            raise ConfigError(f"datamodule.splits.{name}={meaning!r} is no split", nearest(str(meaning), MEANINGS))
+    synonyms = {SPLITS[name]: meaning for name, meaning in given.items() if name in SPLITS and meaning is not None}
+    known = {name: synonyms.get(meaning, meaning) for name, meaning in SPLITS.items()} | dict(given)
+    return {name: meaning for name, meaning in known.items() if meaning is not None}

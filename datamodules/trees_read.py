@@ -1,36 +1,46 @@
 """What the folders of an image tree say of the images in them."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from contracts.errors import DataError
 from datamodules.folder import SUFFIXES
-from datamodules.trees_names import CORPORA, names_from_corpus
+from datamodules.trees_split import Split, split_below
 from datamodules.walk import Folder, PassedOver, walk
 
 
 @dataclass(frozen=True)
-class TreeImage:
-    """One row of the manifest, before it is one; attributes as its columns."""
+class Said:
+    """What the folders down to one say of the images below it.
 
-    id: str
-    label: int
-    generator: str
-    split: str
-    source: str
-    group: str
-    where: str
+    Attributes:
+        before: names down to the class folder that are neither split nor class.
+        below: names below the class folder that are no split.
+        split: where a folder named one.
+        label: None above a class folder.
+        generator: where the class folder is a generator's.
+        path: of the class folder; None in a root that holds one class.
+    """
+
+    before: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+    split: Split | None = None
+    label: int | None = None
+    generator: str = ""
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
-class _Class:
-    """What a folder says of all images below it: label, names before it, generator where it names one."""
+class Found:
+    """An image, where it lies, and what its folders say of it; `real` is the file behind all links."""
 
-    label: int
-    before: tuple[str, ...]
-    generator: str
-    path: Path
+    id: str
+    where: str
+    real: str
+    linked: bool
+    said: Said
 
 
 @dataclass(frozen=True)
@@ -41,133 +51,117 @@ class TreeReader:
         layout: "pairs", "siblings" or "generated".
         labels: folder name in lower case to label.
         splits: folder name in lower case to split.
-        split: split of images above which no folder names one.
         collections: names in lower case.
-        training_generator: see there.
-        corpus: see there.
         ignored: files passed over so far.
+        beside: those of them that are images in a folder beside one of real images.
     """
 
     layout: str
     labels: Mapping[str, int]
     splits: Mapping[str, str]
-    split: str
     collections: Collection[str]
-    training_generator: str | None
-    corpus: str | None = None
     ignored: PassedOver = field(default_factory=PassedOver)
+    beside: list[Path] = field(default_factory=list)
 
-    def read(self, root: Path) -> Iterator[TreeImage]:
+    def read(self, root: Path, apart: Collection[str] = ()) -> list[Found]:
         """Images of a tree.
 
+        Args:
+            root: of the tree.
+            apart: folders, behind all links, that are roots of their own and are not entered.
+
         Raises:
-            DataError: a class folder lies in one of the other class, or holds no image.
+            DataError: a class folder lies in one of the other class, or holds no image; or a folder of one split in
+                one of another.
         """
-        own = (root.name,) if root.name.lower() in self.collections else ()
-        judged: dict[tuple[str, ...], _Class | None] = {}
-        siblings: set[tuple[str, ...]] = set()
+        found: list[Found] = []
         held: dict[Path, int] = {}
-        for folder in walk(root, self.ignored):
-            if self.layout == "siblings" and any(self.labels.get(name.lower()) == 0 for name in folder.folders):
-                siblings.add(folder.parts)
-            above = judged[folder.parts[:-1]] if folder.parts and self.layout != "generated" else None
-            self._refuse_other_class(folder, above)
-            judged[folder.parts] = found = above or self._judge(folder, siblings)
-            if found is None:
+        start = Said(label=1) if self.layout == "generated" else Said()
+        for folder, said, among_reals in self._said(root, start, apart):
+            if said.label is None:
+                images = self._images_in(folder)
                 for name in folder.files:
-                    image = Path(name).suffix.lower() in SUFFIXES
-                    self.ignored.add(folder.path / name, "stray image" if image else "")
+                    self.ignored.add(folder.path / name, "stray image" if name in images else "")
+                self.beside.extend([folder.path / name for name in images if among_reals])
                 continue
-            split, names = self._split(found.before)
-            names = own + names
-            generator = found.generator or self._set(names) or root.name
-            if found.label == 0:
-                generator = ""
-            elif split != "test" and self.training_generator is not None:
-                generator = self.training_generator
-            source = self._source(root, names)
-            kept = self._kept(folder)
-            held[found.path] = held.get(found.path, 0) + len(kept)
-            for name in kept:
-                identity = "/".join((*folder.parts, name))
-                yield TreeImage(identity, found.label, generator, split, source, *_places(folder, name))
+            kept = self._images(folder, said, root, folder.parts)
+            found += kept
+            if said.path is not None:
+                held[said.path] = held.get(said.path, 0) + len(kept)
         for path, count in held.items():
             if not count:
                 raise DataError(f"{path} holds no image", "Fill it, or remove it: a set may have one class alone.")
+        return found
 
-    def _judge(self, folder: Folder, siblings: set[tuple[str, ...]]) -> _Class | None:
-        """What a folder says of all images below it; None where it says nothing."""
-        if self.layout == "generated":
-            return _Class(1, folder.parts, "", folder.path) if self._images_in(folder) else None
-        if not folder.parts:
-            return None
-        name, before = folder.parts[-1], folder.parts[:-1]
-        label = self.labels.get(name.lower())
-        if label is not None:
-            return _Class(label, before, "", folder.path)
-        if before in siblings and name.lower() not in self.splits:
-            return _Class(1, folder.parts, name, folder.path)
-        return None
-
-    def _refuse_other_class(self, folder: Folder, above: _Class | None) -> None:
-        other = self.labels.get(folder.parts[-1].lower()) if above else None
-        if above is not None and other is not None and other != above.label:
-            raise DataError(
-                f"{folder.path} is named for label {other} and lies in {above.path}, of label {above.label}",
-                "Move it, or say what its name means with datamodule.labels.",
-            )
-
-    def read_reals(self, root: Path, prefix: str) -> Iterator[TreeImage]:
+    def read_reals(self, root: Path, prefix: str, apart: Collection[str] = ()) -> list[Found]:
         """Images of a root of real ones; their ids begin with the prefix.
 
         Raises:
-            DataError: there are none.
+            DataError: there are none, or a folder of one split lies in one of another.
         """
-        count = 0
-        for folder in walk(root, self.ignored):
-            split, names = self._split((root.name, *folder.parts))
-            source = "/".join(names) or root.name
-            for name in self._kept(folder):
-                count += 1
-                identity = "/".join((prefix, *folder.parts, name))
-                yield TreeImage(identity, 0, "", split, source, *_places(folder, name))
-        if not count:
+        found: list[Found] = []
+        for folder, said, _ in self._said(root, Said(label=0), apart):
+            found += self._images(folder, said, root, (prefix, *folder.parts))
+        if not found:
             raise DataError(f"datamodule.reals: {root} holds no image", "Give roots that hold real images.")
+        return found
 
-    def _images_in(self, folder: Folder) -> list[str]:
-        return [name for name in folder.files if Path(name).suffix.lower() in SUFFIXES]
+    def _said(self, root: Path, start: Said, apart: Collection[str]) -> Iterator[tuple[Folder, Said, bool]]:
+        """Every folder, what is said of it, and whether it lies below a neighbour of a folder of real images."""
+        said: dict[tuple[str, ...], Said] = {}
+        inner: dict[tuple[str, ...], tuple[str, ...]] = {}
+        among: dict[tuple[str, ...], bool] = {}
+        for folder in walk(root, self.ignored, apart):
+            above = folder.parts[:-1]
+            inner[folder.parts] = folder.folders
+            if folder.parts:
+                said[folder.parts] = self._enter(said[above], folder, inner[above], start)
+                among[folder.parts] = among[above] or self._has_reals(inner[above])
+            else:
+                said[()], among[()] = start, False
+            yield folder, said[folder.parts], among[folder.parts]
 
-    def _kept(self, folder: Folder) -> list[str]:
+    def _enter(self, above: Said, folder: Folder, beside: Sequence[str], start: Said) -> Said:
+        """What a folder adds to what those above it say."""
+        name = folder.parts[-1]
+        label = self.labels.get(name.lower())
+        if above.path is not None and label not in (None, above.label):
+            raise DataError(
+                f"{folder.path} is named for label {label} and lies in {above.path}, of label {above.label}",
+                "Move it, or say what its name means with datamodule.labels.",
+            )
+        if start.label is None and above.path is None and label is not None:
+            return replace(above, label=label, path=folder.path)
+        split = split_below(above.split, folder.path, beside, self.splits)
+        if split is not None:
+            return replace(above, split=split)
+        if above.path is not None:
+            return replace(above, below=(*above.below, name))
+        said = replace(above, before=(*above.before, name))
+        if start.label is None and self.layout == "siblings" and self._has_reals(beside):
+            return replace(said, label=1, generator=name, path=folder.path)
+        return said
+
+    def _has_reals(self, names: Sequence[str]) -> bool:
+        return any(self.labels.get(name.lower()) == 0 for name in names)
+
+    def _images(self, folder: Folder, said: Said, root: Path, parts: Sequence[str]) -> list[Found]:
         """A folder's images; its other files are noted."""
         kept = self._images_in(folder)
         for name in sorted(set(folder.files) - set(kept)):
             self.ignored.add(folder.path / name)
-        return kept
+        real, found = _real_path(root, folder), []
+        for name in kept:
+            where = folder.path / name
+            linked = folder.linked is not None or name in folder.links
+            behind = os.path.realpath(where) if name in folder.links else f"{real}{os.sep}{name}"
+            found.append(Found("/".join((*parts, name)), str(where), behind, linked, said))
+        return found
 
-    def _split(self, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-        """The split that the first of some folder names says, and the other names."""
-        for place, name in enumerate(names):
-            if name.lower() in self.splits:
-                return self.splits[name.lower()], names[:place] + names[place + 1 :]
-        return self.split, names
-
-    def _source(self, root: Path, names: tuple[str, ...]) -> str:
-        """The folder names of an image, with those of the corpus at or above the root, or the corpus it is said to be.
-
-        A path may begin anywhere within a corpus; whose sets these are is to be seen nonetheless.
-        """
-        above = tuple(name for name in names_from_corpus(root, CORPORA) if name.lower() not in self.splits)
-        if above:
-            inner = names[1:] if names[:1] == (root.name,) and root.name.lower() in self.collections else names
-            return "/".join(above + inner)
-        said = (self.corpus,) if self.corpus and not CORPORA & {name.lower() for name in names} else ()
-        return "/".join((*said, *(names or (root.name,))))
-
-    def _set(self, names: tuple[str, ...]) -> str:
-        """The first name that is no collection; "" where there is none."""
-        return next((name for name in names if name.lower() not in self.collections), "")
+    def _images_in(self, folder: Folder) -> list[str]:
+        return [name for name in folder.files if Path(name).suffix.lower() in SUFFIXES]
 
 
-def _places(folder: Folder, name: str) -> tuple[str, str]:
-    """Group and place of a file: what is linked into several sets is one photograph."""
-    return "" if folder.linked is None else str(folder.linked / name), str(folder.path / name)
+def _real_path(root: Path, folder: Folder) -> str:
+    """Where a folder is behind all links."""
+    return str(folder.linked or root.resolve().joinpath(*folder.parts))

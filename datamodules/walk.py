@@ -60,6 +60,7 @@ class Folder:
         files: names of the files in it, sorted; hidden ones are left out.
         folders: names of the folders in it, sorted; hidden ones and links back up the tree are left out.
         linked: where its files really are, if a link led here; None elsewhere.
+        links: those of the files that are links.
     """
 
     parts: tuple[str, ...]
@@ -67,9 +68,10 @@ class Folder:
     files: tuple[str, ...]
     folders: tuple[str, ...]
     linked: Path | None
+    links: frozenset[str] = frozenset()
 
 
-def walk(root: Path, passed: PassedOver | None = None) -> Iterator[Folder]:
+def walk(root: Path, passed: PassedOver | None = None, apart: Collection[str] = ()) -> Iterator[Folder]:
     """All folders from the root down, each before those in it, in sorted order; the root is read whatever its name.
 
     A folder that several links lead to is seen as often; one that leads back to a folder above itself, the root's own
@@ -80,19 +82,27 @@ def walk(root: Path, passed: PassedOver | None = None) -> Iterator[Folder]:
         root: where to begin.
         passed: takes what is left out: hidden files and folders (not looked into, since snapshots and caches may hold
             many times what the folder does), links back up the tree, and what is no file (pipes, sockets, devices).
+        apart: folders, as they are behind all links, that are not entered.
 
     Raises:
         DataError: a folder cannot be read.
     """
     above = frozenset(map(str, Path(os.path.realpath(root)).parents))
-    yield from _walk(root, (), above, None, PassedOver() if passed is None else passed)
+    yield from _walk(root, (), above, None, PassedOver() if passed is None else passed, apart)
 
 
 def _walk(
-    path: Path, parts: tuple[str, ...], above: frozenset[str], linked: Path | None, passed: PassedOver
+    path: Path,
+    parts: tuple[str, ...],
+    above: frozenset[str],
+    linked: Path | None,
+    passed: PassedOver,
+    apart: Collection[str],
 ) -> Iterator[Folder]:
     try:
         real = os.path.realpath(path)
+        if parts and real in apart:
+            return
         with os.scandir(path) as entries:
             found = sorted((entry.name, entry.is_symlink(), _sort(entry)) for entry in entries)
     except OSError as error:
@@ -111,11 +121,12 @@ def _walk(
             passed.add(path / name, "circular link")
         else:
             folders.append((name, is_link))
-    yield Folder(parts, path, tuple(files), tuple(name for name, _ in folders), linked)
+    links = frozenset(name for name, is_link, sort in found if is_link and sort == "file")
+    yield Folder(parts, path, tuple(files), tuple(name for name, _ in folders), linked, links)
     for name, is_link in folders:
         inner = path / name
         target = Path(os.path.realpath(inner)) if is_link or linked is not None else None
-        yield from _walk(inner, (*parts, name), above, target, passed)
+        yield from _walk(inner, (*parts, name), above, target, passed, apart)
 
 
 def _sort(entry: os.DirEntry[str]) -> str:

@@ -1,5 +1,6 @@
 """The first resolved configuration is the experiment's; a resume with another one is refused."""
 
+import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import yaml
 
 from conf.schema import VERB_OPTIONS
+from conf.signatures import signature
+from conf.targets import is_own
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from tasks.run import LOCK
@@ -46,9 +49,34 @@ def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, node
 
 
+def without_new_defaults(locked: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of today without keys that are not locked and have the value their constructor gives them.
+
+    They came with a later version, which does without them what the version did that wrote the lock.
+    """
+    kept: dict[str, Any] = {}
+    for key, value in now.items():
+        if key not in locked and now.get("_target_") == locked.get("_target_") and is_own(str(now.get("_target_"))):
+            known = signature(str(now["_target_"])).parameters.get(str(key))
+            if known is not None and known.default and _literal(known.default) == (value,):
+                continue
+        before = locked.get(key)
+        both = isinstance(value, Mapping) and isinstance(before, Mapping)
+        kept[key] = without_new_defaults(before or {}, value) if both else value
+    return kept
+
+
+def _literal(written: str) -> tuple[Any, ...]:
+    """A default as written in the source; () where it is no literal."""
+    try:
+        return (ast.literal_eval(written),)
+    except ValueError:
+        return ()
+
+
 def differences(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What a resume would change and must not, one line a key."""
-    before, after = dict(leaves(locked)), dict(leaves(now))
+    before, after = dict(leaves(locked)), dict(leaves(without_new_defaults(locked, now)))
     changed = []
     for key in sorted(before.keys() | after.keys()):
         if before.get(key, "(absent)") == after.get(key, "(absent)"):

@@ -1,6 +1,6 @@
 """Which images an experiment trains, validates and tests on: recorded when it begins, compared by later commands."""
 
-import warnings
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
+from lightning_utilities.core.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 
 from contracts.errors import DataError
@@ -23,6 +24,13 @@ from tasks.stage_rows import rows_of
 FILE = "splits.parquet"
 """In an experiment's folder: ``id``, ``label`` and ``role`` (train, valid, test, or "" for unused) of every image."""
 SHOWN = 3
+
+logger = logging.getLogger(__name__)
+
+
+@rank_zero_only
+def _warn(text: str) -> None:
+    logger.warning("%s", text)
 
 
 def roles(manifest: Manifest, stages: Sequence[Stage]) -> NDArray[np.object_]:
@@ -132,10 +140,9 @@ def refuse_trained(
                 "Give the data as they were when the experiment was begun; or train a new experiment on the data as "
                 "they are: task=fit with another experiment_id.",
             )
-        warnings.warn(
+        _warn(
             f"{what}\n    The data are not those of the experiment by datamodule.path: if these are the same images "
-            "and not others of the same id, the numbers are of no use.",
-            stacklevel=2,
+            "and not others of the same id, the numbers are of no use."
         )
     elif same:
         _warn_changed_tests(folder, manifest, changes)
@@ -150,10 +157,9 @@ def _warn_changed_tests(folder: Path, manifest: Manifest, changes: Changes) -> N
         _part("have another label", [str(ids[row]) for row in changes.relabelled if tested[row]]),
     ]
     if any(parts):
-        warnings.warn(
+        _warn(
             f"the test images are not those that were there when {folder} was begun:{''.join(parts)}\n  → Compare its "
-            "numbers only with numbers of the same images.",
-            stacklevel=3,
+            "numbers only with numbers of the same images."
         )
 
 

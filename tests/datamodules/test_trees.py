@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_predictions import draw
+from drawn_trees import lay, told
 from PIL import Image
 
 from benchmarks.evaluation import evaluate
@@ -18,22 +19,6 @@ from datamodules.trees import TreeDataModule
 from detectors.npr import NPR
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*files passed over")
-
-
-def lay(root: Path, *names: str, size: int = 8) -> Path:
-    """Draws an image at each of these places."""
-    for number, name in enumerate(names):
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (size, size), (number * 20 % 256, 0, 0)).save(file)
-    return root
-
-
-def told(root: Path, **options: Any) -> dict[str, tuple[str, int, str, str]]:
-    """Id → (split, label, generator, source)."""
-    manifest = TreeDataModule(root, **options).manifest()
-    columns = [manifest.column(name).tolist() for name in ("id", "split", "label", "generator", "source")]
-    return {row[0]: row[1:] for row in zip(*columns, strict=True)}
 
 
 def test_forensynths(tmp_path: Path) -> None:

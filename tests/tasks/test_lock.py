@@ -79,3 +79,17 @@ def test_the_command_refuses_to_go_on_with_another_one(
     assert "seed: 100 → 101" in told
     assert "config.lock.yaml" in told
     assert sorted(file.stat().st_mtime_ns for file in trained.rglob("*")) == before
+
+
+TREE = "datamodules.trees.TreeDataModule"
+
+
+@pytest.mark.parametrize(("key", "default", "other"), [("group", None, 1), ("split", "test", "folds"), ("seed", 0, 1)])
+def test_a_key_that_came_with_a_later_version_may_have_its_default(key: str, default: Any, other: Any) -> None:
+    locked = {"datamodule": {"_target_": TREE, "path": "a"}}
+    now = deepcopy(locked)
+    now["datamodule"][key] = default
+    assert differences(locked, now) == []
+    assert differences(now, locked) == [f"datamodule.{key}: {default!r} → '(absent)'"]
+    now["datamodule"][key] = other
+    assert differences(locked, now) == [f"datamodule.{key}: '(absent)' → {other!r}"]

@@ -1,0 +1,104 @@
+"""Which images of a tree belong together, such as the frames of a video, and whether names look as if some did."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from contracts.errors import ConfigError
+
+NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
+"""A name around its last number."""
+FRAME = re.compile(r"(.*?)(?:[ _.-]*(?:frames?|frm)|[ _.-]+(?:fr|f))[ _.-]*(\d+)", re.IGNORECASE)
+CLIP = re.compile(r"((?:video|vid|clip|sequence|seq|scene|shot)[ _.-]*\d+)\D+(\d+)", re.IGNORECASE)
+PARTS = re.compile(
+    r"(?:video|vid|clip|sequence|seq|scene|shot|frames?|subject|person|id|batch|shard|part|chunk|folder|dir|set)?"
+    r"[ _.-]*\d+(?:[ _.-]+\d+)*",
+    re.IGNORECASE,
+)
+"""Folders that are numbered parts of a whole; `dalle3` is none, `video_03` and `0012` are."""
+
+
+class Groups:
+    """Which images belong together.
+
+    Args:
+        rule: a number n: those below one folder n levels above the file (1: the folder that holds it), the two classes
+            together where folders of one name lie in both; a pattern: those in whose ids it finds the same text (that
+            of its parentheses, where it has some); None for no groups.
+
+    Raises:
+        ConfigError: the number is below 1, or the pattern none.
+    """
+
+    def __init__(self, rule: int | str | None) -> None:
+        self.rule = rule
+        self.level: int | None = None
+        self.pattern: re.Pattern[str] | None = None
+        if isinstance(rule, bool):
+            raise ConfigError(f"datamodule.group={rule}", "Give a number of folder levels, or a pattern.")
+        if isinstance(rule, int) or (rule is not None and re.fullmatch(r"-?\d+", rule)):
+            self.level = int(rule)
+            if self.level < 1:
+                raise ConfigError(f"datamodule.group={rule}", "Give 1 for the folder that holds an image, or more.")
+        elif rule is not None:
+            try:
+                self.pattern = re.compile(rule)
+            except re.error as error:
+                raise ConfigError(
+                    f"datamodule.group={rule!r} is no pattern: {error}", "See Python's re module, or give a number."
+                ) from error
+
+    def __bool__(self) -> bool:
+        return self.level is not None or self.pattern is not None
+
+    def of(self, before: Sequence[str], below: Sequence[str], identity: str) -> str:
+        """The group of an image; "" where it has none.
+
+        Args:
+            before: names of folders between root and class folder.
+            below: names of folders between class folder and file.
+            identity: the image's id.
+        """
+        if self.level is not None:
+            kept = len(below) - self.level + 1
+            return "/".join((*before, *below[:kept])) if kept > 0 else ""
+        found = self.pattern.search(identity) if self.pattern is not None else None
+        if found is None:
+            return ""
+        return "/".join(part or "" for part in found.groups()) if found.groups() else found[0]
+
+
+def series(ids: Sequence[str]) -> str:
+    """One of the folders or names that look like the frames of a series, for a warning; "" where none do.
+
+    Either folders side by side that are named alike but for their number and hold images numbered one after another, or
+    names that say so (``video_01_0007``, ``a_frame12``), of two series at least.
+    """
+    folders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    files: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for identity in ids:
+        path = PurePath(identity)
+        number = NUMBERED.fullmatch(path.stem)
+        folder = str(path.parent)
+        if number is not None:
+            files[folder]["" if not number[1] else number[1]].append(int(number[2]))
+        named = CLIP.search(path.stem) or FRAME.fullmatch(path.stem)
+        if named is not None and named[1]:
+            folders[folder, "named"].append(named[1])
+    for (folder, _), names in folders.items():
+        repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if len(repeated) > 1:
+            return f"{folder}/{repeated[0]}…" if folder != "." else f"{repeated[0]}…"
+    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for folder, found in files.items():
+        path = PurePath(folder)
+        number = NUMBERED.fullmatch(path.name)
+        if number is not None and any(_consecutive(numbers) for numbers in found.values()):
+            alike[str(path.parent), number[1], number[3]].append(folder)
+    return next((together[0] for together in alike.values() if len(together) > 1), "")
+
+
+def _consecutive(numbers: Sequence[int]) -> bool:
+    ordered = sorted(set(numbers))
+    return len(ordered) > 1 and len(ordered) == ordered[-1] - ordered[0] + 1
