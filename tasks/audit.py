@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.files import write_atomically
+from contracts.screen import screen
 from datamodules.audit import Audit
 from datamodules.audit import audit as audit_set
 from tasks.run import Run
@@ -27,7 +28,7 @@ def audit(run: Run) -> None:
     content = asdict(found) | {"warnings": found.warnings()}
     write_atomically(out / "audit.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
     write_atomically(out / "audit.md", markdown(found).encode())
-    show(found, Console())
+    show(found, screen())
     print(f"{found.images} images: {out / 'audit.md'} and {out / 'audit.json'}")
 
 

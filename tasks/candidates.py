@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from conf.syntax import HOUSE
@@ -15,6 +14,7 @@ from conf.words import parse
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.history import read_epochs
+from contracts.screen import display
 from launchers.job import Job
 from launchers.local import LocalLauncher
 from tasks.candidates_wandb import Past, past_runs
@@ -135,7 +135,7 @@ def show(title: str, metric: str, ranked: Sequence[Candidate]) -> None:
         table.add_column(head, justify="left" if head == "experiment" else "right")
     for each in ranked:
         table.add_row(each.name, f"{each.value:.4f}", f"{each.gap:+.4f}", f"{each.epoch + 1} of {each.epochs}")
-    Console().print(table)
+    display(table)
 
 
 def mirror(name: str) -> None:

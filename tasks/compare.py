@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks.compare import compare as compare_dumps
 from benchmarks.compare_render import heat_map, markdown, terminal, tidy
 from benchmarks.predictions import read_predictions
 from contracts.errors import DataError, nearest
 from contracts.files import write_atomically
+from contracts.screen import display
 from tasks.run import DATA, Run
 
 AT = {"accuracy": "0.5"}
@@ -36,7 +35,7 @@ def compare_files(paths: Sequence[Path], out: Path, metric: str = "accuracy") ->
     write_atomically(out / "compare.csv", tidy(found).encode())
     at = AT.get(metric, "")
     heat_map(found, metric, at, out / "heat_map.png")
-    Console().print(terminal(found, metric, at))
+    display(terminal(found, metric, at))
     print(f"{out / 'compare.md'}\n{out / 'heat_map.png'}")
 
 

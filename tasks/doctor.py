@@ -5,13 +5,13 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from conf.check import check
 from conf.sources import leaves, sources
 from conf.sweeps import find_sweep, lint
+from contracts.screen import display
 from tasks.run import Run
 
 PACKAGES = (
@@ -26,21 +26,18 @@ def doctor(run: Run) -> int:
     Returns:
         1 if a problem was found, else 0.
     """
-    console = Console()
     problems = check(run.composed, thorough=True)
     if run.sweep.file is not None:
         problems += lint(find_sweep(run.sweep.file), run.composed.folder, run.sweep.words)
     origin = sources(run.composed)
     rows = [(place, str(value), origin[place]) for place, value in leaves(run.resolved)]
-    console.print(_table("Configuration", ("key", "value", "from"), rows))
-    console.print(_table("Versions", ("package", "version"), [("python", platform.python_version()), *_versions()]))
-    console.print(_table("Devices", ("device", "what"), _devices()))
+    display(_table("Configuration", ("key", "value", "from"), rows))
+    display(_table("Versions", ("package", "version"), [("python", platform.python_version()), *_versions()]))
+    display(_table("Devices", ("device", "what"), _devices()))
     for problem in problems:
-        console.print(f"[red]✗[/red] {escape(str(problem))}")
+        display(f"[red]✗[/red] {escape(str(problem))}")
     count = len(problems)
-    console.print(
-        f"[red]{count} problem{'s' * (count > 1)}[/red]" if problems else "[green]✓ nothing found wrong[/green]"
-    )
+    display(f"[red]{count} problem{'s' * (count > 1)}[/red]" if problems else "[green]✓ nothing found wrong[/green]")
     return 1 if problems else 0
 
 

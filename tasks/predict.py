@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.column_thresholds import ColumnThreshold, load
@@ -14,6 +13,7 @@ from benchmarks.predictions import write_predictions
 from callbacks.collector import Collector
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
+from contracts.screen import display
 from contracts.stage import Rows
 from tasks.drawn_maps import draw_maps
 from tasks.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
@@ -61,11 +61,11 @@ def predict(run: Run) -> None:
     frame = scores_frame(predictions, chosen or loaded.threshold, first, failures)
     write_atomically(out / "predictions.csv", frame.to_csv(index=False).encode())
     write_failures(out / "failures.csv", failures)
-    Console().print(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
+    display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
     if first:
         told = summary(frame, first)
         write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
-        Console().print(_summary(told))
+        display(_summary(told))
     if run.predict.maps:
         print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, run.predict.maps, run.predict.robust)}")
     passed = f", {datamodule.ignored} passed over" if datamodule.ignored else ""

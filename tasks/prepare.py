@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from contracts.files import write_atomically
+from contracts.screen import display
 from datamodules.hdf5_writer import Hdf5Writer, Prepared
 from datamodules.journal import InUseError
 from datamodules.prepare_job import Failure, TooManyFailuresError
@@ -57,7 +57,7 @@ def prepare(run: Run) -> None:
         raise
     if not prepared.already:
         _write_failures(failures, prepared.failures)
-    Console().print(_table(prepared))
+    display(_table(prepared))
     print(_summary(prepared))
     if prepared.failures:
         print(f"{len(prepared.failures)} images could not be read; {failures} names each with its reason")

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks.attribution import Attribution, attribution
 from benchmarks.attribution_tables import markdown as attribution_markdown
 from benchmarks.attribution_tables import rich_table as attribution_table
@@ -16,6 +14,7 @@ from benchmarks.predictions import Predictions
 from benchmarks.tables import COLUMNS, Table, tidy_csv
 from benchmarks.views import views_of
 from contracts.files import write_atomically
+from contracts.screen import display
 from tasks.stage_folder import StageFolder
 
 
@@ -48,7 +47,7 @@ def report(
     table = Table.of(results, predictions.about.get("seen_generators"), columns, views_of(predictions))
     write_atomically(folder.path / f"metrics_{stage}.csv", tidy_csv(results).encode())
     write_atomically(folder.path / f"metrics_{stage}.md", table.markdown().encode())
-    Console().print(table.rich())
+    display(table.rich())
     if predictions.class_names is not None:
         report_attribution(folder, f"attribution_{stage}", predictions, f"{stage}: which generator")
 
@@ -70,4 +69,4 @@ def report_attribution(folder: StageFolder, name: str, predictions: Predictions,
     folder.write_json("metrics.json", folder.read_json("metrics.json") | {name: content})
     write_atomically(folder.path / f"{name}.csv", attribution_csv(figures).encode())
     write_atomically(folder.path / f"{name}.md", attribution_markdown(figures, answers).encode())
-    Console().print(attribution_table(figures, title))
+    display(attribution_table(figures, title))

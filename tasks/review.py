@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
+from contracts.screen import display
 from tasks.run import Run
 
 
@@ -25,14 +25,13 @@ def review(run: Run) -> None:
     elif not run.review.inputs:
         out = run.folder / "review"
     made = make_review(inputs, out)
-    console = Console()
     for name, table in made.tables.items():
-        console.print(Text(name, style="bold"))
-        console.print(table.rich())
+        display(Text(name, style="bold"))
+        display(table.rich())
     if text := reported(inputs, out):
-        console.print(Text(text, no_wrap=True, overflow="ignore"))
+        display(Text(text, no_wrap=True, overflow="ignore"))
     for problem, count in made.problems.items():
-        console.print(Text(f"{count} images without pixels: {problem}", style="yellow"))
+        display(Text(f"{count} images without pixels: {problem}", style="yellow"))
     print(f"Page: {made.page.resolve()}")
 
 

@@ -11,7 +11,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from conf.schema import SweepOptions
@@ -20,6 +19,7 @@ from conf.syntax import HOUSE
 from contracts.errors import ConfigError
 from contracts.history import read_epochs
 from contracts.keys import random_key
+from contracts.screen import display
 from contracts.stop import Stopped
 from tasks.run import DATA
 
@@ -178,7 +178,7 @@ class LocalSearch:
             value = "" if trial.value is None else f"{trial.value:.4f}"
             cells = [_short(trial.params.get(key)) for key in keys]
             table.add_row(trial.user_attrs.get("experiment", ""), trial.state.name.lower(), value, *cells)
-        Console().print(table)
+        display(table)
         if done:
             print(f"best: experiment_id={done[0].user_attrs['experiment']}; task=candidates compares and retrains")
         return 0 if done else 1

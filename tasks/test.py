@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from benchmarks.predictions import Predictions, write_predictions
 from benchmarks.views import joined
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
+from contracts.screen import display
 from datamodules.dataset import Failure
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
@@ -25,9 +25,8 @@ def test(run: Run) -> None:
     datamodule, benchmark = run.datamodule(), run.benchmark()
     scored = [_test_stage(run, datamodule, benchmark, folder, checkpoint) for folder, checkpoint in checkpoints(run)]
     if all(scored):
-        console = Console()
         for part in benchmark.summarise(run.folder):
-            console.print(part)
+            display(part)
 
 
 def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:

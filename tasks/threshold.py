@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.column_thresholds import ColumnThreshold, as_json, choose, roc
@@ -16,6 +15,7 @@ from benchmarks.metrics import counts
 from benchmarks.score_table import COLUMNS, aurocs, read_scores
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
+from contracts.screen import display
 from tasks.run import Run
 
 FILE = "threshold.json"
@@ -48,10 +48,9 @@ def threshold(run: Run) -> None:
     write_atomically(out / "auroc.csv", areas.to_csv(index=False, float_format="%.6g").encode())
     values, truth = table.columns[column][kept].astype(np.float32), table.labels[kept]
     write_atomically(out / "threshold.png", _plot(values, truth, list(found.values()), chosen))
-    console = Console()
-    console.print(_areas(areas))
-    console.print(_rules(list(found.values()), asked.direction))
-    console.print(_confusion(chosen, values, truth))
+    display(_areas(areas))
+    display(_rules(list(found.values()), asked.direction))
+    display(_confusion(chosen, values, truth))
     if any(skipped.values()):
         print(
             f"skipped: {skipped['without_score']} rows without a score (errors), {skipped['without_label']} unlabelled"

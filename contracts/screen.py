@@ -1,0 +1,56 @@
+"""What is printed for people: tables that lose no digit, on a terminal of any width and in a file."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+
+WIDE = 10_000
+"""Columns of what is no terminal: a log keeps lines of any length."""
+
+
+def screen() -> Console:
+    """The console; as wide as need be where it is no terminal, whatever ``COLUMNS`` says."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def display(*parts: RenderableType, console: Console | None = None) -> None:
+    """Prints tables and texts; a table wider than the terminal has a line for each of its cells instead of columns.
+
+    Args:
+        parts: what is printed, one below another.
+        console: where to; `screen` by default.
+    """
+    console = console or screen()
+    for part in parts:
+        if isinstance(part, Table) and _width(part, console) > console.width:
+            part = stacked(part)
+        console.print(part)
+
+
+def stacked(table: Table) -> Table:
+    """The table with a line for each cell that holds something: the row's first cell, the column's head, the cell."""
+    made = Table(
+        box=box.SIMPLE_HEAD, title=table.title, caption=table.caption, title_justify=table.title_justify,
+        caption_justify=table.caption_justify, pad_edge=False, show_header=False,
+    )  # fmt: skip
+    for position in range(3):
+        made.add_column(overflow="fold", justify="right" if position == 2 else "left")
+    for name, cells in _rows(table):
+        for place, (head, cell) in enumerate(cells or [("", "")]):
+            made.add_row("" if place else name, head, cell, end_section=place == len(cells) - 1)
+    return made
+
+
+def _rows(table: Table) -> Iterator[tuple[RenderableType, list[tuple[RenderableType, RenderableType]]]]:
+    first, *others = table.columns
+    columns = [list(column.cells) for column in others]
+    for row, name in enumerate(first.cells):
+        yield name, [(c.header, cells[row]) for c, cells in zip(others, columns, strict=True) if str(cells[row])]
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(width=WIDE), table).maximum

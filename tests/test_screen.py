@@ -1,0 +1,66 @@
+"""Tables lose no digit, whatever they are printed to."""
+
+import io
+
+import pytest
+from drawn_predictions import draw
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.evaluation import evaluate
+from benchmarks.forensynths_tables.assign import assign
+from benchmarks.forensynths_tables.published import load
+from benchmarks.forensynths_tables.render import terminal
+from benchmarks.forensynths_tables.results import measured
+from benchmarks.intervals import Bootstrap
+from benchmarks.tables import Table as Metrics
+from contracts.screen import display
+
+FIGURES = [str(round(0.123456 * k, 5)) for k in range(1, 13)]
+
+
+def wide() -> Table:
+    table = Table(title="wide", caption="a caption")
+    for name in ("set", *(f"a metric {k}" for k in range(12))):
+        table.add_column(name)
+    table.add_row("mine", *FIGURES)
+    return table
+
+
+def printed(width: int, table: Table) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True, force_terminal=True, color_system=None)
+    display(table, console=console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 400])
+def test_a_terminal_of_any_width_shows_every_figure(width: int) -> None:
+    text = printed(width, wide())
+    assert "…" not in text
+    for figure in FIGURES:
+        assert figure in text.split()
+    assert "a metric 3" in text
+    assert "a caption" in text
+
+
+def test_what_is_no_terminal_gets_the_table_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    display(wide())
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "mine" in line]
+    assert [part.strip() for part in line.split("│") if part.strip()] == ["mine", *FIGURES]
+
+
+@pytest.mark.parametrize("width", [80, 300])
+def test_tables_of_sets_and_of_many_metrics(width: int) -> None:
+    dump = draw(generators=("progan", "deepfake"), source=["ForenSynths"] * 120)
+    (one,) = assign(dump.source, dump.generators, dump.fused_labels, [load("forensynths")])
+    shown = terminal(measured(dump, one, Bootstrap(20)), "NPR")
+    text = printed(width, shown)
+    assert "…" not in text
+    assert "99.8/100.0" in text
+    columns = [(r.metric, r.at) for r in evaluate(dump) if r.kind == "pooled"]
+    text = printed(width, Metrics.of(evaluate(dump), None, columns).rich())
+    assert "…" not in text
+    assert f"{evaluate(dump)[0].value:.3f}" in text
