@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
@@ -20,7 +21,7 @@ from detectors.backbone_libraries import LIBRARIES
 from detectors.backbone_library import Library
 from detectors.normalise import Channels
 from detectors.pooling import check_pooling
-from detectors.weights import check_state, read_checkpoint, state_of
+from detectors.weights import check_state, find_state, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,11 @@ def create_backbone(
         unsaid = library.unsaid(model)
         if unsaid is not None:
             warnings.warn(f"detector.backbone={full} {unsaid}: name the one that {weights} holds", stacklevel=2)
-        state = library.adapt(model, built.module, state_of(read_checkpoint(weights), weights))
+        found = find_state(read_checkpoint(weights), weights)
+        state = library.adapt(model, built.module, found.state)
         check_state(state, built.module.state_dict(), weights, full)
         built.module.load_state_dict(state)
+        rank_zero_info(f"{weights}: read {found} for {full}")
         sha256 = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     return Backbone(
         full,

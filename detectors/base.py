@@ -83,6 +83,8 @@ class Detector(L.LightningModule):
     """Extras that stand first in the table of ``task=predict``, right behind path and label."""
     sources: Mapping[str, str] = {}
     """Of a tracer: every class it tells apart, in the order of `Scores.classes`, and the family it belongs to."""
+    layout: str = ""
+    """How `on_load_weights` understood foreign weights, for the line that says what was read."""
     passport: dict[str, Any] | None = None
     """What a checkpoint says of itself under `PASSPORT`; set by the callback of that name."""
 

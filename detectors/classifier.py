@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,9 +14,10 @@ from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from detectors.aliases import expanded
-from detectors.backbones import Backbone, create_backbone
+from detectors.backbones import Backbone, create_backbone, find_backbone
 from detectors.base import Detector, FrozenPart, OptimizerFactory, SchedulerFactory, Scores
 from detectors.device_augment import DeviceAugment
+from detectors.foreign_heads import own_layout
 from detectors.frozen import Frozen, state_hash
 from detectors.normalise import normalise
 from detectors.precision import linear_float32
@@ -188,6 +190,39 @@ class Classifier(Detector):
         """One logit a crop."""
         return Scores(in_slices(self, batch.images))
 
+    def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A checkpoint of ours as it is; a published backbone with a linear head of 1 or 2 outputs in our layout.
+
+        Raises:
+            CheckpointError: a classifier of more outputs; or a probe is given another backbone.
+        """
+        own = self.net.state_dict()
+        self.layout = ""
+        if state.keys() == own.keys() and all(state[key].shape == own[key].shape for key in own):
+            return state
+        frozen = self.net.backbone if isinstance(self.net.backbone, Frozen) else None
+        backbone: nn.Module = self.net.backbone if frozen is None else frozen.get_submodule("module")
+        _, library, name = find_backbone(self.record.name)
+        inside = backbone.state_dict()
+        found = own_layout(
+            state,
+            self.net.head.in_features,
+            library.heads(name),
+            inside,
+            lambda part: library.adapt(name, backbone, part),
+        )
+        if found is None:
+            return state
+        ours, self.layout = found
+        if frozen is None or len(ours) == 2:
+            return ours
+        if any(key not in inside or not torch.equal(v, inside[key]) for key, v in _without_head(ours).items()):
+            raise CheckpointError(
+                f"it brings a backbone of its own, and detector.mode=probe keeps that of {self.record.name}",
+                "Set detector.mode=tune.",
+            )
+        return {key: value for key, value in ours.items() if key.startswith("head.")}
+
     def frozen_part(self) -> FrozenPart | None:
         """The backbone of a probe."""
         if self.mode != "probe" or self.augment is not None:
@@ -227,8 +262,8 @@ class Classifier(Detector):
             CheckpointError: name or weights file of the backbone differ.
         """
         noted, own = checkpoint.get("backbone"), _identity(self.record)
-        if not isinstance(noted, Mapping):
-            return
+        if not isinstance(noted, Mapping) or "name" not in noted:
+            return  # of somebody else
         if self.mode == "probe" and {key: noted.get(key) for key in own} != own:
             raise CheckpointError(
                 f"the checkpoint's head was trained on backbone {dict(noted)}, this one is {own}",
@@ -260,6 +295,10 @@ class Classifier(Detector):
     def _activation(self) -> dict[str, str]:
         """What is noted of a backbone whose activation its name does not say."""
         return {"activation": "quick_gelu"} if self.quick_gelu else {}
+
+
+def _without_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
 
 
 def _identity(backbone: Backbone) -> dict[str, str | None]:

@@ -3,19 +3,26 @@
 import pickle
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from pytorch_lightning.utilities import rank_zero_info
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError
-from detectors.base import Detector
+from detectors.base import PASSPORT, Detector
+from detectors.plain_pickle import Array, plain_globals
 
-STATE_KEYS = ("state_dict", "model_state_dict", "model", "nets")
-"""Entries under which training scripts keep the weights, in the order they are looked for."""
+STATE_KEYS = (
+    "state_dict_ema", "model_ema", "ema", "params_ema", "state_dict", "model_state_dict", "model", "nets", "net",
+    "network", "module", "weights", "params", "teacher",
+)  # fmt: skip
+"""Entries under which training scripts keep the weights, in the order they are looked for, one inside another where it
+must be. Averaged weights come first: they are the ones such scripts evaluate."""
 
 MAGIC = (b"PK", b"\x80")
 """How checkpoints begin: zip archives, and before them pickles of protocol 2 or later."""
@@ -47,10 +54,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "Give a .safetensors, .pth, .pt or .ckpt file; fetch it again if a web page was saved in its place.",
         )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with plain_globals():
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         _refuse(path, error)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint: {_first_line(error)}", "It may be truncated; copy it again."
         ) from error
@@ -84,7 +92,26 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Found:
+    """The weights inside a checkpoint.
+
+    Attributes:
+        state: tensors by name.
+        entries: keys that led to them, outermost first.
+        prefix: what was taken off before every name.
+    """
+
+    state: dict[str, Tensor]
+    entries: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        entry = "".join(f" of its entry {key!r}" for key in reversed(self.entries))
+        return f"{len(self.state)} tensors{entry}" + (f", without the prefix {self.prefix!r}" if self.prefix else "")
+
+
+def find_state(checkpoint: Mapping[str, Any], path: str | Path) -> Found:
     """The state dict inside a checkpoint: itself, or its entry of one of `STATE_KEYS`.
 
     Prefixes that all keys share because of a wrapper (``module.``, ``model.``, ``net.``, ``_orig_mod.``, nested in any
@@ -93,31 +120,56 @@ def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
     Raises:
         CheckpointError: no entry of tensors in it.
     """
-    state = _tensors(checkpoint)
-    for key in STATE_KEYS:
-        inner = checkpoint.get(key)
-        if state is None and isinstance(inner, Mapping):
-            state = _tensors(inner)
-    if state is None:
+    found = _search(checkpoint, ())
+    if found is None:
         raise CheckpointError(
             f"{path} holds no state dict; its entries are {sorted(map(str, checkpoint))[:12]}",
             f"Save the weights bare or under one of {', '.join(STATE_KEYS)}.",
         )
+    entries, state = found
+    whole = ""
     while True:
         prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in state)), None)
         if prefix is None:
-            return state
+            return Found(state, entries, whole)
+        whole += prefix
         state = {key.removeprefix(prefix): value for key, value in state.items()}
 
 
+def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """As `find_state`, the weights alone."""
+    return find_state(checkpoint, path).state
+
+
+def _search(node: Mapping[Any, Any], entries: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]] | None:
+    state = _tensors(node)
+    if state is not None:
+        return entries, state
+    for key in STATE_KEYS if len(entries) < 3 else ():
+        inner = node.get(key)
+        found = _search(inner, (*entries, key)) if isinstance(inner, Mapping) else None
+        if found is not None:
+            return found
+    return None
+
+
 def _tensors(candidate: Mapping[Any, Any]) -> dict[str, Tensor] | None:
-    """The mapping, if it is not empty and maps strings to tensors alone."""
-    state = {key: value for key, value in candidate.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    return state if state and len(state) == len(candidate) else None
+    """The mapping, if it is not empty and maps strings to tensors (or NumPy's arrays of numbers) alone."""
+    state: dict[str, Tensor] = {}
+    for key, value in candidate.items():
+        tensor = (
+            torch.from_numpy(value.values) if isinstance(value, Array) and value.values.dtype.kind in "fiub" else value
+        )
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            return None
+        state[key] = tensor
+    return state or None
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path, what: str) -> None:
     """Compare a state dict with the one a module wants.
+
+    Files of torch before 1.0 lack the counters ``num_batches_tracked``; torch fills in 0, and so do we.
 
     Args:
         state: tensors read.
@@ -129,7 +181,7 @@ def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path:
         CheckpointError: naming the missing keys, the unexpected ones, and those of another shape.
     """
     differences = {
-        "missing": sorted(wanted.keys() - state.keys()),
+        "missing": sorted(k for k in wanted.keys() - state.keys() if not k.endswith("num_batches_tracked")),
         "unexpected": sorted(state.keys() - wanted.keys()),
         "of another shape": [
             f"{key} {list(state[key].shape)} instead of {list(wanted[key].shape)}"
@@ -159,10 +211,16 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         CheckpointError: unreadable, unsafe, or not fitting.
     """
     checkpoint = read_checkpoint(path)
-    state = state_of(checkpoint, path)
-    net = module
+    found = find_state(checkpoint, path)
+    net, state, layout = module, found.state, ""
     if isinstance(module, Detector):
         module.check_checkpoint(checkpoint)
-        net, state = module.net, module.on_load_weights(state)
+        try:
+            net, state = module.net, module.on_load_weights(found.state)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error.what}", error.step) from error
+        layout = module.layout
     check_state(state, net.state_dict(), path, type(module).__name__)
     net.load_state_dict(state)
+    if PASSPORT not in checkpoint:
+        rank_zero_info(f"{path}: read {found}{layout and f'; {layout}'}")

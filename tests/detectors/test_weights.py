@@ -1,6 +1,9 @@
+import argparse
 import pickle
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,10 +18,21 @@ def _net(seed: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
 
 
+OPTIONS = argparse.Namespace(
+    lr=np.float64(1e-3), seed=np.int64(3), out=Path("a/b"), more=argparse.Namespace(name=np.str_("x"))
+)
+
 FORMS = {
     "bare": lambda state: state,
     "state_dict": lambda state: {"state_dict": state, "epoch": 3},
     "model": lambda state: {"model": state, "total_steps": 7, "optimizer": {"state": {}, "param_groups": []}},
+    "net": lambda state: {"net": state, "acc": np.float32(97.5), "epoch": 3},
+    "nested": lambda state: {"model": {"state_dict": state}, "step": 1},
+    "state_dict_ema": lambda state: {"state_dict_ema": state, "arch": "resnet50", "args": OPTIONS},
+    "model_ema": lambda state: {"model": {k: v + 1 for k, v in state.items()}, "model_ema": state, "args": OPTIONS},
+    "no averages": lambda state: {"state_dict": state, "state_dict_ema": None, "args": vars(OPTIONS)},
+    "arrays": lambda state: {"state_dict": {k: v.numpy() for k, v in state.items()}},
+    "simple namespace": lambda state: {"model": state, "args": types.SimpleNamespace(a=[1, np.bool_(True)])},
     "model_state_dict": lambda state: {"model_state_dict": state, "optimizer_state_dict": {}, "loss": 0.5},
 }
 
@@ -41,6 +55,54 @@ def test_safetensors_and_legacy_pickles_load(tmp_path: Path) -> None:
         target = _net(1)
         load_weights(target, tmp_path / name)
         assert torch.equal(target[0].weight, source[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_plain_data_beside_the_weights_is_read_as_it_is(tmp_path: Path, zipped: bool) -> None:
+    beside = {
+        "args": OPTIONS,
+        "best": np.float16(0.5),
+        "count": np.int32(-7),
+        "done": np.bool_(False),
+        "z": np.complex64(1 + 2j),
+        "name": np.str_("äb"),
+        "big": np.array(3.5, dtype=">f8")[()],
+        "losses": np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]),
+    }
+    torch.save({"model": _net(0).state_dict(), **beside}, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(tmp_path / "w.pth")
+    args = vars(found["args"])
+    assert (args["lr"], args["seed"], args["out"], vars(args["more"])) == (1e-3, 3, "a/b", {"name": "x"})
+    assert type(args["lr"]) is float
+    assert [found[key] for key in ("best", "count", "done", "z", "name", "big")] == [0.5, -7, False, 1 + 2j, "äb", 3.5]
+    assert found["losses"].values.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([print, 1], dtype=object), np.datetime64("2026-01-01"), np.zeros(2, [("a", "i4")]), print]
+)
+def test_other_objects_beside_the_weights_are_refused(tmp_path: Path, value: object) -> None:
+    torch.save({"model": _net(0).state_dict(), "beside": value}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"w\.pth"):
+        read_checkpoint(tmp_path / "w.pth")
+
+
+def test_one_line_says_what_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = {f"module.{key}": value for key, value in _net(0).state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "w.pth")
+    with caplog.at_level("INFO"):
+        load_weights(_net(1), tmp_path / "w.pth")
+    assert (
+        f"{tmp_path / 'w.pth'}: read 7 tensors of its entry 'state_dict', without the prefix 'module.'" in caplog.text
+    )
+
+
+def test_counters_that_old_files_lack_are_filled_in(tmp_path: Path) -> None:
+    state = {k: v for k, v in _net(0).state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "w.pth")
+    target = _net(1)
+    load_weights(target, tmp_path / "w.pth")
+    assert target.state_dict()["1.num_batches_tracked"] == 0
 
 
 def test_differences_are_named(tmp_path: Path) -> None:
