@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
+from datamodules.cells import cells, image_bytes
 from datamodules.manifest import Manifest
-from datamodules.stores import _Containers, image_bytes
+from datamodules.stores import _Containers
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """Last eight bytes of a finished Arrow stream."""
@@ -98,7 +99,7 @@ class ArrowStore(_Containers):
         root: folder that images without bytes are files of; no path may leave it.
     """
 
-    def __init__(self, manifest: Manifest, column: str, root: Path) -> None:
+    def __init__(self, manifest: Manifest, column: str, root: Path | None) -> None:
         super().__init__(manifest)
         self._column = column
         self._root = root
@@ -117,5 +118,5 @@ class ArrowStore(_Containers):
         if not 0 <= place < (ends[-1] if len(ends) else 0):
             raise DataError(f"{name} has no row {place}")
         chunk = int(np.searchsorted(ends, place, side="right"))
-        cell = chunks[chunk][place - (int(ends[chunk - 1]) if chunk else 0)].as_py()
-        return image_bytes(cell, self._root, f"{name}[{place}]")
+        here = chunks[chunk].slice(place - (int(ends[chunk - 1]) if chunk else 0), 1)
+        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")

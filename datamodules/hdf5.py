@@ -1,20 +1,26 @@
 """A prepared HDF5 file, or one in the layout users of the aiornot data already have."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from contracts.errors import DataError
 from contracts.names import as_text
+from datamodules.carried import PACKED, as_column, unpack
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.manifest import SCHEMA, Manifest
 from datamodules.stores import GROUP_SEPARATOR, Hdf5Store
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 1
 GROUPS = ("train", "valid", "test")
-STORED = ("image", "bytes", "offset", "length", "target")
+STORED = ("image", "bytes", "offset", "length", "target", PACKED)
 """Datasets of a group that are no columns of the manifest."""
 
 
@@ -61,7 +67,7 @@ def read_manifest(path: Path) -> Manifest:
     for group, part in zip(groups, parts, strict=True):
         if absent := [name for name in names if name not in part]:
             raise DataError(f"{path}: group {group!r} lacks {absent[0]!r}, which others have", "Prepare it anew.")
-    return Manifest.from_columns({name: np.concatenate([part[name] for part in parts]) for name in names})
+    return Manifest.from_columns({name: as_column([part[name] for part in parts]) for name in names})
 
 
 def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
@@ -73,13 +79,14 @@ def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
     data = group.get("offset", group.get("image", group.get("bytes")))
     if data is None:
         raise DataError(f"{place} holds no images", "Each group needs 'image', or 'bytes' with 'offset' and 'length'.")
-    columns = {
-        column: (stored.asstr()[:].astype(object) if h5py.check_string_dtype(stored.dtype) else stored[:])
-        for column, stored in group.items()
-        if column not in STORED
-    }
+    found = {column: _values(stored, place) for column, stored in group.items() if column not in STORED}
+    columns = {column: values for column, values in found.items() if values is not None}
     if "where" in columns:
-        columns["origin"], columns["origin_row"] = columns.pop("where"), columns.pop("row", np.full(count, -1))
+        origin = {"origin": columns.pop("where"), "origin_row": columns.pop("row", np.full(count, -1))}
+        columns = origin | columns  # of a file that was itself prepared from HDF5, the first origin
+    if PACKED in group:
+        packed = unpack(group[PACKED][:], f"{place}/{PACKED}")
+        columns |= {column: packed[column] for column in packed.column_names}
     columns |= {"split": np.full(count, name, object), "where": np.full(count, place, object), "row": np.arange(count)}
     columns.setdefault("id", np.array([f"{name}/{row}" for row in range(count)], object))
     if data.ndim == 4:
@@ -93,3 +100,18 @@ def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
         raise DataError(f"{place}: target {target[row]} in row {row}", "Labels are 0 (real) or 1 (generated).")
     ordered = [column for column in SCHEMA.names if column in columns]
     return {"label": labels} | {column: columns[column] for column in [*ordered, *sorted(columns.keys() - ordered)]}
+
+
+def _values(stored: h5py.Dataset | h5py.Group, place: str) -> NDArray[Any] | None:
+    """A dataset as a column of the manifest; None for what can be none, which is said."""
+    try:
+        if h5py.check_string_dtype(stored.dtype):
+            return np.asarray(stored.asstr()[:], object)
+        values = stored[:]
+        if values.ndim > 1 or values.dtype == object:  # embeddings, lists
+            values = np.fromiter((row.tolist() for row in values), object, len(values))
+        pa.array(values)
+    except (AttributeError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        logger.warning("%s: %r is left out, it is no column of values: %s", place, stored.name, error)
+        return None
+    return np.asarray(values)

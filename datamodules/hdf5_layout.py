@@ -10,11 +10,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, DataError
+from datamodules.carried import PACKED, pack, packed_names
 from datamodules.hdf5 import FORMAT, GROUPS, STORED
-from datamodules.manifest import Manifest
+from datamodules.manifest import SCHEMA, Manifest
 
 Offsets = NDArray[np.int64]
 
@@ -22,12 +25,31 @@ PAGE = 4096
 """Bytes of the pages in which files are kept in memory."""
 
 
-def check_names(manifest: Manifest) -> None:
-    """Raise a ConfigError where a further column is named like a dataset of the file."""
+def check_columns(manifest: Manifest) -> None:
+    """Find out, before any image is read, whether all columns can be stored.
+
+    Raises:
+        ConfigError: a further column is named like a dataset of the file.
+        DataError: a column is of a type that Arrow cannot write.
+    """
     if taken := set(manifest.table.column_names) & set(STORED):
         raise ConfigError(
             f"column {min(taken)!r} has the name of a dataset that prepared files use", "Carry it under another name."
         )
+    packed = packed_names(manifest.table)
+    for name in packed:
+        if name in SCHEMA.names:
+            row = int(np.flatnonzero(pc.match_substring(manifest.table[name], "\x00").to_numpy())[0])
+            value = manifest.column(name)[row]
+            raise DataError(
+                f"{manifest.place(row)}: {name} {value!r} holds a NUL, at which HDF5 ends a text", "Remove it."
+            )
+    for name in packed:
+        try:
+            pack(manifest.table.select([name]).take(pa.array([0, 0][: 2 * len(manifest)])))
+        except pa.ArrowException as error:
+            kind = manifest.table[name].type
+            raise DataError(f"column {name!r} ({kind}) cannot be stored: {error}", "Leave it out.") from error
 
 
 def room_for_pixels(path: Path, counts: Mapping[str, int], size: int) -> None:
@@ -152,15 +174,19 @@ def write_columns(
         attributes: of the root.
         spans: for each group of encoded images, their offsets and lengths.
     """
+    packed = packed_names(manifest.table)
+    native = [name for name in group_columns(manifest) if name not in packed]
     with h5py.File(path, "r+") as file:
         file.attrs.update({"pixelproof_format": FORMAT, **attributes})
         for name, rows in groups.items():
             group = file[name]
-            for column in ["target", *group_columns(manifest)]:
+            for column in ["target", PACKED, *native]:
                 if column in group:
                     del group[column]  # of a finish that was cut short
             group["target"] = manifest.labels[rows].astype(np.int64)
-            for column in group_columns(manifest):
+            if packed:
+                group[PACKED] = pack(manifest.table.select(packed).take(pa.array(rows)))
+            for column in native:
                 values = manifest.column(column)[rows]
                 kind = h5py.string_dtype() if values.dtype == object else values.dtype
                 group.create_dataset(column, data=values, dtype=kind)

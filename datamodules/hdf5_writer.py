@@ -25,7 +25,7 @@ from contracts.names import as_path, as_text
 from datamodules import hdf5_layout as layout
 from datamodules.decode import MAX_PIXELS, Backend, versions
 from datamodules.journal import Journal
-from datamodules.manifest import Manifest
+from datamodules.manifest import SCHEMA, Manifest
 from datamodules.parallel import cores
 from datamodules.prepare_job import Failure, Job, Plan, Storage, sync_file
 from datamodules.prepare_parts import Parts, Union
@@ -156,7 +156,7 @@ class Hdf5Writer:
         Raises:
             DataError: there are none.
         """
-        layout.check_names(manifest)
+        layout.check_columns(manifest)
         rows = prepared_rows(manifest, self.limit)
         if not len(rows):
             raise DataError(
@@ -193,6 +193,7 @@ class Hdf5Writer:
 
     def settings(self, manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, Any]:
         """All that the file's content depends on."""
+        further = {field.name: str(field.type) for field in manifest.table.schema if field.name not in SCHEMA.names}
         return {
             "images": manifest.take(rows).fingerprint(),
             "sources": _sources(manifest),
@@ -201,6 +202,7 @@ class Hdf5Writer:
             "limit": self.limit,
             "decoder": self.decoder,
             "max_pixels": self.max_pixels,
+            **({"columns": further} if further else {}),
         }
 
     def _found(self, settings: dict[str, Any]) -> Prepared:

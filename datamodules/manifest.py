@@ -121,10 +121,14 @@ class Manifest:
         return np.flatnonzero(np.isin(self.column("split"), splits)).astype(np.int64)
 
     def column(self, name: str) -> NDArray[Any]:
-        """A column as numpy array (strings as objects)."""
+        """A column as numpy array; strings, and whatever numpy has no type for, as objects."""
         if name not in self.table.column_names:
             raise DataError(f"manifest: no column {name!r}", nearest(name, self.table.column_names))
-        return np.asarray(self.table[name].to_numpy())
+        column = self.table[name]
+        try:
+            return np.asarray(column.to_numpy())
+        except pa.ArrowException:  # times of day with nanoseconds, which neither numpy nor Python has
+            return np.fromiter(column, object, len(column))
 
     @cached_property
     def labels(self) -> NDArray[np.int8]:
@@ -227,7 +231,8 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
             raise DataError(f"manifest: column {name!r} is {array.type}, not text", "Turn the values into strings.")
         return array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"manifest: column {name!r} cannot become {kind}: {error}") from error
+        aim = f"become {kind}" if kind else "be carried along"
+        raise DataError(f"manifest: column {name!r} cannot {aim}: {error}", "Leave it out, or mend it.") from error
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -1,24 +1,34 @@
 """Any Parquet set with an image column and a label column, such as those of the Hugging Face hub."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from glob import has_magic
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
-from datamodules.columns import as_labels, as_splits, as_texts, check_maps, class_names
+from datamodules.ai_genbench_arrow import ArrowStore
+from datamodules.carried import joined, plain
+from datamodules.cells import check_image_column
+from datamodules.columns import (
+    are_texts,
+    as_labels,
+    as_sizes,
+    as_splits,
+    as_texts,
+    check_maps,
+    class_names,
+    whole_number,
+)
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.folds import fold_splits
 from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.manifest import Manifest
+from datamodules.manifest import SPLITS, Manifest
+from datamodules.parquet_files import ARROW, TableFile, base_folder, named_split, open_table, table_files
 from datamodules.parquet_stream import ParquetStreamStore
-from datamodules.walk import below, matches
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +38,11 @@ COLUMNS: dict[str, str | None] = {"id": "id", "image": "image", "label": "label"
 SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
 TEXTS = ("generator", "source", "group", "split")
 SIZES = ("width", "height")
+FILLED = ("label", "split", "where", "row", *SIZES)
+"""Columns that are translated file by file."""
+
+OWN = ("where", "row", "format", "origin", "origin_row")
+"""Columns that are filled in, here or when a prepared file is read."""
 
 
 class ParquetDataModule(ImageDataModule):
@@ -80,7 +95,9 @@ class ParquetDataModule(ImageDataModule):
             path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
             start_method,
         )  # fmt: skip
-        self.columns = {ours: name for ours, name in (COLUMNS if columns is None else columns).items() if name}
+        self.columns = {
+            ours: str(name) for ours, name in (COLUMNS if columns is None else columns).items() if name is not None
+        }
         self.labels = dict(labels) if labels else None
         self.splits = dict(SPLIT_NAMES if splits is None else splits)
         self.root = Path(root).expanduser() if root else None
@@ -88,35 +105,41 @@ class ParquetDataModule(ImageDataModule):
         check_maps(self.labels, self.splits)
         if "image" not in self.columns:
             raise ConfigError("datamodule.columns names no image column", "Give datamodule.columns.image=NAME.")
-        if reserved := {"where", "row", "format"} & self.columns.keys():
-            raise ConfigError(f"datamodule.columns.{min(reserved)} is filled in by itself", "Use another name.")
+        if reserved := set(OWN) & self.columns.keys():
+            name = min(reserved)
+            raise ConfigError(
+                f"datamodule.columns.{name} is filled in by itself", f"Use another name: datamodule.columns.my_{name}=…"
+            )
 
     def build_manifest(self) -> Manifest:
         """Read every column but the images.
 
         Raises:
-            DataError: no file is found or one is no Parquet; a column is missing (the nearest names are given); ids
-                repeat; labels or splits have no known meaning; folds are needed and the set is too small.
+            DataError: no file is found or one is no Parquet; a column is missing (the nearest names are given), or of a
+                type that cannot be what it is named; ids repeat; labels or splits have no known meaning; folds are
+                needed and the set is too small.
         """
-        parts = [self._part(file) for file in self.files()]
-        columns = {
-            name: [value for part in parts for value in part.get(name, [0] * len(part["id"]))]
-            for name in dict.fromkeys(name for part in parts for name in part)
-        }
+        files = [open_table(file) for file in self.files()]
+        flat = not self.path.is_dir() and len({file.path.name for file in files}) == len(files)
+        parts = [self._part(file, flat) for file in files]
+        columns: dict[str, Any] = {}
+        for name in dict.fromkeys(name for part in parts for name in part):
+            columns[name] = self._joined(name, {str(f.path): p[name] for f, p in zip(files, parts, strict=True)})
         label = columns["label"]
         if "generator" in columns:
             pairs = zip(columns["generator"], label, strict=True)
             columns["generator"] = [name if value == 1 else "" for name, value in pairs]
         _refuse_repeated(columns)
-        self._remark()
+        self._remark(files[0])
         if "split" not in columns:
-            columns["split"] = fold_splits(label, columns.get("group"), self.fold_seed)
+            columns["split"] = self._named_splits(files, label) or fold_splits(
+                label, columns.get("group"), self.fold_seed
+            )
         return Manifest.from_columns(columns)
 
-    def _remark(self) -> None:
-        """Tell of columns that are named like ours and not used: a set's own split is seldom left out on purpose."""
-        present = pq.read_schema(self.files()[0]).names
-        unused = [name for name in TEXTS if name in present and name not in self.columns]
+    def _remark(self, file: TableFile) -> None:
+        """Report columns that are named like ours and not used: a set's own split is seldom left out on purpose."""
+        unused = [name for name in TEXTS if name in file.names and name not in self.columns]
         if unused:
             folds = ", and the rows are dealt into folds" if "split" in unused else ""
             logger.warning(
@@ -124,88 +147,105 @@ class ParquetDataModule(ImageDataModule):
                 self.path, folds, ", ".join(unused), unused[-1], unused[-1],
             )  # fmt: skip
 
-    def build_store(self, manifest: Manifest) -> ParquetStreamStore:
+    def _named_splits(self, files: Sequence[TableFile], labels: Sequence[int]) -> list[str] | None:
+        """The splits that files or folders are named after, where they name more than one with labels."""
+        named = {file.path: named_split(file.path, self._base, self.splits) for file in files}
+        splits = [named[file.path] or "" for file in files for _ in range(file.rows)]
+        found = {split for split, label in zip(splits, labels, strict=True) if split and label >= 0}
+        if len(found) < 2:  # folds are dealt from one split alone
+            return None
+        if unnamed := [file for file, split in named.items() if split is None]:
+            raise DataError(
+                f"{unnamed[0]} is named after no split, but other files are: {', '.join(sorted(found))}",
+                "Rename it (train-….parquet), leave it out by a glob, or name a split column: "
+                "datamodule.columns.split=NAME.",
+            )
+        counts = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits and name)
+        logger.warning("%s: the splits are those that the files are named after: %s", self.path, counts)
+        return splits
+
+    def build_store(self, manifest: Manifest) -> ParquetStreamStore | ArrowStore:
         """Reads the image column, and files it names below the root."""
-        root = self.root or (self.path if self.path.is_dir() else self.path.parent)
-        return ParquetStreamStore(manifest, str(self.columns["image"]), root)
+        store = ArrowStore if self.files()[0].suffix == ARROW else ParquetStreamStore
+        return store(manifest, str(self.columns["image"]), self.root or self._base)
+
+    @property
+    def _base(self) -> Path:
+        return base_folder(self.path)
 
     def files(self) -> list[Path]:
-        """The Parquet files, sorted.
+        """The Parquet files, sorted, or the shards that ``save_to_disk`` wrote.
 
         Raises:
             DataError: if there is none.
         """
-        if self.path.is_dir():
-            found = below(self.path, (".parquet",), self.ignored)
-        elif has_magic(str(self.path)) and not self.path.exists():
-            found = matches(self.path, self.ignored)[1]
-        else:
-            found = [self.path]
-        found = [file for file in found if file.is_file()]
-        if not found:
-            what = "holds no *.parquet file" if self.path.is_dir() else "is no file, folder or glob that matches one"
-            raise DataError(f"datamodule.path={self.path} {what}", "Give a Parquet file, a folder of them, or a glob.")
-        return found
+        return table_files(self.path, self.ignored)
 
-    def _part(self, file: Path) -> dict[str, Any]:
-        """Our columns of one file."""
-        try:
-            parquet = pq.ParquetFile(file)
-            self._check_columns(file, parquet.schema_arrow)
-            wanted = {ours: name for ours, name in self._found(parquet.schema_arrow) if ours != "image"}
-            table = parquet.read(columns=list(dict.fromkeys(wanted.values())))
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file} cannot be read: {error}", "Is it a whole Parquet file?") from error
-        schema, count = parquet.schema_arrow, parquet.metadata.num_rows
-        part: dict[str, Any] = {}
+    def _part(self, file: TableFile, flat: bool) -> dict[str, Any]:
+        """Our columns of one file, texts and further ones as they are; ``flat`` if its name alone tells it apart."""
+        self._check_columns(file)
+        wanted = {ours: name for ours, name in self._found(file) if ours != "image"}
+        table, count, part = file.read(list(wanted.values())), file.rows, dict[str, Any]()
         for ours, name in wanted.items():
-            part[ours] = self._column(ours, table[name], class_names(schema, name), f"{file}: column {name!r}")
-        base = self.path if self.path.is_dir() else file.parent
-        name = file.relative_to(base).as_posix()
-        part.setdefault("id", [f"{as_text(name)}:{row}" for row in range(count)])
+            place = f"{file.path}: column {name!r}"
+            column = plain(file.column(table, name), place, f"Leave it out: datamodule.columns.{ours}=null.")
+            if ours in FILLED and name in file.partitions and name not in file.schema.names:
+                column = whole_number(column)
+            part[ours] = self._column(ours, column, class_names(file.schema, name), place)
+        name = file.path.name if flat else file.path.relative_to(self._base).as_posix()
+        part.setdefault("id", pa.chunked_array([[f"{as_text(name)}:{row}" for row in range(count)]], pa.string()))
         part.setdefault("label", [-1] * count)
-        return part | {"where": [as_text(file)] * count, "row": list(range(count))}
+        for size in SIZES:
+            part.setdefault(size, [0] * count)
+        return part | {"where": [as_text(file.path)] * count, "row": list(range(count))}
 
-    def _column(self, ours: str, column: pa.ChunkedArray, names: list[str] | None, place: str) -> list[Any]:
+    def _column(self, ours: str, column: pa.ChunkedArray, names: list[str] | None, place: str) -> Any:
         if ours == "label":
             return list(as_labels(column, self.labels, names, place))
         if ours == "split":
-            return as_splits(as_texts(column, names), self.splits, place)
+            return as_splits(as_texts(column, names, place), self.splits, place)
         if ours in SIZES:
-            return [value or 0 for value in column.to_pylist()]
+            return as_sizes(column, place)
         if ours == "id":
-            empty = np.flatnonzero([value in (None, "") for value in column.to_pylist()])
+            empty = np.flatnonzero([value in (None, "", b"") for value in column.to_pylist()])
             if len(empty):
                 raise DataError(f"{place} is empty in row {empty[0]}", "Fill it, or give datamodule.columns.id=null.")
-            return as_texts(column)
-        if ours in TEXTS or not pa.types.is_primitive(column.type) or column.null_count:
-            return as_texts(column, names)
-        return list(column.to_pylist())
+        if ours in TEXTS and names:
+            return pa.chunked_array([as_texts(column, names, place)], pa.string())
+        return column
 
-    def _found(self, schema: pa.Schema) -> Iterator[tuple[str, str]]:
+    def _joined(self, name: str, parts: Mapping[str, Any]) -> Any:
+        """One column of all files; bytes of ids and groups are written alike in each."""
+        if name in ("id", *TEXTS) and name != "split":
+            hexed = not all(are_texts(column) for column in parts.values())
+            texts = (as_texts(column, None, f"{file}: {name!r}", hexed) for file, column in parts.items())
+            found = [text for part in texts for text in part]
+            if bad := next((text for text in found if "\x00" in text), None):
+                raise DataError(f"{self.path}: {name} {bad!r} holds a NUL, at which dumps end a text", "Remove it.")
+            return found
+        if name in FILLED:
+            return [value for part in parts.values() for value in part]
+        return joined(parts, name)
+
+    def _found(self, file: TableFile) -> Iterator[tuple[str, str]]:
         yield from self.columns.items()
+        schema = file.schema
         for name in SIZES:
             if name not in self.columns and name in schema.names and pa.types.is_integer(schema.field(name).type):
                 yield name, name
 
-    def _check_columns(self, file: Path, schema: pa.Schema) -> None:
+    def _check_columns(self, file: TableFile) -> None:
         for ours, name in self.columns.items():
-            if name not in schema.names:
-                step = nearest(name, schema.names)
+            if name not in file.names or (ours == "image" and name not in file.schema.names):
+                step = nearest(name, file.names)
                 without = f" Or give datamodule.columns.{ours}=null." if ours in COLUMNS and ours != "image" else ""
                 raise DataError(
-                    f"{file} has no column {name!r} (datamodule.columns.{ours})", step[0].upper() + step[1:] + without
+                    f"{file.path} has no column {name!r} (datamodule.columns.{ours})",
+                    step[0].upper() + step[1:] + without,
                 )
-        kind = schema.field(self.columns["image"]).type
-        fields = {kind.field(k).name: kind.field(k).type for k in range(kind.num_fields)}
-        inner = fields.get("bytes") if pa.types.is_struct(kind) else kind
-        if inner is not None and not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
-            raise DataError(
-                f"{file}: column {self.columns['image']!r} is {kind}",
-                "Images are binary, or {bytes, path} structs; name another with datamodule.columns.image.",
-            )
-        if inner is None and "path" not in fields:
-            raise DataError(f"{file}: column {self.columns['image']!r} has neither bytes nor path", f"It is {kind}.")
+        image = self.columns["image"]
+        file.read([image] if file.schema.names.count(image) > 1 else [])
+        check_image_column(file.schema.field(image).type, f"{file.path}: column {image!r}")
 
 
 def _refuse_repeated(columns: Mapping[str, list[Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.errors import DataError
-from datamodules.stores import ParquetStore, image_bytes
+from datamodules.cells import Cell, cells, image_bytes
+from datamodules.stores import ParquetStore
 
 BATCH_BYTES = 2 * 2**20
 """Of the images cut from a page at a time; Arrow's own work for a batch is the same for one row and for many."""
@@ -52,7 +52,9 @@ class ParquetStreamStore(ParquetStore):
 
     def _nbytes(self, group: pq.RowGroupMetaData) -> int:
         columns = map(group.column, range(group.num_columns))
-        size: int = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self._column)
+        size: int = sum(
+            c.total_uncompressed_size for c in columns if f"{c.path_in_schema}.".startswith(f"{self._column}.")
+        )
         return size
 
     def _batch(self, file: pq.ParquetFile, number: int) -> int:
@@ -81,7 +83,7 @@ class ParquetStreamStore(ParquetStore):
                 if place + len(batch) <= begin:
                     place += len(batch)
                     continue
-                for cell in _cells(batch.column(0)):
+                for cell in cells(batch.column(self._column)):
                     row = wanted.pop(place, None)
                     place += 1
                     if row is not None:
@@ -93,14 +95,7 @@ class ParquetStreamStore(ParquetStore):
                 yield row, DataError(f"{name}: row group {group} cannot be read: {error}")
 
 
-def _cells(column: pa.Array) -> list[dict[str, Any] | bytes | None]:
-    """The column's cells; of those that bring their bytes along, these alone, without a dictionary each."""
-    place = column.type.get_field_index("bytes") if pa.types.is_struct(column.type) else -1
-    own: list[Any] = column.to_pylist() if place < 0 else column.flatten()[place].to_pylist()
-    return [column[inner].as_py() if data is None else data for inner, data in enumerate(own)]
-
-
-def _read(cell: dict[str, Any] | bytes | None, root: Path | None, where: str) -> bytes | DataError:
+def _read(cell: Cell, root: Path | None, where: str) -> bytes | DataError:
     try:
         return image_bytes(cell, root, where)
     except DataError as error:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
 from contracts.names import as_path
+from datamodules.cells import cells, image_bytes
 from datamodules.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
@@ -97,8 +98,7 @@ class ParquetStore(_Containers):
 
     Args:
         manifest: the rows to be read.
-        column: name of the image column: binary, or a struct ``{bytes: binary, path: string}`` either of which may be
-            null.
+        column: name of the image column, of any type that `datamodules.cells` reads.
         root: folder against which rows without bytes are resolved; no path may leave it.
         cache_bytes: bytes of row groups kept in each process (the newest one always is).
     """
@@ -130,50 +130,21 @@ class ParquetStore(_Containers):
         if not 0 <= place < (ends[-1] if len(ends) else 0):
             raise DataError(f"{name} has no row {place}")
         group = int(np.searchsorted(ends, place, side="right"))
-        cells = self._group(file, name, group)
-        cell = cells[place - (int(ends[group - 1]) if group else 0)].as_py()
-        return image_bytes(cell, self._root, f"{name}[{place}]")
+        here = self._group(file, name, group).slice(place - (int(ends[group - 1]) if group else 0), 1)
+        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")
 
     def _group(self, file: pq.ParquetFile, name: str, group: int) -> pa.Array:
         if (name, group) in self._groups:
             self._groups.move_to_end((name, group))
             return self._groups[name, group]
         try:
-            cells = file.read_row_group(group, columns=[self._column])[self._column].combine_chunks()
+            column = file.read_row_group(group, columns=[self._column])[self._column].combine_chunks()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{name}: row group {group} cannot be read: {error}") from error
-        self._groups[name, group] = cells
+        self._groups[name, group] = column
         while len(self._groups) > 1 and sum(kept.nbytes for kept in self._groups.values()) > self._cache_bytes:
             self._groups.popitem(last=False)
-        return cells
-
-
-def image_bytes(cell: dict[str, Any] | bytes | None, root: Path | None, place: str) -> bytes:
-    """Encoded bytes of a Parquet image cell: its own, or those of the file it names.
-
-    Args:
-        cell: binary, or ``{"bytes": …, "path": …}`` (the layout of Hugging Face's ``Image``).
-        root: folder its paths are relative to, or None.
-        place: file and row, for messages.
-
-    Raises:
-        DataError: if there are neither bytes nor a path, the path leads out of the root, or there is no root.
-    """
-    data, name = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
-    if isinstance(data, bytes):
-        return data
-    if not name:
-        raise DataError(f"{place} holds neither bytes nor a path")
-    if root is None:
-        raise DataError(f"{place} holds no bytes, only the path {name!r}", "Give datamodule.root, the folder it is in.")
-    folder = root.resolve()
-    path = Path(folder, name).resolve()
-    if Path(name).is_absolute() or not path.is_relative_to(folder):
-        raise DataError(f"{place}: path {name!r} leads out of {root}", "Only files below the root are read.")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{place}: {path} cannot be read: {error.strerror or error}") from error
+        return column
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 from contracts.names import as_path
+from datamodules.ai_genbench_arrow import ArrowStore
 from datamodules.manifest import Manifest
 from datamodules.stores import GROUP_SEPARATOR, Hdf5Store, ParquetStore
 
@@ -44,8 +45,16 @@ class PixelReader:
 
     @cached_property
     def _parquet(self) -> ParquetStore:
+        return ParquetStore(self._manifest, *self._column)
+
+    @cached_property
+    def _arrow(self) -> ArrowStore:
+        return ArrowStore(self._manifest, *self._column)
+
+    @property
+    def _column(self) -> tuple[str, Path | None]:
         root = self.about.get("root")
-        return ParquetStore(self._manifest, str(self.about.get("column", "image")), Path(root) if root else None)
+        return str(self.about.get("column", "image")), Path(root) if root else None
 
     @cached_property
     def _hdf5(self) -> Hdf5Store:
@@ -67,7 +76,7 @@ class PixelReader:
             self._check_id(where, row, str(self.predictions.fused_ids[position]))
             return self._hdf5.read(position)
         if row >= 0:
-            return self._parquet.read(position)
+            return (self._arrow if path.suffix == ".arrow" else self._parquet).read(position)
         try:
             return path.read_bytes()
         except OSError as error:

@@ -1,0 +1,127 @@
+"""Further columns of a manifest: any type of Arrow's, and how a prepared HDF5 file holds each without loss.
+
+A column of plain numbers, booleans or texts is an HDF5 dataset of its own. HDF5 knows no nulls, dates, decimals,
+structs and so on: such columns lie together in the dataset ``arrow``, an Arrow IPC stream, which
+``pyarrow.ipc.open_stream(group["arrow"][:].tobytes()).read_all()`` reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from contracts.errors import DataError
+
+PACKED = "arrow"
+"""Dataset of a group that holds all columns for which HDF5 has no type."""
+
+
+def plain(column: pa.ChunkedArray, place: str, step: str) -> pa.ChunkedArray:
+    """The same values without dictionaries and views, which differ from file to file and which few functions take.
+
+    Args:
+        column: of any type.
+        place: file and column, for messages.
+        step: what to do about a column that cannot be read.
+
+    Raises:
+        DataError: a text is not UTF-8, or the column contradicts itself.
+    """
+    try:
+        column.validate(full=True)
+        kind = plain_type(column.type)
+        return column if kind == column.type else column.cast(kind)
+    except pa.ArrowException as error:
+        raise DataError(f"{place} ({column.type}) cannot be read: {error}", step) from error
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type without dictionaries, views and run ends, at any depth."""
+    types = pa.types
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return plain_type(kind.value_type)
+    if types.is_string_view(kind):
+        return pa.large_string()
+    if types.is_binary_view(kind):
+        return pa.large_binary()
+    if types.is_struct(kind):
+        return pa.struct([_plain_field(kind.field(number)) for number in range(kind.num_fields)])
+    if types.is_map(kind):
+        return pa.map_(plain_type(kind.key_type), _plain_field(kind.item_field), kind.keys_sorted)
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
+    if types.is_large_list(kind):
+        return pa.large_list(_plain_field(kind.value_field))
+    if types.is_list(kind):
+        return pa.list_(_plain_field(kind.value_field))
+    if types.is_list_view(kind) or types.is_large_list_view(kind):
+        raise pa.ArrowNotImplementedError("a view of lists is not supported; lists are")  # pyarrow's cast breaks them
+    return kind
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    return field.with_type(plain_type(field.type))
+
+
+def joined(parts: Mapping[str, pa.ChunkedArray], name: str) -> pa.ChunkedArray:
+    """One column of several files, by file; nulls without a type take that of the others, narrow numbers the wider.
+
+    Raises:
+        DataError: two files hold types of which neither includes the other.
+    """
+    tables = [pa.table({"column": column}) for column in parts.values()]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive").column(0)
+    except pa.ArrowException as error:
+        kinds = {str(column.type): file for file, column in reversed(list(parts.items()))}
+        raise DataError(
+            f"column {name!r} has types that do not go together: "
+            + ", ".join(f"{kind} ({file})" for kind, file in reversed(list(kinds.items()))),
+            f"Give the files one type, or leave the column out: datamodule.columns.{name}=null.",
+        ) from error
+
+
+def is_native(name: str, column: pa.ChunkedArray) -> bool:
+    """Whether HDF5 has a type and a name for a column."""
+    if column.null_count or not name.strip(".") or "/" in name or "\x00" in name:
+        return False
+    kind = column.type
+    if pa.types.is_string(kind):
+        # HDF5's strings end at their first NUL
+        return not pc.any(pc.match_substring(column, "\x00")).as_py()
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def packed_names(table: pa.Table) -> list[str]:
+    """Columns for which HDF5 has no type or name."""
+    return [name for name in table.column_names if not is_native(name, table[name])]
+
+
+def pack(table: pa.Table) -> NDArray[np.uint8]:
+    """A table as Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return np.frombuffer(sink.getvalue(), np.uint8)
+
+
+def unpack(content: NDArray[np.uint8], place: str) -> pa.Table:
+    """The table that `pack` made a stream of.
+
+    Raises:
+        DataError: it is no such stream.
+    """
+    try:
+        return pa.ipc.open_stream(content.tobytes()).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{place} cannot be read: {error}", "Prepare the file anew.") from error
+
+
+def as_column(parts: Sequence[Any]) -> pa.ChunkedArray | NDArray[Any]:
+    """Parts of one column, Arrow's or numpy's, one after another."""
+    if any(isinstance(part, pa.ChunkedArray) for part in parts):
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+    return np.concatenate(parts)
