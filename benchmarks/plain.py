@@ -63,12 +63,21 @@ class Plain:
         if len(train) == 0:
             raise DataError(
                 "the data set has no image in split 'train'",
-                "Name the split column, or run task=prepare to make folds.",
+                "Have all images dealt into folds: datamodule.split=folds (trees, roots, tables); or say which are for "
+                "training: in folders named train, val and test, or in a column (datamodule.columns.split=NAME).",
             )
         validate = manifest.rows("valid")
         if len(validate) == 0:
             drawn = self._drawn(manifest, train)
+            both = self.classes <= set(manifest.labels[train].tolist())
             train, validate = train[~drawn], train[drawn]
+            if both and not all(self.classes <= set(manifest.labels[rows].tolist()) for rows in (train, validate)):
+                raise DataError(
+                    f"the {len(train)} images left to train on and the {len(validate)} sampled for validation do not "
+                    f"both hold all of labels {sorted(self.classes)}: groups are few, or large",
+                    f"Set benchmark.validation_share ({self.validation_share}) nearer to 0.5, take another "
+                    "benchmark.seed, or give validation images of their own.",
+                )
         for name, rows in (("train", train), ("valid", validate)):
             labels = set(manifest.labels[rows].tolist())
             if not self.classes <= labels <= {0, 1}:

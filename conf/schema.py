@@ -37,6 +37,13 @@ class AuditOptions:
 
 
 @dataclass
+class DoctorOptions:
+    """Options of ``task=doctor``."""
+
+    data: bool = option(False, "look at the data too: images by split and label, and what would stop a fit or test")
+
+
+@dataclass
 class PredictOptions:
     """Options of ``task=predict``."""
 
@@ -202,6 +209,7 @@ class Config:
     local: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     prepare: PrepareOptions = field(default_factory=PrepareOptions)
     audit: AuditOptions = field(default_factory=AuditOptions)
+    doctor: DoctorOptions = field(default_factory=DoctorOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
     review: ReviewOptions = field(default_factory=ReviewOptions)
     threshold: ThresholdOptions = field(default_factory=ThresholdOptions)
@@ -219,6 +227,7 @@ class Config:
 VERB_OPTIONS: dict[str, type] = {
     "prepare": PrepareOptions,
     "audit": AuditOptions,
+    "doctor": DoctorOptions,
     "predict": PredictOptions,
     "review": ReviewOptions,
     "threshold": ThresholdOptions,

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Mapping, Sequence
 from glob import has_magic
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
-from contracts.errors import ConfigError, DataError
+from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
 from datamodules.columns import check_maps
 from datamodules.decode import MAX_PIXELS, Backend
+from datamodules.folds import DEALT as FOLDS
+from datamodules.folds import fold_splits
+from datamodules.groups import Groups
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.listed import Columns, is_table, read_list, table_columns
 from datamodules.manifest import Manifest
@@ -45,6 +48,10 @@ class FolderDataModule(ImageDataModule):
         labels: what the values of the label column mean: 0 real, 1 generated, -1 unknown; None for 0, 1, -1, booleans
             and the usual names (`datamodules.listed.LABEL_NAMES`).
         splits: the table's names of splits to ours.
+        split: "test", or "folds" to deal labelled images without a split column 70/10/20 into stratified folds, whole
+            groups where there are any.
+        group: images that belong together, see `datamodules.trees.TreeDataModule`; None for a table's column.
+        fold_seed: of the folds.
         batch_size: as `ImageDataModule`, as are all that follow.
         eval_batch_size: as above.
         num_workers: as above.
@@ -65,6 +72,9 @@ class FolderDataModule(ImageDataModule):
         columns: Mapping[str, str | None] | None = None,
         labels: Mapping[Any, int] | None = None,
         splits: Mapping[str, str] | None = None,
+        split: Literal["test", "folds"] = "test",
+        group: int | str | None = None,
+        fold_seed: int = 0,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
@@ -83,6 +93,11 @@ class FolderDataModule(ImageDataModule):
         self.labels = dict(labels) if labels else None
         self.splits = dict(SPLIT_NAMES if splits is None else splits)
         check_maps(self.labels, self.splits)
+        if split not in ("test", FOLDS):
+            raise ConfigError(f"datamodule.split={split!r} is unknown", nearest(split, ("test", FOLDS)))
+        self.split = split
+        self.groups = Groups(group)
+        self.fold_seed = fold_seed
         if reserved := {"where", "row", "format"} & self.columns.keys():
             raise ConfigError(f"datamodule.columns.{min(reserved)} is filled in by itself", "Use another name.")
 
@@ -103,8 +118,8 @@ class FolderDataModule(ImageDataModule):
                 f"datamodule.path={path}: no such file or folder", "Give an image, folder, glob, .txt or .csv."
             )
         if path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt"):
-            return _manifest(path, self._listed())
-        return _manifest(path, {"id": [as_text(path.name)], "where": [as_text(path)]})
+            return self._made(self._listed())
+        return self._made({"id": [as_text(path.name)], "where": [as_text(path)]})
 
     def build_store(self, manifest: Manifest) -> FileStore:
         """Reads the files."""
@@ -129,11 +144,34 @@ class FolderDataModule(ImageDataModule):
                 f"datamodule.path={self.path}: no images{only}{first}", f"Images end in {', '.join(sorted(SUFFIXES))}."
             )
         ids = [as_text(file.relative_to(base).as_posix()) for file in images]
-        return _manifest(self.path, {"id": ids, "where": [as_text(file) for file in images]})
+        return self._made({"id": ids, "where": [as_text(file) for file in images]})
 
-
-def _manifest(path: Path, columns: Columns) -> Manifest:
-    count = len(columns["id"])
-    if not count:
-        raise DataError(f"datamodule.path={path}: it names no image", "List at least one.")
-    return Manifest.from_columns({"label": [-1] * count, "split": ["test"] * count} | columns)
+    def _made(self, columns: Columns) -> Manifest:
+        """The manifest of some columns, with groups and folds."""
+        count = len(columns["id"])
+        if not count:
+            raise DataError(f"datamodule.path={self.path}: it names no image", "List at least one.")
+        made: dict[str, Any] = {"label": [-1] * count, "split": ["test"] * count, "group": [""] * count} | columns
+        ids = [str(name) for name in columns["id"]]
+        if self.groups:
+            if any(made["group"]):
+                raise DataError(
+                    f"{self.path} has a column of groups, and datamodule.group={self.groups.rule!r} makes others",
+                    "Leave datamodule.group out, or the column: datamodule.columns.group=''.",
+                )
+            made["group"] = [self.groups.of((), PurePosixPath(name).parts[:-1], name) for name in ids]
+        labelled = any(label >= 0 for label in made["label"])
+        if self.groups or labelled:
+            self.groups.check(ids, made["group"])
+        if self.split == FOLDS:
+            if not labelled or "split" in columns:
+                raise DataError(
+                    f"datamodule.split=folds deals labelled images without splits, and {self.path} "
+                    + ("names splits" if labelled else "has no labels"),
+                    "Leave datamodule.split out; or the column: datamodule.columns.split=''."
+                    if labelled
+                    else "Give a table with a column of labels, or datamodule=image_tree for class folders.",
+                )
+            groups = made["group"] if any(made["group"]) else None
+            made["split"] = fold_splits(made["label"], groups, self.fold_seed)
+        return Manifest.from_columns(made)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
 
+DEALT = "folds"
+"""Value of ``datamodule.split`` that asks for folds."""
 FOLDS = 10
 VALID_FOLDS = (0,)
 TEST_FOLDS = (1, 2)

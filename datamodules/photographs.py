@@ -24,6 +24,7 @@ class PhotographsDataModule(FolderDataModule):
         path: photographs to train on.
         valid: photographs to choose the checkpoint by, or None.
         columns: as `FolderDataModule`, where a place is a table.
+        group: photographs that belong together, as `FolderDataModule`.
         batch_size: as `ImageDataModule`, as are all that follow.
         eval_batch_size: as above.
         num_workers: as above.
@@ -40,6 +41,7 @@ class PhotographsDataModule(FolderDataModule):
         path: str | Path,
         valid: str | Path | None = None,
         columns: Mapping[str, str | None] | None = None,
+        group: int | str | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
@@ -53,6 +55,7 @@ class PhotographsDataModule(FolderDataModule):
         super().__init__(
             path,
             columns,
+            group=group,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
@@ -95,4 +98,7 @@ class PhotographsDataModule(FolderDataModule):
             for name, values in columns.items():
                 table = table.set_column(table.column_names.index(name), name, values)
             tables.append(table)
-        return Manifest(pa.concat_tables(tables))
+        manifest = Manifest(pa.concat_tables(tables))
+        if self.valid is None and not self.groups:
+            self.groups.check(manifest.column("id").tolist(), manifest.column("group").tolist())
+        return manifest

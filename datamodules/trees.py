@@ -8,19 +8,19 @@ from typing import Literal
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text, given_path
 from datamodules.decode import MAX_PIXELS, Backend
+from datamodules.folds import DEALT as FOLDS
+from datamodules.groups import Groups
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import SPLITS as SPLIT_NAMES
 from datamodules.manifest import Manifest
 from datamodules.stores import FileStore
-from datamodules.trees_choose import check_groups, chosen, in_folds, warn_of_neighbours
+from datamodules.trees_choose import chosen, in_folds, warn_of_neighbours
 from datamodules.trees_files import apart, prefixes, refuse_two_labels
-from datamodules.trees_groups import Groups
 from datamodules.trees_names import COLLECTIONS, LABELS, lower_keys, split_names
 from datamodules.trees_read import TreeReader
 from datamodules.trees_rows import TreeImage, TreeRows
 
 LAYOUTS = ("pairs", "siblings", "generated")
-FOLDS = "folds"
 
 
 class TreeDataModule(ImageDataModule):
@@ -162,7 +162,7 @@ class TreeDataModule(ImageDataModule):
         images = rows.of(self.path, own)
         for root, real in further.items():
             images += rows.of_reals(root, real)
-        check_groups(images, self.groups)
+        self.groups.check([image.id for image in images], [image.group for image in images])
         if self.split == FOLDS:
             images = in_folds(images, self.fold_seed)
         for key, wanted, splits in (("classes", self.classes, ("train", "valid")), ("sets", self.sets, ("test",))):

@@ -1,23 +1,13 @@
 """Which of a tree's images are used, in which split, and what is said of names that look as if they meant more."""
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_utilities.core.rank_zero import rank_zero_only
-
 from contracts.errors import DataError, nearest
 from datamodules.folds import fold_splits
-from datamodules.trees_groups import Groups, series
+from datamodules.groups import warn
 from datamodules.trees_rows import TreeImage
-
-logger = logging.getLogger(__name__)
-
-
-@rank_zero_only
-def _warn(text: str) -> None:
-    logger.warning("%s", text)
 
 
 def in_folds(images: Sequence[TreeImage], seed: int) -> list[TreeImage]:
@@ -36,33 +26,6 @@ def in_folds(images: Sequence[TreeImage], seed: int) -> list[TreeImage]:
     groups = [image.group for image in images]
     dealt = fold_splits([image.label for image in images], groups if any(groups) else None, seed)
     return [replace(image, split=split) for image, split in zip(images, dealt, strict=True)]
-
-
-def check_groups(images: Sequence[TreeImage], groups: Groups) -> None:
-    """Says where groups seem to be missing.
-
-    Raises:
-        DataError: there is a rule, and it groups no image.
-    """
-    if not groups:
-        if example := series([image.id for image in images]):
-            _warn(
-                f"names look like frames of a series, such as {example}; each image counts as independent of all "
-                "others\n  → To keep a series in one split: datamodule.group=1 for a folder a series, or a pattern "
-                "found in paths, such as 'datamodule.group=\"video_[0-9]+\"'."
-            )
-        return
-    alone = [image.id for image in images if not image.group]
-    if len(alone) == len(images):
-        raise DataError(
-            f"datamodule.group={groups.rule!r} groups none of the {len(images)} images, such as {alone[0]}",
-            "Give the number of folder levels between class folder and image, or a pattern found in paths like this.",
-        )
-    if alone:
-        _warn(
-            f"datamodule.group={groups.rule!r}: {len(alone)} of {len(images)} images are in no group, such as "
-            f"{alone[0]}; each is a group of its own"
-        )
 
 
 def chosen(
@@ -120,7 +83,7 @@ def _title(image: TreeImage, collections: Collection[str]) -> str:
 
 def warn_of_neighbours(root: Path, beside: Sequence[Path]) -> None:
     """Says how images would be read that were passed over beside folders of real images."""
-    _warn(
+    warn(
         f"{root}: {len(beside)} images lie in no class folder, but beside one of real images, such as {beside[0]}\n"
         "  → To read such folders as generators: datamodule.layout=siblings; or name their class: "
         f"'datamodule.labels={{{beside[0].parent.name.lower()}: 1}}'."

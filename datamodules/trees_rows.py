@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.trees_groups import PARTS, Groups
+from datamodules.groups import PARTS, Groups
 from datamodules.trees_names import CORPORA, names_from_corpus
 from datamodules.trees_read import Found
 

@@ -11,7 +11,9 @@ from rich.table import Table
 from conf.check import check
 from conf.sources import leaves, sources
 from conf.sweeps import find_sweep, lint
+from contracts.errors import PixelProofError
 from contracts.screen import display
+from tasks.doctor_data import look
 from tasks.run import Run
 
 PACKAGES = (
@@ -21,12 +23,12 @@ PACKAGES = (
 
 
 def doctor(run: Run) -> int:
-    """Shows everything, changes nothing.
+    """Shows everything, changes nothing; looks at the data where ``doctor.data=true`` asks for it.
 
     Returns:
         1 if a problem was found, else 0.
     """
-    problems = check(run.composed, thorough=True)
+    problems: list[PixelProofError] = [*check(run.composed, thorough=True)]
     if run.sweep.file is not None:
         problems += lint(find_sweep(run.sweep.file), run.composed.folder, run.sweep.words)
     origin = sources(run.composed)
@@ -34,6 +36,9 @@ def doctor(run: Run) -> int:
     display(_table("Configuration", ("key", "value", "from"), rows))
     display(_table("Versions", ("package", "version"), [("python", platform.python_version()), *_versions()]))
     display(_table("Devices", ("device", "what"), _devices()))
+    if run.doctor.data and not problems:
+        counted, problems = look(run)
+        display(_table("Data", ("split", "label", "images", "generators"), counted))
     for problem in problems:
         display(f"[red]✗[/red] {escape(str(problem))}")
     count = len(problems)

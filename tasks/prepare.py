@@ -61,7 +61,7 @@ def prepare(run: Run) -> None:
     print(_summary(prepared))
     if prepared.failures:
         print(f"{len(prepared.failures)} images could not be read; {failures} names each with its reason")
-    print(f"train on it: datamodule=hdf5 datamodule.path={out}")
+    print(_next(prepared, out))
 
 
 def _in_shards(run: Run, writer: Hdf5Writer, datamodule: Any) -> Prepared | None:
@@ -96,6 +96,17 @@ def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
     writer.writerow(("id", "where", "row", "reason"))
     writer.writerows((failure.id, failure.where, failure.row, failure.reason) for failure in failures)
     write_atomically(path, text.getvalue().encode())
+
+
+def _next(prepared: Prepared, out: Path) -> str:
+    """What the file is good for."""
+    where = f"datamodule=hdf5 datamodule.path={out}"
+    if any(split == "train" and count for (split, _), count in prepared.images.items()):
+        return f"train on it: {where}"
+    return (
+        f"test on it: task=test {where}\nno image is for training; to have all images dealt into folds, prepare trees, "
+        "roots and tables with datamodule.split=folds"
+    )
 
 
 def _summary(prepared: Prepared) -> str:

@@ -14,6 +14,7 @@ from conf.schema import (
     CandidatesOptions,
     CompareOptions,
     ConvertOptions,
+    DoctorOptions,
     ExplainOptions,
     ExportTreeOptions,
     GenerateOptions,
@@ -73,6 +74,11 @@ class Run:
     def audit(self) -> AuditOptions:
         """Options of ``task=audit``."""
         return self.config.audit
+
+    @property
+    def doctor(self) -> DoctorOptions:
+        """Options of ``task=doctor``."""
+        return self.config.doctor
 
     @property
     def predict(self) -> PredictOptions:

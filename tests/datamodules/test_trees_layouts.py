@@ -10,8 +10,8 @@ from drawn_trees import lay, told
 
 from benchmarks.plain import Plain
 from contracts.errors import ConfigError, DataError
+from datamodules.groups import series
 from datamodules.trees import TreeDataModule
-from datamodules.trees_groups import series
 from datamodules.trees_names import SPLITS
 
 

@@ -1,11 +1,16 @@
-"""Which images of a tree belong together, such as the frames of a video, and whether names look as if some did."""
+"""Which images belong together, such as the frames of a video, and whether names look as if some did."""
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from contracts.errors import ConfigError
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from contracts.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
 
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 """A name around its last number."""
@@ -67,6 +72,43 @@ class Groups:
         if found is None:
             return ""
         return "/".join(part or "" for part in found.groups()) if found.groups() else found[0]
+
+    def check(self, ids: Sequence[str], found: Sequence[str]) -> None:
+        """Says where groups seem to be missing.
+
+        Args:
+            ids: of all images.
+            found: their groups.
+
+        Raises:
+            DataError: there is a rule, and it groups no image.
+        """
+        if not self:
+            if not any(found) and (example := series(ids)):
+                warn(
+                    f"names look like frames of a series, such as {example}; each image counts as independent of all "
+                    "others\n  → To keep a series in one split: datamodule.group=1 for a folder a series, or a pattern "
+                    "found in paths, such as 'datamodule.group=\"video_[0-9]+\"'."
+                )
+            return
+        alone = [name for name, group in zip(ids, found, strict=True) if not group]
+        if alone and len(alone) == len(ids):
+            raise DataError(
+                f"datamodule.group={self.rule!r} groups none of the {len(ids)} images, such as {alone[0]}",
+                "Give the number of folder levels between class folder and image, or a pattern found in paths like "
+                "this.",
+            )
+        if alone:
+            warn(
+                f"datamodule.group={self.rule!r}: {len(alone)} of {len(ids)} images are in no group, such as "
+                f"{alone[0]}; each is a group of its own"
+            )
+
+
+@rank_zero_only
+def warn(text: str) -> None:
+    """Says something once, however many ranks there are."""
+    logger.warning("%s", text)
 
 
 def series(ids: Sequence[str]) -> str:
