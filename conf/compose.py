@@ -1,7 +1,7 @@
 """From the words of the command line to one composed configuration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from conf.problems import refuse
-from conf.schema import VERB_OPTIONS, Config, register, root_keys, verb_options
+from conf.schema import Config, register, root_keys, typed_root, verb_options
+from conf.typed import as_meant
 from conf.words import CONF, accepted, group_options, judge, parse
+from conf.written import as_text, register_source
 from contracts.errors import ConfigError, nearest
 
 
@@ -48,11 +50,16 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
     overrides = parse(words)
     refuse([error for override in overrides for error in judge(override, folder)])
     register()
+    register_source()
     try:
         with hydra.initialize_config_dir(config_dir=str(folder.resolve()), version_base="1.3"):
             root = hydra.compose("config", accepted(words), return_hydra_config=True)
         choices = {k: v for k, v in root.hydra.runtime.choices.items() if not k.startswith("hydra/")}
         config = OmegaConf.masked_copy(root, list(root_keys()))
+        if OmegaConf.is_config(config.experiment):  # its keys lie under the group's name, not at the root
+            raise ConfigError(
+                f"experiment={choices['experiment']} is no recipe", "Let its first line be: # @package _global_"
+            )
         if choices.get("experiment") is not None:
             config.experiment = choices["experiment"]
         return Composed(*_plain(config), tuple(words), choices, folder)
@@ -65,14 +72,17 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
 def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
     resolved = OmegaConf.to_container(config, resolve=True)
     assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
-    plain = {str(key): value for key, value in resolved.items()}
-    typed = {key: VERB_OPTIONS[key](**value) if key in VERB_OPTIONS else value for key, value in plain.items()}
-    return Config(**typed), plain
+    plain = as_meant({str(key): value for key, value in resolved.items()})
+    typed = typed_root(plain)
+    # of a root key or a verb's option the resolved value is the converted one
+    shown = {each.name: getattr(typed, each.name) for each in fields(typed)}
+    return typed, {key: asdict(shown[key]) if is_dataclass(shown[key]) else shown[key] for key in plain}
 
 
 def _explained(error: Exception, folder: Path) -> ConfigError:
     """A library's error in short, with a next step."""
-    lines = [line.strip() for line in f"{error}\n{error.__cause__ or ''}".splitlines() if line.strip()]
+    told = as_text(f"{error}\n{error.__cause__ or ''}")
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
     place = lines[0].partition(": ")[0]
     if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
@@ -81,8 +91,6 @@ def _explained(error: Exception, folder: Path) -> ConfigError:
         step = "Names under local belong into conf/local/default.yaml (see default.example.yaml beside it)."
         return ConfigError(f"{error.full_key}: {lines[0]}", step)
     key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "")
-    if key == "experiment":
-        return ConfigError(f"{place}: it is no recipe", "Let its first line be: # @package _global_")
     if any(line.startswith("Key ") for line in lines):
         parent, _, name = key.rpartition(".")
         known = verb_options(parent) if parent else root_keys()

@@ -1,9 +1,14 @@
 """The root keys and the options of each verb, typed, and known to Hydra as the root of every configuration."""
 
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode, ValueNode
+from omegaconf.errors import ValidationError
+
+from contracts.errors import ConfigError
 
 
 def option(default: Any, meaning: str, choices: tuple[str, ...] = ()) -> Any:
@@ -253,6 +258,72 @@ def verb_options(name: str) -> dict[str, "Field[Any]"]:
     return {f.name: f for f in fields(VERB_OPTIONS[name])} if name in VERB_OPTIONS else {}
 
 
+NODES: dict[str, Callable[..., ValueNode]] = {
+    "str": StringNode,
+    "int": IntegerNode,
+    "float": FloatNode,
+    "bool": BooleanNode,
+}
+
+
 def register() -> None:
-    """Makes the schema known to Hydra, as ``schema`` of the defaults list in ``config.yaml``."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Makes the schema's keys known to Hydra, as ``schema`` of the defaults list in ``config.yaml``.
+
+    Their types are held against the values afterwards (`typed_root`): while Hydra composes, nobody knows yet which
+    numbers are text (`conf.written`).
+    """
+    ConfigStore.instance().store(name="schema", node=_untyped(Config))
+
+
+def _untyped(schema: type) -> type:
+    """The same dataclass with values of any type; lists and mappings stay such."""
+    listed: list[tuple[str, Any, Any]] = []
+    for each in fields(schema):
+        inner = VERB_OPTIONS.get(each.name) if schema is Config else None
+        if inner is not None:
+            made = _untyped(inner)
+            listed.append((each.name, made, field(default_factory=made)))
+        elif each.default_factory is not MISSING:
+            kind = list[Any] if "list" in str(each.type) else dict[str, Any]
+            listed.append((each.name, kind, field(default_factory=each.default_factory)))
+        else:
+            listed.append((each.name, Any, field(default=each.default)))
+    return make_dataclass(schema.__name__, listed)
+
+
+def typed_root(plain: dict[str, Any]) -> Config:
+    """The root with its options as their dataclasses.
+
+    Raises:
+        ConfigError: a value does not fit the type of its key.
+    """
+    given: dict[str, Any] = dict(plain)
+    for name, schema in VERB_OPTIONS.items():
+        options = {each.name: _checked(f"{name}.{each.name}", each, given[name][each.name]) for each in fields(schema)}
+        given[name] = schema(**options)
+    for each in fields(Config):
+        if each.name not in VERB_OPTIONS:
+            given[each.name] = _checked(each.name, each, given[each.name])
+    return Config(**given)
+
+
+def _checked(key: str, of: "Field[Any]", value: Any) -> Any:
+    text = of.type.__name__ if type(of.type) is type else str(of.type)
+    kind, optional = text.removesuffix(" | None"), text.endswith(" | None")
+    if kind in NODES:
+        return _scalar(key, kind, optional, value)
+    if kind == "list[str]" and isinstance(value, list):
+        return [_scalar(f"{key}[{place}]", "str", False, each) for place, each in enumerate(value)]
+    return value
+
+
+def _scalar(key: str, kind: str, optional: bool, value: Any) -> Any:
+    shown = "null" if value is None else value
+    if isinstance(value, dict | list) or (value is None and not optional):
+        raise ConfigError(f"{key}={shown} is no {kind}", f"Give {key} one value.")
+    try:
+        return NODES[kind](value, is_optional=optional)._value()
+    except ValidationError as error:
+        raise ConfigError(
+            f"{key}={shown}: {str(error).splitlines()[0]}", f"Give {key} a value of that type."
+        ) from error

@@ -67,7 +67,7 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
     Raises:
         ConfigError: the target is not allowed or does not exist.
     """
-    if (read := _by_source(target)) is not None:
+    if (read := by_source(target)) is not None:
         return read
     if base_class:
         module, _, name = target.rpartition(".")
@@ -80,7 +80,7 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
     return Signature(named, anything=len(named) < len(listed))
 
 
-def _by_source(target: str) -> Signature | None:
+def by_source(target: str) -> Signature | None:
     """A library's class by its source alone: an import of torch takes seconds, and a typing error should not."""
     spec = find_spec(target.partition(".")[0])  # of a top-level package, which imports nothing
     if spec is None or not spec.submodule_search_locations:

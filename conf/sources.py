@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from conf.compose import Composed
 from conf.schema import register
 from conf.words import accepted, parse
+from conf.written import register_source, typed_characters
 
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -33,7 +34,7 @@ def sources(composed: Composed) -> dict[str, str]:
             for place, _ in leaves(content, package):
                 found[place] = f"conf/{file.relative_to(composed.folder.resolve()).as_posix()}"
     for override in parse(composed.overrides):
-        value = override.value() if not override.is_delete() else None
+        value = typed_characters(override.value()) if not override.is_delete() else None
         for place, _ in leaves(value, override.key_or_group):
             found[place] = "command line"
     return {place: _nearest(place, found) for place, _ in leaves(composed.resolved)}
@@ -42,6 +43,7 @@ def sources(composed: Composed) -> dict[str, str]:
 def _files(composed: Composed) -> Iterator[tuple[Path, str]]:
     """YAML files in the order in which they were laid over one another, with the place each fills."""
     register()
+    register_source()
     folder = composed.folder.resolve()
     with hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()

@@ -1,16 +1,17 @@
 """Searches in W&B's own format: read, sampled, checked, turned into command lines. No server, no search library."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from conf.check import check
 from conf.compose import compose
-from conf.words import CONF
+from conf.typed import annotation_at
+from conf.values import typed_scalar
+from conf.words import CONF, as_word
+from conf.written import PlainLoader, Written, grammar_values, load_yaml, read
 from contracts.errors import ConfigError, nearest
 
 METHODS = ("random", "bayes", "grid")
@@ -95,8 +96,8 @@ class Sweep:
 
 
 def word(value: Scalar) -> str:
-    """A value as a command line has it."""
-    return "null" if value is None else str(value)
+    """A value as a command line has it; a text that Hydra would not give back is quoted."""
+    return "null" if value is None else as_word(value) if isinstance(value, str) else str(value)
 
 
 def sweep_files(folder: Path = CONF) -> dict[str, Path]:
@@ -119,15 +120,20 @@ def find_sweep(name: str, folder: Path = CONF) -> Path:
     raise ConfigError(f"sweep.file={name} is neither a file nor one of conf/sweep", nearest(name, known))
 
 
-def read_sweep(file: Path) -> Sweep:
+def read_sweep(file: Path, folder: Path = CONF) -> Sweep:
     """Reads a search.
+
+    Args:
+        file: the search.
+        folder: of YAML groups.
 
     Raises:
         ConfigError: naming the first entry that W&B, Optuna or the command line could not use.
     """
-    raw = yaml.safe_load(file.read_text())
-    if not isinstance(raw, dict):
+    marked = load_yaml(file, PlainLoader)
+    if not isinstance(marked, dict):
         raise ConfigError(f"{file} is no mapping", "See conf/sweep for examples.")
+    raw = grammar_values(marked)
     method, metric = raw.get("method"), raw.get("metric") or {}
     if method not in METHODS:
         raise ConfigError(f"{file}: method={method!r}", nearest(str(method), METHODS))
@@ -137,13 +143,20 @@ def read_sweep(file: Path) -> Sweep:
         )
     if metric.get("goal") not in ("maximize", "minimize"):
         raise ConfigError(f"{file}: metric.goal={metric.get('goal')!r}", "Say maximize or minimize.")
-    parameters = tuple(_parameter(file, str(key), node) for key, node in (raw.get("parameters") or {}).items())
+    nodes = marked.get("parameters") or {}
+    parameters = tuple(_parameter(file, str(key), node) for key, node in nodes.items())
     if not parameters:
         raise ConfigError(f"{file} searches nothing", "Give parameters.")
     if method == "grid" and (endless := [p.key for p in parameters if p.count is None]):
         raise ConfigError(f"{file}: a grid over the continuum of {endless[0]}", "Give it values.")
     words = tuple(_words(file, raw.get("command")))
     goal = metric["goal"] == "maximize"
+    parameters = _settled(words, parameters, folder)
+    for parameter in parameters:
+        if parameter.values:  # as W&B's server hands them over, which knows no quotes
+            given = [word(value) if isinstance(value, str) else value for value in parameter.values]
+            node = raw["parameters"][parameter.key]
+            node |= {"values": given} if "values" in node else {"value": given[0]}
     return Sweep(
         file.stem, method, metric["name"], goal, words, parameters, raw.get("run_cap"), raw.get("early_terminate"), raw
     )
@@ -158,7 +171,7 @@ def lint(file: Path, folder: Path = CONF, further: Sequence[str] = ()) -> Iterat
         further: words that every run gets beside its own.
     """
     try:
-        sweep = read_sweep(file)
+        sweep = read_sweep(file, folder)
     except ConfigError as error:
         yield error
         return
@@ -173,6 +186,25 @@ def lint(file: Path, folder: Path = CONF, further: Sequence[str] = ()) -> Iterat
             if problem.what not in seen:
                 seen.add(problem.what)
                 yield ConfigError(f"{file.name}: {problem.what}", problem.step)
+
+
+def _settled(words: Sequence[str], parameters: tuple[Parameter, ...], folder: Path) -> tuple[Parameter, ...]:
+    """Values whose reading is open, by the type of their key: a text where it holds text, else the number."""
+    if not any(isinstance(value, Written | bool) for parameter in parameters for value in parameter.values):
+        return parameters
+    first = [
+        f"{each.key}={word(value.text if isinstance(value, Written) else value)}"
+        for each in parameters
+        for value in [each.sample(0)]
+    ]
+    try:
+        resolved = compose([*words, *first], folder).resolved
+    except ConfigError:  # `lint` tells of it
+        resolved = {}
+    return tuple(
+        replace(each, values=tuple(typed_scalar(value, annotation_at(resolved, each.key)) for value in each.values))
+        for each in parameters
+    )
 
 
 def _words(file: Path, command: Any) -> Iterator[str]:
@@ -190,15 +222,15 @@ def _words(file: Path, command: Any) -> Iterator[str]:
             yield part
 
 
-def _parameter(file: Path, key: str, node: Any) -> Parameter:
-    where = f"{file}: parameters.{key}"
+def _parameter(file: Path, key: str, marked: Any) -> Parameter:
+    where, node = f"{file}: parameters.{key}", grammar_values(marked)
     if not isinstance(node, dict):
         raise ConfigError(f"{where} is {node!r}", "Write {value: …}, {values: […]} or {min: …, max: …}.")
     if "parameters" in node:
         raise ConfigError(f"{where} is nested", "Write flat dotted keys: W&B would hand over a Python dictionary.")
     if "value" in node or "values" in node:
-        values = node["values"] if "values" in node else [node["value"]]
-        return Parameter(key, tuple(_scalars(where, values)))
+        values = marked["values"] if "values" in node else [marked["value"]]
+        return Parameter(key, tuple(_scalars(where, map(read, values))))
     if not {"min", "max"} <= node.keys():
         raise ConfigError(f"{where} has neither values nor min and max", "Normal distributions are not supported.")
     low, high = node["min"], node["max"]
@@ -217,7 +249,7 @@ def _parameter(file: Path, key: str, node: Any) -> Parameter:
     return Parameter(key, (), float(low), float(high), kind, log, step)
 
 
-def _scalars(where: str, values: Sequence[Any]) -> Iterator[Scalar]:
+def _scalars(where: str, values: Iterable[Any]) -> Iterator[Scalar]:
     for value in values:
         if isinstance(value, dict | list):
             raise ConfigError(f"{where}: {value!r} is no single value", "Write flat dotted keys.")

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 
+from conf.grammar import parse_word
 from conf.problems import refuse
 from conf.schema import root_keys, verb_options
+from conf.written import as_text, text_of, typed_characters
 from contracts.errors import ConfigError, nearest
 
 CONF = Path(__file__).resolve().parent
@@ -30,24 +31,51 @@ def group_options(group: str, folder: Path = CONF) -> list[str]:
 
 
 def parse(words: Iterable[str]) -> list[Override]:
-    """Parses overrides.
+    """Parses overrides; in their values are marks (see `conf.written`), which `typed_value` reads.
 
     Raises:
         ConfigError: a word is no ``key=value``.
     """
-    parser = OverridesParser.create()
     parsed, problems = [], []
     for word in words:
         try:
             if word.startswith("-"):
                 raise ConfigError(f"{word!r} is no option", "Flags are --help and -m; all else is key=value.")
-            parsed.extend(parser.parse_overrides([word]))
+            parsed.append(parse_word(word))
         except OverrideParseException as error:
             problems.append(ConfigError(f"cannot read {word!r}: {str(error).splitlines()[0]}", _parse_step(word)))
         except ConfigError as error:
             problems.append(error)
     refuse(problems)
     return parsed
+
+
+def typed_value(override: Override) -> Any:
+    """The value of a word with scalars as the characters that were typed; null is None."""
+    value = typed_characters(override.value())
+    return text_of(value) if isinstance(value, bool | int | float) else value
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's grammar reads it back, character by character."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def as_word(text: str) -> str:
+    """A text as it may stand behind ``key=``: as it is, or quoted where Hydra would make something else of it.
+
+    A null, an interpolation, a list and a mapping stay what they are.
+    """
+    try:
+        override = parse_word(f"key={text}")
+    except OverrideParseException:
+        return quoted(text)
+    if "${" in text:
+        return text
+    if override.is_sweep_override():
+        return quoted(text)
+    value = typed_value(override)
+    return text if value == text or value is None or isinstance(value, list | dict) else quoted(text)
 
 
 def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
@@ -67,7 +95,7 @@ def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
                 values: Iterable[str] = listed.filter(group_options(override.key_or_group, folder))
             else:
                 values = override.sweep_string_iterator()
-            choices.append([f"{key}={value}" for value in values])
+            choices.append([f"{key}={as_text(value)}" for value in values])
         else:
             choices.append([word])
     return [list(job) for job in itertools.product(*choices)]
@@ -84,7 +112,7 @@ def accepted(words: Sequence[str]) -> list[str]:
 
 def judge(override: Override, folder: Path) -> Iterator[ConfigError]:
     """What can be refused by looking at one word."""
-    word = str(override.input_line)
+    word = as_text(str(override.input_line))
     root, _, rest = override.key_or_group.partition(".")
     groups = group_names()
     if root == "hydra":
@@ -97,12 +125,12 @@ def judge(override: Override, folder: Path) -> Iterator[ConfigError]:
         yield ConfigError(
             f"{word!r} names several values", "Add -m to run them one by one, or write a list: key=[a,b]."
         )
-    elif override.value() == "None":
+    elif typed_value(override) == "None":
         yield ConfigError(f"{word!r} would be the word 'None'", f"Write {override.key_or_group}=null.")
     elif root not in groups:
-        yield from _judge_option(word, root, rest, override.value())
+        yield from _judge_option(word, root, rest, typed_value(override))
     elif not rest and not override.is_delete():
-        yield from _judge_choice(word, root, override.value(), group_options(root, folder))
+        yield from _judge_choice(word, root, typed_value(override), group_options(root, folder))
 
 
 def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> Iterator[ConfigError]:
@@ -135,9 +163,16 @@ def _accepted(override: Override) -> str:
         return word
     if dot:
         return f"++{word}"
-    if override.value() is not None:
-        return word
+    if (chosen := typed_value(override)) is not None:
+        return f"{override.get_key_element()}={_chosen(chosen)}"
     return f"{root}=[]" if root == "logger" else f"~{root}"  # Hydra cannot delete a list
+
+
+def _chosen(value: Any) -> str:
+    """Names of options, digits or not."""
+    if isinstance(value, list):
+        return f"[{','.join(_chosen(each) for each in value)}]"
+    return "null" if value is None else quoted(text_of(value) if isinstance(value, bool | int | float) else str(value))
 
 
 def _parse_step(word: str) -> str:

@@ -1,6 +1,7 @@
 """Jobs handed to SLURM as they stand on the command line; submitit writes and submits the batch files."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -48,7 +49,7 @@ class SlurmLauncher:
         memory_gb: memory of each machine.
         signal_s: seconds before the time limit at which tasks are told to save.
         at_once: jobs of an array that may run at the same time; null for all.
-        after: SLURM job ids that must have ended well before.
+        after: SLURM job ids, also ``ARRAY_TASK``, that must have ended well before.
         chain: let each job of a ``-m`` wait for the one before, in place of an array.
         folder: batch files and logs, which the nodes must see.
         setup: shell lines before the command (modules, environment variables).
@@ -72,7 +73,7 @@ class SlurmLauncher:
         memory_gb: float | None = None,
         signal_s: int = 120,
         at_once: int | None = None,
-        after: Sequence[int] = (),
+        after: Sequence[str] = (),
         chain: bool = False,
         folder: str = "experiments_logs/slurm",
         setup: Sequence[str] = (),
@@ -85,6 +86,9 @@ class SlurmLauncher:
         ):  # fmt: skip
             if value is not None and value < 1:
                 raise ConfigError(f"launcher.{name}={value}", "Give 1 or more.")
+        for job in map(str, after):
+            if not re.fullmatch(r"\d+([_+](\d+|\*))?", job):
+                raise ConfigError(f"launcher.after holds {job!r}, which is no id of a SLURM job", "Write 123 or 123_4.")
         if not 0 < signal_s < 60 * minutes:
             raise ConfigError(
                 f"launcher.signal_s={signal_s} of {minutes} minutes", "Give seconds within the time limit."
@@ -93,7 +97,7 @@ class SlurmLauncher:
         self.tasks_per_node = tasks_per_node
         self.gpus_per_node = gpus_per_node
         self.at_once = at_once
-        self.after = tuple(after)
+        self.after = tuple(map(str, after))
         self.chain = chain
         self.folder = Path(folder).absolute()
         self.options = dict(options or {})
@@ -119,7 +123,7 @@ class SlurmLauncher:
                 "Submit those of one shape at a time.",
             )
         nodes, tasks = shapes.pop()
-        before: list[str] = [str(job) for job in self.after]
+        before: list[str] = list(self.after)
         batches = [[job] for job in jobs] if self.chain else [jobs]
         for batch in batches:
             ids = self._submit(batch, nodes, tasks, before)

@@ -19,6 +19,7 @@ from callbacks.preemption import Preemption, cluster_plugins, without_own_signal
 from callbacks.progress import Progress
 from callbacks.quiet import quieten
 from conf.build import build_for_scoring
+from conf.typed import meant_node
 from conf.words import parse
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.stage import Rows
@@ -91,7 +92,7 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
         if word.key_or_group != "detector":
             OmegaConf.update(config, word.key_or_group.removeprefix("detector."), word.value(), force_add=True)
     laid = OmegaConf.to_container(config)
-    return {str(key): value for key, value in laid.items()} if isinstance(laid, dict) else dict(node)
+    return meant_node({str(key): value for key, value in laid.items()}) if isinstance(laid, dict) else dict(node)
 
 
 def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:

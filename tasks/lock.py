@@ -10,6 +10,7 @@ import yaml
 from conf.schema import VERB_OPTIONS
 from conf.signatures import signature
 from conf.targets import is_own
+from conf.typed import as_meant
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from tasks.run import LOCK
@@ -98,7 +99,7 @@ def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str,
         content = {"command": list(overrides), "config": dict(resolved)}
         write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
         return
-    changed = differences(yaml.safe_load(file.read_text())["config"], resolved)
+    changed = differences(as_meant(yaml.safe_load(file.read_text())["config"]), resolved)
     if changed:
         shown = "\n    ".join(changed[:20])
         raise ConfigError(

@@ -12,6 +12,7 @@ from conf.words import expand
 from contracts.errors import ConfigError, DataError
 from launchers.local import LocalLauncher
 from tasks.launch import described, launch
+from tasks.names import NOT_TOLD, former_job, told_apart
 from tasks.run import DATA, given_id
 
 
@@ -77,8 +78,8 @@ def compare_tested(jobs: Sequence[Composed]) -> None:
 def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
     """The jobs, checked; where several would share an experiment's id, what tells them apart is put behind it.
 
-    That is the recipe where each has another, else the job's number from 0. Jobs that differ in their task, or their
-    shard, alone are one experiment.
+    That is the recipe where each has another, else the keys in which they differ. Jobs that differ in their task, or
+    their shard, alone are one experiment. One that an earlier version began under a number goes on there.
 
     Raises:
         ConfigError: a job cannot work, or several tasks want the same experiment and it has no name.
@@ -88,34 +89,23 @@ def named(jobs: Sequence[Sequence[str]], conf: Path) -> list[Composed]:
         refuse(check(job))
     ids = [job.config.experiment_id or given_id(os.environ) for job in composed]
     if None in ids and len({job.config.experiment for job in composed} - {None}) > 1:
-        return _by_recipe(composed, conf)
-    if None in ids and len({job.config.task for job in composed}) > 1:
+        ids = [job.config.experiment or "job" for job in composed]  # the same words go on with the same experiments
+    elif None in ids and len({job.config.task for job in composed}) > 1:
         raise ConfigError("several tasks, and no experiment they are about", "Give experiment_id=NAME.")
-    rest = [
-        tuple(
-            word for word in job.overrides if word.partition("=")[0] not in ("task", "predict.shard", "prepare.shard")
-        )
-        for job in composed
-    ]
+    rest = [tuple(word for word in job.overrides if word.partition("=")[0] not in NOT_TOLD) for job in composed]
     found = []
     for name, own, job in zip(ids, rest, composed, strict=True):
         same = {other: k for k, other in reversed(list(enumerate(rest))) if ids[k] == name}
-        if name is None or len(same) < 2:
+        if name is None or (len(same) < 2 and name == job.config.experiment_id):
             found.append(job)
             continue
-        recipes = [composed[k].config.experiment for k in same.values()]
-        label = job.config.experiment if None not in recipes and len(set(recipes)) == len(same) else same[own]
-        found.append(compose([*job.overrides, f"experiment_id={name}_{label}"], conf))
+        full = name
+        if len(same) > 1:
+            recipes = [composed[k].config.experiment for k in same.values()]
+            distinct = None not in recipes and len(set(recipes)) == len(same)
+            label = job.config.experiment if distinct else told_apart(sorted(same, key=rest.index))[own]
+            full = f"{name}_{label}"
+            if not distinct and not (DATA / full).exists():
+                full = former_job(name, own, list(same)) or full
+        found.append(compose([*job.overrides, f"experiment_id={full}"], conf))
     return found
-
-
-def _by_recipe(jobs: Sequence[Composed], conf: Path) -> list[Composed]:
-    """Jobs of several recipes and no name: the recipe's, so that the same words go on with the same experiments."""
-    words = [[word for word in job.overrides if not word.startswith("task=")] for job in jobs]
-    names = []
-    for own, job in zip(words, jobs, strict=True):
-        same = [k for k, other in enumerate(jobs) if other.config.experiment == job.config.experiment]
-        first = next(k for k in same if words[k] == own)
-        several = any(words[k] != own for k in same)
-        names.append(f"{job.config.experiment or 'job'}{f'_{first}' if several else ''}")
-    return [compose([*job.overrides, f"experiment_id={name}"], conf) for job, name in zip(jobs, names, strict=True)]

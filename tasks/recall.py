@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import yaml
 
-from conf.words import group_names, parse
+from conf.words import group_names, parse, typed_value
+from tasks.names import former_name
 from tasks.run import DATA, LOCK
 
 RECALLING = ("fit", "validate", "test", "explain")
@@ -22,7 +23,8 @@ def recalled(words: Sequence[str]) -> list[str]:
     remembered words about that group. Without ``experiment_id``, without such an experiment, or for a verb that has its
     own settings, the given words are returned as they are.
     """
-    given = {word.key_or_group: word.value() for word in parse(words)}
+    words = _former(words)
+    given = {word.key_or_group: typed_value(word) for word in parse(words) if not word.is_sweep_override()}
     name = given.get("experiment_id")
     file = DATA / str(name) / LOCK
     if name is None or given.get("task", "fit") not in RECALLING or not file.is_file():
@@ -33,6 +35,18 @@ def recalled(words: Sequence[str]) -> list[str]:
     if remembered:
         print(f"{file.parent} was begun with: {' '.join(remembered)}", file=sys.stderr)
     return [*remembered, *words]
+
+
+def _former(words: Sequence[str]) -> list[str]:
+    """The words, with the folder that an earlier version made for their experiment."""
+    ids = [typed_value(word) for word in parse(words) if word.key_or_group == "experiment_id"]
+    name = former_name(str(ids[-1])) if ids and isinstance(ids[-1], str) else None
+    if name is None:
+        return list(words)
+    print(
+        f"experiment_id={ids[-1]} was begun by an earlier version in {DATA / name}; it goes on there", file=sys.stderr
+    )
+    return [*words, f"experiment_id={name}"]
 
 
 def _gives_way(word: str, given: set[str]) -> bool:

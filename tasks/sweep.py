@@ -20,7 +20,7 @@ def sweep(run: Run) -> int:
     file = find_sweep(options.file)
     for problem in lint(file, run.composed.folder, options.words):
         raise problem
-    search = read_sweep(file)
+    search = read_sweep(file, run.composed.folder)
     if options.backend == "wandb":
         from tasks.sweep_wandb import run_agents
 

@@ -137,7 +137,7 @@ def test_a_library_signature_is_the_same_read_or_imported(target: str, monkeypat
     from conf import signatures
 
     read = library_signature(target).parameters
-    monkeypatch.setattr(signatures, "_by_source", lambda _: None)
+    monkeypatch.setattr(signatures, "by_source", lambda _: None)
     imported = library_signature(target).parameters
     assert [(p.name, p.required) for p in read.values()] == [(p.name, p.required) for p in imported.values()]
 

@@ -84,13 +84,13 @@ def test_jobs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         return [job.overrides[-1] for job in many.named([["datamodule=folder", *job] for job in jobs], conf)]
 
     assert ids(["experiment_id=a", "seed=1"], ["experiment_id=a", "seed=2"]) == [
-        "experiment_id=a_0",
-        "experiment_id=a_1",
+        "experiment_id=a_seed-1",
+        "experiment_id=a_seed-2",
     ]
     assert ids(["experiment_id=a"], ["experiment_id=b"]) == ["experiment_id=a", "experiment_id=b"]
     assert ids(["seed=1"], ["seed=2"]) == ["seed=1", "seed=2"]  # numbers, found one after another
     monkeypatch.setenv("SLURM_JOB_ID", "42")
-    assert ids(["seed=1"], ["seed=2"]) == ["experiment_id=42_0", "experiment_id=42_1"]
+    assert ids(["seed=1"], ["seed=2"]) == ["experiment_id=42_seed-1", "experiment_id=42_seed-2"]
 
 
 def test_jobs_of_several_tasks_are_one_experiment_named_after_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,12 +101,13 @@ def test_jobs_of_several_tasks_are_one_experiment_named_after_its_recipe(monkeyp
     ids = [job.config.experiment_id for job in many.named(jobs, conf)]
     assert ids == ["a_npr_multiscale", "a_npr_forensynths"] * 2
     seeds = [[task, f"seed={seed}", "experiment_id=a"] for seed in (1, 2) for task in ("task=fit", "task=test")]
-    assert [job.config.experiment_id for job in many.named(seeds, conf)] == ["a_0", "a_0", "a_2", "a_2"]
+    assert [job.config.experiment_id for job in many.named(seeds, conf)] == ["a_seed-1"] * 2 + ["a_seed-2"] * 2
     nameless = [job[:2] for job in jobs]
     assert [job.config.experiment_id for job in many.named(nameless, conf)] == ["npr_multiscale", "npr_forensynths"] * 2
     twice = [[*recipe, seed] for recipe in (["experiment=demo"], ["experiment=npr_genimage"]) for seed in ("seed=1",)]
     twice.append(["experiment=demo", "seed=2"])
-    assert [job.config.experiment_id for job in many.named(twice, conf)] == ["demo_0", "npr_genimage", "demo_2"]
+    told = ["demo_seed-1", "npr_genimage", "demo_seed-2"]
+    assert [job.config.experiment_id for job in many.named(twice, conf)] == told
     with pytest.raises(ConfigError, match="experiment_id=NAME"):
         many.named([["task=fit"], ["task=test"]], conf)
 
