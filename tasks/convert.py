@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 
 from benchmarks.ai_genbench.foreign_config import converted
-from contracts.errors import ConfigError, DataError
+from benchmarks.ai_genbench.foreign_merge import read_arguments
+from contracts.errors import ConfigError
 from tasks.run import Run
 
 PARTS = ("datamodule: ai_genbench", "benchmark: ai_genbench", "detector: classifier")
@@ -19,34 +20,33 @@ def convert(run: Run) -> None:
         ConfigError: no files are named, the output exists, or a setting has no counterpart.
         DataError: a file is no YAML.
     """
-    inputs = [Path(name).expanduser() for name in run.convert.inputs]
+    inputs = list(run.convert.inputs)
     if not inputs:
         raise ConfigError("convert.inputs is empty", "Give convert.inputs=[pipeline.yaml,model.yaml,local.yaml].")
-    out = Path(run.convert.out).expanduser() if run.convert.out else Path(f"{inputs[-1].stem}_converted.yaml")
+    files = [word for word in inputs if not word.lstrip().startswith("-") and " --" not in word]
+    name = f"{Path(files[-1]).stem}_converted.yaml" if files else "converted.yaml"
+    out = Path(run.convert.out).expanduser() if run.convert.out else Path(name)
     if out.exists():
         raise ConfigError(f"convert.out={out} exists", "Name another file.")
-    text = experiment(converted([_read(file) for file in inputs]), [file.name for file in inputs])
+    values = converted(read_arguments(inputs))
+    text = experiment(values, [Path(word).name if word in files else word for word in inputs])
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-    print(f"{out}\nLay it into conf/experiment/ and run it with experiment={out.stem}")
+    out.write_text(text)
+    print(f"{out}\nMove it to conf/experiment/ and run it with experiment={out.stem}")
+    if values["benchmark"]["eval_cropping"] == values["benchmark"]["train_cropping"] == "resize":
+        print("All images are resized, as without a cropping strategy; docs/ai_genbench.md tells of the paper's crops.")
 
 
 def experiment(values: dict[str, Any], sources: list[str]) -> str:
     """The text of an experiment's file."""
-    loggers = values.pop("logger", [])
+    loggers = values.get("logger", {})
     parts = [*PARTS, *([f"logger: [{', '.join(loggers)}]"] if loggers else [])]
-    head = ["# @package _global_", f"# Converted from AI-GenBench's {', '.join(sources)}", "defaults:"]
+    head = [
+        "# @package _global_",
+        f"# Converted from AI-GenBench's {', '.join(sources)}".replace("\n", " "),
+        "defaults:",
+    ]
     head += [f"  - override /{part}" for part in parts]
-    return "\n".join(head) + "\n" + yaml.safe_dump(values, sort_keys=False, width=120)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}", "Check the path.") from error
-    except yaml.YAMLError as error:
-        raise DataError(f"{file} is no YAML: {error}", "Mend the line named here.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} holds no settings", "Give the files that --config names.")
-    return content
+    given = {name: settings for name, settings in loggers.items() if settings}
+    body = {key: value for key, value in values.items() if key != "logger"} | ({"logger": given} if given else {})
+    return "\n".join(head) + "\n" + yaml.safe_dump(body, sort_keys=False, width=120)

@@ -7,20 +7,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.ai_genbench.foreign_merge import merged
 from contracts.errors import ConfigError, nearest
 
 Values = dict[str, Any]
 """Dotted keys of ours to values."""
 
+WINDOWS = "experiment_info.sliding_windows_definition"
 MODES = {"cumulative": "cumulative", "continual_learning": "continual", "none": "full"}
-LOGGERS = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "CSVLogger": "csv"}
-CALLBACKS = {
-    "PredictionsDump", "MetricsManager", "MetricsManagerSlidingWindow", "ModelCheckpoint", "LearningRateMonitor",
-    "TQDMProgressBar", "RichProgressBar",
+LOGGERS = {
+    "TensorBoardLogger": (
+        "tensorboard",
+        ("save_dir", "version", "log_graph", "default_hp_metric", "prefix", "sub_dir"),
+    ),
+    "WandbLogger": ("wandb", ("save_dir", "project", "offline", "tags", "job_type")),
+    "CSVLogger": ("csv", ("save_dir", "version", "prefix", "flush_logs_every_n_steps")),
+}
+"""Loggers of Lightning's: ours, and the arguments it takes, too."""
+METRICS = {"compute_mechanism", "gt_keys", "pred_keys"}
+CALLBACKS: dict[str, set[str] | None] = {
+    "DeepFakePredictionsDump": METRICS, "PredictionsDump": METRICS, "MetricsManager": METRICS,
+    "MetricsManagerSlidingWindow": METRICS, "ModelCheckpoint": None, "LearningRateMonitor": None,
+    "TQDMProgressBar": None, "RichProgressBar": None,
 }  # fmt: skip
-"""What these do is part of our tasks."""
-MODELS = {"SoftTrainAugmentationsModel": "soft"}
-"""Model classes by train pipeline; all others train with the baseline."""
+"""What these do is part of our tasks; with the arguments that change nothing of that (None: all)."""
+MODELS = {"BaseDeepfakeDetectionModel": "baseline", "SoftTrainAugmentationsModel": "soft"}
+"""Model classes by train pipeline."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +43,43 @@ class Rule:
         to: Keys of ours that get the value; none where ours does the same without a key.
         by: Translates the value.
         only: The only values for which ours does the same; None for any.
+        neutral: Values that say what is done without the key, so that nothing is written for them.
     """
 
     to: tuple[str, ...] = ()
     by: Callable[[Any], Any] = lambda value: value
     only: tuple[Any, ...] | None = None
+    neutral: tuple[Any, ...] = ()
 
 
-def same(prefix: str, ours: str, *names: str) -> dict[str, Rule]:
-    """Rules for keys that have the same name on both sides."""
-    return {f"{prefix}.{name}": Rule((f"{ours}.{name}",)) for name in names}
+def same(prefix: str, ours: str, **names: tuple[Any, ...]) -> dict[str, Rule]:
+    """Rules for keys that have the same name on both sides, each with its neutral values."""
+    return {f"{prefix}.{name}": Rule((f"{ours}.{name}",), neutral=values) for name, values in names.items()}
 
 
 RULES: dict[str, Rule] = {
     **same(
-        "trainer", "trainer", "accelerator", "devices", "num_nodes", "strategy", "precision", "max_epochs",
-        "min_epochs", "max_steps", "check_val_every_n_epoch", "log_every_n_steps", "gradient_clip_val",
-        "gradient_clip_algorithm", "sync_batchnorm", "deterministic", "benchmark", "enable_progress_bar",
-        "num_sanity_val_steps",
+        "trainer", "trainer", accelerator=("auto",), devices=("auto", -1, "-1"), num_nodes=(1,), strategy=("auto",),
+        precision=("32-true", 32, "32"), max_epochs=(), min_epochs=(0, 1), max_steps=(-1,),
+        check_val_every_n_epoch=(1,), val_check_interval=(1.0,), log_every_n_steps=(10, 50), gradient_clip_val=(),
+        gradient_clip_algorithm=("norm",), sync_batchnorm=(False,), deterministic=(False,), benchmark=(),
+        enable_progress_bar=(True,), enable_model_summary=(True,), num_sanity_val_steps=(0,), max_time=(),
+        limit_train_batches=(1.0,), limit_val_batches=(1.0,), limit_test_batches=(1.0,), limit_predict_batches=(1.0,),
     ),
     "trainer.inference_mode": Rule(only=(True,)),
     "trainer.enable_checkpointing": Rule(only=(True,)),
     "trainer.use_distributed_sampler": Rule(only=(True, False)),
-    "trainer.default_root_dir": Rule(only=(None,)),
+    "trainer.default_root_dir": Rule(only=()),
+    "trainer.overfit_batches": Rule(only=(0,)),
+    "trainer.fast_dev_run": Rule(only=(False,)),
+    "trainer.reload_dataloaders_every_n_epochs": Rule(only=(0,)),
+    "trainer.barebones": Rule(only=(False,)),
+    "trainer.detect_anomaly": Rule(only=(False,)),
+    "trainer.plugins": Rule(only=()),
+    "trainer.profiler": Rule(only=()),
+    "data.class_path": Rule(by=lambda path: _last(path), only=("AIGenBenchPipeline",)),
+    "data.dataset_loader.class_path": Rule(by=lambda path: _last(path), only=("AIGenBenchDatasetLoader",)),
+    "data.dataset_loader.dataset_path": Rule(("datamodule.path",)),
     "data.dataset_path": Rule(("datamodule.path",)),
     "data.num_workers": Rule(("datamodule.num_workers",)),
     "data.train_batch_size": Rule(("datamodule.batch_size",)),
@@ -61,9 +87,10 @@ RULES: dict[str, Rule] = {
     "data.val_batch_size": Rule(("datamodule.eval_batch_size",)),
     "data.deterministic_augmentations": Rule(only=(True,)),
     "data.augmentation_factor": Rule(("benchmark.augmentation_factor",)),
-    "data.augmentations_base_seed": Rule(("benchmark.base_seed",)),
-    "data.maximum_processing_size": Rule(("benchmark.maximum_size",)),
-    **{f"data.{split}_subset_size": Rule(only=(0, None)) for split in ("train", "val", "eval", "test")},
+    "data.augmentations_base_seed": Rule(("benchmark.base_seed",), neutral=(4321,)),
+    "data.maximum_processing_size": Rule(("benchmark.maximum_size",), neutral=(1080,)),
+    **{f"data.{split}_subset_size": Rule(only=(0, None)) for split in ("train", "validation", "val", "eval", "test")},
+    "model.class_path": Rule(by=lambda path: _last(path), only=tuple(MODELS)),
     "model.model_name": Rule(("detector.backbone",)),
     "model.model_input_size": Rule(("benchmark.crop_size", "detector.image_size"), lambda size: _side(size)),
     "model.training_cropping_strategy": Rule(("benchmark.train_cropping",)),
@@ -71,37 +98,42 @@ RULES: dict[str, Rule] = {
     "model.classification_threshold": Rule(only=(0.5,)),
     "model.training_task": Rule(only=("binary",)),
     "model.pretrained": Rule(("detector.pretrained",)),
-    **same("optimizer", "detector.optimizer", "lr", "momentum", "weight_decay", "nesterov", "betas", "eps"),
+    **same(
+        "optimizer", "detector.optimizer", lr=(), momentum=(), weight_decay=(), nesterov=(False,), betas=(), eps=(),
+        dampening=(0,), amsgrad=(False,), maximize=(False,), foreach=(), fused=(), differentiable=(False,),
+    ),
+    "optimizer.class_path": Rule(("detector.optimizer._target_",), lambda path: f"torch.optim.{_last(path)}"),
+    "lr_scheduler.class_path": Rule(by=lambda path: _last(path), only=("OneCycleLR",)),
     "lr_scheduler.pct_start": Rule(("detector.scheduler.warmup",)),
     "lr_scheduler.div_factor": Rule(("detector.scheduler.start_divisor",)),
     "lr_scheduler.final_div_factor": Rule(("detector.scheduler.final_divisor",)),
     "lr_scheduler.anneal_strategy": Rule(only=("cos",)),
     "lr_scheduler.cycle_momentum": Rule(only=(True,)),
-    "experiment_info.experiment_id": Rule(("experiment_id",)),
-    "experiment_info.sliding_windows_definition.n_generators_per_window": Rule(("benchmark.window_size",)),
-    "experiment_info.sliding_windows_definition.current_window": Rule(only=(None,)),
-    "experiment_info.sliding_windows_definition.benchmark_type": Rule(("benchmark.mode",), lambda kind: _mode(kind)),
+    "experiment_info.experiment_id": Rule(("experiment_id",), str),
+    f"{WINDOWS}.n_generators_per_window": Rule(("benchmark.window_size",), neutral=(0, 4)),
+    f"{WINDOWS}.current_window": Rule(only=()),
+    f"{WINDOWS}.benchmark_type": Rule(("benchmark.mode",), lambda kind: _mode(kind)),
 }  # fmt: skip
 
 SPECIAL = {
     "seed_everything", "trainer.accumulate_grad_batches", "trainer.logger", "trainer.callbacks", "lr_scheduler.max_lr",
-    "model.class_path", "data.class_path", "optimizer.class_path", "lr_scheduler.class_path",
 }  # fmt: skip
 """Keys that need more than their own value."""
 
+MOVED = {"model.optimizer": "optimizer", "model.scheduler": "lr_scheduler", "model.lr_scheduler": "lr_scheduler"}
+"""Where else they keep the optimiser and its schedule; a plain word there is a class."""
+
 
 def converted(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """An experiment in plain, nested containers, without its defaults list.
+    """An experiment in plain, nested containers, without its defaults list; ``logger`` holds settings by logger.
 
     Args:
-        documents: Their files' contents in the order of ``--config``; later ones win.
+        documents: Their files' contents and options in the order of the command line; later ones win.
 
     Raises:
         ConfigError: Naming each key or value of theirs that has no counterpart.
     """
-    theirs: dict[str, Any] = {}
-    for document in documents:
-        theirs |= dict(_leaves(document))
+    theirs = _places(merged(documents))
     problems, ours = [], _recipe()
     for key, value in theirs.items():
         if key in SPECIAL:
@@ -109,9 +141,11 @@ def converted(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         rule = RULES.get(key)
         if rule is None:
             problems.append(f"{key} is unknown; {nearest(key, [*RULES, *SPECIAL], 2)}")
-        elif rule.only is not None and value not in rule.only:
-            problems.append(f"{key}={value!r}: only {' or '.join(map(repr, rule.only))} has a counterpart")
-        elif value is not None:
+        elif value is None:
+            continue  # the default of Lightning or of theirs
+        elif rule.only is not None and rule.by(value) not in rule.only:
+            problems.append(f"{key}={value!r}: only {' or '.join(map(str, rule.only or (None,)))} has a counterpart")
+        elif not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in rule.neutral):
             ours |= dict.fromkeys(rule.to, rule.by(value))
     problems += _special(theirs, ours)
     if problems:
@@ -122,39 +156,44 @@ def converted(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return _nested(ours)
 
 
+def _places(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys with ``init_args`` hoisted, and the optimiser where we look for it."""
+    theirs: dict[str, Any] = {}
+    for key, value in _leaves(settings):
+        old = next((old for old in MOVED if key == old or key.startswith(f"{old}.")), None)
+        place = key if old is None else MOVED[old] + key.removeprefix(old)
+        for bare in ("data", "model", "optimizer", "lr_scheduler"):
+            place = f"{bare}.class_path" if place == bare else place
+        theirs[place] = value
+    return theirs
+
+
 def _recipe() -> Values:
     """What their code does without a key."""
     return {
         "seed": 0,
         "benchmark.mode": "full",
-        "benchmark.train_pipeline": "baseline",
+        "benchmark.train_cropping": "resize",
+        "benchmark.eval_cropping": "resize",
         "detector.image_size": 224,
         "detector.normalisation": "clip",
     }
 
 
 def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
-    problems: list[str] = []
-    seed = theirs.get("seed_everything", True)
-    ours["seed"] = 0 if isinstance(seed, bool) else int(seed)  # Lightning takes true for 0
-    batch = ours.get("datamodule.batch_size", 128)
-    ours["benchmark.global_batch"] = batch * int(theirs.get("trainer.accumulate_grad_batches", 1))
-    unknown: list[str] = []
-    ours["logger"] = []
-    for name in _classes(theirs.get("trainer.logger")):
-        (ours["logger"] if name in LOGGERS else unknown).append(LOGGERS.get(name, f"trainer.logger {name} is unknown"))
-    unknown += [
-        f"trainer.callbacks {n} is unknown" for n in _classes(theirs.get("trainer.callbacks")) if n not in CALLBACKS
+    problems = [
+        f"{key} is not given" for key in ("model.model_name", "optimizer.class_path") if theirs.get(key) is None
     ]
-    problems += unknown
+    seed = theirs.get("seed_everything", True)
+    ours["seed"] = 0 if seed is None or isinstance(seed, bool) else int(seed)  # Lightning takes true for 0
+    ours["datamodule.batch_size"] = batch = int(ours.get("datamodule.batch_size", 128))
+    accumulated = theirs.get("trainer.accumulate_grad_batches") or 1
+    ours["benchmark.global_batch"] = batch * int(accumulated) * _devices(theirs)
     ours["benchmark.train_pipeline"] = MODELS.get(_last(theirs.get("model.class_path")), "baseline")
-    optimizer = _last(theirs.get("optimizer.class_path"))
-    if optimizer:
-        ours |= {"detector.optimizer._target_": f"torch.optim.{optimizer}", "detector.optimizer._partial_": True}
-    scheduler = _last(theirs.get("lr_scheduler.class_path"))
-    if scheduler and scheduler != "OneCycleLR":
-        problems.append(f"lr_scheduler.class_path={scheduler}: only OneCycleLR has a counterpart")
-    elif scheduler:
+    if theirs.get(f"{WINDOWS}.n_generators_per_window") == 0:
+        ours["benchmark.mode"] = "full"  # no windows are cut
+    ours["detector.optimizer._partial_"] = True
+    if theirs.get("lr_scheduler.class_path") is not None:
         ours |= {
             "detector.scheduler._target_": "detectors.schedules.OneCycle",
             "detector.scheduler._partial_": True,
@@ -163,6 +202,48 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
         peak, lr = theirs.get("lr_scheduler.max_lr"), theirs.get("optimizer.lr")
         if peak is not None and peak != lr:
             problems.append(f"lr_scheduler.max_lr={peak} with optimizer.lr={lr}: ours has one rate, the cycle's peak")
+    return problems + _loggers(theirs.get("trainer.logger"), ours) + _callbacks(theirs.get("trainer.callbacks"))
+
+
+def _devices(theirs: Mapping[str, Any]) -> int:
+    """Devices that are counted in the files; those of "auto" are not known to them."""
+    devices = theirs.get("trainer.devices")
+    if isinstance(devices, str) and devices.lstrip("-").isdigit():
+        devices = int(devices)
+    if isinstance(devices, list):
+        devices = len(devices)
+    count = devices if isinstance(devices, int) and devices > 0 else 1
+    return count * int(theirs.get("trainer.num_nodes") or 1)
+
+
+def _loggers(given: Any, ours: Values) -> list[str]:
+    problems = []
+    ours["logger"] = {}
+    for place, (name, arguments) in enumerate(_members(given)):
+        if name not in LOGGERS:
+            problems.append(
+                f"trainer.logger {name} is unknown" if name else f"trainer.logger[{place}] has no class_path"
+            )
+            continue
+        word, known = LOGGERS[name]
+        unknown = [key for key in arguments if key not in known]
+        problems += [f"trainer.logger {name}.{key} is unknown; {nearest(key, known, 2)}" for key in unknown]
+        ours["logger"][word] = {key: value for key, value in arguments.items() if key in known and value is not None}
+    return problems
+
+
+def _callbacks(given: Any) -> list[str]:
+    problems = []
+    for place, (name, arguments) in enumerate(_members(given)):
+        if name not in CALLBACKS:
+            problems.append(
+                f"trainer.callbacks {name} is unknown" if name else f"trainer.callbacks[{place}] has no class_path"
+            )
+            continue
+        known = CALLBACKS[name]
+        problems += [
+            f"trainer.callbacks {name}.{key} is unknown" for key in arguments if known is not None and key not in known
+        ]
     return problems
 
 
@@ -188,12 +269,15 @@ def _nested(values: Values) -> dict[str, Any]:
     return nested
 
 
-def _classes(members: Any) -> list[str]:
-    """Class names of a list of ``class_path`` entries (or of one, or of none)."""
-    if members in (None, True, False):
+def _members(given: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Class names and arguments of a list of ``class_path`` entries (or of one, or of none)."""
+    if given in (None, True, False):
         return []
-    listed = members if isinstance(members, list) else [members]
-    return [_last(one.get("class_path") if isinstance(one, Mapping) else one) for one in listed]
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for one in given if isinstance(given, list) else [given]:
+        entry = one if isinstance(one, Mapping) else {"class_path": one}
+        found.append((_last(entry.get("class_path")), entry.get("init_args") or entry.get("dict_kwargs") or {}))
+    return found
 
 
 def _last(path: Any) -> str:
