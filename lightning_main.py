@@ -20,6 +20,7 @@ from tasks.many import run_many
 from tasks.recall import recalled
 from tasks.requeue import ended
 from tasks.run import Run
+from tasks.trial import refuse_trainer
 
 FLAGS = {"-h": "help", "--help": "help", "-m": "many", "--multirun": "many"}
 
@@ -66,6 +67,7 @@ def run_one(words: Sequence[str]) -> int:
         refuse(check(composed))
         if composed.config.launcher:
             return launch([composed], Path(__file__).resolve())
+        refuse_trainer(composed)
     verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
     return int(verb(Run(composed)) or 0)
 

@@ -4,7 +4,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,16 @@ class Checkpoints(L.Callback):
         self.mode = mode
         self.seconds = 60 * minutes
         self.keep = keep
+        self.validated: int | None = None
         self._saved_at = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step of the last validation, so that a resumed run knows whether its weights were judged."""
+        return {"validated": self.validated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes it back."""
+        self.validated = state_dict.get("validated")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock of wall-time saves, and sweeps away what a killed run left half written."""
@@ -60,10 +69,11 @@ class Checkpoints(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Saves when the time has come, except behind an epoch's last batch, where the epoch's end saves anyway."""
-        loop = trainer.fit_loop.epoch_loop
-        if loop.batch_progress.is_last_batch or loop._should_accumulate():
-            return  # gradients accumulated so far would be lost, so the next optimiser step is waited for
+        """Saves when the time has come and the place is right; has the last weights validated in any case."""
+        if _last_of_training(trainer):
+            _validate_now(trainer)
+        if not may_save_behind_batch(trainer):
+            return
         due = time.monotonic() - self._saved_at >= self.seconds
         if trainer.strategy.broadcast(due):
             self.save_resumable(trainer)
@@ -72,9 +82,22 @@ class Checkpoints(L.Callback):
         """Keeps the weights if they are the best so far."""
         if trainer.sanity_checking or trainer.state.fn is not TrainerFn.FITTING:
             return
-        value = trainer.callback_metrics.get(self.monitor)
+        self.keep_if_best(trainer, trainer.callback_metrics)
+
+    def keep_if_best(self, trainer: L.Trainer, logged: Mapping[str, Any]) -> None:
+        """Saves the weights just validated as ``best.ckpt`` if they are.
+
+        Args:
+            trainer: with those weights.
+            logged: values of their validation.
+
+        Raises:
+            ConfigError: the monitored value is not among them.
+        """
+        self.validated = trainer.global_step
+        value = logged.get(self.monitor)
         if value is None:
-            known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
+            known = ", ".join(sorted(logged)) or "nothing"
             raise ConfigError(
                 f"callbacks.checkpoints.monitor={self.monitor!r} was not logged (logged: {known})",
                 "Name a logged value; a validation split with one class alone has no AUROC: monitor val/loss with "
@@ -111,6 +134,30 @@ class Checkpoints(L.Callback):
             for old in list(resumable(self.folder))[self.keep :]:
                 old.unlink()
         self._saved_at = time.monotonic()
+
+
+def may_save_behind_batch(trainer: L.Trainer) -> bool:
+    """Whether a checkpoint of this moment, behind a training batch, could be resumed from.
+
+    Not behind an epoch's last batch or the last one of training, where the epoch's end saves anyway; nor between two
+    accumulated batches, whose gradients would be lost.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    return not (loop.batch_progress.is_last_batch or loop._should_accumulate() or _last_of_training(trainer))
+
+
+def _last_of_training(trainer: L.Trainer) -> bool:
+    last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return 0 < trainer.max_steps <= trainer.global_step or (last and trainer.current_epoch + 1 == trainer.max_epochs)
+
+
+def _validate_now(trainer: L.Trainer) -> None:
+    """Training ends behind this batch: its weights are validated, whatever the intervals say, so that they may win."""
+    if trainer.check_val_every_n_epoch is not None:
+        trainer.check_val_every_n_epoch = 1
+    trainer.val_check_batch = 1
+    if getattr(trainer, "_val_check_time_interval", None) is not None:  # Lightning sets it without declaring it
+        trainer._val_check_time_interval = 0.0  # type: ignore[attr-defined]
 
 
 def resumable(folder: Path) -> Iterator[Path]:

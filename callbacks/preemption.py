@@ -14,7 +14,7 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
-from callbacks.checkpoints import Checkpoints, resumable
+from callbacks.checkpoints import Checkpoints, may_save_behind_batch, resumable
 from contracts.batch import Batch
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
@@ -89,9 +89,8 @@ class Preemption(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Saves and stops; not behind an epoch's last batch, nor between two accumulated ones (see `Checkpoints`)."""
-        loop = trainer.fit_loop.epoch_loop
-        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+        """Saves and stops, where a checkpoint can be resumed from."""
+        if not may_save_behind_batch(trainer):
             return
         if self._agreed(trainer) >= ASKED:
             for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it without declaring it

@@ -35,7 +35,7 @@ def validation_values(predictions: Predictions) -> Told:
 
 
 class ValidationMetrics(L.Callback):
-    """Logs training's exact validation metrics, the same on every rank, and keeps the threshold chosen with them.
+    """Logs training's exact validation metrics, the same on every rank; keeps them, and the threshold they chose.
 
     Args:
         collector: holds the predictions on rank 0; must stand before this callback.
@@ -44,14 +44,15 @@ class ValidationMetrics(L.Callback):
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
         self.threshold: Threshold | None = None
+        self.values: dict[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Computes on rank 0, tells all."""
         if trainer.sanity_checking:
             return
         told = validation_values(self.collector.predictions) if self.collector.predictions is not None else None
-        values, self.threshold = cast(Told, trainer.strategy.broadcast(told))
+        self.values, self.threshold = cast(Told, trainer.strategy.broadcast(told))
         if trainer.state.fn is not TrainerFn.FITTING:  # the chosen checkpoint, looked at again, is no further epoch
             return
-        for name, value in values.items():
+        for name, value in self.values.items():
             pl_module.log(name, value, prog_bar=name == "val/auroc", rank_zero_only=False, sync_dist=False)

@@ -12,7 +12,7 @@ from typing import Any
 from conf.targets import MARKS, resolve, targets
 from contracts.errors import ConfigError
 
-SUPPLIED = {"callbacks": frozenset({"folder"}), "logger": frozenset({"name", "group"})}
+SUPPLIED = {"callbacks": frozenset({"folder", "monitor", "mode"}), "logger": frozenset({"name", "group"})}
 """Arguments a task supplies itself to members of a group, so that no YAML file needs to."""
 
 TAKEN = {"trainer": frozenset({"callbacks", "enable_checkpointing", "logger", "plugins"})}

@@ -1,7 +1,7 @@
 """Finds every mistake of a configuration before anything heavy is imported or built."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from conf.build import SUPPLIED, TAKEN
@@ -13,6 +13,7 @@ from conf.signatures import Signature, library_signature, signature
 from conf.targets import MARKS, is_own, refuse_by_name
 from conf.values import described, fits
 from conf.verbs import groups_used, verbs
+from conf.words import MEASURED, group_options
 from contracts.errors import ConfigError, nearest
 
 GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get("group") and name != "local")
@@ -38,7 +39,7 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     used = GROUPS if task == "doctor" else tuple(groups_used(task))
     problems = list(_names(composed))
     for group in GROUPS:
-        problems += _group(composed.resolved, group, group in used)
+        problems += _group(composed.resolved, group, group in used, group_options(group, composed.folder))
     problems += missing_paths(composed.config, used)
     problems += impossible_pairs(composed, used)
     if not problems or thorough:
@@ -53,7 +54,7 @@ def _names(composed: Composed) -> Iterator[ConfigError]:
         yield ConfigError(f"experiment_id={name!r} is no name of a folder", "Use letters, digits and . _ - alone.")
 
 
-def _group(resolved: Mapping[str, Any], group: str, used: bool) -> Iterator[ConfigError]:
+def _group(resolved: Mapping[str, Any], group: str, used: bool, options: Sequence[str] = ()) -> Iterator[ConfigError]:
     """Problems of a group, as far as they can be seen without importing libraries."""
     node = resolved[group]
     if group in SEVERAL:
@@ -61,9 +62,7 @@ def _group(resolved: Mapping[str, Any], group: str, used: bool) -> Iterator[Conf
             if isinstance(member, dict) and "_target_" in member:
                 yield from _node(member, f"{group}.{name}", used, SUPPLIED.get(group, frozenset()))
             else:
-                yield ConfigError(
-                    f"{group}.{name} is no part of {group}", f"Choose it first: {group}=[{','.join([*node])}]."
-                )
+                yield ConfigError(f"{group}.{name} is no part of {group}", _choose_first(group, name, node, options))
     elif "_target_" in node:
         yield from _node(node, group, used, frozenset())
         for key in TAKEN.get(group, frozenset()) & set(node):
@@ -73,6 +72,21 @@ def _group(resolved: Mapping[str, Any], group: str, used: bool) -> Iterator[Conf
         yield ConfigError(f"there is no {group}", f"Choose one: {group}=NAME (see --help).")
     elif node:
         yield ConfigError(f"{group}.{next(iter(node))} without a {group}", f"Choose one: {group}=NAME (see --help).")
+
+
+def _choose_first(group: str, name: str, node: Mapping[str, Any], options: Sequence[str]) -> str:
+    """How a member of a group comes to be there, in words that work as they are printed."""
+    if group == "metrics":
+        return MEASURED
+    if name not in options:
+        own = f"{group}.{name}._target_=module.Name"
+        known = f"; ready to choose are {', '.join(options)}" if options else ""
+        return f"Name the class or function: {own} (docs/adding.md){known}."
+    chosen = [part for part, member in node.items() if isinstance(member, dict) and "_target_" in member]
+    kept = [part for part in chosen if part in options]
+    if len(kept) < len(chosen) and "default" in options:  # its parts have no files of their own
+        kept = ["default", *kept]
+    return f"Choose it too: {group}={'[' + ','.join([*kept, name]) + ']' if kept else name}."
 
 
 def _node(node: Mapping[str, Any], where: str, used: bool, supplied: frozenset[str]) -> Iterator[ConfigError]:
@@ -153,7 +167,7 @@ def _library_node(node: Mapping[str, Any], where: str) -> Iterator[ConfigError]:
     target = node["_target_"]
     refuse_by_name(target, where)
     if not is_own(target):
-        yield from _bind(node, where, library_signature(target), True, frozenset())
+        yield from _bind(node, where, library_signature(target), True, SUPPLIED.get(where.split(".")[0], frozenset()))
         return
     own = signature(target)
     if own.library:

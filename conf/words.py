@@ -23,6 +23,14 @@ def group_names() -> list[str]:
     return [name for name, field in root_keys().items() if field.metadata.get("group")] + ["experiment"]
 
 
+MEASURED = (
+    "Leave it out: AUROC, average precision, accuracy, precision, recall, F1 and calibration are always measured and "
+    "stand in metrics_<stage>.csv. One of your own: metrics.NAME._target_=benchmarks.MODULE.FUNCTION "
+    "metrics.NAME._partial_=true (docs/adding.md)."
+)
+"""What to do where somebody chooses a metric by name."""
+
+
 def group_options(group: str, folder: Path = CONF) -> list[str]:
     """Options of a group: its YAML files, examples left out."""
     files = (folder / group).rglob("*.yaml")
@@ -139,7 +147,8 @@ def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> Iter
         return
     for name in value if isinstance(value, list) else [value]:
         if name is not None and str(name) not in options:
-            yield ConfigError(f"{group}={name} does not exist", nearest(str(name), options))
+            known = nearest(str(name), options) if options else f"Write one out: {group}.{name}._target_=module.name"
+            yield ConfigError(f"{group}={name} does not exist", MEASURED if group == "metrics" else known)
 
 
 def _judge_option(word: str, root: str, rest: str, value: Any) -> Iterator[ConfigError]:

@@ -15,6 +15,7 @@ from contracts.errors import PixelProofError
 from contracts.screen import display
 from tasks.doctor_data import look
 from tasks.run import Run
+from tasks.trial import trainer_problems
 
 PACKAGES = (
     "pixelproof", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "pillow", "h5py",
@@ -29,6 +30,7 @@ def doctor(run: Run) -> int:
         1 if a problem was found, else 0.
     """
     problems: list[PixelProofError] = [*check(run.composed, thorough=True)]
+    problems += [] if problems else trainer_problems(run.composed)
     if run.sweep.file is not None:
         problems += lint(find_sweep(run.sweep.file), run.composed.folder, run.sweep.words)
     origin = sources(run.composed)

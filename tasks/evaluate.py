@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as L
 from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
 
 from benchmarks.predictions import Predictions
 from callbacks.checkpoint_io import AtomicCheckpointIO
@@ -99,7 +100,8 @@ def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
     """The configured trainer with our checkpoint plugin and our handling of signals, without what we do ourselves."""
     if not any(isinstance(callback, Preemption) for callback in callbacks):
         callbacks = (*callbacks, Preemption())
-    if run.resolved["trainer"].get("enable_progress_bar", True):
+    shown = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if run.resolved["trainer"].get("enable_progress_bar", True) and not shown:
         callbacks = (*callbacks, Progress())
     quieten()
     plugins = [AtomicCheckpointIO(), *cluster_plugins()]

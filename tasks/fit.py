@@ -5,11 +5,12 @@ from typing import Any
 
 import pytorch_lightning as L
 import yaml
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from benchmarks.predictions import write_predictions
-from callbacks.checkpoints import newest_resumable
+from callbacks.checkpoints import Checkpoints, newest_resumable
 from callbacks.collector import Collector
 from callbacks.continued_axis import ContinuedAxis
 from callbacks.keyed_seed import KeyedSeed
@@ -21,10 +22,11 @@ from contracts.files import write_atomically
 from contracts.stage import Stage
 from datamodules.manifest import Manifest
 from detectors.weights import load_weights
+from tasks.before_fit import check_monitors, fit_to_epoch
 from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
 from tasks.failures import write_failures
 from tasks.features import precompute
-from tasks.lock import lock_config
+from tasks.lock import begun
 from tasks.report import report
 from tasks.run import Run
 from tasks.splits import record, refuse_changed_training
@@ -35,7 +37,11 @@ from tasks.tuned import apply_tuned
 
 def fit(run: Run) -> None:
     """Trains the stages that are not done, each from the weights of the one before; goes on where it was killed."""
-    lock_config(run.folder, run.resolved, run.overrides)
+    with begun(run.folder, run.resolved, run.overrides):
+        _fit(run)
+
+
+def _fit(run: Run) -> None:
     datamodule, benchmark = run.datamodule(), run.benchmark()
     manifest = datamodule.manifest()
     start, steps = run.ckpt, 0
@@ -122,6 +128,14 @@ def _fit_stage(
     collector = Collector(benchmark.fusion)
     metrics = ValidationMetrics(collector)
     about = {"seed": run.seed, "seen_generators": seen, "versions": versions(), "stage": stage.name}
+    beside = dict(
+        zip(
+            run.resolved["callbacks"],
+            run.callbacks(folder=folder.checkpoints, monitor=detector.monitor, mode=detector.monitor_mode),
+            strict=True,
+        )
+    )
+    check_monitors(beside, detector, manifest.labels[stage.validate])
     trainer = quiet_trainer(
         run,
         KeyedSeed(run.seed),
@@ -129,7 +143,7 @@ def _fit_stage(
         metrics,
         ContinuedAxis(steps),
         Passport(run.resolved["detector"], metrics, about),
-        *run.callbacks(folder=folder.checkpoints, monitor=detector.monitor, mode=detector.monitor_mode),
+        *beside.values(),
         logger=_loggers(run, folder),
     )
     if trainer.is_global_zero:
@@ -145,14 +159,40 @@ def _fit_stage(
     precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
     resume = newest_resumable(folder.checkpoints)
     apply_tuned(run, trainer, detector, datamodule, folder)
+    batches = len(stage.train) * stage.copies // (datamodule.batch_size * trainer.world_size)
+    fit_to_epoch(trainer, batches, run.resolved["trainer"].get("log_every_n_steps"))
     for logger in trainer.loggers:
         logger.log_hyperparams(run.resolved)
         if isinstance(logger, StageLogger):
             logger.log_hyperparams({"command": list(run.overrides)})  # task=candidates begins from it
-    trainer.fit(detector, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(detector, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(
+            f"Lightning refuses to train: {' '.join(str(error).split())}",
+            "Change or leave out the key or callback that it names; task=doctor shows all of them.",
+        ) from error
+    _end_validated(trainer, detector, datamodule, metrics)
     if trainer.is_global_zero:
         folder.write_json("steps.json", {"before": steps, "steps": trainer.global_step})
     _validate_best(run, trainer, datamodule, benchmark, stage, folder, collector)
+
+
+def _end_validated(trainer: L.Trainer, detector: Any, datamodule: Any, metrics: ValidationMetrics) -> None:
+    """Validates the last weights where the time was up between two validations, so that they can be chosen too.
+
+    Raises:
+        ConfigError: no step was made.
+    """
+    if not trainer.global_step:
+        raise ConfigError(
+            "training ended before its first step",
+            "Check trainer.max_epochs, max_steps and max_time (the time of an earlier start counts).",
+        )
+    for keeper in [one for one in trainer.callbacks if isinstance(one, Checkpoints)]:  # type: ignore[attr-defined]
+        if keeper.validated != trainer.global_step:
+            trainer.validate(detector, datamodule=datamodule, verbose=False)
+            keeper.keep_if_best(trainer, {**trainer.callback_metrics, **metrics.values})
 
 
 def size(detector: L.LightningModule) -> str:

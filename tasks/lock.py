@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from conf.schema import VERB_OPTIONS
 from conf.signatures import signature
 from conf.targets import is_own
 from conf.typed import as_meant
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
 from tasks.run import LOCK
 
@@ -85,6 +86,23 @@ def differences(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
             changed.append(f"{key}: {before.get(key, '(absent)')!r} → {after.get(key, '(absent)')!r}")
     return changed
+
+
+@contextmanager
+def begun(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> Iterator[None]:
+    """Locks the configuration; a run refused before it saved anything leaves no lock, so that it can be corrected.
+
+    Raises:
+        ConfigError: a key outside the allow-list differs.
+    """
+    new = not (folder / LOCK).is_file()
+    lock_config(folder, resolved, overrides)
+    try:
+        yield
+    except PixelProofError:
+        if new and not any(folder.glob("window_*/checkpoints/*.ckpt")):
+            (folder / LOCK).unlink(missing_ok=True)
+        raise
 
 
 def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> None:

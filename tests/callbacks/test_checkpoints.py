@@ -132,3 +132,40 @@ def test_what_killed_runs_left_half_written_is_swept_away(tmp_path: Path) -> Non
     (tmp_path / "kept/.last.2").symlink_to("step-00000002.ckpt")
     fit(tmp_path)
     assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "validated"),
+    [
+        ({"max_steps": 1}, [1]),
+        ({"max_steps": 3}, [2, 3]),
+        ({"max_steps": 4}, [2, 4]),
+        ({"max_epochs": 3, "check_val_every_n_epoch": 2}, [4, 6]),
+        ({"max_epochs": 2, "check_val_every_n_epoch": None, "val_check_interval": 99}, [4]),
+        ({"max_epochs": 1, "val_check_interval": "00:01:00:00"}, [2]),
+        ({"max_steps": 1, "min_epochs": 2}, [1]),
+        ({"max_steps": 1, "accumulate_grad_batches": 2}, [1]),
+    ],
+)
+def test_the_last_weights_are_validated_whatever_ends_training(
+    settings: dict[str, Any], validated: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    keep = Checkpoints.keep_if_best
+
+    def noted(self: Checkpoints, trainer: L.Trainer, logged: Any) -> None:
+        seen.append(trainer.global_step)
+        keep(self, trainer, logged)
+
+    monkeypatch.setattr(Checkpoints, "keep_if_best", noted)
+    fit(tmp_path, **settings)
+    assert seen == validated
+    assert "best.ckpt" in names(tmp_path)
+    last = torch.load(tmp_path / "kept/last.ckpt", weights_only=True)
+    assert last["callbacks"]["Checkpoints"] == {"validated": validated[-1]}
+
+
+def test_no_step_that_ends_training_is_saved_before_its_validation(tmp_path: Path) -> None:
+    fit(tmp_path, minutes=0, keep=9, max_steps=3)
+    state = torch.load(tmp_path / "kept/step-00000003.ckpt", weights_only=True)
+    assert state["callbacks"]["Checkpoints"] == {"validated": 3}

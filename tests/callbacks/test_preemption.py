@@ -154,6 +154,7 @@ def played(step: int, last: bool, accumulating: bool, marked: list[str], saved: 
     run = SimpleNamespace(mark_preempting=lambda: marked.append("W&B"))
     return SimpleNamespace(
         fit_loop=SimpleNamespace(epoch_loop=loop),
+        max_steps=-1,
         callbacks=[Saving(Path())],
         loggers=[SimpleNamespace(experiment=run), SimpleNamespace(experiment=object()), SimpleNamespace()],
         is_global_zero=True,

@@ -141,3 +141,39 @@ def test_unreadable_training_images_end_training_unless_a_share_is_allowed(
     assert [line.split(",")[0] for line in listed] == ["id", "train/3", "valid/2"]
     scored = read_predictions(damaged / "experiments_data/lenient/window_0/predictions_validate_all.npz")
     assert scored.fused_ids.tolist() == [f"valid/{k}" for k in (0, 1, 3, 4, 5, 6, 7)]
+
+
+def test_a_refused_start_leaves_no_lock_and_the_corrected_command_goes_on(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    lock = tmp_path / "experiments_data/e/config.lock.yaml"
+    for wrong in (
+        "trainer.val_check_interval=20",
+        "trainer.limit_train_batches=0.01",
+        "callbacks.checkpoints.monitor=x",
+    ):
+        assert main([*words, wrong]) == 2
+        assert wrong.split("=")[0] in capsys.readouterr().err
+        assert not lock.exists()
+    assert main([*words, "trainer.max_steps=1"]) == 0
+    assert (tmp_path / "experiments_data/e/window_0/done").exists()
+    assert main([*words, "trainer.val_check_interval=20"]) == 2
+    assert "was begun with another configuration" in capsys.readouterr().err
+
+
+def test_time_that_is_up_before_any_validation_still_chooses_weights(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer ends training behind its first batch, in an epoch in which no validation is due."""
+    from pytorch_lightning.callbacks import Timer
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Timer, "time_elapsed", lambda self, stage="train": 0 if self.start_time(stage) is None else 1e9)
+    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    assert main([*words, "trainer.max_time=00:01:00:00", "trainer.check_val_every_n_epoch=2"]) == 0
+    stage = tmp_path / "experiments_data/e/window_0"
+    assert json.loads((stage / "checkpoints/best.json").read_text())["step"] == 1
+    assert (stage / "done").exists()
+    assert torch.load(stage / "checkpoints/best.ckpt", weights_only=True)["pixelproof"]["threshold"] is not None

@@ -1,0 +1,114 @@
+"""What can be refused only once the data and the detector are there, and before anything is trained."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as L
+from numpy.typing import NDArray
+
+from benchmarks.predictions import from_crops
+from callbacks.validation_metrics import validation_values
+from contracts.errors import ConfigError
+
+
+def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> None:
+    """Holds limits and intervals against the number of batches of an epoch, and logs at least once in each.
+
+    Args:
+        trainer: about to train.
+        batches: of an epoch, on this rank.
+        logs_every: ``trainer.log_every_n_steps`` as configured.
+
+    Raises:
+        ConfigError: an epoch would hold no batch, or validation would never come.
+    """
+    limit = trainer.limit_train_batches
+    used = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    if used < 1:
+        raise ConfigError(
+            f"trainer.limit_train_batches={limit} of {batches} batches is not a single one",
+            f"Give a share from {np.ceil(1e3 / batches) / 1e3:g}, or a whole number of batches.",
+        )
+    every = trainer.val_check_interval
+    if isinstance(every, int) and trainer.check_val_every_n_epoch is not None and every > used:
+        raise ConfigError(
+            f"trainer.val_check_interval={every} is more than the {used} batches of an epoch: nothing would be "
+            "validated, and checkpoints are chosen on validation",
+            f"Give {used} or less, or trainer.check_val_every_n_epoch=null to count batches over all epochs.",
+        )
+    if logs_every is None:
+        trainer.log_every_n_steps = min(trainer.log_every_n_steps, used)  # type: ignore[attr-defined]
+
+
+def check_monitors(
+    callbacks: Mapping[str, L.Callback], detector: L.LightningModule, labels: NDArray[np.integer[Any]]
+) -> None:
+    """Refuses a callback that watches a value which nothing logs; Lightning says so after an epoch.
+
+    Args:
+        callbacks: the configured ones by name.
+        detector: about to be trained.
+        labels: of the validation images; with one class alone some metrics do not exist.
+
+    Raises:
+        ConfigError: with the names that are logged.
+    """
+    known = _validated(labels)
+    for one in (detector, *callbacks.values()):
+        found = logged_by(type(one))
+        if found is None:
+            return  # names made at run time: only the run can tell
+        known |= found
+    for name, callback in callbacks.items():
+        monitor = getattr(callback, "monitor", None)
+        if not isinstance(monitor, str) or not getattr(callback, "strict", True):
+            continue
+        if not {monitor, monitor.removesuffix("_step"), monitor.removesuffix("_epoch")} & known:
+            both = {0, 1} <= set(labels.tolist())
+            raise ConfigError(
+                f"callbacks.{name}.monitor={monitor!r} is not logged (logged: {', '.join(sorted(known))})",
+                f"Set callbacks.{name}.monitor to a logged value."
+                if both
+                else "The validation images are of one class alone, which has no AUROC: set "
+                f"callbacks.{name}.monitor=val/loss callbacks.{name}.mode=min.",
+            )
+
+
+def _validated(labels: NDArray[np.integer[Any]]) -> set[str]:
+    """Names that `ValidationMetrics` logs, found by measuring an image of each label."""
+    kinds = np.unique(labels)
+    if not len(kinds):
+        return {"val/loss"}
+    zeros, order = np.zeros(len(kinds), np.float32), np.arange(len(kinds))
+    one_each = from_crops(zeros, order, kinds, 0 * order, [str(kind) for kind in kinds], generator_id_to_name=[""])
+    return set(validation_values(one_each)[0])
+
+
+def logged_by(kind: type) -> set[str] | None:
+    """Names that a class of ours, or of a user's, logs, read from its source; None where a name is made at run time."""
+    found: set[str] = set()
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] in ("builtins", "torch", "pytorch_lightning", "lightning_fabric", "abc"):
+            continue
+        if base.__module__ == "callbacks.validation_metrics":
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        except (OSError, TypeError, SyntaxError):
+            return None
+        for call in ast.walk(tree):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            if call.func.attr == "log_dict":
+                return None
+            owner = ast.unparse(call.func.value)
+            if call.func.attr == "log" and owner in ("self", "pl_module", "module", "detector"):
+                name = call.args[0] if call.args else None
+                if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+                    return None
+                found.add(name.value)
+    return found
