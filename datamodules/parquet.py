@@ -116,8 +116,7 @@ class ParquetDataModule(ImageDataModule):
 
         Raises:
             DataError: no file is found or one is no Parquet; a column is missing (the nearest names are given), or of a
-                type that cannot be what it is named; ids repeat; labels or splits have no known meaning; folds are
-                needed and the set is too small.
+                type that cannot be what it is named; ids repeat; labels or splits have no known meaning.
         """
         files = [open_table(file) for file in self.files()]
         flat = not self.path.is_dir() and len({file.path.name for file in files}) == len(files)
@@ -132,9 +131,7 @@ class ParquetDataModule(ImageDataModule):
         _refuse_repeated(columns)
         self._remark(files[0])
         if "split" not in columns:
-            columns["split"] = self._named_splits(files, label) or fold_splits(
-                label, columns.get("group"), self.fold_seed
-            )
+            columns["split"] = self._named_splits(files, label) or self._folds(label, columns.get("group"))
         return Manifest.from_columns(columns)
 
     def _remark(self, file: TableFile) -> None:
@@ -146,6 +143,14 @@ class ParquetDataModule(ImageDataModule):
                 "%s has columns that are not used%s: %s\n  → To use one, give e.g. datamodule.columns.%s=%s.",
                 self.path, folds, ", ".join(unused), unused[-1], unused[-1],
             )  # fmt: skip
+
+    def _folds(self, labels: Sequence[int], groups: Sequence[str] | None) -> list[str]:
+        """Folds, or no splits for a set too small for them, which can be scored and audited nevertheless."""
+        try:
+            return fold_splits(labels, groups, self.fold_seed)
+        except DataError as error:
+            logger.warning("%s: no image has a split: %s", self.path, error)
+            return [""] * len(labels)
 
     def _named_splits(self, files: Sequence[TableFile], labels: Sequence[int]) -> list[str] | None:
         """The splits that files or folders are named after, where they name more than one with labels."""

@@ -1,6 +1,7 @@
 """Any Parquet set: columns by name, labels by an explicit map, images by bytes or by path."""
 
 import json
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -270,3 +271,90 @@ def test_settings_that_lead_nowhere_are_refused():
         ParquetDataModule("x", {"id": "id", "image": None})
     with pytest.raises(ConfigError, match=r"columns.where is filled in"):
         ParquetDataModule("x", {"image": "image", "where": "file"})
+
+
+def test_a_set_too_small_for_folds_can_still_be_scored(tmp_path, caplog):
+    manifest = ParquetDataModule(write(tmp_path / "a.parquet", rows(6))).manifest()
+    assert manifest.column("split").tolist() == [""] * 6
+    assert "no image has a split: 3 images of label 0 are too few for 10" in caplog.text
+    assert "datamodule.columns.split=NAME" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [pa.binary(16), pa.binary(), pa.uuid()], ids=str)
+def test_ids_and_groups_of_bytes(tmp_path, kind):
+    ids = [uuid.UUID(int=(250 << 120) + k) for k in range(20)]
+    made = pa.table(
+        {
+            "id": pa.array([one.bytes for one in ids], kind),
+            "image": pa.array([PICTURES[k % 4] for k in range(20)]),
+            "label": pa.array([0, 1] * 10),
+            "photo": pa.array([b"p\xff"] * 10 + [b"plain", None] * 5),
+        }
+    )
+    pq.write_table(made.slice(0, 10), tmp_path / "a.parquet")
+    pq.write_table(made.slice(10), tmp_path / "b.parquet")  # whose groups alone would be texts
+    columns = {"id": "id", "image": "image", "label": "label", "group": "photo"}
+    manifest = ParquetDataModule(tmp_path, columns).manifest()
+    expected = [str(one) if kind == pa.uuid() else one.hex for one in ids]
+    assert manifest.column("id").tolist() == expected
+    assert manifest.column("group").tolist() == ["70ff"] * 10 + [b"plain".hex(), ""] * 5
+
+
+def test_bytes_that_are_texts_stay_texts(tmp_path):
+    made = {"id": pa.array([b"ab", "é".encode()]), "image": pa.array(PICTURES[:2]), "label": [0, 1]}
+    pq.write_table(pa.table(made), tmp_path / "a.parquet")
+    assert ParquetDataModule(tmp_path).manifest().column("id").tolist() == ["ab", "é"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "values", "message"),
+    [
+        ("id", pa.array([[1], [2]]), r"column 'x' is list<item: int64>, not text|'id' is list"),
+        ("group", pa.array([{"a": 1}, None]), "not text"),
+        ("generator", pa.array(["a\x00", "b"]), r"generator 'a\\x00' holds a NUL"),
+        ("label", pa.array([[1], [0]]), "column 'x' is list"),
+        ("width", pa.array([-3, 4]), "column 'x' holds -3, which is no size"),
+        ("width", pa.array([2**40, 4]), "which is no size"),
+        ("height", pa.array(["big", "4"]), "column 'x' holds no whole numbers"),
+        (
+            "note",
+            pa.array([b"\xff", b"a"]).view(pa.string()),
+            r"column 'x' \(string\) cannot be read(?s:.*)columns.note",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_what_they_are_named_are_refused(tmp_path, ours, values, message):
+    pq.write_table(pa.table({"image": pa.array(PICTURES[:2]), "x": values}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=message):
+        ParquetDataModule(tmp_path, {"image": "image", ours: "x"}).manifest()
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    image = pa.array(PICTURES[:2])
+    for names, columns in ((["image", "x", "x"], {"note": "x"}), (["image", "image", "x"], {})):
+        made = pa.Table.from_arrays([image, image, image], names)
+        pq.write_table(made, tmp_path / "a.parquet")
+        with pytest.raises(DataError, match="twice"):
+            ParquetDataModule(tmp_path, {"image": "image"} | columns).manifest()
+
+
+def test_files_whose_columns_do_not_go_together_are_named(tmp_path):
+    for name, values in (("a", [1, None]), ("b", [None, None]), ("c", ["x", "y"])):
+        pq.write_table(pa.table({"image": pa.array(PICTURES[:2]), "n": values}), tmp_path / f"{name}.parquet")
+    columns = {"image": "image", "n": "n"}
+    manifest = ParquetDataModule(tmp_path / "[ab].parquet", columns).manifest()
+    assert manifest.table["n"].to_pylist() == [1, None, None, None]
+    with pytest.raises(
+        DataError, match=r"'n' has types that do not go together: int64 \(.*a.parquet\), (?s:.*)c.parquet"
+    ):
+        ParquetDataModule(tmp_path, columns).manifest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"info": null}', '{"info": {"features": null}}', "[]", "null", "{", '{"info": {"features": {"label": 3}}}'],
+)
+def test_metadata_that_say_nothing(tmp_path, text):
+    made = pa.Table.from_pylist(rows(20)).replace_schema_metadata({"huggingface": text})
+    pq.write_table(made, tmp_path / "a.parquet")
+    assert ParquetDataModule(tmp_path).manifest().labels.tolist() == [0, 1] * 10
