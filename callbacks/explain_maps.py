@@ -16,6 +16,7 @@ from benchmarks.predictions import Predictions
 from contracts.batch import as_unit_float
 from contracts.explain import Explainable
 from contracts.files import write_atomically
+from contracts.names import utf8_path
 
 GAIN = 4.0
 """Brightness of a map: a difference of a quarter of the range is the end of the colour scale."""
@@ -51,7 +52,7 @@ def write_maps(
             for title, weight in zip(detector.map_names, weights, strict=True)
         ]
         stem = re.sub(r"[^\w-]+", "_", name)[-60:]
-        file = folder / f"{number:03d}_{stem}.png"
+        file = folder / utf8_path(f"{number:03d}_{stem}.png")
         strip(picture, maps, heads).save(file)
         files.append(file)
     return files

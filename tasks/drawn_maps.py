@@ -14,6 +14,7 @@ from benchmarks.heat import draw
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
+from contracts.names import utf8_path
 from datamodules.decode import decode
 from detectors.base import Detector
 
@@ -53,8 +54,9 @@ def draw_maps(
         index[name] = {}
         for title, values in detector.maps(image).items():
             file = f"{file_name(name)}/{title}.png"
-            (folder / file).parent.mkdir(exist_ok=True)
-            write_atomically(folder / file, draw(values.numpy(), f"{title}, nats a subpixel", robust))
+            place = folder / utf8_path(file)
+            place.parent.mkdir(exist_ok=True)
+            write_atomically(place, draw(values.numpy(), f"{title}, nats a subpixel", robust))
             index[name][title] = file
     write_atomically(folder / INDEX, (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode())
     return folder

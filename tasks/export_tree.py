@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from contracts.errors import DataError
 from contracts.files import write_atomically
+from contracts.names import utf8_path
 from datamodules.dataset import Failure
 from datamodules.decode import read_header
 from datamodules.manifest import Manifest
@@ -36,12 +37,12 @@ def export_tree(run: Run) -> None:
     datamodule = run.datamodule()
     manifest, store = datamodule.manifest(), datamodule.store()
     out = Path(run.export_tree.out).expanduser() if run.export_tree.out else run.folder / "tree"
-    places = [out / place for place in folders(manifest, safe(run.export_tree.reals))]
+    places = [out / utf8_path(place) for place in folders(manifest, safe(run.export_tree.reals))]
     _claim(out, manifest)
     failures: list[Failure] = []
     for row, folder in enumerate(tqdm(places, unit="image", disable=None)):
         stem = file_stem(manifest.image_id(row))
-        if any(folder.glob(f"{stem}.*")):
+        if any(folder.glob(f"{utf8_path(stem)}.*")):
             continue
         try:
             suffix, content = encoded(store.read(row))
@@ -49,7 +50,7 @@ def export_tree(run: Run) -> None:
             failures.append(Failure(manifest.image_id(row), manifest.place(row), error.what))
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{stem}.{suffix}", content)
+        write_atomically(folder / utf8_path(f"{stem}.{suffix}"), content)
     write_failures(out / "failures.csv", failures)
     print(f"{len(places) - len(failures)} images in {out}; datamodule=forensynths datamodule.path={out} reads them")
 
