@@ -10,6 +10,7 @@ from conf.pairs import impossible_pairs
 from conf.paths import missing_paths
 from conf.schema import root_keys
 from conf.signatures import Signature, library_signature, signature
+from conf.synonyms import task_meant
 from conf.targets import MARKS, is_own, refuse_by_name
 from conf.values import described, fits
 from conf.verbs import groups_used, verbs
@@ -35,7 +36,8 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     """
     task, known = composed.config.task, verbs()
     if task not in known:
-        return [ConfigError(f"there is no task={task}", nearest(task, known))]
+        meant = task_meant(str(task))
+        return [ConfigError(f"there is no task={task}", f"Write task={meant}." if meant else nearest(task, known))]
     used = GROUPS if task == "doctor" else tuple(groups_used(task))
     problems = list(_names(composed))
     for group in GROUPS:

@@ -7,11 +7,12 @@ from typing import Any
 
 from antlr4 import CommonTokenStream, InputStream, ParserRuleContext
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import OverrideParseException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
-from conf.written import mark, text_of
+from conf.written import mark, text_of, typed_characters
 
 _CANDIDATE = re.compile(r"\d|true|false|inf|nan", re.IGNORECASE)
 
@@ -34,6 +35,34 @@ def parse_word(word: str) -> Override:
     (parsed,) = _parser().parse_overrides([word])
     marked = _marked(word)
     return parsed if marked == word else _parser().parse_overrides([marked])[0]
+
+
+def typed_value(override: Override) -> Any:
+    """The value of a word with scalars as the characters that were typed; null is None."""
+    value = typed_characters(override.value())
+    return text_of(value) if isinstance(value, bool | int | float) else value
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's grammar reads it back, character by character."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def as_word(text: str) -> str:
+    """A text as it may stand behind ``key=``: as it is, or quoted where Hydra would make something else of it.
+
+    A null, an interpolation, a list and a mapping stay what they are.
+    """
+    try:
+        override = parse_word(f"key={text}")
+    except OverrideParseException:
+        return quoted(text)
+    if "${" in text:
+        return text
+    if override.is_sweep_override():
+        return quoted(text)
+    value = typed_value(override)
+    return text if value == text or value is None or isinstance(value, list | dict) else quoted(text)
 
 
 def _marked(word: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from conf.check import check
 from conf.compose import compose
+from conf.grammar import as_word
 from conf.typed import annotation_at
 from conf.values import typed_scalar
-from conf.words import CONF, as_word
+from conf.words import CONF
 from conf.written import PlainLoader, Written, grammar_values, load_yaml, read
 from contracts.errors import ConfigError, nearest
 

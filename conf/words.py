@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import OverrideParseException
 
-from conf.grammar import parse_word
+from conf.grammar import parse_word, quoted, typed_value
+from conf.hints import flag_step, key_step, parse_step, several_step
 from conf.problems import refuse
 from conf.schema import root_keys, verb_options
-from conf.written import as_text, text_of, typed_characters
+from conf.written import as_text, text_of
 from contracts.errors import ConfigError, nearest
 
 CONF = Path(__file__).resolve().parent
@@ -48,42 +50,15 @@ def parse(words: Iterable[str]) -> list[Override]:
     for word in words:
         try:
             if word.startswith("-"):
-                raise ConfigError(f"{word!r} is no option", "Flags are --help and -m; all else is key=value.")
+                raise ConfigError(f"{word!r} is an unknown option", flag_step(word))
             parsed.append(parse_word(word))
         except OverrideParseException as error:
-            problems.append(ConfigError(f"cannot read {word!r}: {str(error).splitlines()[0]}", _parse_step(word)))
+            what = f"cannot read {word!r}: {str(error).splitlines()[0]}" if "=" in word else f"{word!r} is no key=value"
+            problems.append(ConfigError(what, parse_step(word, group_options("experiment"))))
         except ConfigError as error:
             problems.append(error)
     refuse(problems)
     return parsed
-
-
-def typed_value(override: Override) -> Any:
-    """The value of a word with scalars as the characters that were typed; null is None."""
-    value = typed_characters(override.value())
-    return text_of(value) if isinstance(value, bool | int | float) else value
-
-
-def quoted(text: str) -> str:
-    """A text as Hydra's grammar reads it back, character by character."""
-    return QuotedString(text, Quote.single).with_quotes()
-
-
-def as_word(text: str) -> str:
-    """A text as it may stand behind ``key=``: as it is, or quoted where Hydra would make something else of it.
-
-    A null, an interpolation, a list and a mapping stay what they are.
-    """
-    try:
-        override = parse_word(f"key={text}")
-    except OverrideParseException:
-        return quoted(text)
-    if "${" in text:
-        return text
-    if override.is_sweep_override():
-        return quoted(text)
-    value = typed_value(override)
-    return text if value == text or value is None or isinstance(value, list | dict) else quoted(text)
 
 
 def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
@@ -128,11 +103,11 @@ def judge(override: Override, folder: Path) -> Iterator[ConfigError]:
     elif "/" in root:
         yield ConfigError(f"{word!r}: there are no groups inside groups", nearest(root, groups))
     elif root not in root_keys():
-        yield ConfigError(f"there is no key {root!r} (in {word!r})", nearest(root, root_keys()))
-    elif override.is_sweep_override():
         yield ConfigError(
-            f"{word!r} names several values", "Add -m to run them one by one, or write a list: key=[a,b]."
+            f"there is no key {root!r} (in {word!r})", key_step(override, partial(group_options, folder=folder))
         )
+    elif override.is_sweep_override():
+        yield ConfigError(f"{word!r} names several values", several_step(word))
     elif typed_value(override) == "None":
         yield ConfigError(f"{word!r} would be the word 'None'", f"Write {override.key_or_group}=null.")
     elif root not in groups:
@@ -182,12 +157,3 @@ def _chosen(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(_chosen(each) for each in value)}]"
     return "null" if value is None else quoted(text_of(value) if isinstance(value, bool | int | float) else str(value))
-
-
-def _parse_step(word: str) -> str:
-    key, equals, value = word.strip("'\"").partition("=")
-    if not equals:
-        return f"Write {word}=VALUE."
-    if any(sign in value for sign in "=,:()[]{} "):
-        return f"Quote a value that holds one of = , : ( ) [ ] {{ }}, for the shell too: '{key}=\"{value}\"'."
-    return "Write key=value."

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from conf.words import as_word, parse
+from conf.grammar import as_word
+from conf.words import parse
 from conf.written import grammar_values, text_of
 from contracts.errors import ConfigError
 from tasks.run import DATA, LOCK

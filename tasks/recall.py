@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import yaml
 
-from conf.words import group_names, parse, typed_value
+from conf.grammar import typed_value
+from conf.words import group_names, parse
 from tasks.names import former_name
 from tasks.run import DATA, LOCK
 

@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from conf.compose import Composed, compose
+from conf.grammar import as_word, typed_value
 from conf.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.signatures import signature
 from conf.sweeps import read_sweep
 from conf.targets import is_own
-from conf.words import CONF, as_word, expand, group_options, parse, typed_value
+from conf.words import CONF, expand, group_options, parse
 from contracts.errors import ConfigError
 from launchers.job import Job
 from launchers.slurm import SlurmLauncher
