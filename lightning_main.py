@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2 if isinstance(error, ConfigError) else 1
         except Stopped as stopped:
             STOP.deferred = True  # a second signal does not disturb the end
-            return ended(stopped)
+            return ended(stopped, words=words)
         except KeyboardInterrupt:
             print("\npixelproof: interrupted", file=sys.stderr)
             return 130

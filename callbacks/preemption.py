@@ -24,7 +24,7 @@ GOING_ON, ASKED, OVERDUE = 0, 1, 2
 
 
 class Preemption(L.Callback):
-    """Stops at the next batch boundary after USR1, USR2 or TERM, all ranks at the same one.
+    """Stops at the next batch boundary after USR1, USR2, TERM or INT, all ranks at the same one.
 
     In training the state is saved first, behind the batch. In the validation of a training epoch, behind which alone
     Lightning resumes exactly, work goes on for ``grace`` seconds in the hope of its end; then it is left, and the

@@ -1,4 +1,4 @@
-"""The wish to stop: USR1, USR2 and TERM alike, noted in a handler and acted upon where that is safe.
+"""The wish to stop: USR1, USR2, TERM and INT alike, noted in a handler and acted upon where that is safe.
 
 A handler that saves, or talks to other ranks, hangs or corrupts sooner or later (pytorch-lightning issues 20806 and
 21406). So the handler only notes the signal. Where one process works alone and nothing waits for it, `Stopped` is
@@ -15,9 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
-"""USR1 is what SLURM is asked to send before the time limit, USR2 is submitit's, TERM is pre-emption, or a cancel."""
+SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+"""USR1 is what SLURM is asked to send before the time limit, USR2 is submitit's, TERM is pre-emption, or a cancel; INT
+is Ctrl-C."""
 
+IMPATIENT = 3.0
+"""Seconds after which a second INT ends the process at once; a terminal and a parent may both send the first."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -53,7 +56,9 @@ class StopSignals:
 
     @contextmanager
     def handled(self, deferred: bool) -> Iterator[None]:
-        """Takes the three signals over, and gives them back; only the main thread may, in others nothing changes.
+        """Takes the signals over, and gives them back; only the main thread may, in others nothing changes.
+
+        INT stays ignored where it is, as in what a script starts in the background.
 
         Args:
             deferred: see the attribute.
@@ -63,7 +68,8 @@ class StopSignals:
             return
         self._owner = os.getpid()
         self.signum, self.since, self.deferred = None, 0.0, deferred
-        before = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+        taken = [one for one in SIGNALS if one != signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
+        before = {signum: signal.signal(signum, self._note) for signum in taken}
         try:
             yield
         finally:
@@ -100,9 +106,10 @@ class StopSignals:
             return
         if self.signum is None:
             self.since = time.monotonic()
+        impatient = signum == signal.SIGINT and self.signum == signum and self.waited > IMPATIENT
         if self.signum is None or signum == signal.SIGTERM:
             self.signum = signum
-        if not self.deferred:
+        if impatient or not self.deferred:
             raise Stopped(signum)
 
 

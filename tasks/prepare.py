@@ -11,6 +11,7 @@ from rich.table import Table
 
 from contracts.files import write_atomically
 from contracts.screen import display
+from contracts.stop import Stopped
 from datamodules.hdf5_writer import Hdf5Writer, Prepared
 from datamodules.journal import InUseError
 from datamodules.prepare_job import Failure, TooManyFailuresError
@@ -52,7 +53,7 @@ def prepare(run: Run) -> None:
     except TooManyFailuresError as error:
         _write_failures(failures, error.failures)
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         print(f"\n{out} is not complete: the same command goes on where this one stopped", file=sys.stderr)
         raise
     if not prepared.already:

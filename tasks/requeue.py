@@ -6,18 +6,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from contracts.stop import Stopped, slurm_started
+from tasks.run import HANDED, given_id
 
 
-def ended(stopped: Stopped, env: Mapping[str, str] = os.environ) -> int:
+def ended(stopped: Stopped, env: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> int:
     """Asks SLURM to start the job again where that is wanted, and says what the exit code is.
 
     A job whose tasks save and end on the TERM of a pre-emption is over for SLURM, and would never come back. So the
     first rank asks for it: after USR1 or USR2, which announce the time limit, always; after TERM only if the job is
     being pre-empted. A job that was cancelled stays away, and one that SLURM itself puts back comes back once.
+
+    Args:
+        stopped: with the signal.
+        env: environment.
+        words: of the command line, to which the experiment's name is added where it was found by the run itself.
 
     Returns:
         128 + the signal's number (143 after TERM); 0 on other ranks, of which nobody shall think that they failed.
@@ -25,7 +31,9 @@ def ended(stopped: Stopped, env: Mapping[str, str] = os.environ) -> int:
     name = signal.Signals(stopped.signum).name
     if _rank(env) != "0":
         return 0
-    print(f"pixelproof: stopped by {name}; the same command goes on from here", file=sys.stderr, flush=True)
+    named = HANDED not in env or given_id(env) or any(word.startswith("experiment_id=") for word in words)
+    again = "the same command" if named else f"the same command with experiment_id={env[HANDED]}"
+    print(f"pixelproof: stopped by {name}; {again} goes on from here", file=sys.stderr, flush=True)
     if slurm_started(env) and shutil.which("scontrol"):
         print(f"pixelproof: {_requeue(env['SLURM_JOB_ID'], stopped.signum)}", file=sys.stderr, flush=True)
     return 128 + stopped.signum

@@ -1,0 +1,94 @@
+"""INT, as of Ctrl-C: training saves behind the batch, ends with 130 and goes on with the same command."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import drawn
+import pytest
+
+from contracts.stop import IMPATIENT, STOP, Stopped
+from detectors.base import Detector
+from lightning_main import main
+from tasks.requeue import ended
+
+
+def interrupt_at(step: int, times: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Has training interrupted in a step, once; the steps that were begun."""
+    train, begun = Detector.training_step, []
+
+    def interrupted(self: Detector, batch: Any, batch_idx: int) -> Any:
+        begun.append(self.global_step)
+        if len(begun) == step:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return train(self, batch, batch_idx)
+
+    monkeypatch.setattr(Detector, "training_step", interrupted)
+    return begun
+
+
+@pytest.mark.parametrize(("step", "times", "saved"), [(1, 1, 1), (3, 2, 3), (2, 1, 2)])
+def test_a_fit_saves_and_goes_on(
+    step: int,
+    times: int,
+    saved: int,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Inside an epoch of two batches, and behind its last."""
+    monkeypatch.chdir(tmp_path)
+    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    begun = interrupt_at(step, times, monkeypatch)
+    assert main([*words, "trainer.max_epochs=2"]) == 130
+    assert "stopped by SIGINT; the same command goes on from here" in capsys.readouterr().err
+    checkpoints = tmp_path / "experiments_data/e/window_0/checkpoints"
+    assert (checkpoints / "last.ckpt").readlink().name == f"step-{saved:08d}.ckpt"
+    assert main([*words, "trainer.max_epochs=2"]) == 0
+    assert begun == [0, 1, 2, 3]
+
+
+def test_an_experiment_without_a_name_is_named(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    interrupt_at(1, 1, monkeypatch)
+    unnamed = [word for word in words if not word.startswith("experiment_id=")]
+    assert main(unnamed) == 130
+    assert "the same command with experiment_id=1 goes on from here" in capsys.readouterr().err
+
+
+def test_the_exit_code_is_that_of_the_signal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(Stopped(signal.SIGINT), {}) == 130
+    assert ended(Stopped(signal.SIGINT), {"PIXELPROOF_EXPERIMENT_ID": "7"}, ["experiment_id=7"]) == 130
+    assert "with experiment_id" not in capsys.readouterr().err
+
+
+def test_a_second_one_ends_at_once_but_not_the_same_one_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    with STOP.handled(deferred=True):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert STOP.signum == signal.SIGINT
+        monkeypatch.setattr(STOP, "since", STOP.since - IMPATIENT - 1)
+        with pytest.raises(Stopped, match="SIGINT"):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_where_it_is_ignored_it_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with STOP.handled(deferred=False):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_afterwards_it_is_handled_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with STOP.handled(deferred=False), pytest.raises(Stopped):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
