@@ -6,6 +6,7 @@ from typing import Any
 
 from conf.build import SUPPLIED, TAKEN
 from conf.compose import Composed
+from conf.outputs import unwritable
 from conf.pairs import impossible_pairs
 from conf.paths import missing_paths
 from conf.schema import root_keys
@@ -43,6 +44,7 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     for group in GROUPS:
         problems += _group(composed.resolved, group, group in used, group_options(group, composed.folder))
     problems += missing_paths(composed.config, used)
+    problems += unwritable(composed.config)
     problems += impossible_pairs(composed, used)
     if not problems or thorough:
         for group in GROUPS if thorough else used:
