@@ -64,38 +64,67 @@ function drawPr(sets) {
 
 const marks = (kind) => D.dumps.map((_, d) => `<circle class="mark k${d % 4}" id="${kind}-mark-${d}" r="5"/>`).join("");
 
+/** Lowest and highest of the finite values of a column. */
+function extent(column) {
+  let low = Infinity, high = -Infinity;
+  for (const dump of D.dumps) for (const x of dump[column]) if (Number.isFinite(x)) { low = Math.min(low, x); high = Math.max(high, x); }
+  return [low, high];
+}
+
+/** A round step that parts a span into at most so many. */
+const stepOf = (span, most) => {
+  const power = 10 ** Math.floor(Math.log10(span / most));
+  return [1, 2, 5, 10].map((s) => s * power).find((s) => span / s <= most + 1e-9);
+};
+
+/** Around values that fill little of the usual range: their own, to whole steps, with a threshold that is near them. */
+function narrowed([low, high], thresholds, usual) {
+  const span = Math.max(high - low, (usual[1] - usual[0]) * 1e-4);
+  if (!(span < (usual[1] - usual[0]) / 4)) return usual;
+  for (const t of thresholds) if (t > low - span && t < high + span) { low = Math.min(low, t); high = Math.max(high, t); }
+  const step = stepOf(Math.max(high - low, span), 6);
+  return [Math.max(Math.floor(low / step) * step, usual[0]), Math.min(Math.ceil(high / step + 1e-9) * step, usual[1])];
+}
+
+const THRESHOLDS = [0.5, ...D.dumps.map((dump) => dump.chosen).filter((t) => t !== null)];
+/** Ranges of the two score axes: the scores and logits that occur. */
+const SCORES = narrowed(extent("score"), THRESHOLDS, [0, 1]);
+const RANGE = (() => {
+  const [low, high] = extent("logit");
+  if (!Number.isFinite(low)) return [-2, 2];
+  if (SCORES[0] > 0 || SCORES[1] < 1) return narrowed([Math.max(low, -15), Math.min(high, 15)], THRESHOLDS.map(logit), [-15, 15]);
+  return [Math.max(Math.floor(Math.min(low, -2)), -15), Math.min(Math.ceil(Math.max(high, 2)), 15)];
+})();
+const within = (x, [low, high]) => clamp((x - low) / (high - low), 0, 1);
+const toAxis = (score, x) => (state.axis === "score" ? within(score, SCORES) : within(x, RANGE));
+const between = (u, [low, high]) => low + u * (high - low);
+const fromAxis = (u) => (state.axis === "score" ? between(u, SCORES) : sigmoid(between(u, RANGE)));
+const thresholdOnAxis = (d) => toAxis(clamp(state.t[d], 0, 1), logit(clamp(state.t[d], 0, 1)));
+
+/** Places in 0..1 and texts of the round values of a range. */
+function ticksOf([low, high], most) {
+  const step = stepOf(high - low, most), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), ticks = [];
+  for (let k = Math.ceil(low / step - 1e-6); k * step <= high + step * 1e-6; k++) ticks.push([within(k * step, [low, high]), (k * step).toFixed(digits)]);
+  return ticks;
+}
+const SCORE_TICKS = SCORES[0] === 0 && SCORES[1] === 1 ? TICKS : ticksOf(SCORES, 7);
+const LOGIT_TICKS = ticksOf(RANGE, 8);
+
 function drawReliability(sets) {
-  let content = `<line class="diagonal" x1="${toX(0)}" y1="${toY(0)}" x2="${toX(1)}" y2="${toY(1)}"/>`;
+  let content = `<line class="diagonal" x1="${toX(0)}" y1="${toY(SCORES[0])}" x2="${toX(1)}" y2="${toY(SCORES[1])}"/>`;
   const lines = [];
   sets.forEach((set, d) => {
     const bins = reliability(set), total = set.real.length + set.fake.length;
     for (const b of bins) {
       const [low, high] = wilson(b.share, b.n);
-      content += `<line class="bars k${d % 4}" opacity=".35" x1="${toX(b.score)}" x2="${toX(b.score)}" y1="${toY(low)}" y2="${toY(high)}"/>`;
+      content += `<line class="bars k${d % 4}" opacity=".35" x1="${toX(within(b.score, SCORES))}" x2="${toX(within(b.score, SCORES))}" y1="${toY(low)}" y2="${toY(high)}"/>`;
     }
-    content += path(bins.map((b) => [b.score, b.share]), d);
-    for (const b of bins) content += `<circle class="k${d % 4}" cx="${toX(b.score)}" cy="${toY(b.share)}" r="2.6"><title>${b.n} images: score ${fixed(b.score)}, generated ${fixed(b.share)}</title></circle>`;
+    content += path(bins.map((b) => [within(b.score, SCORES), b.share]), d);
+    for (const b of bins) content += `<circle class="k${d % 4}" cx="${toX(within(b.score, SCORES))}" cy="${toY(b.share)}" r="2.6"><title>${b.n} images: score ${fixed(b.score, SCORES[1] - SCORES[0] < 0.1 ? 5 : 3)}, generated ${fixed(b.share)}</title></circle>`;
     lines.push([d, `ECE ${fixed(bins.length === 0 ? NaN : bins.reduce((s, b) => s + (b.n * Math.abs(b.score - b.share)) / total, 0), 4)}`]);
   });
-  document.getElementById("reliability").innerHTML = legend(lines) + frame("mean score", "share generated", content);
+  document.getElementById("reliability").innerHTML = legend(lines) + frame("mean score", "share generated", content, SCORE_TICKS);
 }
-
-/** Range of the score axis: [0, 1], or the logits that occur. */
-const RANGE = (() => {
-  let low = -2, high = 2;
-  for (const dump of D.dumps) for (const x of dump.logit) if (Number.isFinite(x)) { low = Math.min(low, x); high = Math.max(high, x); }
-  return [Math.max(Math.floor(low), -15), Math.min(Math.ceil(high), 15)];
-})();
-const toAxis = (score, x) => (state.axis === "score" ? score : clamp((x - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1));
-const fromAxis = (u) => (state.axis === "score" ? u : sigmoid(RANGE[0] + u * (RANGE[1] - RANGE[0])));
-const thresholdOnAxis = (d) => toAxis(clamp(state.t[d], 0, 1), logit(clamp(state.t[d], 0, 1)));
-
-/** Whole logits, four to nine of them. */
-const LOGIT_TICKS = (() => {
-  const span = RANGE[1] - RANGE[0], step = [1, 2, 5, 10].find((s) => span / s <= 8) || 10, ticks = [];
-  for (let x = Math.ceil(RANGE[0] / step) * step; x <= RANGE[1]; x += step) ticks.push([(x - RANGE[0]) / span, String(x)]);
-  return ticks;
-})();
 
 const BINS = 60;
 function histogramRows() {
@@ -125,7 +154,7 @@ function drawHistograms() {
     r.chosen = chosen;
     return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${chosen.length}</td>${cells}</tr>`;
   }).join("");
-  const ticks = state.axis === "score" ? TICKS : LOGIT_TICKS;
+  const ticks = state.axis === "score" ? SCORE_TICKS : LOGIT_TICKS;
   const scale = `<td><div class="ticks" style="position:relative;height:16px;font-size:11px;color:var(--soft)">${ticks.map(([u, t]) => `<span style="position:absolute;left:${u * 100}%;transform:translateX(${u === 0 ? 0 : u === 1 ? -100 : -50}%)">${t}</span>`).join("")}</div></td><td></td>`;
   table.innerHTML = `${head}<tbody>${body}</tbody><tfoot><tr><td></td><td></td>${D.dumps.map(() => scale).join("")}</tr></tfoot>`;
 }
@@ -166,9 +195,9 @@ function drawAgreement() {
   for (let i = 0; i < N; i++) if (held(0, i) && held(1, i) && passes(i)) points.push(i);
   const flips = points.filter((i) => called(0, i) !== called(1, i)), same = points.filter((i) => called(0, i) === called(1, i));
   const step = Math.max(1, Math.ceil(same.length / Math.max(1, 3000 - Math.min(flips.length, 2000))));
-  const at = (d, i) => clamp((D.dumps[d].logit[i] - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1);
+  const at = (d, i) => within(D.dumps[d].logit[i], RANGE);
   const dot = (i, opacity) => `<circle cx="${toX(at(0, i)).toFixed(1)}" cy="${toY(at(1, i)).toFixed(1)}" r="2.2" opacity="${opacity}" class="bar-${label[i] === 1 ? "fake" : label[i] === 0 ? "real" : "unknown"}" data-i="${i}"><title>${escaped(D.ids[i])}</title></circle>`;
-  const line = (d) => clamp((logit(clamp(state.t[d], 0, 1)) - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1);
+  const line = (d) => within(logit(clamp(state.t[d], 0, 1)), RANGE);
   const content = same.filter((_, k) => k % step === 0).map((i) => dot(i, 0.3)).join("") + flips.slice(0, 2000).map((i) => dot(i, 0.9)).join("")
     + `<line class="threshold" x1="${toX(line(0))}" x2="${toX(line(0))}" y1="${BOX.top}" y2="${BOX.bottom}"/><line class="threshold" y1="${toY(line(1))}" y2="${toY(line(1))}" x1="${BOX.left}" x2="${BOX.right}"/>`;
   element.innerHTML = legend([]) + frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, LOGIT_TICKS, LOGIT_TICKS);

@@ -11,7 +11,7 @@ from drawn_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import METRICS, counts
-from benchmarks.predictions import write_predictions
+from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.review import review
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -35,14 +35,14 @@ def page(tmp_path_factory):
     return folder / "out" / "index.html", made["a"], made["b"]
 
 
-def dom(page, address="", script="") -> str:
+def dom(page, address="", script="", width=1400) -> str:
     """The document after the page's own script and one more have run."""
     file = page.with_name("tried.html")
     file.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         f"--user-data-dir={tempfile.mkdtemp(dir=page.parent)}",
-        "--virtual-time-budget=4000", "--dump-dom", f"{file.as_uri()}{address}",
+        "--virtual-time-budget=4000", f"--window-size={width},1200", "--dump-dom", f"{file.as_uri()}{address}",
     ]  # fmt: skip
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
     assert 'data-ready="1"' in found, "the page's script stopped"
@@ -110,3 +110,30 @@ def test_slider_marks_and_keyboard(page):
     assert f'data-opened="{p.fused_ids[second]}"' in text, "confidently wrong first; arrows move, Enter opens"
     assert 'data-zoom="64/pixelated"' in text
     assert 'data-whole="true"' in text, "pixels are shown 1:1, at whole positions"
+
+
+SEEN = """
+const box = (element) => element.getBoundingClientRect();
+const shown = [...document.querySelectorAll("#confusion button, #confusion td, #filters button, .metrics :is(td, th)")];
+document.body.dataset.cut = String(shown.filter((e) => box(e).right > window.innerWidth).length);
+const buttons = ["half-0", "chosen-0"].map((id) => document.getElementById(id));
+document.body.dataset.buttons = String(buttons.every((button) => box(button).width > 0));
+document.body.dataset.bins = String(document.querySelectorAll("#histograms tbody tr:first-child rect").length);
+"""
+
+
+def test_scores_close_together_fill_the_axes_and_nothing_is_cut_off_in_a_narrow_window(tmp_path):
+    count = np.arange(120)
+    logits = np.random.default_rng(0).normal(-0.14 + 0.01 * (count % 2), 0.012)
+    dump = from_crops(
+        logits, count, count % 2, count % 2, [f"{k}" for k in count], generator_id_to_name=["", "a long name of one"]
+    )
+    write_predictions(tmp_path / "close.npz", dump)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    review([tmp_path / "close.npz"], tmp_path / "out", lambda _: pixels, bootstrap=Bootstrap(resamples=20))
+    text = dom(tmp_path / "out/index.html", script=SEEN, width=900)
+    assert int(re.search(r'data-bins="(\d+)"', text)[1]) > 10
+    ticks = [float(t) for t in re.findall(r'text-anchor="middle">(0\.\d+)</text>', text.split('id="reliability"')[1])]
+    assert 0.4 < min(ticks) < max(ticks) < 0.5
+    assert 'data-cut="0"' in text
+    assert 'data-buttons="true"' in text
