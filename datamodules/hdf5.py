@@ -15,6 +15,7 @@ from datamodules.carried import PACKED, as_column, unpack
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.manifest import SCHEMA, Manifest
 from datamodules.stores import GROUP_SEPARATOR, Hdf5Store
+from datamodules.trees_names import SPLITS
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ STORED = ("image", "bytes", "offset", "length", "target", PACKED)
 
 class Hdf5DataModule(ImageDataModule):
     """Reads groups ``train``, ``valid`` and ``test`` of one file, each the split of its name.
+
+    Usual other names of splits are read as well (`datamodules.trees_names.SPLITS`), in any case.
 
     A file written by ``task=prepare`` (root attribute ``pixelproof_format``) brings ids and the rest of its manifest
     along; its ``where`` and ``row``, which tell where an image came from, become ``origin`` and ``origin_row``. A file
@@ -58,11 +61,9 @@ def read_manifest(path: Path) -> Manifest:
         version = int(file.attrs.get("pixelproof_format", FORMAT))
         if version > FORMAT:
             raise DataError(f"{path} has format {version}, this version reads up to {FORMAT}", "Update PixelProof.")
-        groups = [name for name in GROUPS if name in file]
-        if not groups:
-            found = ", ".join(file) or "nothing"
-            raise DataError(f"{path} has none of the groups {', '.join(GROUPS)}; it holds {found}", "Prepare it anew.")
-        parts = [_columns(path, name, file[name]) for name in groups]
+        splits = _splits(path, file)
+        groups = list(splits.values())
+        parts = [_columns(path, split, name, file[name]) for split, name in splits.items()]
     names = list(dict.fromkeys(name for part in parts for name in part))
     for group, part in zip(groups, parts, strict=True):
         if absent := [name for name in names if name not in part]:
@@ -70,7 +71,37 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest.from_columns({name: as_column([part[name] for part in parts]) for name in names})
 
 
-def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
+def _splits(path: Path, file: h5py.File) -> dict[str, str]:
+    """Splits, in our order, and the group of each: by the names that folders of image trees have, in any case."""
+    found: dict[str, str] = {}
+    others = []
+    for name in file:
+        split = SPLITS.get(name.lower())
+        if not isinstance(file[name], h5py.Group):
+            continue
+        if split is None:
+            others.append(name)
+        elif split in found:
+            raise DataError(
+                f"{path} has two groups of split {split!r}: {found[split]!r} and {name!r}", "Keep one, or join them."
+            )
+        else:
+            found[split] = name
+    if not found:
+        held = ", ".join(file) or "nothing"
+        raise DataError(
+            f"{path} has none of the groups {', '.join(GROUPS)}; it holds {held}",
+            f"Name its groups so, or {', '.join(name for name in SPLITS if name not in GROUPS)}.",
+        )
+    if others:
+        logger.warning(
+            "%s: no split, and left out: %s\n  → Name a group %s to have it read.",
+            as_text(path), ", ".join(map(repr, others)), ", ".join(GROUPS),
+        )  # fmt: skip
+    return {split: found[split] for split in GROUPS if split in found}
+
+
+def _columns(path: Path, split: str, name: str, group: h5py.Group) -> dict[str, Any]:
     place = f"{as_text(path)}{GROUP_SEPARATOR}{name}"
     if "target" not in group:
         raise DataError(f"{place} has no 'target'", "Each group needs the labels of its images, 0 or 1.")
@@ -87,7 +118,7 @@ def _columns(path: Path, name: str, group: h5py.Group) -> dict[str, Any]:
     if PACKED in group:
         packed = unpack(group[PACKED][:], f"{place}/{PACKED}")
         columns |= {column: packed[column] for column in packed.column_names}
-    columns |= {"split": np.full(count, name, object), "where": np.full(count, place, object), "row": np.arange(count)}
+    columns |= {"split": np.full(count, split, object), "where": np.full(count, place, object), "row": np.arange(count)}
     columns.setdefault("id", np.array([f"{name}/{row}" for row in range(count)], object))
     if data.ndim == 4:
         columns["height"], columns["width"] = (np.full(count, side) for side in data.shape[1:3])

@@ -145,3 +145,30 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match="no readable HDF5"):
         Hdf5DataModule(tmp_path / "a.h5").manifest()
+
+
+@pytest.mark.parametrize(
+    ("name", "split"), [("val", "valid"), ("validation", "valid"), ("Testing", "test"), ("TRAIN", "train")]
+)
+def test_usual_names_of_splits_are_read(users: Path, name: str, split: str) -> None:
+    before = Hdf5DataModule(users).manifest()
+    with h5py.File(users, "r+") as file:
+        file.move(split, name)
+    module = Hdf5DataModule(users)
+    manifest = module.manifest()
+    assert manifest.column("split").tolist() == before.column("split").tolist()
+    rows = manifest.rows(split)
+    assert manifest.column("id")[rows].tolist() == [f"{name}/{row}" for row in range(SIZES[split])]
+    np.testing.assert_array_equal(module.store().read(int(rows[1])), image(split, 1))
+
+
+def test_two_groups_of_one_split_are_refused_and_others_named(users: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with h5py.File(users, "r+") as file:
+        file.copy("valid", "extra")
+        file["classes"] = np.arange(2)
+    assert len(Hdf5DataModule(users).manifest()) == 10
+    assert "left out: 'extra'" in caplog.text
+    with h5py.File(users, "r+") as file:
+        file.move("extra", "val")
+    with pytest.raises(DataError, match="two groups of split 'valid': 'val' and 'valid'"):
+        Hdf5DataModule(users).manifest()
