@@ -23,7 +23,22 @@ FILES = (
 
 folders = st.one_of(*map(st.sampled_from, (CLASSES, CLASSES, SPLIT_NAMES, SETS, PARTS, HIDDEN)))
 files = st.tuples(st.lists(folders, max_size=5), st.sampled_from(FILES)).map(lambda parts: (*parts[0], parts[1]))
-trees = st.sets(files, min_size=1, max_size=12)
+junk = st.sets(files, max_size=2)
+
+
+@st.composite
+def orderly(draw: st.DrawFn) -> set[tuple[str, ...]]:
+    """A tree in one of the usual orders of folders, sets of one class or both, and a few strange files."""
+    classes = draw(st.sampled_from((("0_real", "1_fake"), ("REAL", "Fake"), ("nature", "ai"), ("real", "adm"))))
+    order = draw(st.permutations(("split", "set", "class", "part")).map(tuple))
+    left_out = draw(st.sets(st.sampled_from(("split", "set", "part"))))
+    names = {"split": SPLIT_NAMES[:5], "set": SETS, "class": classes, "part": PARTS}
+    slots = [st.sampled_from(names[slot]) for slot in order if slot not in left_out]
+    images = st.tuples(*slots, st.sampled_from(FILES[:5]))
+    return set(draw(st.sets(images, min_size=1, max_size=12))) | (draw(junk) if draw(st.booleans()) else set())
+
+
+trees = st.one_of(orderly(), orderly(), orderly(), st.sets(files, min_size=1, max_size=8))
 options = st.fixed_dictionaries(
     {
         "layout": st.sampled_from(("pairs", "siblings", "generated")),
