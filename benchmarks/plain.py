@@ -1,7 +1,8 @@
 """The plain protocol: train on one split, choose on the next, test on the last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ class Plain:
     """Folder in which ``task=fit`` and ``task=test`` keep what a probe's frozen backbone makes of images, or None."""
     copies: int = 1
     """Fixed looks at each training image in an epoch, see `Stage.copies`."""
+    dumps: Mapping[str, tuple[str, ...]] = MappingProxyType({"validate": ("validate",), "test": ("test",)})
+    """By task, under which names of ``predictions_<name>_all.npz`` its dump is found in a stage's folder."""
     global_batch: int | None = None
     """Images of an optimiser step over all devices, where the protocol sets it; ``task=fit`` accumulates up to it."""
 

@@ -9,7 +9,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from benchmarks.predictions import write_predictions
 from callbacks.checkpoints import Checkpoints, newest_resumable
 from callbacks.collector import Collector
 from callbacks.continued_axis import ContinuedAxis
@@ -23,6 +22,7 @@ from contracts.stage import Stage
 from datamodules.manifest import Manifest
 from detectors.weights import load_weights
 from tasks.before_fit import check_monitors, fit_to_epoch
+from tasks.dumps import write_dump
 from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
 from tasks.failures import write_failures
 from tasks.features import precompute
@@ -225,7 +225,7 @@ def _validate_best(
     if predictions is None:
         return
     predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
-    write_predictions(folder.predictions("validate"), predictions)
+    write_dump(folder, benchmark, "validate", predictions)
     if collector.failures:
         write_failures(run.folder / "failures.csv", collector.failures)
     report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())

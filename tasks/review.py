@@ -8,6 +8,7 @@ from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.screen import display
+from tasks.dumps import SELECTION
 from tasks.run import Run
 
 
@@ -38,7 +39,7 @@ def review(run: Run) -> None:
 def _of_experiment(run: Run) -> list[Path]:
     """The test dumps of the experiment named, or its validation dumps where it has not been tested."""
     if run.config.experiment_id is not None:
-        for stage in ("test", "validate", "predict"):
+        for stage in ("test", SELECTION, "validate", "predict"):
             found = sorted(
                 run.folder.glob(f"window_*/predictions_{stage}_all.npz"), key=lambda file: (len(file.parent.name), file)
             )

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.predictions import Predictions, write_predictions
+from benchmarks.predictions import Predictions
 from benchmarks.views import joined
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
 from contracts.screen import display
 from datamodules.dataset import Failure
+from tasks.dumps import write_dump
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.failures import write_failures
 from tasks.features import precompute
@@ -77,8 +78,8 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     together = joined(whole, manifest.column("id")[scored].astype(str))
     predictions = with_provenance(together, run, loaded, datamodule, "test")
     predictions = benchmark.annotated(predictions, manifest, folder.index)
-    write_predictions(folder.predictions("test"), predictions)
+    file = write_dump(folder, benchmark, "test", predictions)
     write_failures(run.folder / "failures.csv", list(failures.values()))
     report(folder, "test", predictions, loaded.about.get("threshold"), run.metrics())
-    print(f"{folder.predictions('test')}\ntask=review review.inputs=[{folder.predictions('test')}] makes the page")
+    print(f"{file}\ntask=review review.inputs=[{file}] makes the page")
     return True

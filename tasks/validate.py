@@ -1,8 +1,8 @@
 """``task=validate``: score the validation images again with every stage's chosen checkpoint."""
 
-from benchmarks.predictions import write_predictions
 from callbacks.collector import Collector
 from callbacks.validation_metrics import ValidationMetrics
+from tasks.dumps import write_dump
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.report import report
 from tasks.run import Run
@@ -28,5 +28,5 @@ def validate(run: Run) -> None:
         predictions = score(trainer, loaded.detector, datamodule, stage.validate, collector, "validate")
         if predictions is not None:
             predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
-            write_predictions(folder.predictions("validate"), predictions)
+            write_dump(folder, benchmark, "validate", predictions)
             report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())

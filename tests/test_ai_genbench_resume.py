@@ -11,8 +11,10 @@ import pytest
 import torch
 from drawn_ai_genbench import miniature
 from forked import Commands
+from their_evaluation import evaluate
 
 from benchmarks.ai_genbench.generators import load_generators
+from benchmarks.predictions import read_predictions
 
 NAMES = [generator.name for generator in load_generators()[:3]]
 WINDOWS = 3
@@ -46,6 +48,11 @@ def results(commands: Commands, name: str) -> dict[str, Any]:
         for window in range(WINDOWS)
     ]
     steps = [json.loads((folder / f"window_{window}/steps.json").read_text()) for window in range(WINDOWS)]
+    for theirs, stage in zip(evaluate(folder), tables["stages"], strict=True):
+        assert theirs["growing_whole"] == pytest.approx(stage["periods"]["whole"]["roc_auc"], abs=1e-12)
+    selected = read_predictions(folder / "window_0/predictions_selection_all.npz")
+    tested = read_predictions(folder / "window_0/predictions_validate_all.npz")
+    assert not set(selected.fused_ids) & set(tested.fused_ids)
     return {"tables": tables, "weights": weights, "steps": steps}
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 import numpy as np
@@ -68,6 +69,10 @@ class AiGenBench(Plain):
     Raises:
         ConfigError: for an unknown name or a number out of range.
     """
+
+    dumps = MappingProxyType({"validate": ("selection",), "test": ("test", "validate")})
+    """The original calls its test images validation images, and its scripts look for their dump by that name; the
+    images a checkpoint is chosen on are others here, and their dump has a name of its own."""
 
     def __init__(
         self,
