@@ -183,10 +183,11 @@ def _feature_dim(module: nn.Module, image_size: int) -> int:
 
 def _check_patches(name: str, module: nn.Module, image_size: int) -> None:
     """Refuse an image of which a vision transformer would silently leave out the last rows and columns."""
-    patch = getattr(getattr(module, "patch_embed", None), "patch_size", None)
-    if patch is not None and image_size % patch[0]:
-        sizes = image_size // patch[0] * patch[0], (image_size // patch[0] + 1) * patch[0]
+    size = getattr(getattr(module, "patch_embed", None), "patch_size", None)
+    patch = size[0] if isinstance(size, tuple | list) else size
+    if patch is not None and image_size % patch:
+        sizes = image_size // patch * patch, (image_size // patch + 1) * patch
         raise ConfigError(
-            f"detector.image_size={image_size} is no multiple of the {patch[0]}-pixel patches of {name}",
+            f"detector.image_size={image_size} is no multiple of the {patch}-pixel patches of {name}",
             f"Choose {sizes[0]} or {sizes[1]}.",
         )

@@ -49,6 +49,12 @@ def test_fixed_size_follows_image_size() -> None:
         create_backbone("dinov2_vits14", image_size=32)
 
 
+def test_patches_may_be_given_by_one_number() -> None:
+    assert create_backbone("timm/xcit_nano_12_p16_224", image_size=32).feature_dim == 128
+    with pytest.raises(ConfigError, match="image size 40"):
+        create_backbone("timm/xcit_nano_12_p16_224", image_size=40)
+
+
 def test_convnext_pools_by_average_alone() -> None:
     with pytest.warns(UserWarning, match="pooling=avg is used, not catavgmax"):
         assert create_backbone("test_convnext", pooling="catavgmax").feature_dim == 64
