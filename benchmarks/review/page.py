@@ -23,7 +23,8 @@ from benchmarks.predictions import Predictions
 from benchmarks.review.export import export
 from benchmarks.review.gallery import Gallery, ImageSource, collect
 from benchmarks.review.join import Joined, join
-from benchmarks.review.payload import payload
+from benchmarks.review.learning import learning_curves
+from benchmarks.review.payload import negative, payload
 from benchmarks.tables import Table, column_title, interval, tidy_csv
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -139,6 +140,8 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         script=Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)),  # noqa: S704
         sources=_sources(joined),
         looks=_looks(joined),
+        training=_training(joined),
+        negative=negative(joined.dumps),
         data=Markup(payload(joined, gallery)),  # noqa: S704  escaped there
     )
 
@@ -194,9 +197,19 @@ def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
     return shown
 
 
+def _training(joined: Joined) -> list[dict[str, str]]:
+    """Learning curves of the stages the dumps lie in."""
+    drawn = ((name, learning_curves(path)) for name, path in zip(joined.names, joined.paths, strict=True))
+    return [
+        {"name": name, "src": "data:image/png;base64," + b64encode(png).decode()}
+        for name, png in drawn
+        if png is not None
+    ]
+
+
 def _counts(dump: Predictions) -> str:
     labels = dump.fused_labels
-    parts = [f"{(labels == 0).sum():,} real", f"{(labels == 1).sum():,} generated"]
+    parts = [f"{(labels == 0).sum():,} {negative([dump])}", f"{(labels == 1).sum():,} generated"]
     if (labels < 0).any():
         parts.append(f"{(labels < 0).sum():,} of unknown label")
     if len(dump.crop_scores) > len(dump):
@@ -262,8 +275,9 @@ def _caption(joined: Joined, bootstrap: Bootstrap) -> str:
     clustered = any(a["clustered"] for a in about)
     unit = "photographs (the dump's groups)" if clustered else "images"
     seen = " seen through the same view" if len(joined.dumps) > len(joined.whole) else ""
+    others = "real images" if negative(joined.dumps) == "real" else "outliers"
     return (
-        f"Each generator against all real images{seen}, which therefore dominate its accuracy and lower its AP where "
+        f"Each generator against all {others}{seen}, which therefore dominate its accuracy and lower its AP where "
         f"they are many; AUROC and TPR do not depend on that. Small figures: {bootstrap.level:.0%} intervals from "
         f"{bootstrap.resamples:,} bootstrap draws of {unit}, seed {bootstrap.seed}."
     )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.predictions import Predictions
 from benchmarks.review.gallery import Gallery
 from benchmarks.review.join import Joined
 from benchmarks.review.maps import collect_maps
@@ -21,6 +23,7 @@ def payload(joined: Joined, gallery: Gallery) -> str:
     places, place = _dictionary(joined.column("where"))
     groups, group = _dictionary(joined.column("group"))
     content = {
+        "negative": negative(joined.dumps),
         "ids": joined.ids.tolist(),
         "label": _base64(joined.column("fused_labels"), "i1"),
         "generators": generators,
@@ -38,6 +41,11 @@ def payload(joined: Joined, gallery: Gallery) -> str:
     }
     # "<" would end the script element that holds it, or open a comment
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def negative(dumps: Sequence[Predictions]) -> str:
+    """What label 0 means: a tracer's images are by one of its generators or by none of them, real or not."""
+    return "outlier" if all(dump.class_names is not None for dump in dumps) else "real"
 
 
 def _dump(joined: Joined, d: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ function list() {
 
 function truth(i) {
   if (label[i] === 1) return element("span", "fake-text", D.generators[generator[i]] || "generated");
-  return element("span", label[i] === 0 ? "real-text" : "unknown-text", label[i] === 0 ? "real" : "unknown");
+  return element("span", label[i] === 0 ? "real-text" : "unknown-text", label[i] === 0 ? D.negative : "unknown");
 }
 
 function verdict(d, i) {
@@ -169,7 +169,7 @@ function open(i) {
   for (const name of ["", "score", "logit", "threshold", "called"]) head.append(element("th", "", name));
   D.dumps.forEach((dump, d) => {
     if (!held(d, i)) return;
-    const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : "real");
+    const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : D.negative);
     line.append(element("td", "", LETTERS[d]), element("td", "", dump.score[i].toPrecision(5)), element("td", "", dump.logit[i].toFixed(3)), element("td", "", state.t[d].toPrecision(4)), call);
     if (dump.crops[i]) fact(`crops${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, dump.crops[i].map((s) => s.toFixed(3)).join("  "));
     for (const [name, values] of Object.entries(dump.extra)) {

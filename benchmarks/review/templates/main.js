@@ -43,7 +43,7 @@ function showControls() {
   at("order").value = state.order;
   if (at("by")) at("by").value = state.by;
   const real = sets.map((s) => s.real.length), fake = sets.map((s) => s.fake.length);
-  at("scope").textContent = `counting ${real.join(" | ")} real, ${fake.join(" | ")} generated`;
+  at("scope").textContent = `counting ${real.join(" | ")} ${D.negative}, ${fake.join(" | ")} generated`;
 }
 
 let pending = 0;

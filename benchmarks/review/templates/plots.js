@@ -129,7 +129,7 @@ function drawReliability(sets) {
 const BINS = 60;
 function histogramRows() {
   const rows = [];
-  if (label.includes(0)) rows.push({ name: "real", kind: "real", test: (i) => label[i] === 0, index: -1 });
+  if (label.includes(0)) rows.push({ name: D.negative, kind: "real", test: (i) => label[i] === 0, index: -1 });
   D.generators.forEach((name, g) => { if (label.some((y, i) => y === 1 && generator[i] === g)) rows.push({ name: name || "(unnamed)", kind: "fake", test: (i) => label[i] === 1 && generator[i] === g, index: g }); });
   if (label.includes(-1)) rows.push({ name: "unknown label", kind: "unknown", test: (i) => label[i] === -1, index: -1 });
   return rows;

@@ -1,3 +1,4 @@
+import base64
 import csv
 import json
 import re
@@ -10,11 +11,13 @@ import pytest
 from drawn_predictions import draw
 
 from benchmarks.intervals import Bootstrap
-from benchmarks.predictions import write_predictions
+from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.review import review
 from benchmarks.review.gallery import worth_seeing
 from benchmarks.review.join import join
+from benchmarks.review.learning import learning_curves
 from contracts.errors import DataError
+from contracts.history import write_epoch
 
 FEW = Bootstrap(resamples=20)
 
@@ -156,3 +159,40 @@ def test_neither_torch_nor_lightning_nor_matplotlib_is_imported():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_a_tracers_page_speaks_of_outliers(tmp_path):
+    count = np.arange(40)
+    multi = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    traced = from_crops(
+        multi[:, 1] - multi[:, 0], count, count % 2, count % 2, [str(k) for k in count],
+        generator_id_to_name=["", "var16"], class_names=["outlier", "var16", "rarb"], fused_multi_logits=multi,
+        crop_multi_logits=multi,
+    )  # fmt: skip
+    write_predictions(tmp_path / "traced.npz", traced)
+    text = review([tmp_path / "traced.npz"], tmp_path / "out", pixels, bootstrap=FEW).page.read_text()
+    for shown in (
+        "20 outlier, 20 generated",
+        "against all outliers",
+        '"negative":"outlier"',
+        "outlier, called generated",
+    ):
+        assert shown in text
+    assert "real, called generated" not in text
+    both = review([tmp_path / "traced.npz", dump(tmp_path)], tmp_path / "both", pixels, bootstrap=FEW).page.read_text()
+    assert '"negative":"real"' in both
+
+
+def test_learning_curves_of_a_dumps_stage_are_on_its_page(tmp_path):
+    file = dump(tmp_path)
+    write_epoch(
+        tmp_path / "checkpoints", {"epoch": 0, "step": 3, "train/loss": 0.7, "val/loss": 0.69, "val/auroc": 0.5}
+    )
+    one = review([file], tmp_path / "one", pixels, bootstrap=FEW).page.read_text()
+    assert "learning curves" not in one, "a single epoch is no curve"
+    write_epoch(tmp_path / "checkpoints", {"epoch": 1, "step": 6, "train/loss": 0.5, "val/loss": 0.6})
+    text = review([file], tmp_path / "out", pixels, bootstrap=FEW).page.read_text()
+    assert 'alt="learning curves of' in text
+    png = learning_curves(file)
+    assert png is not None
+    assert base64.b64encode(png).decode()[:60] in text
