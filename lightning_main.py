@@ -3,13 +3,15 @@
 import importlib
 import io
 import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from conf.check import check
 from conf.compose import compose
-from conf.help import help_text
+from conf.help import help_for
 from conf.problems import refuse
 from conf.words import CONF
 from contracts.errors import ConfigError, PixelProofError
@@ -44,11 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             STOP.release()
             if "help" in flags:
-                print(help_text(CONF))
-                return 0
-            if "many" in flags:
+                print(help_for(words, CONF))
+            elif "many" in flags:
                 return run_many(words, CONF, Path(__file__).resolve())
-            return run_one(words)
+            else:
+                return run_one(words)
+            sys.stdout.flush()
+            return 0
+        except BrokenPipeError:
+            if not _reader_is_gone():
+                raise
+            return 128 + signal.SIGPIPE
         except PixelProofError as error:
             print(f"pixelproof: {error}", file=sys.stderr)
             return 2 if isinstance(error, ConfigError) else 1
@@ -58,6 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("\npixelproof: interrupted", file=sys.stderr)
             return 130
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads the standard output any more, as in ``pixelproof --help | head``."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in watch.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to be flushed at the exit
+    return True
 
 
 def run_one(words: Sequence[str]) -> int:

@@ -1,9 +1,12 @@
 """What ``--help`` prints."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent, fill, indent
 
+from conf.documented import clean
+from conf.help_one import parts_for
 from conf.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.verbs import verbs
 from conf.words import group_names, group_options
@@ -19,6 +22,20 @@ EXAMPLES = """
     pixelproof task=doctor trainer=ddp                               the whole configuration, and what is wrong with it
 """
 
+WIDEST = 48
+"""Characters of the first column; a longer name has a line of its own."""
+
+
+def help_for(words: Sequence[str], folder: Path) -> str:
+    """Help for what the words name (tasks, groups, options, keys), or all of it where there are none.
+
+    Raises:
+        ConfigError: a word names nothing there is.
+    """
+    if not words:
+        return help_text(folder)
+    return "\n\n".join(_section(fill(title, 118), lines) for title, lines in parts_for(words, folder))
+
 
 def help_text(folder: Path) -> str:
     """Tasks, keys, groups and their options, the options of verbs, examples.
@@ -26,7 +43,7 @@ def help_text(folder: Path) -> str:
     Args:
         folder: of YAML groups.
     """
-    tasks = {f"task={name}": meaning.partition(": ")[2] or meaning for name, meaning in verbs().items()}
+    tasks = {f"task={name}": clean(meaning) for name, meaning in verbs().items()}
     keys = {
         f"{name}={_default(field)}": field.metadata["help"]
         for name, field in root_keys().items()
@@ -41,7 +58,8 @@ def help_text(folder: Path) -> str:
     }
     parts = (
         "PixelProof trains, benchmarks and explains detectors of AI-generated images.",
-        "pixelproof [-m] [key=value …]      or: python lightning_main.py …",
+        "pixelproof [-m] [key=value …]      or: python lightning_main.py …\n"
+        "pixelproof task=VERB | GROUP | GROUP=OPTION | KEY --help      says more of one",
         _section("Tasks", tasks),
         _section("Keys", keys),
         _section("Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE sets any argument of what was chosen", groups),
@@ -57,9 +75,13 @@ def _default(field: "dataclasses.Field[object]") -> str:
 
 
 def _section(title: str, lines: dict[str, str]) -> str:
-    width = max(map(len, lines), default=0) + 4
-    rows = [
-        fill(meaning, 112, initial_indent=f"  {name}".ljust(width), subsequent_indent=" " * width)
-        for name, meaning in lines.items()
-    ]
+    width = min(max(map(len, lines), default=0) + 4, WIDEST)
+    rows = []
+    for name, meaning in lines.items():
+        if len(name) + 4 > width and meaning:
+            rows.append(f"  {name}")
+            rows.append(fill(meaning, 118, initial_indent=" " * width, subsequent_indent=" " * width))
+        else:
+            begin = f"  {name}".ljust(width)
+            rows.append(fill(meaning, 118, initial_indent=begin, subsequent_indent=" " * width) or begin.rstrip())
     return "\n".join([title, *rows])

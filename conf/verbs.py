@@ -1,6 +1,7 @@
 """The tasks there are, and what each asks of the configuration, read from their source."""
 
 import ast
+import re
 from pathlib import Path
 
 from conf.schema import root_keys
@@ -21,6 +22,14 @@ def verbs(house: Path = HOUSE) -> dict[str, str]:
             if isinstance(node, ast.FunctionDef) and node.name == file.stem and _takes_run(node):
                 found[file.stem] = first_line(node)
     return found
+
+
+def verb_text(task: str, house: Path = HOUSE) -> str:
+    """The docstring of a task's function, without its sections."""
+    for node in source(house / "tasks" / f"{task}.py").body:
+        if isinstance(node, ast.FunctionDef) and node.name == task:
+            return re.split(r"^(?:Args|Returns|Raises):", ast.get_docstring(node) or "", flags=re.MULTILINE)[0].strip()
+    return ""
 
 
 def groups_used(task: str, house: Path = HOUSE) -> list[str]:

@@ -1,6 +1,7 @@
 """Jobs as processes of this machine, a few at once."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -72,9 +73,10 @@ class LocalLauncher:
 
 def _stop(running: dict[int, "subprocess.Popen[bytes]"], stop: BaseException) -> None:
     """Passes a signal on, and waits until the jobs have saved."""
-    if isinstance(stop, Stopped):
-        for process in running.values():
-            process.send_signal(stop.signum)
+    for process in running.values():
+        process.send_signal(stop.signum if isinstance(stop, Stopped) else signal.SIGINT)
+    if running:
+        print(f"pixelproof: waiting until {len(running)} job(s) have saved", file=sys.stderr, flush=True)
     limit = time.monotonic() + PATIENCE
     for process in running.values():
         try:

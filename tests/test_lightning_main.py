@@ -126,3 +126,11 @@ def test_the_console_script_is_main() -> None:
 
 def test_it_is_a_table_of_contents() -> None:
     assert len(PROGRAM.read_text().splitlines()) < 130
+
+
+def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
+    for words in ("--help", "task=predict --help"):
+        command = f"set -o pipefail; '{sys.executable}' '{PROGRAM}' {words} | true"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.stderr == ""
+        assert done.returncode in (0, 141)  # 0 where all was written before the reader left

@@ -1,5 +1,6 @@
 """What is started, and what is refused."""
 
+import subprocess
 import sys
 from itertools import accumulate
 from pathlib import Path
@@ -104,3 +105,45 @@ def test_what_is_told_about_a_job() -> None:
         Job((), Path("p")), "1", Path(), ["7", "9"]
     )
     assert any("scontrol requeue" in line for line in NET)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+told = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: told.set())
+os.kill(os.getppid(), signal.SIGINT)
+while not told.wait(0.1):
+    if os.getppid() == 1:
+        sys.exit(9)
+Path(sys.argv[1].partition("=")[2]).write_text("saved")
+sys.exit(130)
+"""
+
+PARENT = """
+import subprocess
+import sys
+sys.path.insert(0, {house!r})
+from pathlib import Path
+from contracts.stop import STOP, Stopped
+from launchers.job import Job
+from launchers.local import LocalLauncher
+jobs = [Job((f"file={{name}}",), Path({program!r})) for name in {names!r}]
+try:
+    with STOP.handled(deferred=False):
+        LocalLauncher(at_once=2).launch(jobs)
+except Stopped as stopped:
+    sys.exit(128 + stopped.signum)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_reaches_the_jobs_which_save(tmp_path: Path) -> None:
+    program, names = tmp_path / "program.py", [str(tmp_path / "first"), str(tmp_path / "second")]
+    program.write_text(INTERRUPTED)
+    code = PARENT.format(house=str(Path(launchers.slurm.__file__).parents[1]), program=str(program), names=names[:1])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 130
+    assert Path(names[0]).read_text() == "saved"
+    assert "waiting until 1 job(s) have saved" in done.stderr

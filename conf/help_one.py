@@ -1,0 +1,203 @@
+"""Help for one task, group, option or key, read from YAML files and from the source of what they configure."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conf.build import SUPPLIED
+from conf.compose import compose
+from conf.documented import argument_texts, class_text, clean
+from conf.grammar import typed_value
+from conf.schema import VERB_OPTIONS, root_keys, verb_options
+from conf.signatures import by_source, signature
+from conf.synonyms import key_meant, task_meant
+from conf.targets import is_own
+from conf.typed import written_type
+from conf.verbs import REQUIRED, groups_used, verb_text, verbs
+from conf.words import group_names, group_options, parse
+from conf.written import load_yaml, typed_characters
+from contracts.errors import ConfigError, nearest
+
+Lines = dict[str, str]
+Part = tuple[str, Lines]
+"""A title or a paragraph, and what is listed under it."""
+
+
+def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
+    """What is to be said about each word: a title with names and meanings.
+
+    Raises:
+        ConfigError: a word names nothing there is.
+    """
+    for word in words:
+        key, equals, value = word.lstrip("+~").partition("=")
+        root = key.partition(".")[0]
+        if not equals and (key in verbs() or (key not in root_keys() and "." not in key)):
+            key = f"task={key}" if key in verbs() else key_meant(key) or key
+            key, equals, value = key.partition("=")
+            root = key.partition(".")[0]
+        if key == "task" and value:
+            yield from _task(value)
+        elif root in VERB_OPTIONS:
+            yield from _options(root, key)
+        elif root in group_names() and key == root:
+            names = typed_value(parse([word])[0]) if value else None
+            yield from _group(root, names, folder)
+        elif root in group_names():
+            yield from _argument(key, words, folder)
+        elif key in root_keys():
+            yield _root(key)
+        else:
+            meant = key_meant(key)
+            step = f"Try: pixelproof {meant} --help" if meant else nearest(root, [*root_keys(), *verbs()])
+            raise ConfigError(f"there is no key {key!r} to explain", step)
+
+
+def _task(name: str) -> Iterator[Part]:
+    if name not in verbs():
+        meant = task_meant(name)
+        raise ConfigError(f"there is no task={name}", f"Write task={meant}." if meant else nearest(name, verbs()))
+    yield f"task={name}: {clean(verb_text(name))}", {}
+    needed = REQUIRED.get(name, ())
+    if needed:
+        yield f"It needs {', '.join(f'{key}=…' for key in needed)}.", {}
+    used = groups_used(name)
+    if used:
+        yield f"It uses {', '.join(used)} (pixelproof GROUP --help lists the options of each).", {}
+    yield from _options(name, name)
+
+
+def _options(verb: str, key: str) -> Iterator[Part]:
+    known = verb_options(verb)
+    option = key.partition(".")[2]
+    if option and option not in known:
+        raise ConfigError(f"{verb} has no option {option!r}", nearest(option, known))
+    lines = {}
+    for name, field in known.items():
+        if option in ("", name):
+            choices = f" ({'|'.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+            default = shown(field.default if isinstance(field.default, str | int | float | bool | None) else [])
+            lines[f"{verb}.{name}={default}"] = f"{written_type(field.type)}: {field.metadata['help']}{choices}"
+    if lines:
+        yield f"Options of {f'task={verb}' if verb in verbs() else verb}, with their defaults", lines
+
+
+def _root(key: str) -> Part:
+    field = root_keys()[key]
+    default = field.default if isinstance(field.default, str | int | None) else None
+    return key, {f"{key}={shown(default)}": f"{written_type(field.type)}: {field.metadata['help']}"}
+
+
+def _group(group: str, names: Any, folder: Path) -> Iterator[Part]:
+    options = group_options(group, folder)
+    if names is None:
+        about = {f"{group}={name}": _comment(folder / group / f"{name}.yaml") for name in options}
+        yield f"Options of {group} (pixelproof {group}=OPTION --help says what one sets)", about
+        return
+    for name in names if isinstance(names, list) else [names]:
+        if name not in options:
+            raise ConfigError(f"{group}={name} does not exist", nearest(str(name), options))
+        file = folder / group / f"{name}.yaml"
+        content = typed_characters(load_yaml(file)) or {}
+        yield f"{group}={name}   (conf/{group}/{name}.yaml) {_comment(file)}", {}
+        prefix = "" if group == "experiment" else group
+        yield "It sets", {f"{place}={shown(value)}": "" for place, value in _leaves(content, prefix)}
+        for place, node in _nodes(content, prefix):
+            yield _of_target(place, node)
+
+
+def _of_target(place: str, node: Mapping[str, Any]) -> Part:
+    """All arguments of a part, with the defaults they have where the file leaves them out."""
+    target = str(node["_target_"])
+    texts = argument_texts(target)
+    found = signature(target) if is_own(target) else by_source(target)
+    lines = {}
+    for name, parameter in (found.parameters if found else {}).items():
+        if name not in node and (parameter.required or name in SUPPLIED.get(place.partition(".")[0], ())):
+            continue  # a task supplies it
+        default = shown(node[name]) if name in node and not isinstance(node[name], dict) else _typed(parameter.default)
+        kind = f"{parameter.annotation}: " if parameter.annotation else ""
+        lines[f"{place}.{name}" + (f"={default}" if default else "")] = f"{kind}{texts.get(name, '')}".rstrip(": ")
+    return f"Arguments of {target}: {class_text(target)}", lines
+
+
+def _argument(key: str, words: Sequence[str], folder: Path) -> Iterator[Part]:
+    """One argument of what the words, or the defaults, have chosen."""
+    chosen = [word for word in words if "=" in word and word.partition("=")[0] in (*group_names(), "experiment")]
+    node: Any = compose(chosen, folder).resolved
+    *path, name = key.split(".")
+    for each in path:
+        node = node.get(each) if isinstance(node, Mapping) else None
+    place = ".".join(path)
+    inner = node.get(name) if isinstance(node, Mapping) else None
+    if isinstance(inner, Mapping) and "_target_" in inner:
+        yield _of_target(key, inner)
+        return
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"{key} is no argument of what is chosen", f"See pixelproof {path[0]} --help.")
+    title, lines = _of_target(place, node)
+    said = {line: text for line, text in lines.items() if line.partition("=")[0] == key}
+    if not said:
+        raise ConfigError(
+            f"{key} is no argument of {node['_target_']}", nearest(key, [line.partition("=")[0] for line in lines])
+        )
+    yield title, said
+
+
+def _comment(file: Path) -> str:
+    """The comment at the head of a YAML file."""
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            lines.append(line.removeprefix("#").strip())
+    return clean(" ".join(lines))
+
+
+def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            if key == "defaults" and isinstance(value, list):
+                for entry in value:
+                    yield from _chosen(entry)
+            else:
+                yield from _leaves(value, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, node
+
+
+def _chosen(entry: Any) -> Iterator[tuple[str, Any]]:
+    for key, value in entry.items() if isinstance(entry, dict) else ():
+        yield re.sub(r"^(override|optional)?\s*/?", "", str(key)), value
+
+
+def _nodes(node: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The outermost parts of a file."""
+    if isinstance(node, dict) and "_target_" in node:
+        yield place, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _nodes(value, f"{place}.{key}" if place else str(key))
+
+
+def _typed(default: str) -> str:
+    """A default as written in Python, as it is typed on a command line."""
+    try:
+        value = ast.literal_eval(default) if default else ""
+    except ValueError:
+        return default
+    return shown(list(value) if isinstance(value, tuple) else value)
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(shown, value))}]"
+    return str(value)
