@@ -8,10 +8,7 @@ from typing import Any
 from benchmarks.plain import Plain
 from benchmarks.predictions import Predictions, read_predictions, write_predictions
 from contracts.errors import DataError
-from tasks.stage_folder import StageFolder
-
-SELECTION = "selection"
-"""Name of the dump of the images a checkpoint was chosen on, where "validate" means test images."""
+from tasks.stage_folder import SELECTION, StageFolder
 
 
 def write_dump(folder: StageFolder, benchmark: Any, task: str, predictions: Predictions) -> Path:

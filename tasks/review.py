@@ -8,8 +8,8 @@ from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.screen import display
-from tasks.dumps import SELECTION
 from tasks.run import Run
+from tasks.stage_folder import SELECTION
 
 
 def review(run: Run) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from contracts.errors import CheckpointError
 from contracts.files import write_atomically
 
+SELECTION = "selection"
+"""Name of the dump of the images a checkpoint was chosen on, where "validate" means test images."""
+
 
 @dataclass(frozen=True)
 class StageFolder:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from contracts.errors import ConfigError, DataError
@@ -136,7 +135,9 @@ def _continues(entry: Any) -> bool:
 
 def _kept(arguments: Any, class_path: str) -> dict[str, Any]:
     """Earlier arguments that a class given anew accepts."""
-    kind = getattr(torch.optim, class_path.rpartition(".")[2], None) if class_path.startswith("torch.optim") else None
+    from torch import optim  # slow to import, and seldom asked
+
+    kind = getattr(optim, class_path.rpartition(".")[2], None) if class_path.startswith("torch.optim") else None
     if not isinstance(arguments, Mapping):
         return {}
     if kind is None:
