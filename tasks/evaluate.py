@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as L
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
 
 from benchmarks.predictions import Predictions
 from callbacks.checkpoint_io import AtomicCheckpointIO
@@ -18,6 +19,7 @@ from callbacks.collector import Collector
 from callbacks.passport import passport
 from callbacks.preemption import Preemption, cluster_plugins, without_own_signals
 from callbacks.progress import Progress
+from callbacks.progress_lines import NoBar, ProgressLines
 from callbacks.quiet import quieten
 from conf.build import build_for_scoring
 from conf.typed import meant_node
@@ -100,9 +102,13 @@ def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
     """The configured trainer with our checkpoint plugin and our handling of signals, without what we do ourselves."""
     if not any(isinstance(callback, Preemption) for callback in callbacks):
         callbacks = (*callbacks, Preemption())
-    shown = any(isinstance(callback, ProgressBar) for callback in callbacks)
-    if run.resolved["trainer"].get("enable_progress_bar", True) and not shown:
-        callbacks = (*callbacks, Progress())
+    wanted = bool(run.resolved["trainer"].get("enable_progress_bar", True))
+    given = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    terminal = Console().is_terminal or Console().is_jupyter
+    log = run.logs / run.experiment_id / "log.txt" if run.task in ("fit", "test", "validate") else None
+    callbacks = (*callbacks, ProgressLines(log, shown=wanted and not given and not terminal))
+    if wanted and not given:
+        callbacks = (*callbacks, Progress() if terminal else NoBar())
     quieten()
     plugins = [AtomicCheckpointIO(), *cluster_plugins()]
     trainer: L.Trainer = run.trainer(callbacks=list(callbacks), plugins=plugins, enable_checkpointing=False, **extra)
