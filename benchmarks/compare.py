@@ -11,7 +11,7 @@ from scipy.special import bdtr
 from benchmarks.evaluation import Result, subsets
 from benchmarks.forensynths_tables.assign import assign
 from benchmarks.forensynths_tables.published import load, names
-from benchmarks.forensynths_tables.results import point_results, set_draws
+from benchmarks.forensynths_tables.results import POOLED, point_results, set_draws
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
@@ -72,7 +72,7 @@ class Comparison:
         names: of the runs.
         images: how many all runs scored.
         sets: the sets, by name.
-        values: for each run (set, metric, threshold) to its value; "" is the mean.
+        values: for each run (set, metric, threshold) to its value; "" is the mean, `POOLED` all images together.
         changes: for each run but the first, its changes.
         tests: likewise McNemar's test over all images.
     """
@@ -87,7 +87,9 @@ class Comparison:
     def improved(self, run: int, metric: str, at: str) -> tuple[int, int]:
         """Sets that run (from 1) is better on than the first, of how many that have the metric."""
         chosen = [
-            c for c in self.changes[run - 1] if (c.metric, c.at) == (metric, at) and c.name and not isnan(c.value)
+            c
+            for c in self.changes[run - 1]
+            if (c.metric, c.at) == (metric, at) and c.name in self.sets and not isnan(c.value)
         ]
         return sum(c.value > 0 for c in chosen), len(chosen)
 
@@ -141,19 +143,23 @@ def common(dumps: Sequence[Predictions], titles: Sequence[str]) -> list[Predicti
 
 
 def sets_of(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
-    """The sets of the published tables, where the images lie in such; else every generator against all real images."""
+    """The sets of the published tables, where images were tested as such; else every generator, against all real ones.
+
+    A dump that does not say how it was tested counts as one of tables where folders are named for them and every set
+    holds both classes.
+    """
     tables = [load(name) for name in names()]
-    found = assign(predictions.source, predictions.generators, predictions.fused_labels, tables)
-    if found:
+    columns = predictions.source, predictions.generators, predictions.fused_labels
+    found = assign(*columns, tables, others=True)
+    tested_by = predictions.about.get("benchmark", {}).get("name")
+    sets = [(one, name, images) for one in found for name, images in one.sets.items()]
+    whole = all(one.named for one in found) and all(
+        set(predictions.fused_labels[images].tolist()) == {0, 1} for _, _, images in sets
+    )
+    if found and (tested_by == "forensynths_tables" or (tested_by is None and whole)):
         several = len(found) > 1
-        return {
-            f"{one.table.title} {name}" if several else name: images
-            for one in found
-            for name, images in one.sets.items()
-        }
-    return {s.name: s.images for s in subsets(predictions) if s.kind == "generator"} or {
-        "all images": np.arange(len(predictions))
-    }
+        return {f"{one.table.title} {name}" if several else name: images for one, name, images in sets}
+    return {s.name: s.images for s in subsets(predictions) if s.kind == "generator"}
 
 
 def mcnemar(first: Predictions, other: Predictions) -> McNemar:
@@ -170,11 +176,12 @@ Found = tuple[dict[Key, float], dict[Key, NDArray[np.float64]]]
 
 def _values(run: Predictions, sets: Sets, bootstrap: Bootstrap) -> Found:
     """Values and draws by (set, metric, threshold), the mean over sets as set ""."""
+    sets = {**sets, POOLED: np.arange(len(run))}
     results: list[Result] = point_results(run, sets)
     values = {(r.generator, r.metric, r.at): r.value for r in results}
     draws = set_draws(run, sets, bootstrap)
     for metric, at in METRICS:
-        there = [s for s in sets if not isnan(values.get((s, metric, at), nan))]
+        there = [s for s in sets if s != POOLED and not isnan(values.get((s, metric, at), nan))]
         if there:
             values["", metric, at] = float(np.mean([values[s, metric, at] for s in there]))
             draws["", metric, at] = np.asarray(np.mean([draws[s, metric, at] for s in there], axis=0))

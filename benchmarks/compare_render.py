@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table as RichTable
 
 from benchmarks.compare import METRICS, Change, Comparison
+from benchmarks.forensynths_tables.results import POOLED
 from benchmarks.tables import column_title
 
 TIDY = ("run", "set", "metric", "at", "first", "other", "difference", "low", "high")
@@ -27,7 +28,7 @@ def markdown(found: Comparison) -> str:
     ]
     for metric, at in METRICS:
         body = _rows(found, metric, at)
-        if not body:
+        if all(cell == "–" for row in body for cell in row[1:]):
             continue
         heads = ["set", found.names[0], *found.names[1:]]
         lines += [f"## {column_title(metric, at)}", ""]
@@ -59,34 +60,36 @@ def tidy(found: Comparison) -> str:
 
 
 def terminal(found: Comparison, metric: str, at: str) -> RichTable:
-    """One metric for the screen, which is too narrow for the sets' intervals."""
-    summary = [_sentence(found, run, metric, at) for run in range(1, len(found.names))]
+    """One metric for the screen, which is too narrow for the sets' intervals; `summary` goes below it."""
     table = RichTable(
         box=box.SIMPLE_HEAD,
         title=f"{column_title(metric, at)}, {found.images} images",
-        caption="\n".join([*summary, *mcnemar_lines(found)]),
-        caption_justify="left",
         pad_edge=False,
     )
     for position, name in enumerate(("set", *found.names)):
         table.add_column(name, justify="right" if position else "left", overflow="fold")
     for row in _rows(found, metric, at, intervals=False):
-        table.add_row(*row, style="bold" if row[0].startswith("mean") else "")
+        table.add_row(*row, style="bold" if row[0] == POOLED or row[0].startswith("mean of ") else "")
     return table
+
+
+def summary(found: Comparison, metric: str, at: str) -> list[str]:
+    """What came out, a line each: mean and pooled difference with intervals, sets improved, McNemar's test."""
+    return [*(_sentence(found, run, metric, at) for run in range(1, len(found.names))), *mcnemar_lines(found)]
 
 
 def heat_map(found: Comparison, metric: str, at: str, path: Path) -> None:
     """Sets by runs, the mean last, as PNG; the colour is the value, below it the difference from the first run."""
     from matplotlib.figure import Figure
 
-    rows = [*found.sets, ""]
+    rows = [*found.sets, "", POOLED]
     values = np.array([[run.get((name, metric, at), np.nan) for run in found.values] for name in rows])
     figure = Figure(figsize=(2.6 + 1.3 * len(found.names), 1.6 + 0.42 * len(rows)), dpi=110, layout="constrained")
     axes = figure.subplots()
     low = min(0.5, float(np.nanmin(values))) if np.isfinite(values).any() else 0.0
     shown = axes.imshow(values, vmin=low, vmax=1, cmap=mpl.colormaps["viridis"], aspect="auto")
     axes.set_xticks(range(len(found.names)), found.names, rotation=20, ha="right")
-    axes.set_yticks(range(len(rows)), [*found.sets, f"mean of {len(found.sets)}"])
+    axes.set_yticks(range(len(rows)), [*found.sets, f"mean of {len(found.sets)}", POOLED])
     for y, x in np.ndindex(values.shape):
         if np.isfinite(values[y, x]):
             change = "" if x == 0 else f"\n{100 * (values[y, x] - values[y, 0]):+.1f}"
@@ -95,7 +98,7 @@ def heat_map(found: Comparison, metric: str, at: str, path: Path) -> None:
                 x, y, f"{100 * values[y, x]:.1f}{change}", ha="center", va="center", fontsize=7.5,
                 color="white" if dark else "black", linespacing=0.95,
             )  # fmt: skip
-    axes.axhline(len(rows) - 1.5, color="white", linewidth=2)
+    axes.axhline(len(rows) - 2.5, color="white", linewidth=2)
     axes.set_title(column_title(metric, at), fontsize=10)
     figure.colorbar(shown, ax=axes, fraction=0.05)
     figure.savefig(path)
@@ -104,7 +107,7 @@ def heat_map(found: Comparison, metric: str, at: str, path: Path) -> None:
 def _rows(found: Comparison, metric: str, at: str, intervals: bool = True) -> list[list[str]]:
     by_run = [{c.name: c for c in changes if (c.metric, c.at) == (metric, at)} for changes in found.changes]
     rows = []
-    for name in (*found.sets, ""):
+    for name in (*found.sets, "", POOLED):
         value = found.values[0].get((name, metric, at), np.nan)
         if all(name not in changes for changes in by_run):
             continue
@@ -115,9 +118,13 @@ def _rows(found: Comparison, metric: str, at: str, intervals: bool = True) -> li
 
 def _sentence(found: Comparison, run: int, metric: str, at: str) -> str:
     better, of = found.improved(run, metric, at)
-    mean = next((c for c in found.changes[run - 1] if (c.name, c.metric, c.at) == ("", metric, at)), None)
-    change = "no mean" if mean is None else f"mean {100 * mean.value:+.1f}{_interval(mean)}"
-    return f"{found.names[run]}: {change}; better on {better} of {of} sets"
+    parts = []
+    for name, title in (("", "mean"), (POOLED, POOLED)):
+        change = next((c for c in found.changes[run - 1] if (c.name, c.metric, c.at) == (name, metric, at)), None)
+        if change is not None and not isnan(change.value):
+            parts.append(f"{title} {100 * change.value:+.1f}{_interval(change)}")
+    parts.append(f"better on {better} of {of} sets" if of else "no set holds both classes")
+    return f"{found.names[run]}: {'; '.join(parts)}"
 
 
 def _percent(value: float) -> str:

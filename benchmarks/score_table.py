@@ -12,6 +12,7 @@ from benchmarks.evaluation import subsets
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops, read_predictions
+from benchmarks.views import VIEW, by_view
 from contracts.errors import DataError, nearest
 from datamodules.text_tables import read_table
 from datamodules.trees_names import LABELS
@@ -21,6 +22,8 @@ REAL, GENERATED = (
 )
 DECIMAL_COMMA = r"^\s*([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)\s*$"
 NOT_SCORES = ("path", "id", "where", "label", "generator", "source", "group", "generated", "error", "row")
+OWN = ("score", "logit")
+"""What a detector gives every image: P(generated), and its logit."""
 COLUMNS = ["column", "subset", "auroc", "low", "high", "real", "generated"]
 
 
@@ -34,6 +37,8 @@ class ScoreTable:
         labels: [N] 0 real, 1 generated, -1 unknown.
         generators: [N] "" where unknown.
         groups: [N] the photograph, "" where unknown.
+        stage: "test", "validate" or "predict" where the file says what its images are, else "".
+        probabilities: columns known to be P(generated), or its logit.
     """
 
     path: Path
@@ -41,6 +46,8 @@ class ScoreTable:
     labels: NDArray[np.int64]
     generators: NDArray[np.str_]
     groups: NDArray[np.str_]
+    stage: str = ""
+    probabilities: tuple[str, ...] = ()
 
     def usable(self, column: str) -> NDArray[np.int64]:
         """Rows with a label and this score.
@@ -67,8 +74,19 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
     if path.suffix.lower() == ".npz":
         dump = read_predictions(path)
         found: dict[str, NDArray[Any]] = {"score": dump.fused_scores, "logit": dump.fused_logits, **dump.extra}
+        parts = by_view(dump)
+        if len(parts) > 1:  # a threshold is of images that were seen alike
+            own = {k: v for k, v in dump.extra.items() if k != VIEW and not k.startswith(("score@", "logit@"))}
+            found = {}
+            for part in parts:
+                scores, logits = part.predictions.fused_scores, part.predictions.fused_logits
+                for name, column in (("score", scores), ("logit", logits)):
+                    found[f"{name}@{part.view}"] = np.full(len(dump), np.nan)
+                    found[f"{name}@{part.view}"][part.images] = column
+            found |= own
         values = {name: v.astype(np.float64) for name, v in found.items() if v.dtype.kind in "fiu"}
-        return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group)
+        stage = str(dump.about.get("stage", ""))
+        return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group, stage, OWN)
     if not path.is_file():
         raise DataError(f"no table of scores {path}", "Give a CSV, or a predictions_*.npz.")
     table = read_table(path, (label.lower(), *NOT_SCORES))
@@ -89,6 +107,7 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         _labels(frame[label], generated_label, path),
         frame["generator"].to_numpy(np.str_) if "generator" in frame else none,
         frame["group"].to_numpy(np.str_) if "group" in frame else none,
+        probabilities=OWN if {*OWN, "generated"} <= set(frame.columns) else (),  # our own predict.csv
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from conf.schema import Config
 from conf.verbs import REQUIRED
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, nearest
 from contracts.names import given_path, glob_pattern
+
+EXPERIMENTS = Path("experiments_data")
 
 
 def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
@@ -27,12 +29,14 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
     if "datamodule" in used and isinstance(path, str) and path != "???":
         yield from _data(path)
     if config.task == "threshold":
-        if config.threshold.input is None:
+        own = EXPERIMENTS / (config.experiment_id or "/nowhere")
+        if config.threshold.input is None and not any(own.glob("window_*/predictions_validate_all.npz")):
             yield ConfigError(
-                "task=threshold needs a table of scores", "Give threshold.input=predictions.csv or a dump."
+                "task=threshold needs a table of scores",
+                "Give threshold.input=predictions.csv, a dump, or the experiment_id of a validated experiment.",
             )
-        else:
-            yield from _file("threshold.input", config.threshold.input)
+        elif config.threshold.input is not None:
+            yield from _dump("threshold.input", config.threshold.input)
     if config.task == "predict" and config.predict.threshold is not None:
         yield from _file("predict.threshold", config.predict.threshold)
     if config.task == "review":
@@ -40,7 +44,16 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
             step = "Give experiment_id=NAME, or review.inputs=[a.npz,b.npz]."
             yield ConfigError("task=review has nothing to review", step)
         for dump in config.review.inputs:
-            yield from _file("review.inputs", dump)
+            yield from _dump("review.inputs", dump)
+
+
+def _dump(key: str, name: str) -> Iterator[ConfigError]:
+    """A dump may also be named by its experiment."""
+    path = given_path(name)
+    if path.is_file() or path.is_dir() or (EXPERIMENTS / name).is_dir():
+        return
+    known = sorted(folder.name for folder in EXPERIMENTS.glob("*") if folder.is_dir())
+    yield ConfigError(f"{key}: {name} does not exist, neither as a file nor as an experiment", nearest(name, known))
 
 
 def _file(key: str, name: str) -> Iterator[ConfigError]:

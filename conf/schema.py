@@ -64,10 +64,16 @@ class PredictOptions:
 class ThresholdOptions:
     """Options of ``task=threshold``."""
 
-    input: str | None = option(None, "table of scores: a CSV with labels, or a predictions_*.npz")
+    input: str | None = option(
+        None, "table of scores: a CSV with labels, a dump, or an experiment; the one named by default"
+    )
     column: str | None = option(None, "score the threshold is for; the table's first by default")
-    rule: str = option("balanced_accuracy", "what is kept", ("balanced_accuracy", "youden", "fpr_1", "fpr_5"))
-    direction: str = option("auto", "which values mean generated; auto finds out", ("auto", "higher", "lower"))
+    rule: str = option(
+        "balanced_accuracy",
+        "what is kept; youden is an older name of balanced_accuracy",
+        ("balanced_accuracy", "youden", "fpr_1", "fpr_5"),
+    )
+    direction: str = option("auto", "which values mean generated; auto: the images tell", ("auto", "higher", "lower"))
     label: str = option("label", "name of a CSV's label column")
     generated_label: str | None = option(None, "what it holds for generated images; 1, generated or fake by default")
     out: str | None = option(None, "folder for threshold.json; experiments_data/<id>/ by default")
@@ -77,7 +83,7 @@ class ThresholdOptions:
 class ReviewOptions:
     """Options of ``task=review``."""
 
-    inputs: list[str] = field(default_factory=list, metadata={"help": "prediction dumps: [a.npz,b.npz]", "choices": ()})
+    inputs: list[str] = field(default_factory=list, metadata={"help": "dumps or experiments: [a.npz,b]", "choices": ()})
     out: str | None = option(None, "folder for the page; review/ beside the first dump by default")
 
 
@@ -127,7 +133,7 @@ class CompareOptions:
         default_factory=list, metadata={"help": "experiments or dumps, the first to compare with: [a,b]", "choices": ()}
     )
     out: str | None = option(None, "folder for the tables; experiments_data/<id>/compare by default")
-    metric: str = option("accuracy", "what the heat map shows", ("accuracy", "average_precision", "auroc"))
+    metric: str = option("auroc", "what the heat map shows", ("accuracy", "average_precision", "auroc"))
 
 
 @dataclass

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.compare import compare as compare_dumps
-from benchmarks.compare_render import heat_map, markdown, terminal, tidy
+from benchmarks.compare_render import heat_map, markdown, summary, terminal, tidy
 from benchmarks.predictions import read_predictions
-from contracts.errors import DataError, nearest
 from contracts.files import write_atomically
 from contracts.screen import display
-from tasks.run import DATA, Run
+from tasks.named_dumps import dumps_of
+from tasks.run import Run
 
 AT = {"accuracy": "0.5"}
 
@@ -21,12 +21,12 @@ def compare(run: Run) -> None:
         ConfigError: fewer than two inputs.
         DataError: an input is neither a dump nor a tested experiment, or they have no image in common.
     """
-    paths = [test_dump(name) for name in run.compare.inputs]
+    paths = [dumps_of("compare.inputs", name, ("test",))[-1] for name in run.compare.inputs]
     out = Path(run.compare.out).expanduser() if run.compare.out else run.folder / "compare"
     compare_files(paths, out, run.compare.metric)
 
 
-def compare_files(paths: Sequence[Path], out: Path, metric: str = "accuracy") -> None:
+def compare_files(paths: Sequence[Path], out: Path, metric: str = "auroc") -> None:
     """The same for dumps that are known."""
     dumps = [read_predictions(path) for path in paths]
     found = compare_dumps(dumps, titles(paths))
@@ -36,26 +36,8 @@ def compare_files(paths: Sequence[Path], out: Path, metric: str = "accuracy") ->
     at = AT.get(metric, "")
     heat_map(found, metric, at, out / "heat_map.png")
     display(terminal(found, metric, at))
+    print("\n".join(summary(found, metric, at)))
     print(f"{out / 'compare.md'}\n{out / 'heat_map.png'}")
-
-
-def test_dump(name: str) -> Path:
-    """The dump an input stands for: the file itself, or the last stage's test dump of an experiment.
-
-    Raises:
-        DataError: it is neither.
-    """
-    path = Path(name).expanduser()
-    if path.suffix == ".npz":
-        return path
-    folder = path if path.is_dir() else DATA / name
-    found = sorted(folder.glob("window_*/predictions_test_all.npz"), key=lambda file: (len(file.parent.name), file))
-    if found:
-        return found[-1]
-    if folder.is_dir():
-        raise DataError(f"{folder} holds no test dump", f"Run task=test experiment_id={folder.name} first.")
-    known = [entry.parents[1].name for entry in DATA.glob("*/window_*/predictions_test_all.npz")]
-    raise DataError(f"compare.inputs: there is no experiment {name!r}", nearest(name, known))
 
 
 def titles(paths: Sequence[Path]) -> list[str]:

@@ -8,8 +8,8 @@ from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.screen import display
+from tasks.named_dumps import dumps_of, in_folder
 from tasks.run import Run
-from tasks.stage_folder import SELECTION
 
 
 def review(run: Run) -> None:
@@ -19,7 +19,8 @@ def review(run: Run) -> None:
         ConfigError: no dump was named.
         DataError: a dump cannot be read, or dumps contradict each other.
     """
-    inputs = [Path(name).expanduser() for name in run.review.inputs] or _of_experiment(run)
+    named = [path for name in run.review.inputs for path in dumps_of("review.inputs", name)]
+    inputs = named or _of_experiment(run)
     out = inputs[0].parent / "review"
     if run.review.out:
         out = Path(run.review.out).expanduser()
@@ -39,15 +40,10 @@ def review(run: Run) -> None:
 def _of_experiment(run: Run) -> list[Path]:
     """The test dumps of the experiment named, or its validation dumps where it has not been tested."""
     if run.config.experiment_id is not None:
-        for stage in ("test", SELECTION, "validate", "predict"):
-            found = sorted(
-                run.folder.glob(f"window_*/predictions_{stage}_all.npz"), key=lambda file: (len(file.parent.name), file)
-            )
-            found += run.folder.glob(f"predictions_{stage}_all.npz")
-            if found:
-                return found
+        if found := in_folder(run.folder):
+            return found
         raise ConfigError(f"{run.folder} holds no dump of predictions", "Run task=test or task=predict first.")
     raise ConfigError(
         "review.inputs is empty and no experiment is named",
-        "Give experiment_id=NAME, or review.inputs=[predictions_test_all.npz], or several dumps.",
+        "Give experiment_id=NAME, or review.inputs=[predictions_test_all.npz], or several dumps or experiments.",
     )

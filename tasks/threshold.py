@@ -3,19 +3,20 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.column_thresholds import ColumnThreshold, as_json, choose, roc
-from benchmarks.metrics import counts
-from benchmarks.score_table import COLUMNS, aurocs, read_scores
-from contracts.errors import ConfigError
+from benchmarks.column_thresholds import ColumnThreshold, Direction, as_json, choose, roc
+from benchmarks.metrics import auroc, counts
+from benchmarks.score_table import COLUMNS, ScoreTable, aurocs, read_scores
+from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.screen import display
+from tasks.named_dumps import dumps_of
 from tasks.run import Run
 
 FILE = "threshold.json"
@@ -30,33 +31,94 @@ def threshold(run: Run) -> None:
         DataError: the table cannot be read, or holds no labelled images of both kinds.
     """
     asked = run.threshold
-    if asked.input is None:
-        raise ConfigError("task=threshold needs a table of scores", "Give threshold.input=predictions.csv or a dump.")
-    path = Path(asked.input).expanduser()
+    path = _input(run)
     table = read_scores(path, asked.label, asked.generated_label)
     column = asked.column or next(iter(table.columns))
     kept = table.usable(column)
     labelled = int((table.labels >= 0).sum())
-    found = choose(column, table.columns[column][kept], table.labels[kept], asked.direction)  # type: ignore[arg-type]
+    direction, why = decided(table, column, asked.direction)
+    found = choose(column.partition("@")[0], table.columns[column][kept], table.labels[kept], direction)
     chosen = found[asked.rule]
     out = Path(asked.out).expanduser() if asked.out else run.folder
     out.mkdir(parents=True, exist_ok=True)
     skipped = {"without_label": len(table.labels) - labelled, "without_score": labelled - len(kept)}
-    about = {"input": str(path), "skipped": skipped}
+    about = {"input": str(path), "skipped": skipped, "chosen_on": table.stage, "direction": why}
     write_atomically(out / FILE, as_json(chosen, list(found.values()), about).encode())
     areas = pd.DataFrame(aurocs(table), columns=COLUMNS)
     write_atomically(out / "auroc.csv", areas.to_csv(index=False, float_format="%.6g").encode())
     values, truth = table.columns[column][kept].astype(np.float32), table.labels[kept]
     write_atomically(out / "threshold.png", _plot(values, truth, list(found.values()), chosen))
     display(_areas(areas))
-    display(_rules(list(found.values()), asked.direction))
+    display(_rules(list(found.values()), why))
     display(_confusion(chosen, values, truth))
     if any(skipped.values()):
         print(
             f"skipped: {skipped['without_score']} rows without a score (errors), {skipped['without_label']} unlabelled"
         )
+    if asked.rule == "youden":
+        print("threshold.rule=youden is an older name of balanced_accuracy: both choose the same threshold")
+    if table.stage == "test":
+        print(
+            "warning: chosen on test images, so figures of these images at this threshold are too good; choose it on "
+            f"validation images: threshold.input={path.with_name('predictions_validate_all.npz')}"
+        )
+    if "@" in column:
+        print(f"of images seen through {column.partition('@')[2]} alone; threshold.column names another view")
     print(f"called generated where {chosen} ({asked.rule}); kept in {out / FILE}")
     print(f"task=predict predict.threshold={out / FILE} uses it, and every task=predict into that folder")
+
+
+def _input(run: Run) -> Path:
+    """The table asked for, or the validation dump of the experiment named.
+
+    Raises:
+        ConfigError: neither is named.
+        DataError: the experiment has no validation dump.
+    """
+    if run.threshold.input is not None:
+        return dumps_of("threshold.input", run.threshold.input, ("validate", "test", "predict"))[-1]
+    if run.config.experiment_id is None:
+        raise ConfigError(
+            "task=threshold needs a table of scores",
+            "Give threshold.input=predictions.csv, a dump, or an experiment_id.",
+        )
+    return dumps_of("experiment_id", str(run.folder), ("validate",))[-1]
+
+
+def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, str]:
+    """Which values mean generated, and why.
+
+    A detector's own score and logit are P(generated): higher means generated, whatever a few images say. Of others the
+    AUROC decides, where it differs from one half by more than chance (two-sided Mann-Whitney test, 5 %).
+
+    Raises:
+        DataError: the images do not tell.
+    """
+    if direction != "auto":
+        return cast("Direction", direction), "given"
+    from scipy.stats import mannwhitneyu  # slow to import
+
+    kept = table.usable(column)
+    values, truth = table.columns[column][kept], table.labels[kept]
+    if set(truth.tolist()) != {0, 1}:
+        return "auto", "found"  # refused by `choose`, which says what is missing
+    area = auroc(values.astype(np.float32).astype(np.float64), truth, 0.5)
+    if column.partition("@")[0] in table.probabilities:
+        if area < 0.5:
+            print(
+                f"warning: the AUROC of {column} is {area:.4f}: real images score higher here than generated ones. "
+                "Higher means generated all the same, since that is what the score is; threshold.direction=lower "
+                "turns it round"
+            )
+        return "higher", "as the detector's score is defined"
+    p = float(mannwhitneyu(values[truth == 1], values[truth == 0]).pvalue) if np.ptp(values) > 0 else 1.0
+    if not p < 0.05:
+        raise DataError(
+            f"{len(kept)} images do not tell whether higher or lower values of {column} mean generated: "
+            f"AUROC {area:.4f}, p = {p:.2g}",
+            "Give threshold.direction=higher or threshold.direction=lower, or more images.",
+        )
+    return ("higher" if area >= 0.5 else "lower"), "found"
 
 
 def _areas(areas: pd.DataFrame) -> Table:
@@ -69,16 +131,17 @@ def _areas(areas: pd.DataFrame) -> Table:
     return table
 
 
-def _rules(found: Sequence[ColumnThreshold], direction: str) -> Table:
+def _rules(found: Sequence[ColumnThreshold], why: str) -> Table:
     first = found[0]
     side = "higher" if first.higher_is_generated else "lower"
-    how = "found" if direction == "auto" else "given"
     table = Table(
-        title=f"{first.column}: {side} means generated ({how}), AUROC {first.auroc:.4f}, {first.images} images"
+        title=f"{first.column}: {side} means generated ({why}), AUROC {first.auroc:.4f}, {first.images} images"
     )
     for name in ("rule", "generated where", "bal. acc", "TPR", "FPR"):
         table.add_column(name, justify="left" if name == "rule" else "right")
     for each in found:
+        if each.rule == "youden":
+            continue  # an older name of balanced_accuracy
         table.add_row(each.rule, str(each), f"{each.balanced_accuracy:.4f}", f"{each.tpr:.4f}", f"{each.fpr:.4f}")
     return table
 

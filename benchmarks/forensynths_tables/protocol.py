@@ -13,7 +13,7 @@ from benchmarks.forensynths_tables.render import authors_form, latex, markdown, 
 from benchmarks.forensynths_tables.results import measured
 from benchmarks.intervals import Bootstrap
 from benchmarks.plain import Plain
-from benchmarks.predictions import read_predictions
+from benchmarks.predictions import Predictions, read_predictions
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.stage import Rows
 from contracts.view import View
@@ -97,6 +97,10 @@ class ForenSynthsTables(Plain):
                 views.append(seen)
             found.setdefault(views.index(seen), (seen, []))[1].append(rows[one.images])
         return [(seen, np.unique(np.concatenate(parts))) for seen, parts in found.values()]
+
+    def annotated(self, predictions: Predictions, manifest: Manifest, index: int) -> Predictions:  # noqa: ARG002
+        """The predictions, saying that they are those of the tables' sets."""
+        return predictions.with_provenance(benchmark={"name": "forensynths_tables"})
 
     def summarise(self, experiment: Path) -> list[Any]:
         """Writes ``tables/<table>.{csv,md,tex}`` and ``results/<model>_<table>.txt``; gives the tables to show."""

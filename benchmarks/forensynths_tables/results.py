@@ -21,6 +21,8 @@ SPECS = {
     for name, spec in choose(("accuracy", "average_precision", "auroc", "specificity", "recall")).items()
 }
 """ACC, AP, AUROC, real-ACC, fake-ACC. Published ACC is of both classes; that of one alone is no match for it."""
+POOLED = "all images"
+"""Name of all images together, among sets."""
 MEASURED = tuple(SPECS)
 
 Draws = dict[tuple[str, str, str], NDArray[np.float64]]
@@ -75,8 +77,12 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
 
 def point_results(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]]) -> list[Result]:
     """Every metric of every set, without intervals."""
-    found = [Subset("set", name, images) for name, images in sets.items()]
+    found = [Subset(_kind(name), name, images) for name, images in sets.items()]
     return subset_results(predictions, found, thresholds_of(predictions), SPECS)
+
+
+def _kind(name: str) -> str:
+    return "pooled" if name == POOLED else "set"
 
 
 def thresholds_of(predictions: Predictions) -> dict[str, float]:
@@ -91,7 +97,7 @@ def set_draws(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]], b
     parts = by_view(predictions)
     families: list[tuple[str, Part, Family, list[int]]] = []
     for name, images in sets.items():
-        for part, local in seen_alike(parts, Subset("set", name, images)):
+        for part, local in seen_alike(parts, Subset(_kind(name), name, images)):
             labels = part.predictions.fused_labels
             if {0, 1} & set(labels[local.images].tolist()):
                 family = Family([local], part.predictions.fused_scores.astype(np.float64), labels, thresholds)

@@ -11,9 +11,10 @@ from scipy.stats import binomtest
 from benchmarks.compare import common, compare, mcnemar, sets_of
 from benchmarks.compare_render import markdown
 from benchmarks.intervals import Bootstrap
-from benchmarks.metrics import accuracy
-from benchmarks.predictions import Predictions, from_crops, write_predictions
+from benchmarks.metrics import accuracy, auroc
+from benchmarks.predictions import Predictions, from_crops, sigmoid, write_predictions
 from contracts.errors import ConfigError, DataError
+from datamodules.sample import SampleDataModule
 from lightning_main import main
 
 
@@ -99,8 +100,60 @@ def test_by_the_command_line(
     with Path("experiments_data/c/compare/compare.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["run"] for row in rows} == {"other"}
-    assert {row["set"] for row in rows} == {"alpha", "beta_2", "gamma-10", "mean"}
+    assert {row["set"] for row in rows} == {"alpha", "beta_2", "gamma-10", "mean", "all images"}
     assert Path("experiments_data/c/compare/heat_map.png").stat().st_size > 5000
     assert main([*words, "compare.inputs=[bse,other.npz]"]) == 1
     assert "did you mean 'base'?" in capsys.readouterr().err
     assert main([*words, "compare.inputs=[base]"]) == 2
+
+
+def test_the_sample_corpus_is_compared_against_its_real_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = SampleDataModule()
+    manifest = module.manifest()
+    manifest = manifest.take(manifest.rows("test"))
+    for seed, name in enumerate(("a", "b")):
+        logits = np.random.default_rng(seed).normal(size=len(manifest)) + 3 * seed * manifest.labels
+        dump = from_crops(
+            logits, np.arange(len(manifest)), manifest.labels, manifest.generator_index,
+            manifest.column("id").astype(str), generator_id_to_name=manifest.generator_names,
+            source=manifest.column("source").astype(str), group=manifest.column("group").astype(str),
+        )  # fmt: skip
+        write_predictions(Path(f"experiments_data/{name}/window_0/predictions_test_all.npz"), dump)
+    assert main(["task=compare", "experiment_id=c", "compare.inputs=[a,experiments_data/b]"]) == 0
+    shown = capsys.readouterr().out
+    assert "AUROC, 116 images" in shown
+    assert "better on 8 of 8 sets" in shown
+    assert "; all images +" in shown
+    with Path("experiments_data/c/compare/compare.csv").open() as file:
+        rows = {(row["set"], row["metric"]): row for row in csv.DictReader(file) if row["at"] != "validation"}
+    pooled = rows["all images", "auroc"]
+    assert float(pooled["low"]) < float(pooled["difference"]) < float(pooled["high"])
+    wanted = auroc(sigmoid(np.float32(logits)).astype(float), manifest.labels.astype(np.int64))
+    assert float(pooled["other"]) == pytest.approx(wanted)
+    assert all(float(rows[name, "auroc"]["first"]) > 0 for name in manifest.generator_names[1:])
+    assert main(["task=review", "review.inputs=[a,experiments_data/b/window_0/predictions_test_all.npz]",
+                 "review.out=page"]) == 0  # fmt: skip
+    assert Path("page/index.html").is_file()
+    assert main(["task=review", "review.inputs=[aa]"]) == 2
+    assert "did you mean 'a'" in capsys.readouterr().err
+
+
+def test_images_of_one_class_have_no_sets_to_compare() -> None:
+    fakes = draw().select(draw().fused_labels == 1)
+    found = compare([fakes, fakes], ["a", "b"], Bootstrap(20))
+    assert "no set holds both classes" in markdown(found) or "## AUROC" not in markdown(found)
+    assert "0.0" not in markdown(found).partition("Do they err")[0]
+
+
+def test_sets_of_tables_hold_their_own_real_images() -> None:
+    folders = np.repeat(["ForenSynths/progan", "ForenSynths/biggan"], 4)
+    dump = from_crops(
+        np.arange(8.0), np.arange(8), np.tile([0, 1], 4), np.tile([0, 1], 4) * np.repeat([1, 2], 4),
+        [str(k) for k in range(8)], generator_id_to_name=["", "progan", "biggan"], source=folders,
+    )  # fmt: skip
+    assert {name: images.tolist() for name, images in sets_of(dump).items()} == {
+        "progan": [0, 1, 2, 3], "biggan": [4, 5, 6, 7],
+    }  # fmt: skip

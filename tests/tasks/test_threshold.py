@@ -151,3 +151,64 @@ def test_tables_as_spreadsheets_write_them(tmp_path: Path, encoding: str, delimi
     np.testing.assert_array_equal(found.labels, LABELS)
     np.testing.assert_allclose(found.columns["D0"], SCORES, atol=1e-9)
     assert set(found.columns) == {"D0", "größe"}
+
+
+def dumped(file: Path, scores: Any, labels: Any = LABELS, stage: str = "validate") -> Path:
+    dump = from_crops(
+        np.asarray(scores, float), np.arange(len(labels)), labels, labels * 0, [str(k) for k in range(len(labels))],
+        generator_id_to_name=[""], provenance={"stage": stage},
+    )  # fmt: skip
+    write_predictions(file, dump)
+    return file
+
+
+def test_a_detectors_own_score_is_never_turned_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = np.arange(8) % 2
+    run(f"threshold.input={dumped(tmp_path / 'few.npz', -2.0 * few, few)}")
+    assert load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
+    told = capsys.readouterr().out
+    assert "the AUROC of score is 0.0000" in told
+    assert "threshold.direction=lower" in told
+    run(f"threshold.input={tmp_path / 'few.npz'}", "threshold.direction=lower")
+    assert not load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
+    assert "warning" not in capsys.readouterr().out
+    lines = [f"{k},{1 - 0.1 * k:.1f},{-k},True,{k % 2}" for k in range(8)]
+    (tmp_path / "predict.csv").write_text("\n".join(["id,score,logit,generated,label", *lines]))
+    run(f"threshold.input={tmp_path / 'predict.csv'}")
+    assert load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
+
+
+def test_a_direction_that_the_images_do_not_tell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for scores in ([0.1, 0.2, 0.3, 0.25, 0.4, 0.1, 0.2, 0.3], [0.5] * 8, [2, 1, 3, 1, 4, 1, 5, 6]):
+        file = table(tmp_path, scores, np.arange(8) % 2)
+        with pytest.raises(DataError, match=r"8 images do not tell.*\n.*threshold\.direction=higher"):
+            run(f"threshold.input={file}")
+        assert not (tmp_path / "experiments_data/t/threshold.json").exists()
+    run(f"threshold.input={file}", "threshold.direction=higher")
+    run(f"threshold.input={table(tmp_path, -SCORES)}")
+    assert not load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
+
+
+def test_the_images_it_was_chosen_on_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    window = tmp_path / "experiments_data/t/window_0"
+    dumped(window / "predictions_test_all.npz", SCORES, stage="test")
+    with pytest.raises(DataError, match="task=validate experiment_id=t"):
+        run()
+    run("threshold.input=t")
+    assert "chosen on test images" in capsys.readouterr().out
+    assert json.loads((window.parent / "threshold.json").read_text())["chosen_on"] == "test"
+    dumped(window / "predictions_validate_all.npz", SCORES)
+    assert not list(check(compose(["task=threshold", "experiment_id=t"])))
+    for words in (["threshold.input=t"], [], ["threshold.rule=youden"]):
+        run(*words)
+        told = capsys.readouterr().out
+        assert "chosen on test images" not in told
+        assert ("older name of balanced_accuracy" in told) == bool(words and "youden" in words[0])
+        assert json.loads((window.parent / "threshold.json").read_text())["chosen_on"] == "validate"
