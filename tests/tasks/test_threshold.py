@@ -181,16 +181,25 @@ def test_a_detectors_own_score_is_never_turned_round(
     assert load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
 
 
-def test_a_direction_that_the_images_do_not_tell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_direction_that_the_images_do_not_tell_is_refused_or_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for scores in ([0.1, 0.2, 0.3, 0.25, 0.4, 0.1, 0.2, 0.3], [0.5] * 8, [2, 1, 3, 1, 4, 1, 5, 6]):
-        file = table(tmp_path, scores, np.arange(8) % 2)
-        with pytest.raises(DataError, match=r"8 images do not tell.*\n.*threshold\.direction=higher"):
-            run(f"threshold.input={file}")
-        assert not (tmp_path / "experiments_data/t/threshold.json").exists()
+    kept, few = tmp_path / "experiments_data/t/threshold.json", np.arange(8) % 2
+    file = table(tmp_path, [0.5] * 8, few)
+    with pytest.raises(DataError, match=r"8 images do not tell.*\n.*threshold\.direction=higher"):
+        run(f"threshold.input={file}")
+    assert not kept.exists()
     run(f"threshold.input={file}", "threshold.direction=higher")
+    for scores, side in (([0.1, 0.2, 0.3, 0.25, 0.4, 0.15, 0.2, 0.3], "lower"), ([2, 3, 3, 1, 4, 5, 5, 6], "higher")):
+        capsys.readouterr()
+        run(f"threshold.input={table(tmp_path, scores, few)}")
+        assert f"{side} is taken, which may be chance" in capsys.readouterr().out
+        assert "may be chance" in json.loads(kept.read_text())["direction"]
+        assert load(kept).higher_is_generated == (side == "higher")
     run(f"threshold.input={table(tmp_path, -SCORES)}")
-    assert not load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
+    assert "chance" not in capsys.readouterr().out
+    assert not load(kept).higher_is_generated
 
 
 def test_the_images_it_was_chosen_on_are_said(
