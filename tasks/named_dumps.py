@@ -5,8 +5,8 @@ from pathlib import Path
 
 from contracts.errors import DataError, nearest
 from contracts.names import given_path
-from tasks.dumps import SELECTION
 from tasks.run import DATA
+from tasks.stage_folder import SELECTION
 
 STAGES = ("test", SELECTION, "validate", "predict")
 

@@ -18,6 +18,7 @@ from contracts.files import write_atomically
 from contracts.screen import display
 from tasks.named_dumps import dumps_of
 from tasks.run import Run
+from tasks.stage_folder import SELECTION
 
 CHANCE = 0.05
 """Largest p at which a direction is trusted without a warning."""
@@ -78,13 +79,13 @@ def _input(run: Run) -> Path:
         DataError: the experiment has no validation dump.
     """
     if run.threshold.input is not None:
-        return dumps_of("threshold.input", run.threshold.input, ("validate", "test", "predict"))[-1]
+        return dumps_of("threshold.input", run.threshold.input, (SELECTION, "validate", "test", "predict"))[-1]
     if run.config.experiment_id is None:
         raise ConfigError(
             "task=threshold needs a table of scores",
             "Give threshold.input=predictions.csv, a dump, or an experiment_id.",
         )
-    return dumps_of("experiment_id", str(run.folder), ("validate",))[-1]
+    return dumps_of("experiment_id", str(run.folder), (SELECTION, "validate"))[-1]
 
 
 def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, str]:
