@@ -12,12 +12,13 @@ from pytorch_lightning.utilities import rank_zero_info
 from contracts.errors import DataError, nearest
 from contracts.names import as_text
 from datamodules.ai_genbench_arrow import ArrowStore, open_shard, shards, split_folders
+from datamodules.arrow_source import arrow_source
 from datamodules.columns import as_labels, as_texts, class_names
 from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import Manifest
 from datamodules.parquet_stream import ParquetStreamStore
-from datamodules.walk import below, walk
+from datamodules.walk import below, unlisted
 
 IMAGE = "image"
 NEEDED = (IMAGE, "label", "generator", "file_id")
@@ -103,11 +104,7 @@ class AiGenBenchDataModule(ImageDataModule):
         """Files of each split, by our names."""
         if self._is_arrow:
             splits = {_split(name, folder): shards(folder) for name, folder in split_folders(self.path).items()}
-            known = {file for files in splits.values() for file in files}
-            for folder in walk(self.path, self.ignored):
-                for file in (folder.path / name for name in folder.files):
-                    if file not in known and file.suffix != ".json":  # those describe the set
-                        self.ignored.add(file)
+            unlisted(self.path, [file for files in splits.values() for file in files], self.ignored)
             return splits
         files: dict[str, list[Path]] = {}
         for file in below(self.path, (".parquet",), self.ignored) if self.path.is_dir() else [self.path]:
@@ -156,7 +153,7 @@ def _read(file: Path) -> tuple[pa.Schema, pa.Table]:
         schema = table.schema
     else:
         try:
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(arrow_source(file))
             schema = parquet.schema_arrow
             table = parquet.read(columns=[name for name in (*NEEDED[1:], *FURTHER) if name in schema.names])
         except (OSError, pa.ArrowException) as error:

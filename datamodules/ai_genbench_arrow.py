@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
+from datamodules.arrow_source import arrow_source
 from datamodules.cells import cells, image_bytes
 from datamodules.manifest import Manifest
 from datamodules.stores import _Containers
@@ -67,7 +68,9 @@ def open_shard(file: Path | str) -> pa.Table:
         DataError: the file is no whole Arrow stream.
     """
     try:
-        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as reader:
+        source = arrow_source(file)
+        mapped = pa.memory_map(source) if isinstance(source, str) else source
+        with mapped, pa.ipc.open_stream(mapped) as reader:
             return reader.read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{file} cannot be read: {error}", COPY_AGAIN) from error

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import DataError
-from contracts.names import glob_pattern
+from contracts.names import as_text, glob_pattern
 from datamodules.ai_genbench_arrow import open_shard, shards, split_folders
-from datamodules.walk import PassedOver, below, matches
+from datamodules.arrow_source import arrow_source
+from datamodules.walk import PassedOver, below, is_hidden, matches, unlisted
 
 ARROW = ".arrow"
 KNOWN_SPLITS = {
@@ -65,7 +66,7 @@ class TableFile:
         try:
             if self.path.suffix == ARROW:
                 return open_shard(self.path).select(wanted)
-            return _read_parquet(pq.ParquetFile(self.path), wanted)
+            return _read_parquet(pq.ParquetFile(arrow_source(self.path)), wanted)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{self.path} cannot be read: {error}", "Is it a whole Parquet file?") from error
 
@@ -89,7 +90,7 @@ def open_table(file: Path) -> TableFile:
         if file.suffix == ARROW:
             table = open_shard(file)
             return TableFile(file, table.schema, table.num_rows, partitions(file))
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(arrow_source(file))
         return TableFile(file, parquet.schema_arrow, parquet.metadata.num_rows, partitions(file))
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read: {error}", "Is it a whole Parquet file?") from error
@@ -106,8 +107,12 @@ def table_files(path: Path, passed: PassedOver) -> list[Path]:
         DataError: there is none.
     """
     if path.is_dir():
-        written = saved(path)  # whose files are not passed over
-        found = below(path, (".parquet",), PassedOver() if written else passed) or written
+        others = PassedOver()
+        found = below(path, (".parquet",), others)
+        if not found and (found := saved(path)):
+            others = PassedOver()
+            unlisted(path, found, others)
+        passed.include(others)
     elif has_magic(str(path)) and not path.exists():
         found = matches(path, passed)[1]
     else:
@@ -131,14 +136,14 @@ def base_folder(path: Path) -> Path:
 def saved(path: Path) -> list[Path]:
     """Shards of the data sets that ``save_to_disk`` wrote into a folder or its subfolders."""
     sets = [path] if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file() else []
-    sets = sets or [state.parent for state in sorted(path.glob("*/state.json"))]
+    sets = sets or [state.parent for state in sorted(path.glob("*/state.json")) if not is_hidden(state.parent.name)]
     return [file for each in sets for folder in split_folders(each).values() for file in shards(folder)]
 
 
 def partitions(file: Path) -> dict[str, str | None]:
     """Columns in the names of a file's folders, as Hive writes them (``label=0/``)."""
     pairs = [part.split("=", 1) for part in file.parts[:-1] if "=" in part]
-    return {unquote(name): None if value == HIVE_NULL else unquote(value) for name, value in pairs if name}
+    return {as_text(unquote(n)): None if value == HIVE_NULL else as_text(unquote(value)) for n, value in pairs if n}
 
 
 def named_split(file: Path, base: Path, renamed: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.errors import DataError
+from datamodules.arrow_source import arrow_source
 from datamodules.cells import Cell, cells, image_bytes
 from datamodules.stores import ParquetStore
 
@@ -44,7 +45,7 @@ class ParquetStreamStore(ParquetStore):
         """Estimated size of the largest page of images: a row group's, or that of its first 1024 rows."""
         largest = 0
         for name in self._names:
-            metadata = pq.read_metadata(name)
+            metadata = pq.read_metadata(arrow_source(name))
             for group in map(metadata.row_group, range(metadata.num_row_groups)):
                 size = self._nbytes(group)
                 largest = max(largest, size * min(PAGE_ROWS, group.num_rows) // max(group.num_rows, 1))
@@ -77,7 +78,7 @@ class ParquetStreamStore(ParquetStore):
         place = 0
         try:
             # buffered, or Arrow would hold the whole column chunk
-            file = pq.ParquetFile(name, buffer_size=2**20, pre_buffer=False)
+            file = pq.ParquetFile(arrow_source(name), buffer_size=2**20, pre_buffer=False)
             many, columns = self._batch(file, group), [self._column]
             for batch in file.iter_batches(many, row_groups=[group], columns=columns, use_threads=False):
                 if place + len(batch) <= begin:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
 from contracts.names import as_path
+from datamodules.arrow_source import arrow_source
 from datamodules.cells import cells, image_bytes
 from datamodules.manifest import Manifest
 
@@ -116,7 +117,7 @@ class ParquetStore(_Containers):
         return super().__getstate__() | {"_groups": OrderedDict()}
 
     def _open(self, name: str) -> tuple[pq.ParquetFile, NDArray[np.int64]]:
-        file = pq.ParquetFile(name)
+        file = pq.ParquetFile(arrow_source(name))
         if self._column not in file.schema_arrow.names:
             known = nearest(self._column, file.schema_arrow.names)
             raise DataError(f"{name} has no column {self._column!r}", known)

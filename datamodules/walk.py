@@ -38,6 +38,11 @@ class PassedOver(list[Path]):
             self.append(path)
             self._kinds[path] = kind
 
+    def include(self, other: "PassedOver") -> None:
+        """Notes all that another holds."""
+        for path, kind in other._kinds.items():
+            self.add(path, kind)
+
     def __str__(self) -> str:
         """``3 .heic files, 2 hidden files``; "" where nothing was passed over."""
         counts = Counter(self._kinds[path] or _kind(path) for path in self)
@@ -167,6 +172,15 @@ def below(root: Path, suffixes: Collection[str], passed: PassedOver) -> list[Pat
             else:
                 passed.add(folder.path / name)
     return sorted(files)
+
+
+def unlisted(root: Path, listed: Collection[Path], passed: PassedOver) -> None:
+    """Passes over all files below a folder but those a set lists, and JSON files, which describe it."""
+    known = set(listed)
+    for folder in walk(root, passed):
+        for file in (folder.path / name for name in folder.files):
+            if file not in known and file.suffix != ".json":
+                passed.add(file)
 
 
 def matches(pattern: Path, passed: PassedOver) -> tuple[Path, list[Path]]:

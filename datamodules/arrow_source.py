@@ -1,0 +1,24 @@
+"""Files for pyarrow, which takes names of UTF-8 alone."""
+
+import mmap
+from pathlib import Path
+
+import pyarrow as pa
+
+
+def arrow_source(path: Path | str) -> str | pa.NativeFile:
+    """What pyarrow opens in place of a path: its name, or, where that is no UTF-8, the mapped file.
+
+    Raises:
+        OSError: the file cannot be opened, or is empty.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with Path(name).open("rb") as file:
+            try:
+                return pa.BufferReader(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+            except ValueError as error:
+                raise OSError("the file is empty") from error
+    return name
