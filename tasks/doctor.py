@@ -40,7 +40,8 @@ def doctor(run: Run) -> int:
     display(_table("Devices", ("device", "what"), _devices()))
     if run.doctor.data and not problems:
         counted, problems = look(run)
-        display(_table("Data", ("split", "label", "images", "generators"), counted))
+        if counted:
+            display(_table("Data", ("split", "label", "images", "generators"), counted))
     for problem in problems:
         display(f"[red]✗[/red] {escape(str(problem))}")
     count = len(problems)
