@@ -77,6 +77,15 @@ def test_an_older_dump_of_selection_images_is_kept(tmp_path: Path) -> None:
         assert folder.predictions("validate").read_bytes() == folder.predictions("test").read_bytes()
 
 
+def test_an_older_dump_does_not_replace_a_newer_selection(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path, 0)
+    write_predictions(folder.predictions("validate"), scored(0, "validate"))
+    write_dump(folder, AiGenBench(seed=0), "validate", scored(1, "validate"))
+    newer = folder.predictions("selection").read_bytes()
+    write_dump(folder, AiGenBench(seed=0), "test", scored(0))
+    assert folder.predictions("selection").read_bytes() == newer
+
+
 def test_a_half_written_file_of_that_name_is_replaced(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path, 0)
     folder.path.mkdir()
