@@ -14,7 +14,7 @@ from datamodules.image_datamodule import ImageDataModule, StartMethod
 from datamodules.manifest import SPLITS as SPLIT_NAMES
 from datamodules.manifest import Manifest
 from datamodules.stores import FileStore
-from datamodules.trees_choose import chosen, in_folds, warn_of_neighbours
+from datamodules.trees_choose import chosen, in_folds, warn_of_neighbours, warn_of_shared_groups
 from datamodules.trees_files import apart, prefixes, refuse_two_labels
 from datamodules.trees_names import COLLECTIONS, LABELS, lower_keys, split_names
 from datamodules.trees_read import TreeReader
@@ -168,6 +168,7 @@ class TreeDataModule(ImageDataModule):
         for key, wanted, splits in (("classes", self.classes, ("train", "valid")), ("sets", self.sets, ("test",))):
             if wanted is not None:
                 images = chosen(images, f"datamodule.{key}", wanted, splits, self.collections, self.layout != "pairs")
+        warn_of_shared_groups(images)
         if reader.beside:
             warn_of_neighbours(self.path, reader.beside)
         names = [field.name for field in fields(TreeImage)]

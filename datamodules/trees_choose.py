@@ -88,3 +88,18 @@ def warn_of_neighbours(root: Path, beside: Sequence[Path]) -> None:
         "  → To read such folders as generators: datamodule.layout=siblings; or name their class: "
         f"'datamodule.labels={{{beside[0].parent.name.lower()}: 1}}'."
     )
+
+
+def warn_of_shared_groups(images: Sequence[TreeImage]) -> None:
+    """Says which groups, or files that links lead to, are trained and tested on."""
+    splits: dict[str, set[str]] = {}
+    for image in images:
+        if image.group:
+            splits.setdefault(image.group, set()).add(image.split)
+    shared = [group for group, found in splits.items() if "test" in found and len(found) > 1]
+    if shared:
+        warn(
+            f"{len(shared)} groups have images both for training or validation and for testing, such as {shared[0]}: "
+            "the test is of images that are partly known\n  → Move them into one split, or have the images dealt: "
+            "datamodule.split=folds."
+        )

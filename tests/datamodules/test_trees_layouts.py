@@ -303,3 +303,16 @@ def test_folds_where_folders_name_splits_are_refused_and_the_advice_works(tmp_pa
     with pytest.raises(DataError, match=r"name those of 20 of 20 images.*\(train\)\n.*splits=\{NAME: null\}"):
         told(tmp_path, split="folds")
     assert Counter(row[0] for row in told(tmp_path, split="folds", splits={"train": None}).values())["test"] == 4
+
+
+def test_groups_and_files_in_training_and_test_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lay(tmp_path / "a", "train/0_real/v1/a.png", "test/0_real/v1/b.png", "test/1_fake/v2/c.png", "test/1_fake/v2/d.png")
+    TreeDataModule(tmp_path / "a").manifest()
+    assert not caplog.text
+    TreeDataModule(tmp_path / "a", group=1).manifest()
+    assert "1 groups have images both for training or validation and for testing, such as v1" in caplog.text
+    caplog.clear()
+    lay(tmp_path / "b", "train/0_real/a.png", "test/1_fake/c.png")
+    (tmp_path / "b/test/0_real").symlink_to(tmp_path / "b/train/0_real")
+    TreeDataModule(tmp_path / "b").manifest()
+    assert "a.png" in caplog.text
