@@ -158,6 +158,11 @@ def _fit_stage(
         )
     precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
     resume = newest_resumable(folder.checkpoints)
+    if trainer.is_global_zero and (changed := folder.other_versions(versions(), resume is not None)):
+        print(
+            f"{folder.path} was begun with other versions: {', '.join(changed)}. It goes on, but may not end with the "
+            "weights that the old ones would have given; install those to be sure."
+        )
     apply_tuned(run, trainer, detector, datamodule, folder)
     batches = len(stage.train) * stage.copies // (datamodule.batch_size * trainer.world_size)
     fit_to_epoch(trainer, batches, run.resolved["trainer"].get("log_every_n_steps"))

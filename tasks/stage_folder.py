@@ -1,6 +1,7 @@
 """Where one stage of an experiment keeps its results."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -64,6 +65,18 @@ class StageFolder:
         """Reads one back; empty where there is none."""
         file = self.path / name
         return dict(json.loads(file.read_text())) if file.is_file() else {}
+
+    def other_versions(self, now: Mapping[str, str], resuming: bool) -> list[str]:
+        """Packages whose version is another than when the stage was begun, which is noted in ``versions.json``.
+
+        Args:
+            now: versions by package.
+            resuming: whether there is anything to go on from; else the stage begins now.
+        """
+        begun = self.read_json("versions.json") if resuming else {}
+        if not begun:
+            self.write_json("versions.json", dict(now))
+        return [f"{name} {begun[name]} → {now.get(name)}" for name in begun if begun[name] != now.get(name)]
 
     def finish(self) -> None:
         """Marks the stage as done."""

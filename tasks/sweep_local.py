@@ -78,6 +78,8 @@ class LocalSearch:
                 direction="maximize" if sweep.maximize else "minimize",
                 load_if_exists=True,
             )
+            if told := other_optuna(self.study, self.optuna.__version__):
+                print(told)
             for values in grid:
                 keys = (parameter.key for parameter in sweep.parameters)
                 self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
@@ -241,3 +243,21 @@ def _optuna() -> Any:
         raise ConfigError("sweep.backend=local needs Optuna", "pip install 'pixelproof[sweep]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
+
+
+def other_optuna(study: Any, version: str) -> str | None:
+    """What is to be said where a search was begun with another Optuna, whose samplers may propose other values.
+
+    Args:
+        study: new, or begun before; the version it was begun with is kept in it.
+        version: of Optuna, now.
+    """
+    begun = study.user_attrs.get("optuna")
+    if begun is None:
+        study.set_user_attr("optuna", version)
+    if begun in (None, version):
+        return None
+    return (
+        f"the search {study.study_name} was begun with Optuna {begun} and goes on with {version}: runs that have ended "
+        f"count as before, but the next proposals may be others; optuna=={begun} gives those of the search as begun"
+    )

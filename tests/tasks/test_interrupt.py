@@ -1,7 +1,9 @@
 """INT, as of Ctrl-C: training saves behind the batch, ends with 130 and goes on with the same command."""
 
+import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import drawn
@@ -11,6 +13,7 @@ from contracts.stop import IMPATIENT, STOP, Stopped
 from detectors.base import Detector
 from lightning_main import main
 from tasks.requeue import ended
+from tasks.sweep_local import other_optuna
 
 
 def interrupt_at(step: int, times: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -48,6 +51,34 @@ def test_a_fit_saves_and_goes_on(
     assert (checkpoints / "last.ckpt").readlink().name == f"step-{saved:08d}.ckpt"
     assert main([*words, "trainer.max_epochs=2"]) == 0
     assert begun == [0, 1, 2, 3]
+
+
+def test_a_resume_with_other_versions_says_so_and_goes_on(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    interrupt_at(1, 1, monkeypatch)
+    assert main([*words, "trainer.max_epochs=1"]) == 130
+    file = tmp_path / "experiments_data/e/window_0/versions.json"
+    known = json.loads(file.read_text())
+    assert {"torch", "timm", "torchvision", "numpy"} <= set(known)
+    assert "other versions" not in capsys.readouterr().out
+    file.write_text(json.dumps(known | {"timm": "0.0.1"}))
+    assert main([*words, "trainer.max_epochs=1"]) == 0
+    assert f"was begun with other versions: timm 0.0.1 → {known['timm']}. It goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("begun", "now", "told"), [(None, "5.0.0", None), ("5.0.0", "5.0.0", None), ("4.5.0", "5.0.0", "4.5.0")]
+)
+def test_a_search_with_another_optuna_says_so(begun: str | None, now: str, told: str | None) -> None:
+    attrs = {} if begun is None else {"optuna": begun}
+    study = SimpleNamespace(user_attrs=attrs, study_name="s", set_user_attr=attrs.__setitem__)
+    said = other_optuna(study, now)
+    assert (said is None) == (told is None)
+    assert told is None or f"begun with Optuna {told} and goes on with {now}" in str(said)
+    assert attrs["optuna"] == (begun or now)
 
 
 def test_an_experiment_without_a_name_is_named(
