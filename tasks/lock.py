@@ -1,13 +1,15 @@
 """The first resolved configuration is the experiment's; a resume with another one is refused."""
 
 import ast
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from conf.grammar import as_word
 from conf.schema import VERB_OPTIONS
 from conf.signatures import signature
 from conf.targets import is_own
@@ -117,11 +119,35 @@ def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str,
         content = {"command": list(overrides), "config": dict(resolved)}
         write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
         return
-    changed = differences(as_meant(yaml.safe_load(file.read_text())["config"]), resolved)
+    begun = yaml.safe_load(file.read_text(encoding="utf-8"))
+    locked = as_meant(begun["config"])
+    changed = differences(locked, resolved)
     if changed:
         shown = "\n    ".join(changed[:20])
+        longer = _longer(folder, begun["command"], locked, resolved) if len(changed) == 1 else ""
         raise ConfigError(
             f"{folder} was begun with another configuration:\n    {shown}",
-            "Give another experiment_id for the new configuration, or repeat the old command (it stands in "
+            f"{longer}Give another experiment_id for the new configuration, or repeat the old command (it is in "
             f"{file}) to go on.",
         )
+
+
+def _longer(folder: Path, begun: Sequence[str], locked: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The command that trains a finished run on, where more epochs are all that changed.
+
+    The run itself cannot be made longer: its learning rates may have been a function of its length.
+    """
+    before, after = (config["trainer"].get("max_epochs") for config in (locked, now))
+    weights = [folder / f"window_0/checkpoints/{name}.ckpt" for name in ("last", "best")]
+    found = next((file for file in weights if file.is_file()), None)
+    more = isinstance(before, int) and isinstance(after, int) and after > before > 0
+    if not more or found is None or (folder / "window_1").exists():
+        return ""
+    left = ("task", "experiment_id", "ckpt", "trainer.max_epochs")
+    kept = [word for word in begun if word.lstrip("+").partition("=")[0] not in left]
+    name = f"{folder.name}_{after}_epochs"
+    new = [f"trainer.max_epochs={after - before}", f"experiment_id={name}", f"ckpt={as_word(str(found))}"]
+    return (
+        f"Train {after - before} further epoch(s) from its weights, with optimiser and schedule begun anew:\n    "
+        f"{shlex.join(['pixelproof', *kept, *new])}\n  → Or: "
+    )

@@ -1,5 +1,6 @@
 """An experiment goes on only with the configuration it was begun with."""
 
+import shlex
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,22 @@ def test_the_command_refuses_to_go_on_with_another_one(
     assert "seed: 100 → 101" in told
     assert "config.lock.yaml" in told
     assert sorted(file.stat().st_mtime_ns for file in trained.rglob("*")) == before
+
+
+def test_a_longer_run_is_told_how_to_train_on_and_that_works(
+    trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    epochs = compose(words).config.trainer["max_epochs"]
+    assert main([*words, f"trainer.max_epochs={epochs + 1}"]) == 2
+    told = capsys.readouterr().err
+    command = next(line for line in told.splitlines() if line.strip().startswith("pixelproof "))
+    longer = f"{compose(words).config.experiment_id}_{epochs + 1}_epochs"
+    assert f"experiment_id={longer}" in command
+    assert "trainer.max_epochs=1 " in command
+    assert main(shlex.split(command)[1:]) == 0
+    assert (trained / "experiments_data" / longer / "window_0/done").is_file()
+    assert main([*words, f"trainer.max_epochs={epochs + 1}", "seed=5"]) == 2
+    assert "further epoch" not in capsys.readouterr().err  # that would be another run altogether
 
 
 TREE = "datamodules.trees.TreeDataModule"
