@@ -14,6 +14,7 @@ from launchers.local import LocalLauncher
 from tasks.launch import described, launch
 from tasks.names import NOT_TOLD, former_job, told_apart
 from tasks.run import DATA, given_id
+from tasks.seeds import close
 
 
 def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
@@ -38,14 +39,34 @@ def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
             raise ConfigError(
                 f"task={','.join(verbs)} through a launcher, which does not wait", "Launch one task, then the next."
             )
-        return launch(jobs, program)
+        code = launch(jobs, program)
+        if not str(jobs[0].config.launcher.get("_target_")).startswith("launchers.slurm."):  # which does not wait
+            close(jobs, DATA, DATA / _shared_name(jobs))
+        return code
     # what one task needs of another is there, however many jobs run at once
     codes = [
         LocalLauncher().launch([described(job, program) for job in jobs if job.config.task == verb]) for verb in verbs
     ]
+    if len(jobs) > 1 and not close(jobs, DATA, DATA / _shared_name(jobs)) and None in names_of(jobs):
+        print("no table over these runs: they have no names; experiment_id=NAME gives each one after what differs")
     if "test" in verbs and len(jobs) > 1:
         compare_tested(jobs)
     return next((code for code in codes if code), 0)
+
+
+def names_of(jobs: Sequence[Composed]) -> set[str | None]:
+    """Names of the jobs' experiments; None for one that finds its own."""
+    return {job.config.experiment_id for job in jobs}
+
+
+def _shared_name(jobs: Sequence[Composed]) -> str:
+    """What was given as their name before something was put behind it."""
+    given = {words[0].partition("=")[2].strip("'\"") for job in jobs if len(words := _id_words(job)) > 1}
+    return given.pop() if len(given) == 1 else "sweep"
+
+
+def _id_words(job: Composed) -> list[str]:
+    return [word for word in job.overrides if word.startswith("experiment_id=")]
 
 
 def with_tests(words: Sequence[str], conf: Path) -> list[str]:
