@@ -21,7 +21,7 @@ REAL, GENERATED = (
     (f"{number}", f"{number}.0", *(name for name, label in LABELS.items() if label == number)) for number in (0, 1)
 )
 DECIMAL_COMMA = r"^\s*([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)\s*$"
-NOT_SCORES = ("path", "id", "where", "label", "generator", "source", "group", "generated", "error", "row")
+NOT_SCORES = ("path", "id", "where", "label", "generator", "source", "group", "generated", "error", "note", "row")
 OWN = ("score", "logit")
 """What a detector gives every image: P(generated), and its logit."""
 COLUMNS = ["column", "subset", "auroc", "low", "high", "real", "generated"]

@@ -60,6 +60,7 @@ class Collector(L.Callback):
         self.fusion = fusion
         self.predictions: Predictions | None = None
         self.failures: list[Any] = []
+        self.notes: dict[str, str] = {}
         self._parts: list[_Part] = []
 
     def _start(self, *_: Any) -> None:
@@ -78,19 +79,20 @@ class Collector(L.Callback):
 
     def _finish(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         datamodule = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it without declaring it
-        parts: list[Any] = [(joined(self._parts) if self._parts else None, list(datamodule.failures))]
+        own = joined(self._parts) if self._parts else None
+        parts: list[Any] = [(own, list(datamodule.failures), dict(datamodule.notes))]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             gathered: list[Any] | None = [None] * trainer.world_size if trainer.is_global_zero else None
             torch.distributed.gather_object(parts[0], gathered, dst=0)
             parts = gathered or []
         self._parts = []
         if trainer.is_global_zero:
-            whole = [part for part, _ in parts if part is not None]
-            self.failures = sorted({failure for _, failures in parts for failure in failures})
+            whole = [part for part, _, _ in parts if part is not None]
+            self.failures = sorted({failure for _, failures, _ in parts for failure in failures})
+            self.notes = {name: note for _, _, notes in parts for name, note in notes.items()}
             if not whole:
-                raise DataError(
-                    "no image could be scored", "failures.csv lists every unreadable image with its reason."
-                )
+                first = f"; the first is {self.failures[0].id!r}: {self.failures[0].reason}" if self.failures else ""
+                raise DataError(f"no image could be scored{first}", "failures.csv lists every image with its reason.")
             self.predictions = self._build(datamodule, joined(whole), tuple(cast(Detector, module).sources))
 
     def _build(self, datamodule: Any, part: _Part, sources: tuple[str, ...]) -> Predictions:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contracts.errors import ConfigError, nearest
+from contracts.errors import ConfigError, DataError, nearest
 from contracts.stage import Rows, Stage
 
 SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
@@ -72,6 +72,33 @@ class Chain(ABC):
     @abstractmethod
     def evaluate(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:
         """The crops of an evaluated image."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Images that a detector can take, by their sides in pixels, after the view.
+
+    Attributes:
+        least: of the shorter side.
+        exact: of both sides, or None where sizes may differ.
+        reason: why no other size will do, behind a colon.
+    """
+
+    least: int = 1
+    exact: int | None = None
+    reason: str = ""
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse an image of another size.
+
+        Raises:
+            DataError: says which sizes are taken.
+        """
+        if self.exact is not None and (height, width) != (self.exact, self.exact):
+            why = f": {self.reason}" if self.reason else ""
+            raise DataError(f"{width}x{height} pixels, and the detector takes {self.exact}x{self.exact} alone{why}")
+        if min(height, width) < self.least:
+            raise DataError(f"{width}x{height} is too small: the detector needs {self.least} pixels a side")
 
 
 FILLS = ("tile", "zero", "error")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.words import counted
 from datamodules.decode import MAX_PIXELS
 from datamodules.manifest import Manifest
 from datamodules.metadata import describe
@@ -72,13 +73,16 @@ class Audit:
                 (copies.across_splits, "in two splits"), (copies.across_labels, f"of two labels{grouped}"),
             ):  # fmt: skip
                 if pairs:
-                    found.append(f"{len(pairs)} pairs of {kind} {where}, first {pairs[0][0]} and {pairs[0][1]}")
+                    found.append(
+                        f"{counted(len(pairs), 'pair')} of {kind} {where}, first {pairs[0][0]} and {pairs[0][1]}"
+                    )
         if self.groups_across_splits:
             count, first = len(self.groups_across_splits), self.groups_across_splits[0]
-            found.append(f"{count} groups are in more than one split, first {first!r}")
+            verb = "is" if count == 1 else "are"
+            found.append(f"{counted(count, 'group')} {verb} in more than one split, first {first!r}")
         if self.unreadable:
             first_id, reason = self.unreadable[0]
-            found.append(f"{len(self.unreadable)} images cannot be read, first {first_id!r}: {reason}")
+            found.append(f"{counted(len(self.unreadable), 'image')} cannot be read, first {first_id!r}: {reason}")
         return found
 
 
@@ -113,10 +117,15 @@ def audit(manifest: Manifest, store: ImageStore, workers: int | None = None, max
 def _tables(columns: dict[str, NDArray[Any]], label: NDArray[np.int8]) -> dict[str, dict[str, dict[str, Any]]]:
     pixels = np.maximum(columns["width"] * columns["height"], 1)
     sizes = np.array([f"{w}x{h}" for w, h in zip(columns["width"], columns["height"], strict=True)], dtype=object)
-    quality = np.array([f"{q}" if q else "" for q in columns["quality"]], dtype=object)
     names = [LABELS[value] for value in label.tolist()]
     tables: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, values in (("format", columns["format"]), ("size", sizes), ("JPEG quality", quality)):
+    properties = {
+        "format": columns["format"],
+        "size": sizes,
+        "JPEG quality": columns["tables"],
+        "damaged metadata": columns["notes"],
+    }
+    for name, values in properties.items():
         table: dict[str, dict[str, Any]] = {}
         for value, side in zip(values.tolist(), names, strict=True):
             if value:

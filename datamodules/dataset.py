@@ -15,8 +15,8 @@ from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError, PixelProofError
 from contracts.keys import generator, sample_key
 from contracts.stop import ignore_in_worker
-from contracts.view import Chain, Encoded, Sample, SampleFunction, View
-from datamodules.decode import Backend, decode
+from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
+from datamodules.decode import Backend, decode_noted
 from datamodules.manifest import Manifest
 from datamodules.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
 from datamodules.stores import ImageStore
@@ -36,6 +36,8 @@ class Loaded(NamedTuple):
 
     batch: Batch | None
     failures: list[Failure]
+    notes: dict[str, str] = {}  # noqa: RUF012 - never changed
+    """What was passed over in an image's file, by its id."""
 
 
 class ImageDataset(Dataset[Loaded]):
@@ -50,6 +52,7 @@ class ImageDataset(Dataset[Loaded]):
         decoder: backend of `datamodules.decode`.
         max_pixels: largest image decoded.
         degrade: the benchmark's own degradation, before the view.
+        sides: images that the detector can take.
     """
 
     def __init__(
@@ -62,15 +65,18 @@ class ImageDataset(Dataset[Loaded]):
         decoder: Backend,
         max_pixels: int,
         degrade: SampleFunction | Chain | None = None,
+        sides: Sides | None = None,
     ) -> None:
         self._training = training
         self._manifest = manifest
         self._store = store
         self._views = partial(training_views if training else evaluation_views, view=view)
         self._seed = seed
-        self._decode = partial(decode, backend=decoder, max_pixels=max_pixels)
+        self._decode = partial(decode_noted, backend=decoder, max_pixels=max_pixels)
         self._decoder = decoder
         self._degrade = degrade
+        self._sides = sides or Sides()
+        self._found: list[str] = []
         # what every item needs, taken out of the table once and before the workers start
         self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
         self._generators = torch.from_numpy(manifest.generator_index)
@@ -84,16 +90,23 @@ class ImageDataset(Dataset[Loaded]):
         rows: list[int] = []
         keys: list[int] = []
         failures: list[Failure] = []
+        notes: dict[str, str] = {}
         for row, look in items:
             key = sample_key(self._seed, look, self._manifest.image_id(row))
+            self._found = []
             try:
-                views.append([view for image in self._images(row, look, key) for view in self._views(image, key=key)])
+                seen = [view for image in self._images(row, look, key) for view in self._views(image, key=key)]
+                for image in seen:
+                    self._sides.check(*image.shape[-2:])
+                views.append(seen)
             except DataError as error:
                 reason = str(error.what)
                 failures.append(Failure(self._manifest.image_id(row), self._manifest.place(row), reason))
             else:
                 rows.append(row)
                 keys.append(key)
+                if self._found:
+                    notes[self._manifest.image_id(row)] = "; ".join(dict.fromkeys(self._found))
         if not rows:
             return Loaded(None, failures)
         row_index = torch.tensor(rows)
@@ -105,7 +118,7 @@ class ImageDataset(Dataset[Loaded]):
             crop_to_image=torch.arange(len(rows)).repeat_interleave(torch.tensor([len(crops) for crops in views])),
             key=torch.tensor(keys),
         )
-        return Loaded(batch, failures)
+        return Loaded(batch, failures, notes)
 
     def _images(self, row: int, look: int, key: int) -> list[Tensor]:
         """The image as the benchmark hands it over: as it is, degraded, or in crops of the benchmark's own."""
@@ -118,7 +131,9 @@ class ImageDataset(Dataset[Loaded]):
     def _image(self, data: Encoded) -> Tensor:
         if isinstance(data, np.ndarray):
             return torch.from_numpy(data).permute(2, 0, 1)
-        return self._decode(data)
+        image, notes = self._decode(data)
+        self._found += notes
+        return image
 
     def _together(self, views: list[list[Tensor]], rows: list[int]) -> Tensor:
         first = views[0][0]
@@ -171,6 +186,7 @@ class ImageLoader:
         prefetch: batches each worker prepares ahead.
         pin_memory: copy batches to page-locked memory.
         start_method: how workers start: "fork", "spawn", "forkserver", or None for Python's default.
+        note: called with the notes of a batch.
         keep_empty: give None where nothing is left of a batch, so that ranks keep step in evaluation.
     """
 
@@ -183,10 +199,12 @@ class ImageLoader:
         prefetch: int = 2,
         pin_memory: bool = False,
         start_method: str | None = None,
+        note: Callable[[dict[str, str]], None] | None = None,
         keep_empty: bool = False,
     ) -> None:
         self._batches = batches
         self._report = report
+        self._note = note
         self._keep_empty = keep_empty
         # PyTorch gives every worker one thread; its own seed is drawn here from a generator of ours, because the global
         # one belongs to training, whose draws must not depend on how often a loader was started
@@ -224,6 +242,8 @@ class ImageLoader:
             for loaded in self._loader:
                 if loaded.failures:
                     self._report(loaded.failures, loaded.batch is not None)
+                if loaded.notes and self._note is not None:
+                    self._note(loaded.notes)
                 if loaded.batch is not None or self._keep_empty:
                     yield loaded.batch
         except PixelProofError:

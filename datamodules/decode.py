@@ -109,6 +109,13 @@ def decode(data: bytes, backend: Backend = "torchvision", max_pixels: int = MAX_
     Raises:
         DataError: as `read_header`, or if the file is damaged or truncated.
     """
+    return decode_noted(data, backend, max_pixels)[0]
+
+
+def decode_noted(
+    data: bytes, backend: Backend = "torchvision", max_pixels: int = MAX_PIXELS
+) -> tuple[Tensor, tuple[str, ...]]:
+    """As `decode`, with `Header.notes`."""
     check_backend(backend)
     opened = _open(data, max_pixels)
     header = opened.header
@@ -116,14 +123,14 @@ def decode(data: bytes, backend: Backend = "torchvision", max_pixels: int = MAX_
         try:
             encoded = torch.frombuffer(bytearray(opened.data), dtype=torch.uint8)
             pixels = _DECODERS[header.format](encoded, ImageReadMode.RGB)
-            return _upright(pixels, header.orientation)
+            return _upright(pixels, header.orientation), header.notes
         except RuntimeError:
             pass  # Pillow reads some forms torchvision does not, or says better what is wrong
     try:
         array = _to_rgb(opened.image)
     except (*_BROKEN, MemoryError) as error:
         raise DataError(f"damaged or truncated {header.format} image: {error}") from error
-    return _upright(torch.from_numpy(array).permute(2, 0, 1), header.orientation)
+    return _upright(torch.from_numpy(array).permute(2, 0, 1), header.orientation), header.notes
 
 
 def check_backend(backend: str) -> None:

@@ -15,7 +15,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from contracts.errors import ConfigError, DataError
 from contracts.names import as_text, given_path
 from contracts.stage import Rows, Stage
-from contracts.view import Chain, SampleFunction, View
+from contracts.view import Chain, SampleFunction, Sides, View
 from datamodules.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
 from datamodules.features import FeatureLoader, Features, fill
@@ -56,6 +56,7 @@ class ImageDataModule(L.LightningDataModule):
 
     Attributes:
         failures: images that could not be used so far, each once; those of evaluation are skipped.
+        notes: what was passed over in the files of images that could be used, by id; as failures.
         ignored: files and folders passed over, known once the manifest is built.
 
     Raises:
@@ -99,11 +100,13 @@ class ImageDataModule(L.LightningDataModule):
         self.prefetch = prefetch
         self.start_method = start_method
         self.failures: list[Failure] = []
+        self.notes: dict[str, str] = {}
         self.ignored = PassedOver()
         self._failed: set[str] = set()
         self._views: tuple[View, View] | None = None
         self._degrade: SampleFunction | Chain | None = None
         self._features: Features | None = None
+        self._sides = Sides()
         self._stage: Stage | None = None
         self._rows: Rows | None = None
         self._loaders: list[ImageLoader] = []
@@ -137,8 +140,20 @@ class ImageDataModule(L.LightningDataModule):
     def _store(self) -> ImageStore:
         return self.build_store(self.manifest())
 
-    def use(self, train_view: View, eval_view: View, degrade: SampleFunction | Chain | None = None) -> None:
+    def use(
+        self,
+        train_view: View,
+        eval_view: View,
+        degrade: SampleFunction | Chain | None = None,
+        sides: Callable[[], Sides] = Sides,
+    ) -> None:
         """Set what the detector wants to see, and the degradation the benchmark demands before it.
+
+        Args:
+            train_view: of training images.
+            eval_view: of evaluated images.
+            degrade: the benchmark's own.
+            sides: gives the sizes the detector can take (`Detector.sides`); images of others count as failures.
 
         Raises:
             ConfigError: the benchmark gives crops that the detector would resize or crop again.
@@ -155,6 +170,8 @@ class ImageDataModule(L.LightningDataModule):
                         f"benchmark.{name}_cropping=as_is.",
                     )
         self._views = train_view, eval_view
+        # asked for where sizes differ alone: some detectors try them out
+        self._sides = sides() if None in (train_view.square, eval_view.square) else Sides()
         self._degrade = degrade
 
     def precompute(self, features: Features | None) -> None:
@@ -173,6 +190,7 @@ class ImageDataModule(L.LightningDataModule):
         """Test or predict these rows of `manifest`, each once; failures are counted anew."""
         self._check_rows(rows)
         self.failures.clear()
+        self.notes.clear()
         self._failed.clear()
         self._rows = np.asarray(rows, dtype=np.int64)
 
@@ -270,6 +288,7 @@ class ImageDataModule(L.LightningDataModule):
             decoder=self.decoder,
             max_pixels=self.max_pixels,
             degrade=self._degrade,
+            sides=self._sides,
         )
         pin_memory = torch.cuda.is_available()
         loader = ImageLoader(
@@ -280,6 +299,7 @@ class ImageDataModule(L.LightningDataModule):
             self.prefetch,
             pin_memory,
             self.start_method,
+            self.notes.update,
             keep_empty=keep_empty,
         )
         self._loaders.append(loader)

@@ -1,7 +1,7 @@
 """What can be known of an image without looking at it: format, size, bytes, JPEG quality; and what tells copies."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -13,21 +13,13 @@ from tqdm import tqdm
 from contracts.errors import DataError
 from datamodules.decode import MAX_PIXELS, decode, open_image, read_header
 from datamodules.fed_store import dealt
+from datamodules.jpeg_tables import jpeg_tables
 from datamodules.manifest import Manifest
 from datamodules.parallel import cores, parallel
 from datamodules.perceptual import difference_hash
 from datamodules.prepare_pieces import Rows, read_cells
 from datamodules.prepare_work import REPORT
 from datamodules.stores import ImageStore
-
-LUMINANCE = np.array(
-    [
-        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
-        51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
-        120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-    ]
-)  # fmt: skip
-"""Quantisation of quality 50, row by row (ITU-T T.81, table K.1)."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +31,13 @@ class Metadata:
         width: as displayed.
         height: as displayed.
         nbytes: of the encoded file, 0 for pixels.
-        quality: estimated JPEG quality 1..100, 0 for any other format.
+        quality: JPEG quality 1..100 where the tables are the IJG's of that quality, else 0.
+        tables: what the JPEG's quantisation tables are (`JpegTables`), "" for any other format.
+        nearest: quality of the nearest of the IJG's tables, 0 for any other format.
+        distance: mean difference of a step to that table.
         digest: SHA-256 of the bytes (or pixels), as hex digits.
         dhash: 64-bit difference hash.
+        notes: what was passed over in the file because it is damaged, "" where nothing was.
     """
 
     format: str
@@ -49,8 +45,12 @@ class Metadata:
     height: int
     nbytes: int
     quality: int
+    tables: str
+    nearest: int
+    distance: float
     digest: str
     dhash: int
+    notes: str = ""
 
 
 def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS) -> Metadata:
@@ -62,12 +62,12 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS)
     if isinstance(data, np.ndarray):
         height, width = data.shape[:2]
         digest = hashlib.sha256(data.tobytes()).hexdigest()
-        return Metadata("", width, height, 0, 0, digest, difference_hash(Image.fromarray(data)))
+        return Metadata("", width, height, 0, 0, "", 0, 0.0, digest, difference_hash(Image.fromarray(data)))
     header = read_header(data, max_pixels)
-    quality = 0
+    tables = None
     if header.format == "JPEG":
         image = open_image(data, max_pixels)
-        quality = jpeg_quality(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
+        tables = jpeg_tables(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
         try:
             dhash = difference_hash(image)
         except (OSError, SyntaxError, ValueError) as error:
@@ -78,19 +78,9 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS)
     if kind == "WEBP":
         kind = "WEBP lossless" if _is_lossless_webp(data) else "WEBP lossy"
     digest = hashlib.sha256(data).hexdigest()
-    return Metadata(kind, header.width, header.height, len(data), quality, digest, dhash)
-
-
-def jpeg_quality(tables: Mapping[int, Any]) -> int:
-    """Quality of the Independent JPEG Group's scale whose luminance table is nearest; 0 without tables.
-
-    Args:
-        tables: quantisation tables by number, 64 steps each, row by row.
-    """
-    if not tables:
-        return 0
-    table = np.asarray(tables[min(tables)], dtype=np.int64)
-    return int(np.abs(_STANDARD - table).sum(axis=1).argmin()) + 1
+    found = (0, "", 0, 0.0) if tables is None else (tables.quality, str(tables), tables.nearest, tables.distance)
+    notes = "; ".join(header.notes)
+    return Metadata(kind, header.width, header.height, len(data), *found, digest, dhash, notes)
 
 
 def _is_lossless_webp(data: bytes) -> bool:
@@ -103,17 +93,6 @@ def _is_lossless_webp(data: bytes) -> bool:
         # a frame of an animation holds its picture's chunks behind 16 bytes of its own
         place += 24 if name == b"ANMF" else 8 + size + size % 2
     return False
-
-
-def _standard_tables() -> NDArray[np.int64]:
-    """[100, 64] luminance tables of qualities 1 to 100, as libjpeg scales them (``jpeg_quality_scaling``)."""
-    quality = np.arange(1, 101)[:, None]
-    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    tables: NDArray[np.int64] = np.clip((LUMINANCE * scale + 50) // 100, 1, 255)
-    return tables
-
-
-_STANDARD = _standard_tables()
 
 
 class Describe:
@@ -169,7 +148,8 @@ def describe(
                     known[row] = described
             bar.update(len(found))
     rows = sorted(known)
-    kinds: dict[str, Any] = {"format": object, "digest": object, "dhash": np.uint64}
+    kinds: dict[str, Any] = dict.fromkeys(("format", "tables", "digest", "notes"), object)
+    kinds |= {"distance": np.float64, "dhash": np.uint64}
     values = list(zip(*(astuple(known[row]) for row in rows), strict=True)) or [()] * len(fields(Metadata))
     columns = {
         field.name: np.array(column, dtype=kinds.get(field.name, np.int64))

@@ -49,7 +49,7 @@ def feature_sets(columns: Columns) -> dict[str, dict[str, NDArray[np.float64]]]:
     sets: dict[str, dict[str, NDArray[np.float64]]] = {
         "format": {f"{FORMAT}{name}": (columns["format"] == name) * 1.0 for name in sorted(set(columns["format"]))},
         "size": {"width": width, "height": height, "pixels": width * height},
-        "JPEG quality": {"JPEG quality": columns["quality"].astype(float)},
+        "JPEG quality": _jpeg(columns),
         "bytes per pixel": {"bytes per pixel": columns["nbytes"] / np.maximum(width * height, 1)},
     }
     varying = {
@@ -57,6 +57,14 @@ def feature_sets(columns: Columns) -> dict[str, dict[str, NDArray[np.float64]]]:
         for name, numbers in sets.items()
     }
     return {name: numbers for name, numbers in varying.items() if numbers}
+
+
+def _jpeg(columns: Columns) -> dict[str, NDArray[np.float64]]:
+    """The quality where all JPEGs have one on the IJG's scale; else where on it they come nearest, and how near."""
+    nearest, distance = columns["nearest"].astype(float), columns["distance"].astype(float)
+    if not distance.any():
+        return {"JPEG quality": nearest}
+    return {"nearest IJG quality": nearest, "distance from IJG's tables": distance}
 
 
 def trivial_rules(columns: Columns, label: NDArray[np.int8], groups: NDArray[Any] | None = None) -> list[Rule]:
@@ -127,12 +135,13 @@ def _words(limits: dict[str, tuple[float, float]]) -> str:
 
 
 def one_sided(columns: Columns, label: NDArray[np.int8]) -> list[str]:
-    """Formats, sizes and JPEG qualities that occur in one class only, more often than chance allows."""
+    """Formats, sizes, JPEG tables and damaged metadata that occur in one class only, more often than chance allows."""
     width, height = columns["width"].astype(str), columns["height"].astype(str)
     values = {
         "format": columns["format"],
         "size": np.char.add(np.char.add(width, "x"), height),
-        "JPEG quality": np.where(columns["quality"] > 0, columns["quality"].astype(str), ""),
+        "JPEG quality": columns["tables"],
+        "damaged metadata": columns["notes"],
     }
     found = []
     for name, column in values.items():

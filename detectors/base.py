@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from contracts.batch import Batch
 from contracts.errors import ConfigError
-from contracts.view import View
+from contracts.view import Sides, View
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -80,7 +80,7 @@ class Detector(L.LightningModule):
     monitor_mode: Literal["max", "min"] = "max"
     """Whether more or less of it is better."""
     first_columns: tuple[str, ...] = ()
-    """Extras that stand first in the table of ``task=predict``, right behind path and label."""
+    """Extras that come first of all in the table of ``task=predict``, and that its summary is of."""
     sources: Mapping[str, str] = {}
     """Of a tracer: every class it tells apart, in the order of `Scores.classes`, and the family it belongs to."""
     layout: str = ""
@@ -125,6 +125,10 @@ class Detector(L.LightningModule):
     @abstractmethod
     def score(self, batch: Batch) -> Scores:
         """Logits and extras of a batch in evaluation; float32 taken from float32 logits."""
+
+    def sides(self) -> Sides:
+        """Hook: images that can be taken, by their size; all others are listed as failures, and never seen."""
+        return Sides()
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - for those that have some
         """Hook: maps to look at of one image ``[3, H, W]`` uint8, each ``[h, w]`` float32 on the CPU, by name.

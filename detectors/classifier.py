@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
-from contracts.view import View
+from contracts.view import Sides, View
 from detectors.aliases import expanded
 from detectors.backbones import Backbone, create_backbone, find_backbone
 from detectors.base import Detector, FrozenPart, OptimizerFactory, SchedulerFactory, Scores
 from detectors.device_augment import DeviceAugment
 from detectors.foreign_heads import own_layout
 from detectors.frozen import Frozen, state_hash
+from detectors.least_side import least_side
 from detectors.normalise import normalise
 from detectors.precision import linear_float32
 from detectors.quick_gelu import replace_quick_gelu
@@ -176,6 +177,10 @@ class Classifier(Detector):
         if images.ndim == 2:
             return self.net.logits(images)
         return self.net(self.to_memory_format(normalise(images, self.mean, self.std)))  # type: ignore[no-any-return]
+
+    def sides(self) -> Sides:
+        """What the backbone can take without running out of pixels."""
+        return Sides() if self.record.fixed_size else Sides(least_side(self.net.backbone))
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy with smoothed targets, of augmented images."""

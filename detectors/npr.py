@@ -5,7 +5,7 @@ from torch import Tensor
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
-from contracts.view import View
+from contracts.view import Sides, View
 from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.normalise import normalise
 from detectors.npr_net import NPRNet
@@ -73,6 +73,10 @@ class NPR(Detector):
     def artefact_maps(self, images: Tensor) -> Tensor:
         """|NPR| of unit-range images, mean over the channels: [B, 3, H, W] → [B, 1, H', W'], both sides even."""
         return npr_residual(even_size(as_unit_float(images))).abs().mean(1, keepdim=True)
+
+    def sides(self) -> Sides:
+        """An image without a 2x2 block has no residual."""
+        return Sides(2)
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy of the logits."""

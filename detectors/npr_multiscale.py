@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from itertools import count
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError
-from contracts.view import View
+from contracts.view import Sides, View
 from detectors.backbones import create_backbone
 from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.least_side import least_side
 from detectors.normalise import normalise
 from detectors.npr_multiscale_net import Fused, MultiScaleNet, ResidualBranch, check_scales, refuse_other_scales
 from detectors.precision import float32_unless_asked, reference_arithmetic
@@ -105,6 +107,12 @@ class NPRMultiScale(Detector):
         """|residual| of unit-range images at each scale, mean over the channels: [B, 3, H, W] → [B, S, H, W]."""
         images = as_unit_float(images)
         return torch.stack([scale_residual(images, scale).abs().mean(1) for scale in self.net.factors], dim=1)
+
+    def sides(self) -> Sides:
+        """A pixel must be left at the smallest scale, and enough of one for a branch."""
+        smallest = min(self.net.factors)
+        least = next(side for side in count(1) if int(side * smallest) >= 1)
+        return Sides(max(least, *(least_side(branch) for branch in self.net.feature_branches)))
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy of the logits, less the weighted entropy of the attention."""

@@ -47,7 +47,7 @@ def explain(run: Run) -> None:
         found: dict[int, Tensor] = {}
         tested = benchmark.stage_test_rows(manifest, folder.index)
         for view, part in benchmark.passes(manifest, tested, detector.eval_view):
-            datamodule.use(detector.train_view, view, benchmark.degrade)
+            datamodule.use(detector.train_view, view, benchmark.degrade, detector.sides)
             found = looked_at(datamodule, part[np.isin(part, rows)]) | found  # the first view is that of the scores
         out = Path(run.explain.out).expanduser() if run.explain.out else folder.path / "explain"
         pictures = {name: found[row] for name, row in zip(names, rows.tolist(), strict=True) if row in found}

@@ -2,11 +2,15 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from callbacks.collector import Collector
+from contracts.errors import DataError
 from contracts.files import write_atomically
+from contracts.words import counted
 
 
 def write_failures(path: Path, failures: Sequence[Any]) -> None:
@@ -25,4 +29,20 @@ def write_failures(path: Path, failures: Sequence[Any]) -> None:
     writer.writerows((failure.id, failure.where, failure.reason) for failure in failures)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.getvalue().encode())
-    print(f"{len(failures)} images could not be read; {path} names each with its reason")
+    print(told(len(failures), path))
+
+
+def told(count: int, path: Path) -> str:
+    """The line that says how many images are listed where."""
+    return f"{counted(count, 'image')} could not be read; see {path} for the {'reason' if count == 1 else 'reasons'}"
+
+
+@contextmanager
+def kept(path: Path, collector: Collector) -> Iterator[None]:
+    """Writes the list where scoring ends because of the data, too: what is raised then refers to it."""
+    try:
+        yield
+    except DataError:
+        if collector.failures:
+            write_failures(path, collector.failures)
+        raise

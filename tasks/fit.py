@@ -122,7 +122,7 @@ def _fit_stage(
         load_weights(detector, start)
     manifest = datamodule.manifest()
     stage = readable(stage, manifest, detector.trains_on)
-    datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade)
+    datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)
     datamodule.enter(stage)
     seen = sorted({manifest.generator_names[i] for i in manifest.generator_index[stage.train].tolist()} - {""})
     collector = Collector(benchmark.fusion)
@@ -225,7 +225,8 @@ def _validate_best(
 ) -> None:
     """Scores the validation images with the chosen checkpoint, and closes the stage."""
     loaded = load_detector(run, folder.best())
-    datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
+    detector = loaded.detector
+    datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)
     predictions = score(trainer, loaded.detector, datamodule, stage.validate, collector, "validate")
     if predictions is None:
         return

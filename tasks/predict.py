@@ -15,9 +15,10 @@ from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.screen import display
 from contracts.stage import Rows
+from contracts.words import counted
 from tasks.drawn_maps import draw_maps
 from tasks.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
-from tasks.failures import write_failures
+from tasks.failures import kept, write_failures
 from tasks.run import Run
 from tasks.score_frame import scores_frame, summary
 from tasks.shards import Scored, Shards, own_number
@@ -39,18 +40,20 @@ def predict(run: Run) -> None:
     chosen = load(stored) if run.predict.threshold or stored.is_file() else None
     loaded = load_detector(run, run.ckpt)
     datamodule = run.datamodule()
-    datamodule.use(loaded.detector.train_view, loaded.detector.eval_view)
+    datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)
     rows = datamodule.manifest().rows("train", "valid", "test", "")
     collector = Collector(run.benchmark().fusion)
     trainer = quiet_trainer(run, collector, logger=False)
 
     def scored(part: Rows) -> Scored:
-        return score(trainer, loaded.detector, datamodule, part, collector, "predict"), collector.failures
+        with kept(out / "failures.csv", collector):
+            found = score(trainer, loaded.detector, datamodule, part, collector, "predict")
+        return Scored(found, collector.failures, collector.notes)
 
     if run.predict.shards == 1:
-        predictions, failures = scored(rows)
+        predictions, failures, notes = scored(rows)
     else:
-        predictions, failures = _in_shards(run, out, loaded, datamodule, rows, scored)
+        predictions, failures, notes = _in_shards(run, out, loaded, datamodule, rows, scored)
         predictions = predictions if trainer.is_global_zero else None
     if predictions is None:
         return
@@ -58,18 +61,20 @@ def predict(run: Run) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
     first = loaded.detector.first_columns
-    frame = scores_frame(predictions, chosen or loaded.threshold, first, failures)
+    frame = scores_frame(predictions, chosen or loaded.threshold, first, failures, notes)
     write_atomically(out / "predictions.csv", frame.to_csv(index=False).encode())
     write_failures(out / "failures.csv", failures)
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
+    told = summary(frame, first or ("score", "logit"))
+    write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
     if first:
-        told = summary(frame, first)
-        write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
         display(_summary(told))
     if run.predict.maps:
         print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, run.predict.maps, run.predict.robust)}")
     passed = f", {datamodule.ignored} passed over" if datamodule.ignored else ""
-    print(f"{len(predictions)} images scored{passed}: {out / 'predictions.csv'}")
+    print(f"{counted(len(predictions), 'image')} scored{passed}: {out / 'predictions.csv'}")
+    if notes:
+        print(f"{counted(len(notes), 'image')} with damaged metadata, which changed no pixel; see the column 'note'")
 
 
 def _in_shards(
@@ -84,7 +89,7 @@ def _in_shards(
         shards.score(number, lambda: scored(shards.rows(rows, number)))
     if missing := shards.missing():
         print(f"shard {number} of {shards.count} is scored; {len(missing)} are missing: {missing[:10]}")
-        return None, []
+        return Scored(None, [], {})
     return shards.merged(ids)
 
 
@@ -109,7 +114,7 @@ def _screen(frame: pd.DataFrame, rule: str) -> Table:
 
 
 def _summary(told: dict[str, Any]) -> Table:
-    title = f"{told['scored']} of {told['images']} images scored, {told['failed']} failed"
+    title = f"{told['scored']} of {counted(told['images'], 'image')} scored, {told['failed']} failed"
     table = Table(title=title)
     for name in ("score", "mean", "median", "p95"):
         table.add_column(name, justify="left" if name == "score" else "right")

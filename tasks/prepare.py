@@ -16,6 +16,7 @@ from datamodules.hdf5_writer import Hdf5Writer, Prepared
 from datamodules.journal import InUseError
 from datamodules.prepare_job import Failure, TooManyFailuresError
 from datamodules.prepare_parts import Parts
+from tasks.failures import told
 from tasks.run import Run
 from tasks.shards import own_number
 
@@ -61,7 +62,7 @@ def prepare(run: Run) -> None:
     display(_table(prepared))
     print(_summary(prepared))
     if prepared.failures:
-        print(f"{len(prepared.failures)} images could not be read; {failures} names each with its reason")
+        print(told(len(prepared.failures), failures))
     print(_next(prepared, out))
 
 

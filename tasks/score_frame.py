@@ -1,15 +1,17 @@
-"""The table of ``task=predict``: one row an image, those that could not be read included where a detector wants it."""
+"""The table of ``task=predict``: one row an image, those that could not be read included, whatever the detector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.column_thresholds import ColumnThreshold
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError, nearest
+
+LEADING = ("id", "where", "label", "generator", "group", "score", "logit", "generated", "error", "note")
+"""First columns of the table, whatever the detector; its own scores follow."""
 
 
 def column_of(predictions: Predictions, name: str) -> NDArray[Any]:
@@ -29,47 +31,45 @@ def scores_frame(
     threshold: float | ColumnThreshold | None,
     first: Sequence[str] = (),
     failures: Sequence[Any] = (),
+    notes: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """One row an image: id, where, score, logit, verdict at the threshold, and every extra.
+    """One row an image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
 
     Args:
         predictions: what was scored.
         threshold: on P(generated), or on any score; 0.5 if None.
-        first: extras that stand first, behind ``path`` and ``label``. The table then has an ``error`` column too, and
-            a row for each of ``failures``.
+        first: extras that come before the others.
         failures: images that could not be read (``id``, ``where``, ``reason``).
+        notes: of images that could be read, by id.
     """
     if isinstance(threshold, ColumnThreshold):
         generated = threshold.called(column_of(predictions, threshold.column))
     else:
         generated = predictions.fused_scores > (0.5 if threshold is None else threshold)
+    places = zip(predictions.where.tolist(), predictions.row.tolist(), strict=True)
     frame = pd.DataFrame(
         {
             "id": predictions.fused_ids,
-            "where": predictions.where,
+            "where": [f"{where}[{row}]" if row >= 0 else where for where, row in places],
             "label": predictions.fused_labels,
             "generator": predictions.generators,
             "group": predictions.group,
             "score": predictions.fused_scores,
             "logit": predictions.fused_logits,
             "generated": generated,
+            "error": "",
+            "note": [(notes or {}).get(name, "") for name in predictions.fused_ids.tolist()],
         }
     )
-    for name, values in predictions.extra.items():
+    for name in (*first, *(extra for extra in predictions.extra if extra not in first)):
+        values = predictions.extra[name]
         for column, part in enumerate(values.reshape(len(values), -1).T):
             frame[name if values.ndim == 1 else f"{name}_{column}"] = part
-    if not first:
-        return frame.drop(columns=["generator", "group"])
-    place = np.where(predictions.row >= 0, [f"{w}[{r}]" for w, r in _places(predictions)], predictions.where)
-    frame = frame.drop(columns="where").assign(path=place, error="")
-    head = ["path", "label", *first]
-    frame = frame[[*head, *(name for name in frame if name not in head)]]
-    failed = pd.DataFrame([{"path": f.where, "id": f.id, "label": -1, "error": f.reason} for f in failures])
-    return frame if failed.empty else pd.concat([frame, failed], ignore_index=True)[list(frame)]
-
-
-def _places(predictions: Predictions) -> list[tuple[str, int]]:
-    return list(zip(predictions.where.tolist(), predictions.row.tolist(), strict=True))
+    if not failures:
+        return frame
+    empty = {"label": -1, "generator": "", "group": "", "note": ""}
+    failed = pd.DataFrame([{"id": f.id, "where": f.where, "error": f.reason, **empty} for f in failures])
+    return pd.concat([frame, failed], ignore_index=True)[list(frame)]
 
 
 def summary(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:

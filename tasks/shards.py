@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,13 @@ from contracts.files import write_atomically
 from contracts.stage import Rows
 from datamodules.dataset import Failure
 
-Scored = tuple[Predictions | None, list[Any]]
-"""Predictions, None on ranks other than the first; and the images that could not be read."""
+
+class Scored(NamedTuple):
+    """Predictions, None on ranks other than the first; images that could not be read; notes of those that could."""
+
+    predictions: Predictions | None
+    failures: list[Any]
+    notes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,13 @@ class Shards:
             number: which.
             work: scores its rows; called by every rank.
         """
-        predictions, failures = work()
+        predictions, failures, notes = work()
         if predictions is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         write_predictions(self.file(number), predictions)
-        note = {"key": self.key, "failures": [[each.id, each.where, each.reason] for each in failures]}
+        listed = [[each.id, each.where, each.reason] for each in failures]
+        note = {"key": self.key, "failures": listed, "notes": notes}
         write_atomically(self.file(number).with_suffix(".json"), json.dumps(note).encode())
 
     def missing(self) -> list[int]:
@@ -91,7 +97,9 @@ class Shards:
         failures = sorted(Failure(*failure) for note in notes for failure in note["failures"])
         unreadable = {failure.id for failure in failures}
         parts = [read_predictions(self.file(number)) for number in range(self.count)]
-        return merge(parts, [name for name in ids if name not in unreadable]), failures
+        # parts of an earlier version hold no remarks
+        remarks = {name: told for note in notes for name, told in note.get("notes", {}).items()}
+        return Scored(merge(parts, [name for name in ids if name not in unreadable]), failures, remarks)
 
 
 def own_number(given: int | None, count: int, verb: str, env: Mapping[str, str] = os.environ) -> int:

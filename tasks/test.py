@@ -13,7 +13,7 @@ from contracts.screen import display
 from datamodules.dataset import Failure
 from tasks.dumps import write_dump
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
-from tasks.failures import write_failures
+from tasks.failures import kept, write_failures
 from tasks.features import precompute
 from tasks.report import report
 from tasks.run import Run
@@ -65,11 +65,12 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     parts: list[tuple[str, Predictions | None]] = []
     failures: dict[str, Failure] = {}
     for view, rows in benchmark.passes(manifest, tested, detector.eval_view):
-        datamodule.use(detector.train_view, view, benchmark.degrade)
+        datamodule.use(detector.train_view, view, benchmark.degrade, detector.sides)
         precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
         same = sum(name.split("#")[0] == view.name for name, _ in parts)
         name = f"{view.name}#{same + 1}" if same else view.name
-        parts.append((name, score(trainer, detector, datamodule, rows, collector, "test")))
+        with kept(run.folder / "failures.csv", collector):
+            parts.append((name, score(trainer, detector, datamodule, rows, collector, "test")))
         failures |= {failure.id: failure for failure in collector.failures}
     whole = [(name, part) for name, part in parts if part is not None]
     if len(whole) < len(parts):

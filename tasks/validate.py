@@ -4,6 +4,7 @@ from callbacks.collector import Collector
 from callbacks.validation_metrics import ValidationMetrics
 from tasks.dumps import write_dump
 from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
+from tasks.failures import kept, write_failures
 from tasks.report import report
 from tasks.run import Run
 from tasks.splits import refuse_trained
@@ -21,12 +22,16 @@ def validate(run: Run) -> None:
         refuse_trained(
             checkpoint, datamodule.manifest(), stage.validate, run.resolved, roles=("train",), verb="validate"
         )
-        datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, benchmark.degrade)
+        detector = loaded.detector
+        datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)
         datamodule.enter(stage)
         collector = Collector(benchmark.fusion)
         trainer = quiet_trainer(run, collector, ValidationMetrics(collector), logger=False)
-        predictions = score(trainer, loaded.detector, datamodule, stage.validate, collector, "validate")
+        with kept(run.folder / "failures.csv", collector):
+            predictions = score(trainer, detector, datamodule, stage.validate, collector, "validate")
         if predictions is not None:
             predictions = with_provenance(predictions, run, loaded, datamodule, "validate")
+            if collector.failures:
+                write_failures(run.folder / "failures.csv", collector.failures)
             write_dump(folder, benchmark, "validate", predictions)
             report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())

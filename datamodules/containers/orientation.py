@@ -39,7 +39,7 @@ def _in_exif(payload: bytes) -> object:
         return None
     slim = only(data, {ORIENTATION})
     if slim is None:
-        raise ValueError(f"{len(payload)} bytes starting with {payload[:8].hex(' ')} have no TIFF directory")
+        raise ValueError("it has no TIFF directory")
     exif = Image.Exif()
     exif.load(slim)
     return exif.get(ORIENTATION)

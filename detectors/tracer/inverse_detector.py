@@ -9,7 +9,7 @@ from torch import Tensor
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
-from contracts.view import View
+from contracts.view import Sides, View
 from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.tracer.augment import augment, stage_at
 from detectors.tracer.inverse_decoder import (
@@ -20,7 +20,7 @@ from detectors.tracer.inverse_decoder import (
     roundtrip_pair,
 )
 from detectors.tracer.provenance import provenance_signals
-from detectors.tracer.tokenizer import from_unit, to_unit
+from detectors.tracer.tokenizer import NO_RESAMPLING, from_unit, to_unit
 from detectors.tracer.zoo import TOKENIZERS, Zoo
 
 Target = Literal["generated", "roundtrip"]
@@ -89,6 +89,10 @@ class InverseDecoderDetector(Detector):
     def original(self) -> TokenizerModel:
         """The tokenizer as published, on this module's device."""
         return self._original[0].to(self.device)
+
+    def sides(self) -> Sides:
+        """The tokenizer's own size."""
+        return Sides(exact=self.net.image_size, reason=NO_RESAMPLING)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean square to the clean image's features."""

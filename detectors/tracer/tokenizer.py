@@ -38,6 +38,9 @@ class Tokenizer(Protocol):
         ...
 
 
+NO_RESAMPLING = "the tracer does not resample, since that destroys the traces"
+
+
 def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
     """Map images from [0, 1] to the tokenizer's range, refusing what would silently destroy the signal.
 
@@ -56,8 +59,7 @@ def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
         )
     if tuple(images.shape[2:]) != (size, size):
         raise DataError(
-            f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}; the tracer does not resample, "
-            "since that destroys the traces",
+            f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}: {NO_RESAMPLING}",
             "Give it the file as generated, or crop it.",
         )
     if not images.is_floating_point():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
-from contracts.view import View
+from contracts.view import Sides, View
 from detectors.base import Detector, Scores
 from detectors.tracer.class_labels import POLICIES, LabelPolicy
 from detectors.tracer.decisions import Decision, known_logit, with_frequencies
@@ -20,6 +20,7 @@ from detectors.tracer.membership import Spread
 from detectors.tracer.quantise import Method
 from detectors.tracer.sizes import OUTLIER
 from detectors.tracer.thresholds import STRATEGIES, Thresholding
+from detectors.tracer.tokenizer import NO_RESAMPLING
 from detectors.tracer.zoo import Zoo
 
 ROUTES = ("rule", "calibrated", "flat", "prada", "prada_single")
@@ -153,6 +154,11 @@ class Tracer(Detector):
             self.zoo, self.inverse, quantiser=self.quantiser, soft_steps=self.soft_steps, labels=self.labels,
             candidates=self.candidates, classifier=self.label_classifier, spread=self.spread,
         )  # fmt: skip
+
+    def sides(self) -> Sides:
+        """The generators' own size."""
+        family = next(iter(self.zoo.tokenizers))
+        return Sides(exact=self.zoo.tokenizer(family).image_size, reason=NO_RESAMPLING)
 
     @torch.inference_mode(False)  # Algorithm 3 takes gradients
     def score(self, batch: Batch) -> Scores:

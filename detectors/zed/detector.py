@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 
 from contracts.batch import Batch
 from contracts.errors import ConfigError, nearest
-from contracts.view import View
+from contracts.view import Sides, View
 from detectors.base import OptimizerFactory, SchedulerFactory, Scores
 from detectors.zed.averaged_detector import AveragedDetector
 from detectors.zed.calibration import calibrate
@@ -152,6 +152,10 @@ class ZED(AveragedDetector):
                 f"detector.max_side={max_side}: larger images are resampled, which removes the evidence of level 0",
                 stacklevel=2,
             )
+
+    def sides(self) -> Sides:
+        """An image without a 2x2 block has nothing below its finest level."""
+        return Sides(2)
 
     def loss(self, batch: Batch) -> Tensor:
         """Coding cost in bits per subpixel; see `costs`."""

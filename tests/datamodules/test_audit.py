@@ -4,12 +4,14 @@ import io
 
 import numpy as np
 import pytest
+from composed import chunk, encoded, png_with
 from PIL import Image
 
 from contracts.errors import DataError
 from datamodules.audit import audit
+from datamodules.jpeg_tables import jpeg_tables
 from datamodules.manifest import Manifest
-from datamodules.metadata import jpeg_quality, read_metadata
+from datamodules.metadata import read_metadata
 from datamodules.perceptual import difference_hash, near_pairs
 from datamodules.sample import SampleDataModule
 from datamodules.stores import FileStore
@@ -85,8 +87,8 @@ def test_copies_across_splits_and_labels_are_found(tmp_path):
     assert found.near.across_labels == [("i7 (train, generated)", "i32 (train, real)")]
     assert found.near.within_groups == 0
     text = "\n".join(found.warnings())
-    assert "1 pairs of exact copies in two splits, first i4" in text
-    assert "1 pairs of near copies of two labels, first i7" in text
+    assert "1 pair of exact copies in two splits, first i4" in text
+    assert "1 pair of near copies of two labels, first i7" in text
 
 
 def test_groups_across_splits_and_unreadable_images_are_named(tmp_path):
@@ -96,7 +98,7 @@ def test_groups_across_splits_and_unreadable_images_are_named(tmp_path):
     assert found.groups_across_splits == ["a"]
     assert [name for name, _ in found.unreadable] == ["i3"]
     assert found.images == 11
-    assert any("1 images cannot be read, first 'i3'" in line for line in found.warnings())
+    assert any("1 image cannot be read, first 'i3'" in line for line in found.warnings())
 
 
 @pytest.mark.parametrize("quality", [1, 10, 49, 50, 51, 75, 90, 95, 100])
@@ -104,9 +106,79 @@ def test_jpeg_quality_is_that_it_was_saved_with(quality):
     buffer = io.BytesIO()
     scene(0).save(buffer, "JPEG", quality=quality)
     assert read_metadata(buffer.getvalue()).quality == quality
-    noisy = {0: np.asarray(Image.open(buffer).quantization[0]) + np.arange(64) % 2}
-    assert abs(jpeg_quality(noisy) - quality) <= 3
-    assert jpeg_quality({}) == 0
+    assert read_metadata(buffer.getvalue()).tables == f"IJG q{quality}"
+    table = np.asarray(Image.open(buffer).quantization[0])
+    noisy = jpeg_tables({0: table + np.arange(64) % 2})
+    assert noisy.quality == 0
+    assert abs(noisy.nearest - quality) <= 3
+    assert 0 < noisy.distance <= 0.5
+    assert str(noisy).startswith("other ")
+    assert str(noisy).endswith(f"{noisy.distance:.2f} from IJG q{noisy.nearest}")
+    assert jpeg_tables({}) is None
+
+
+def test_tables_that_are_not_the_ijgs_are_told_apart_though_one_quality_is_nearest_to_all():
+    buffer = io.BytesIO()
+    scene(0).save(buffer, "JPEG", quality=93)
+    luminance, colours = (np.asarray(Image.open(buffer).quantization[k]) for k in (0, 1))
+    shifts = [np.arange(64) % 2 == 0, np.arange(64) < 20, np.arange(64) > 50]
+    found = set()
+    for shift in shifts:
+        buffer = io.BytesIO()
+        scene(0).save(buffer, "JPEG", qtables=[(luminance + shift).tolist(), colours.tolist()])
+        told = read_metadata(buffer.getvalue())
+        assert (told.quality, told.nearest) == (0, 93)
+        assert told.distance == pytest.approx(shift.mean())
+        assert "from IJG q93" in told.tables
+        found.add(told.tables.split(",")[0])
+    assert len(found) == 3
+
+
+def test_other_families_of_tables():
+    buffer = io.BytesIO()
+    scene(0).save(buffer, "JPEG", quality=75)
+    luminance, colours = (np.asarray(Image.open(buffer).quantization[k]) for k in (0, 1))
+    assert jpeg_tables({0: luminance}).family == "IJG q75"  # gray
+    assert jpeg_tables({0: luminance, 1: luminance}).family == "IJG q75"
+    both = jpeg_tables({0: luminance, 1: np.full(64, 1)})
+    assert (both.family, both.quality) == ("IJG q75/q100", 0)
+    assert jpeg_tables({0: luminance, 1: colours + 1}).quality == 0
+    assert jpeg_tables({0: luminance, 1: colours + 1}).family.startswith("other ")
+    flat = jpeg_tables({0: np.full(64, 4), 1: np.full(64, 6)})
+    assert flat.family == "flat 4/6"
+    assert str(flat) == f"flat 4/6, {flat.distance:.2f} from IJG q{flat.nearest}"
+
+
+def test_tables_of_one_class_alone_are_named_and_put_in_words(tmp_path):
+    buffer = io.BytesIO()
+    scene(0).save(buffer, "JPEG", quality=90)
+    tables = [(np.asarray(Image.open(buffer).quantization[k]) + 1).tolist() for k in (0, 1)]
+    files = [
+        save(tmp_path / f"{k}", scene(k), "JPEG", **({"qtables": tables} if k % 2 else {"quality": 90}))
+        for k in range(60)
+    ]
+    found = made(files)
+    assert found.tables["JPEG quality"]["IJG q90"] == {"real": 30}
+    (other,) = set(found.tables["JPEG quality"]) - {"IJG q90"}
+    assert other.startswith("other ")
+    assert f"JPEG quality {other}: all 30 are generated" in found.one_sided
+    (rule,) = (rule for rule in found.rules if rule.features == "JPEG quality")
+    assert "distance from IJG's tables" in rule.words[0] or "nearest IJG quality" in rule.words[0]
+
+
+def test_damaged_metadata_of_one_class_is_named(tmp_path):
+    files = []
+    for k in range(60):
+        data = encoded(scene(k), "PNG")
+        if k % 2:
+            data = png_with(data, chunk(b"tEXt", b"exif\0b'Exif'"))
+        (tmp_path / f"{k}").write_bytes(data)
+        files.append(str(tmp_path / f"{k}"))
+    found = made(files)
+    assert found.unreadable == []
+    (note,) = found.tables["damaged metadata"]
+    assert note == "PNG chunk tEXt is called exif, which it is not"
+    assert f"damaged metadata {note}: all 30 are generated" in found.one_sided
 
 
 def test_webp_says_whether_it_is_lossless():

@@ -95,7 +95,7 @@ def test_failures_are_listed_and_an_older_list_goes(tmp_path: Path, capsys: pyte
     file = tmp_path / "new/failures.csv"
     write_failures(file, [Failure("a,b", "x.png", 'says "no"')])
     assert file.read_text().splitlines() == ["id,where,reason", '"a,b",x.png,"says ""no"""']
-    assert "1 images could not be read" in capsys.readouterr().out
+    assert "1 image could not be read; see " in capsys.readouterr().out
     write_failures(file, [])
     assert not file.exists()
 

@@ -65,7 +65,7 @@ def test_a_checkpoint_alone_scores_a_folder_from_the_command_line(
     assert [row["generated"] for row in rows] == [str(score > limit) for score in found.fused_scores.tolist()]
     (failure,) = table(tmp_path / "scores/failures.csv")
     assert failure["where"].endswith("broken.png")
-    for part in ("18 images scored", "P(generated)", "yes", "1 images could not be read"):
+    for part in ("18 images scored", "P(generated)", "yes", "1 image could not be read; see "):
         assert part in done.stdout
 
 
@@ -74,7 +74,7 @@ def test_one_image_is_enough(trained: Path, pictures: Path, capsys: pytest.Captu
     assert main([*words, "experiment_id=p"]) == 0
     (row,) = table(trained / "experiments_data/p/predictions.csv")
     assert row["where"].endswith("03.png")
-    assert "1 images scored" in capsys.readouterr().out
+    assert "1 image scored" in capsys.readouterr().out
 
 
 def test_only_unreadable_images_are_an_error(trained: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from detectors.zed.scores import FIRST_COLUMNS, score_image
 from tasks.drawn_maps import file_name
 from tasks.predict import predict
 from tasks.run import Run
+from tasks.score_frame import LEADING
 from tasks.threshold import threshold
 
 SMALL = ["detector=zed", "detector.mixtures=2", "detector.hidden=8", "detector.blocks=1", "trainer=cpu"]
@@ -54,7 +55,7 @@ def test_the_table_lists_every_image_and_every_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     frame = run(folder, "predict.maps=1")
-    assert list(frame)[:7] == ["path", "label", *FIRST_COLUMNS]
+    assert list(frame)[:15] == [*LEADING, *FIRST_COLUMNS]
     assert set(frame["id"]) == {"a.png", "sub/b.png", "c.png", "dot.png", "torn.jpg"}
     failed = frame[frame["error"] != ""].set_index("id")
     assert set(failed.index) == {"dot.png", "torn.jpg"}
@@ -64,7 +65,7 @@ def test_the_table_lists_every_image_and_every_error(
     torch.manual_seed(0)
     model = ZED(View(), View(least=2), mixtures=2, hidden=8, blocks=1).net.model
     for line in frame[frame["error"] == ""].to_dict("records"):
-        pixels = torch.from_numpy(np.array(Image.open(line["path"]))).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(np.array(Image.open(line["where"]))).permute(2, 0, 1)[None]
         for name, value in score_image(model, pixels).items():
             assert float(line[name]) == pytest.approx(value.item(), abs=2e-6), name
         assert float(line["logit"]) == pytest.approx(float(line["AbsDelta01"]), abs=1e-6)  # nothing was calibrated

@@ -1,0 +1,87 @@
+"""Quantisation tables of a JPEG: whose they are, and how far from the Independent JPEG Group's."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LUMINANCE = np.array(
+    [
+        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
+        51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
+        120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    ]
+)  # fmt: skip
+"""Quantisation of quality 50, row by row (ITU-T T.81, table K.1)."""
+
+CHROMINANCE = np.full(64, 99)
+"""As above, of colour differences (table K.2)."""
+CHROMINANCE[[0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 24, 25]] = [17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 47, 66]
+
+
+@dataclass(frozen=True)
+class JpegTables:
+    """What the tables of one file are.
+
+    Attributes:
+        quality: 1..100 where every table is the IJG's of that quality, else 0.
+        nearest: quality of the IJG's luminance table that is nearest.
+        distance: mean difference of a step of the luminance table to that one's.
+        family: the tables in words: ``IJG q90``, or ``IJG q90/q75`` for luminance and colours, ``flat``, or ``other``
+            and four bytes of their hash, which are the same for the same tables.
+    """
+
+    quality: int
+    nearest: int
+    distance: float
+    family: str
+
+    def __str__(self) -> str:
+        if self.family.startswith("IJG"):
+            return self.family
+        return f"{self.family}, {self.distance:.2f} from IJG q{self.nearest}"
+
+
+def jpeg_tables(tables: Mapping[int, Sequence[int] | NDArray[np.int64]]) -> JpegTables | None:
+    """Compare with the IJG's hundred; None without tables.
+
+    Args:
+        tables: quantisation tables by number, 64 steps each, row by row; the first is the luminance's.
+    """
+    found = [np.asarray(tables[number], dtype=np.int64) for number in sorted(tables)]
+    if not found:
+        return None
+    far = np.abs(_SCALED[0] - found[0]).mean(axis=1)
+    nearest = int(far.argmin()) + 1
+    exact = [_exact(table, first=number == 0) for number, table in enumerate(found)]
+    shared = set.intersection(*exact)
+    if shared:
+        # the lowest qualities share tables whose steps are all cut off at 255
+        quality = nearest if nearest in shared else min(shared)
+        return JpegTables(quality, nearest, 0.0, f"IJG q{quality}")
+    if all(exact):
+        return JpegTables(0, nearest, 0.0, "IJG " + "/".join(f"q{min(one)}" for one in exact))
+    if all((table == table[0]).all() for table in found):
+        name = "flat " + "/".join(str(table[0]) for table in found)
+    else:
+        name = f"other {hashlib.sha256(np.concatenate(found).tobytes()).hexdigest()[:8]}"
+    return JpegTables(0, nearest, float(far.min()), name)
+
+
+def _exact(table: NDArray[np.int64], first: bool) -> set[int]:
+    """Qualities whose table this is; a second table may be the luminance's too, as some encoders of RGB write it."""
+    kinds = _SCALED[:1] if first else _SCALED
+    return {int(quality) + 1 for kind in kinds for quality in np.flatnonzero((kind == table).all(axis=1))}
+
+
+def _scaled(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[100, 64] tables of qualities 1 to 100, as libjpeg scales them (``jpeg_quality_scaling``)."""
+    quality = np.arange(1, 101)[:, None]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    tables: NDArray[np.int64] = np.clip((table * scale + 50) // 100, 1, 255)
+    return tables
+
+
+_SCALED = (_scaled(LUMINANCE), _scaled(CHROMINANCE))
