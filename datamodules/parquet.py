@@ -157,14 +157,19 @@ class ParquetDataModule(ImageDataModule):
         named = {file.path: named_split(file.path, self._base, self.splits) for file in files}
         splits = [named[file.path] or "" for file in files for _ in range(file.rows)]
         found = {split for split, label in zip(splits, labels, strict=True) if split and label >= 0}
-        if len(found) < 2:  # folds are dealt from one split alone
+        # the folders of a DatasetDict are splits, whatever their names
+        folders = {file.path.parent for file in files} if files[0].path.suffix == ARROW else set()
+        if len(found) < 2 and len(folders) < 2:  # folds are dealt from one split alone
             return None
         if unnamed := [file for file, split in named.items() if split is None]:
+            name = unnamed[0].parent.name if folders else unnamed[0].stem
             raise DataError(
-                f"{unnamed[0]} is named after no split, but other files are: {', '.join(sorted(found))}",
-                "Rename it (train-….parquet), leave it out by a glob, or name a split column: "
-                "datamodule.columns.split=NAME.",
+                f"{unnamed[0]} is named after no split that is known, but other files are: {', '.join(sorted(found))}",
+                f"Say which split it is: '+datamodule.splits.{name}=train'. Or leave it out by a glob, or name a split "
+                "column: datamodule.columns.split=NAME.",
             )
+        if len(found) < 2:
+            return None
         counts = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits and name)
         logger.warning("%s: the splits are those that the files are named after: %s", self.path, counts)
         return splits

@@ -79,7 +79,9 @@ def test_a_split_column_comes_before_the_names(tmp_path):
 def test_a_file_of_no_split_among_others_is_refused(tmp_path):
     for name in ("train", "test", "more"):
         write(tmp_path / f"{name}.parquet", table([0, 1]))
-    with pytest.raises(DataError, match=r"more.parquet is named after no split(?s:.*)test, train"):
+    with pytest.raises(
+        DataError, match=r"more.parquet is named after no split(?s:.*)test, train(?s:.*)datamodule.splits.more=train"
+    ):
         ParquetDataModule(tmp_path, BOTH).manifest()
     assert splits(ParquetDataModule(tmp_path, BOTH, splits={"more": "valid"})) == {"train": 2, "valid": 2, "test": 2}
 
@@ -153,3 +155,33 @@ def test_absolute_paths_below_the_root_are_read(tmp_path):
         assert [store.read(0), store.read(1)] == [IMAGE] * 2
     with pytest.raises(DataError, match=r"a.parquet\[0\]: path (?s:.*)leads out of (?s:.*)datamodule.root"):
         ParquetDataModule(tmp_path / "set", {"image": "image"}).store().read(0)
+
+
+def test_a_split_of_a_dataset_dict_that_nobody_knows_is_refused(tmp_path):
+    for name in ("train", "holdout"):
+        save_to_disk(tmp_path / "set" / name, table([0, 1] * 10))
+    (tmp_path / "set/dataset_dict.json").write_text('{"splits": ["train", "holdout"]}')
+    labels = {"real": 0, "fake": 1}
+    with pytest.raises(DataError, match=r"holdout/data-0(?s:.*)datamodule.splits.holdout=train"):
+        ParquetDataModule(tmp_path / "set", BOTH, labels).manifest()
+    module = ParquetDataModule(tmp_path / "set", BOTH, labels, {"holdout": "test"})
+    assert splits(module) == {"train": 20, "test": 20}
+
+
+@pytest.mark.parametrize("name", ["a.b", "", "größe", "a", "image.bytes"])
+def test_an_image_column_of_any_name(tmp_path, name):
+    made = pa.table({"a": ["x"] * 9, "image": table([0] * 9)["image"]}).drop_columns(["a"] if name == "a" else [])
+    made = made.append_column(name, pa.array([IMAGE] * 9))
+    pq.write_table(made, tmp_path / "a.parquet", row_group_size=4)
+    module = ParquetDataModule(tmp_path, {"image": name})
+    rows, store = np.arange(len(module.manifest())), module.store()
+    assert [store.read(row) for row in rows.tolist()] == [IMAGE] * 9
+    assert [cell for run in store.runs(rows) for _, cell in store.stream(run)] == [IMAGE] * 9
+    assert store.page_bytes() >= len(IMAGE)
+
+
+def test_files_of_no_rows(tmp_path):
+    write(tmp_path / "a.parquet", table([0, 1] * 10, n=list(range(20))))
+    write(tmp_path / "b.parquet", table([0], n=[1]).slice(0, 0))
+    assert len(ParquetDataModule(tmp_path, BOTH | {"n": "n"}).manifest()) == 20
+    assert len(ParquetDataModule(tmp_path / "b.parquet", BOTH | {"n": "n"}).manifest()) == 0
