@@ -70,8 +70,7 @@ def cells(column: pa.Array) -> list[Cell]:
     if isinstance(kind, pa.BaseExtensionType):
         return cells(column.storage)
     if pa.types.is_dictionary(kind):
-        values = cells(column.dictionary)
-        return [None if place is None else values[place] for place in column.indices.to_pylist()]
+        return cells(column.dictionary_decode())  # of these rows alone, not of the whole dictionary
     if pa.types.is_struct(kind):
         parts = dict(zip((field.name for field in kind), column.flatten(), strict=True))
         own, paths = (cells(parts[name]) if name in parts else [None] * len(column) for name in ("bytes", "path"))

@@ -77,6 +77,23 @@ def test_columns_of_every_type_come_back_as_they_were(module, tmp_path, storage,
         assert packed.num_rows == len(group["target"]) == 4
 
 
+def test_nested_dictionaries_over_several_row_groups(tmp_path):
+    kind = pa.list_(pa.dictionary(pa.int8(), pa.string()))
+    images = pa.array([b"x"] * COUNT)
+    words = pa.array([["a", f"b{k}"] for k in range(COUNT)], kind)
+    pq.write_table(pa.table({"image": images, "words": words}), tmp_path / "a.parquet", row_group_size=3)
+    manifest = ParquetDataModule(tmp_path, {"image": "image", "words": "words"}).manifest()
+    assert manifest.table["words"].to_pylist() == [["a", f"b{k}"] for k in range(COUNT)]
+    assert manifest.table["words"].type == pa.list_(pa.string())
+
+
+def test_nanoseconds_are_kept_where_numpy_and_python_have_none():
+    times = pa.array([[1, None], [2, 3]], pa.list_(pa.time64("ns")))
+    manifest = Manifest.from_columns({"id": ["a", "b"], "label": [0, 1], "t": times, "u": times.flatten().take([0, 2])})
+    assert [[each.value for each in row] for row in manifest.column("t")] == [[1, None], [2, 3]]
+    assert [each.value for each in manifest.column("u")] == [1, 2]
+
+
 def test_what_was_prepared_is_prepared_again(module, tmp_path):
     Hdf5Writer(tmp_path / "d.h5", workers=1).write(module.manifest(), module.store())
     first = Hdf5DataModule(tmp_path / "d.h5")

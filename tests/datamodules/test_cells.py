@@ -99,6 +99,13 @@ def test_a_list_of_one_image_is_that_image(folder, wrap, inner):
     assert read(folder, pa.array(made, wrap(inner))) == IMAGES
 
 
+def test_a_dictionary_of_structs():
+    structs = pa.array([{"bytes": data, "path": None} for data in IMAGES])
+    column = pa.DictionaryArray.from_arrays(pa.array([3, None, 0, 3], pa.int8()), structs)
+    assert cells(column) == [IMAGES[3], None, IMAGES[0], IMAGES[3]]
+    assert cells(column.slice(2, 1)) == [IMAGES[0]]
+
+
 def test_rows_of_several_images_are_refused_by_place(folder):
     found = read(folder, pa.array([IMAGES[:1], IMAGES[:2], [], None]))
     assert found[0] == IMAGES[0]
