@@ -241,7 +241,8 @@ class ParquetDataModule(ImageDataModule):
         yield from self.columns.items()
         schema = file.schema
         for name in SIZES:
-            if name not in self.columns and name in schema.names and pa.types.is_integer(schema.field(name).type):
+            kinds = [field.type for field in schema if field.name == name and name not in self.columns]
+            if len(kinds) == 1 and pa.types.is_integer(kinds[0]):
                 yield name, name
 
     def _check_columns(self, file: TableFile) -> None:

@@ -336,6 +336,10 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path):
         pq.write_table(made, tmp_path / "a.parquet")
         with pytest.raises(DataError, match="twice"):
             ParquetDataModule(tmp_path, {"image": "image"} | columns).manifest()
+    sizes = pa.array([4, 5])
+    pq.write_table(pa.Table.from_arrays([image, sizes, sizes], ["image", "width", "width"]), tmp_path / "a.parquet")
+    manifest = ParquetDataModule(tmp_path, {"image": "image"}).manifest()  # nobody asked for either
+    assert manifest.column("width").tolist() == [0, 0]
 
 
 def test_files_whose_columns_do_not_go_together_are_named(tmp_path):
