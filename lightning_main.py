@@ -18,10 +18,11 @@ from contracts.errors import ConfigError, PixelProofError
 from contracts.names import typed
 from contracts.stop import STOP, Stopped, one_of_several
 from tasks.launch import launch
+from tasks.lock import refuse_changed
 from tasks.many import run_many
 from tasks.recall import recalled
 from tasks.requeue import ended
-from tasks.run import Run
+from tasks.run import DATA, Run
 from tasks.trial import refuse_trainer
 
 FLAGS = {"-h": "help", "--help": "help", "-m": "many", "--multirun": "many"}
@@ -85,6 +86,8 @@ def run_one(words: Sequence[str]) -> int:
         refuse(check(composed))
         if composed.config.launcher:
             return launch([composed], Path(__file__).resolve())
+        if composed.config.task == "fit" and composed.config.experiment_id:
+            refuse_changed(DATA / composed.config.experiment_id, composed.resolved)
         refuse_trainer(composed)
     verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
     return int(verb(Run(composed)) or 0)

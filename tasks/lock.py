@@ -114,10 +114,22 @@ def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str,
         ConfigError: a key outside the allow-list differs.
     """
     file = folder / LOCK
+    if file.is_file():
+        refuse_changed(folder, resolved)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"command": list(overrides), "config": dict(resolved)}
+    write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+
+
+def refuse_changed(folder: Path, resolved: Mapping[str, Any]) -> None:
+    """Holds a configuration against the one that an experiment was begun with, if it was begun; imports no torch.
+
+    Raises:
+        ConfigError: a key outside the allow-list differs.
+    """
+    file = folder / LOCK
     if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        content = {"command": list(overrides), "config": dict(resolved)}
-        write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
         return
     begun = yaml.safe_load(file.read_text(encoding="utf-8"))
     locked = as_meant(begun["config"])

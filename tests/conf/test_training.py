@@ -144,12 +144,21 @@ def test_a_library_signature_is_the_same_read_or_imported(target: str, monkeypat
 
 def test_a_typing_error_is_refused_without_torch(tmp_path: Path) -> None:
     """Also one in an argument of a library's class."""
-    words = ["trainer.max_epochs=ten", "trainer.max_epoch=2", "detector.optimizer.lrr=1", "trainer.max_epochs=0"]
+    words = [
+        "trainer.max_epochs=ten",
+        "trainer.max_epoch=2",
+        "detector.optimizer.lrr=1",
+        "trainer.max_epochs=0",
+        "experiment_id=e",
+    ]
     code = (
         f"import sys; from lightning_main import main; codes = [main([word]) for word in {words}]; "
         "print(codes, [name for name in ('torch', 'pytorch_lightning', 'scipy', 'pandas') if name in sys.modules])"
     )
     house = str(Path(__file__).parents[2])
+    lock = tmp_path / "experiments_data/e/config.lock.yaml"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("{command: [], config: {seed: 1}}")
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -158,4 +167,4 @@ def test_a_typing_error_is_refused_without_torch(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[2, 2, 2, 2] []"
+    assert done.stdout.strip() == "[2, 2, 2, 2, 2] []"
