@@ -14,11 +14,16 @@ PIXELS = 4 * 256 * 256
 
 
 def slices(images: Tensor) -> Sequence[Tensor]:
-    """[B, C, H, W] in parts of about `PIXELS` pixels, at least an image each; features and GPUs: whole."""
+    """[B, C, H, W] in parts of about `PIXELS` pixels, at least an image each; features and GPUs: whole.
+
+    Where a part holds more than four images it holds a multiple of four: convolutions on a CPU then give an image the
+    same bits at every place in a part, and so equal images equal scores.
+    """
     if images.device.type != "cpu" or images.ndim != 4:
         return (images,)
     height, width = images.shape[-2:]
-    return torch.split(images, max(1, PIXELS // max(1, height * width)))
+    count = max(1, PIXELS // max(1, height * width))
+    return torch.split(images, count - count % 4 if count > 4 else count)
 
 
 def in_slices(forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

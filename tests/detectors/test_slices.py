@@ -30,6 +30,7 @@ def test_slices_hold_about_as_many_pixels_whatever_the_size(monkeypatch: pytest.
     monkeypatch.setattr(slices, "PIXELS", 100)
     assert [len(part) for part in slices.slices(torch.zeros(7, 3, 5, 10))] == [2, 2, 2, 1]
     assert [len(part) for part in slices.slices(torch.zeros(2, 3, 50, 50))] == [1, 1]
+    assert [len(part) for part in slices.slices(torch.zeros(9, 3, 4, 5))] == [4, 4, 1]  # where five would do
     assert len(slices.slices(torch.zeros(500, 8))) == 1
     assert len(slices.slices(torch.zeros(7, 3, 5, 10, device="meta"))) == 1
 
