@@ -146,7 +146,7 @@ def read(path: Path, columns: dict[str, str]) -> tuple[ParquetDataModule, Manife
         return module, None, str(error)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, derandomize=True)
 @given(
     tables(),
     st.booleans(),
