@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conf.check import check
+from conf.cli.problems import refuse
+from conf.cli.words import CONF
 from conf.compose import compose
 from conf.help import help_for
-from conf.problems import refuse
-from conf.words import CONF
 from contracts.errors import ConfigError, PixelProofError
 from contracts.names import typed
 from contracts.stop import STOP, Stopped, one_of_several
-from tasks.launch import launch
-from tasks.lock import refuse_changed
-from tasks.many import run_many
-from tasks.recall import recalled
-from tasks.requeue import ended
-from tasks.run import DATA, Run
-from tasks.trial import refuse_trainer
+from tasks.checking.trial import refuse_trainer
+from tasks.experiment.launch import launch
+from tasks.experiment.lock import refuse_changed
+from tasks.experiment.recall import recalled
+from tasks.experiment.requeue import ended
+from tasks.experiment.run import DATA, Run
+from tasks.multirun.many import run_many
 
 FLAGS = {"-h": "help", "--help": "help", "-m": "many", "--multirun": "many"}
 

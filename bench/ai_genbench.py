@@ -24,12 +24,12 @@ import lightning_main
 from bench.table import Row, rate
 from bench.timing import interleaved, pick
 from benchmarks.ai_genbench.benchmark import AiGenBench
-from benchmarks.ai_genbench.chain import AiGenBenchChain
-from benchmarks.ai_genbench.crop_cache import CropCache
-from benchmarks.ai_genbench.generators import names_by_id, sliding_windows
+from benchmarks.ai_genbench.images.chain import AiGenBenchChain
+from benchmarks.ai_genbench.images.crop_cache import CropCache
 from benchmarks.ai_genbench.metrics import Evaluated, headline, stage_metrics
+from benchmarks.ai_genbench.protocol.generators import names_by_id, sliding_windows
 from contracts.view import Encoded, Sample
-from datamodules.decode import decode
+from datamodules.loading.decode import decode
 from tests.drawn_ai_genbench import miniature, photographs
 
 plain_chain = importlib.import_module("tests.benchmarks.ai_genbench.plain_chain").plain_chain  # untyped, as a test

@@ -22,10 +22,10 @@ from bench.timing import interleaved, pick
 from contracts.stage import Stage
 from contracts.view import View
 from datamodules.hdf5 import Hdf5DataModule
-from datamodules.hdf5_writer import Hdf5Writer
-from datamodules.parallel import cores
+from datamodules.loading.parallel import cores
 from datamodules.parquet import ParquetDataModule
-from detectors.normalise import IMAGENET_MEAN, IMAGENET_STD, normalise
+from datamodules.preparing.hdf5_writer import Hdf5Writer
+from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD, normalise
 
 SIDE = 512
 BATCH = 32

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from datamodules.parallel import cores
+from datamodules.loading.parallel import cores
 
 PACKAGES = ("torch", "torchvision", "pillow", "h5py", "pyarrow", "numpy")
 

@@ -15,10 +15,10 @@ from bench.table import Row, rate
 from bench.timing import Timing, interleaved, pick
 from contracts.batch import Batch
 from contracts.view import View
-from datamodules.parallel import cores
-from detectors.normalise import normalise
-from detectors.npr import NPR
-from detectors.npr_net import NPRNet
+from datamodules.loading.parallel import cores
+from detectors.npr.detector import NPR
+from detectors.npr.net import NPRNet
+from detectors.parts.normalise import normalise
 
 SIZE = 256
 BATCH = 32

@@ -15,10 +15,10 @@ from bench.table import Row, rate
 from bench.timing import interleaved, pick
 from contracts.batch import Batch
 from contracts.view import View
-from datamodules.parallel import cores
-from detectors.normalise import normalise
-from detectors.npr_multiscale import NPRMultiScale
-from detectors.npr_multiscale_net import MultiScaleNet
+from datamodules.loading.parallel import cores
+from detectors.npr.multiscale import NPRMultiScale
+from detectors.npr.multiscale_net import MultiScaleNet
+from detectors.parts.normalise import normalise
 
 SIZE = 256
 BATCH = 32

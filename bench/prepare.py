@@ -19,12 +19,12 @@ from bench._memory import prepared_memory
 from bench._pictures import jpegs, parquet
 from bench.table import Row, rate
 from bench.timing import effort, interleaved, pick
-from datamodules.decode import decode
-from datamodules.folds import fold_splits
-from datamodules.hdf5_writer import Hdf5Writer
-from datamodules.parallel import cores, parallel
+from datamodules.loading.decode import decode
+from datamodules.loading.parallel import cores, parallel
 from datamodules.parquet import ParquetDataModule
-from datamodules.prepare_work import to_square
+from datamodules.preparing.hdf5_writer import Hdf5Writer
+from datamodules.preparing.work import to_square
+from datamodules.tables.folds import fold_splits
 
 SIDE = 512
 SOURCES = ((1024, 1152, 4.0), (512, 1536, 1.7), (512, 6144, 1.7))

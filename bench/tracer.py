@@ -7,18 +7,18 @@ from torch import Tensor
 
 from bench.table import Row, rate
 from bench.timing import interleaved, pick
-from detectors.tracer.coordinate_descent import coordinate_descent, scale_maps
-from detectors.tracer.likelihood import log_likelihood
-from detectors.tracer.membership import membership_features, token_statistics, zlib_lengths
-from detectors.tracer.passes import encode_pass, variant_pass
-from detectors.tracer.provenance import EPSILON, mean_square
-from detectors.tracer.quantise import algorithm_3, hard_error
-from detectors.tracer.rar_transformer import RarTransformer
-from detectors.tracer.sizes import RarSize, VarSampling, VarSize, VarVqvaeSize
-from detectors.tracer.tokenizer import from_unit
-from detectors.tracer.var_quantiser import VarQuantiser
-from detectors.tracer.var_transformer import KeyValueCache, VarTransformer
-from detectors.tracer.var_vqvae import VarVqvae
+from detectors.tracer.measuring.likelihood import log_likelihood
+from detectors.tracer.measuring.membership import membership_features, token_statistics, zlib_lengths
+from detectors.tracer.measuring.passes import encode_pass, variant_pass
+from detectors.tracer.measuring.provenance import EPSILON, mean_square
+from detectors.tracer.models.coordinate_descent import coordinate_descent, scale_maps
+from detectors.tracer.models.quantise import algorithm_3, hard_error
+from detectors.tracer.models.rar_transformer import RarTransformer
+from detectors.tracer.models.sizes import RarSize, VarSampling, VarSize, VarVqvaeSize
+from detectors.tracer.models.tokenizer import from_unit
+from detectors.tracer.models.var_quantiser import VarQuantiser
+from detectors.tracer.models.var_transformer import KeyValueCache, VarTransformer
+from detectors.tracer.models.var_vqvae import VarVqvae
 
 VARIANTS = 4
 SCALES = (1, 2, 3)

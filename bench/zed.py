@@ -10,13 +10,13 @@ from torch import Tensor
 from bench.table import Row, rate
 from bench.timing import interleaved, pick
 from contracts.view import View
-from datamodules.parallel import cores
+from datamodules.loading.parallel import cores
 from detectors.zed.detector import ZED
-from detectors.zed.entropy import entropy, entropy_by_edges, entropy_by_log_probs, negative_log_prob
-from detectors.zed.legacy import legacy_maps
-from detectors.zed.logistic import Mixture, mixture_log_prob
-from detectors.zed.published_heads import MixtureHead
-from detectors.zed.pyramid import build_pyramid
+from detectors.zed.entropy.entropy import entropy, entropy_by_edges, entropy_by_log_probs, negative_log_prob
+from detectors.zed.entropy.logistic import Mixture, mixture_log_prob
+from detectors.zed.models.legacy import legacy_maps
+from detectors.zed.models.published_heads import MixtureHead
+from detectors.zed.models.pyramid import build_pyramid
 
 MIXTURES = 10
 SIDE = 512

@@ -13,7 +13,7 @@ from contracts.errors import ConfigError, DataError
 from contracts.keys import random_key
 from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, View
-from datamodules.manifest import Manifest
+from datamodules.tables.manifest import Manifest
 
 
 class Plain:

@@ -11,7 +11,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from contracts.errors import CheckpointError
 from contracts.files import sync_folder
-from detectors.weights import read_checkpoint
+from detectors.parts.weights import read_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
 from contracts.files import write_atomically
-from detectors.weights import read_checkpoint
+from detectors.parts.weights import read_checkpoint
 
 STEP = re.compile(r"step-(\d+)\.ckpt")
 

@@ -10,7 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from benchmarks.evaluation import Subset, measure
 from benchmarks.metrics import METRICS
 from benchmarks.predictions import Predictions
-from benchmarks.thresholds import Threshold, choose_threshold
+from benchmarks.thresholds.rules import Threshold, choose_threshold
 from callbacks.collector import Collector
 
 LOGGED = ("auroc", "average_precision", "accuracy", "balanced_accuracy")

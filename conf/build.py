@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from conf.targets import MARKS, resolve, targets
+from conf.keys.targets import MARKS, resolve, targets
 from contracts.errors import ConfigError
 
 SUPPLIED = {"callbacks": frozenset({"folder", "monitor", "mode"}), "logger": frozenset({"name", "group"})}

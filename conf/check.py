@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from conf.build import SUPPLIED, TAKEN
+from conf.cli.words import MEASURED, group_options
 from conf.compose import Composed
+from conf.keys.schema import root_keys
+from conf.keys.signatures import Signature, library_signature, signature
+from conf.keys.synonyms import task_meant
+from conf.keys.targets import MARKS, is_own, refuse_by_name
+from conf.keys.values import described, fits
+from conf.keys.verbs import groups_used, verbs
 from conf.outputs import unwritable
 from conf.pairs import impossible_pairs
 from conf.paths import missing_paths
-from conf.schema import root_keys
-from conf.signatures import Signature, library_signature, signature
-from conf.synonyms import task_meant
-from conf.targets import MARKS, is_own, refuse_by_name
-from conf.values import described, fits
-from conf.verbs import groups_used, verbs
-from conf.words import MEASURED, group_options
 from contracts.errors import ConfigError, nearest
 
 GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get("group") and name != "local")

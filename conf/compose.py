@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
-from conf.problems import refuse
-from conf.schema import Config, register, root_keys, typed_root, verb_options
-from conf.typed import as_meant
-from conf.words import CONF, accepted, group_options, judge, parse
-from conf.written import as_text, register_source
+from conf.cli.problems import refuse
+from conf.cli.typed import as_meant
+from conf.cli.words import CONF, accepted, group_options, judge, parse
+from conf.keys.schema import Config, register, root_keys, typed_root, verb_options
+from conf.keys.written import as_text, register_source
 from contracts.errors import ConfigError, nearest
 
 

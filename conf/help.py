@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent, fill, indent
 
-from conf.documented import clean
+from conf.cli.words import group_names, group_options
 from conf.help_one import parts_for
-from conf.schema import VERB_OPTIONS, root_keys, verb_options
-from conf.verbs import verbs
-from conf.words import group_names, group_options
+from conf.keys.documented import clean
+from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
+from conf.keys.verbs import verbs
 
 EXAMPLES = """
     pixelproof experiment_id=first                                   train and validate on the sample corpus

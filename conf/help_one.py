@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from conf.build import SUPPLIED
+from conf.cli.grammar import typed_value
+from conf.cli.typed import written_type
+from conf.cli.words import group_names, group_options, parse
 from conf.compose import compose
-from conf.documented import argument_texts, class_text, clean
-from conf.grammar import typed_value
-from conf.schema import VERB_OPTIONS, root_keys, verb_options
-from conf.signatures import by_source, signature
-from conf.synonyms import key_meant, task_meant
-from conf.targets import is_own
-from conf.typed import written_type
-from conf.verbs import REQUIRED, groups_used, verb_text, verbs
-from conf.words import group_names, group_options, parse
-from conf.written import load_yaml, typed_characters
+from conf.keys.documented import argument_texts, class_text, clean
+from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
+from conf.keys.signatures import by_source, signature
+from conf.keys.synonyms import key_meant, task_meant
+from conf.keys.targets import is_own
+from conf.keys.verbs import REQUIRED, groups_used, verb_text, verbs
+from conf.keys.written import load_yaml, typed_characters
 from contracts.errors import ConfigError, nearest
 
 Lines = dict[str, str]

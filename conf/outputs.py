@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from conf.schema import VERB_OPTIONS, Config, verb_options
+from conf.keys.schema import VERB_OPTIONS, Config, verb_options
 from contracts.errors import ConfigError
 
 RESULTS = Path("experiments_data")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from conf.compose import Composed
-from conf.signatures import signature
-from conf.targets import is_own
+from conf.keys.signatures import signature
+from conf.keys.targets import is_own
 from conf.training import partly_scored, untrained, unvalidated
 from contracts.errors import ConfigError
 from contracts.stop import slurm_started

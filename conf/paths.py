@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from glob import has_magic, iglob
 from pathlib import Path
 
-from conf.schema import Config
-from conf.verbs import REQUIRED
+from conf.keys.schema import Config
+from conf.keys.verbs import REQUIRED
 from contracts.errors import ConfigError, nearest
 from contracts.names import given_path, glob_pattern
 

@@ -9,10 +9,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from conf.cli.words import accepted, parse
 from conf.compose import Composed
-from conf.schema import register
-from conf.words import accepted, parse
-from conf.written import register_source, typed_characters
+from conf.keys.schema import register
+from conf.keys.written import register_source, typed_characters
 
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -60,4 +60,4 @@ def _nearest(place: str, found: dict[str, str]) -> str:
         if place in found:
             return found[place]
         place = place.rpartition(".")[0]
-    return "conf/schema.py"
+    return "conf/keys/schema.py"

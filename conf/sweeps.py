@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from conf.check import check
+from conf.cli.grammar import as_word
+from conf.cli.typed import annotation_at
+from conf.cli.words import CONF
 from conf.compose import compose
-from conf.grammar import as_word
-from conf.typed import annotation_at
-from conf.values import typed_scalar
-from conf.words import CONF
-from conf.written import PlainLoader, Written, grammar_values, load_yaml, read
+from conf.keys.values import typed_scalar
+from conf.keys.written import PlainLoader, Written, grammar_values, load_yaml, read
 from contracts.errors import ConfigError, nearest
 
 METHODS = ("random", "bayes", "grid")

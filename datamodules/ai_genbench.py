@@ -11,14 +11,14 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from contracts.errors import DataError, nearest
 from contracts.names import as_text
-from datamodules.ai_genbench_arrow import ArrowStore, open_shard, shards, split_folders
-from datamodules.arrow_source import arrow_source
-from datamodules.columns import as_labels, as_texts, class_names
-from datamodules.decode import MAX_PIXELS, Backend
+from datamodules.arrow.shards import ArrowStore, open_shard, shards, split_folders
+from datamodules.arrow.stream import ParquetStreamStore
+from datamodules.folders.walk import below, unlisted
 from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.manifest import Manifest
-from datamodules.parquet_stream import ParquetStreamStore
-from datamodules.walk import below, unlisted
+from datamodules.loading.arrow_source import arrow_source
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.tables.columns import as_labels, as_texts, class_names
+from datamodules.tables.manifest import Manifest
 
 IMAGE = "image"
 NEEDED = (IMAGE, "label", "generator", "file_id")

@@ -8,19 +8,16 @@ from typing import Any, Literal
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
-from datamodules.columns import check_maps
-from datamodules.decode import MAX_PIXELS, Backend
-from datamodules.folds import DEALT as FOLDS
-from datamodules.folds import fold_splits
-from datamodules.groups import Groups
+from datamodules.folders.listed import Columns, is_table, read_list, table_columns
+from datamodules.folders.walk import SUFFIXES, below, matches
 from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.listed import Columns, is_table, read_list, table_columns
-from datamodules.manifest import Manifest
-from datamodules.stores import FileStore
-from datamodules.walk import below, matches
-
-SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"])
-"""Which files of a folder or glob are images, in any case."""
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.stores import FileStore
+from datamodules.tables.columns import check_maps
+from datamodules.tables.folds import DEALT as FOLDS
+from datamodules.tables.folds import fold_splits
+from datamodules.tables.groups import Groups
+from datamodules.tables.manifest import Manifest
 
 SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
 
@@ -39,14 +36,14 @@ class FolderDataModule(ImageDataModule):
     Relative paths in a list or table are looked for beside it, then in the working folder. Lists and tables may be
     UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or bars.
 
-    Hidden files and folders (`datamodules.walk.is_hidden`) are passed over, unless ``path`` names them.
+    Hidden files and folders (`datamodules.folders.walk.is_hidden`) are passed over, unless ``path`` names them.
 
     Args:
         path: what to read.
         columns: our names to a table's, ``path`` among them; None for the column of our name where there is one, ""
             for none. Further columns are carried along.
         labels: what the values of the label column mean: 0 real, 1 generated, -1 unknown; None for 0, 1, -1, booleans
-            and the usual names (`datamodules.listed.LABEL_NAMES`).
+            and the usual names (`datamodules.folders.listed.LABEL_NAMES`).
         splits: the table's names of splits to ours.
         split: "test", or "folds" to deal labelled images without a split column 70/10/20 into stratified folds, whole
             groups where there are any.

@@ -16,14 +16,14 @@ from contracts.errors import ConfigError, DataError
 from contracts.names import as_text, given_path
 from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, Sides, View
-from datamodules.dataset import Failure, ImageDataset, ImageLoader
-from datamodules.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
-from datamodules.features import FeatureLoader, Features, fill
-from datamodules.image_sizes import image_sizes
-from datamodules.manifest import Manifest
-from datamodules.samplers import EvaluationBatches, ItemBatches, TrainingBatches
-from datamodules.stores import ImageStore
-from datamodules.walk import PassedOver
+from datamodules.folders.walk import PassedOver
+from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
+from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
+from datamodules.loading.features import FeatureLoader, Features, fill
+from datamodules.loading.image_sizes import image_sizes
+from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
+from datamodules.loading.stores import ImageStore
+from datamodules.tables.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,14 @@ import pyarrow as pa
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
-from datamodules.ai_genbench_arrow import ArrowStore
-from datamodules.carried import joined, plain
-from datamodules.cells import check_image_column
-from datamodules.columns import (
+from datamodules.arrow.files import ARROW, TableFile, base_folder, named_split, open_table, table_files
+from datamodules.arrow.shards import ArrowStore
+from datamodules.arrow.stream import ParquetStreamStore
+from datamodules.image_datamodule import ImageDataModule, StartMethod
+from datamodules.loading.cells import check_image_column
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.tables.carried import joined, plain
+from datamodules.tables.columns import (
     are_texts,
     as_labels,
     as_sizes,
@@ -23,12 +27,8 @@ from datamodules.columns import (
     class_names,
     whole_number,
 )
-from datamodules.decode import MAX_PIXELS, Backend
-from datamodules.folds import fold_splits
-from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.manifest import SPLITS, Manifest
-from datamodules.parquet_files import ARROW, TableFile, base_folder, named_split, open_table, table_files
-from datamodules.parquet_stream import ParquetStreamStore
+from datamodules.tables.folds import fold_splits
+from datamodules.tables.manifest import SPLITS, Manifest
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from contracts.errors import DataError
 from contracts.names import given_path
-from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.folder import FolderDataModule
 from datamodules.image_datamodule import StartMethod
-from datamodules.manifest import Manifest
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.tables.manifest import Manifest
 
 
 class PhotographsDataModule(FolderDataModule):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from datamodules.decode import MAX_PIXELS, Backend
 from datamodules.image_datamodule import StartMethod
+from datamodules.loading.decode import MAX_PIXELS, Backend
 from datamodules.parquet import ParquetDataModule
 
 CORPUS = Path(__file__).resolve().parent / "sample_corpus"

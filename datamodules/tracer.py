@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from contracts.errors import DataError, nearest
 from contracts.names import as_text
 from contracts.stage import Rows
-from datamodules.decode import MAX_PIXELS, Backend
-from datamodules.folder import SUFFIXES
+from datamodules.folders.tracer_table import read_table
+from datamodules.folders.walk import SUFFIXES, walk
 from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.manifest import Manifest
-from datamodules.stores import FileStore
-from datamodules.tracer_table import read_table
-from datamodules.walk import walk
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.stores import FileStore
+from datamodules.tables.manifest import Manifest
 
 SPLIT_FOLDERS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 TOKENS = "tokens_{family}.npz"

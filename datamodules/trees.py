@@ -7,18 +7,18 @@ from typing import Literal
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text, given_path
-from datamodules.decode import MAX_PIXELS, Backend
-from datamodules.folds import DEALT as FOLDS
-from datamodules.groups import Groups
+from datamodules.folders.choose import chosen, in_folds, warn_of_neighbours, warn_of_shared_groups
+from datamodules.folders.files import apart, prefixes, refuse_two_labels
+from datamodules.folders.names import COLLECTIONS, LABELS, lower_keys, split_names
+from datamodules.folders.read import TreeReader
+from datamodules.folders.rows import TreeImage, TreeRows
 from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.manifest import SPLITS as SPLIT_NAMES
-from datamodules.manifest import Manifest
-from datamodules.stores import FileStore
-from datamodules.trees_choose import chosen, in_folds, warn_of_neighbours, warn_of_shared_groups
-from datamodules.trees_files import apart, prefixes, refuse_two_labels
-from datamodules.trees_names import COLLECTIONS, LABELS, lower_keys, split_names
-from datamodules.trees_read import TreeReader
-from datamodules.trees_rows import TreeImage, TreeRows
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.stores import FileStore
+from datamodules.tables.folds import DEALT as FOLDS
+from datamodules.tables.groups import Groups
+from datamodules.tables.manifest import SPLITS as SPLIT_NAMES
+from datamodules.tables.manifest import Manifest
 
 LAYOUTS = ("pairs", "siblings", "generated")
 
@@ -30,7 +30,7 @@ class TreeDataModule(ImageDataModule):
     further folders (classes of objects): ``{root}/[collection]/[split]/{set}/[class]/{0_real,1_fake}/…``. A set is the
     first of these that is neither split nor collection; its name is that of the generator of its generated images. The
     ``source`` of an image is all names between root and class folder but the split, and before them the names from the
-    corpus's folder (`datamodules.trees_names.CORPORA`) down to the root where the root lies in one.
+    corpus's folder (`datamodules.folders.names.CORPORA`) down to the root where the root lies in one.
 
     A split may stand below the class folder as well (``real/train``), and so may generators where no set is named above
     it: ``fake/{midjourney,dalle3}``, unless the real images have folders of the same names (classes of objects) or the
@@ -43,9 +43,9 @@ class TreeDataModule(ImageDataModule):
             real ones come from ``reals`` (DRCT-2M, a plain folder).
         reals: further roots, of real images alone. A root within another is no part of it. Folders below a root of one
             class name splits, or else the root does.
-        labels: folder name to label (0 real, 1 generated) beside, or against, `datamodules.trees_names.LABELS`.
+        labels: folder name to label (0 real, 1 generated) beside, or against, `datamodules.folders.names.LABELS`.
         splits: folder name to split (train, valid, test), or None for none, beside, or against,
-            `datamodules.trees_names.SPLITS`.
+            `datamodules.folders.names.SPLITS`.
         split: split of images above which no folder names one; "folds" deals them 70/10/20 into stratified folds.
         group: images that belong together and share a split: a number n for those below one folder, n levels above the
             image (1: the folder that holds it); or a pattern for those in whose ids (paths from the root) it finds the

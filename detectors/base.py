@@ -146,7 +146,7 @@ class Detector(L.LightningModule):
         """Hook: turn a foreign state dict (published weights) into the keys of ``self.net``; strict loading follows.
 
         Args:
-            state: as read, without the prefixes wrappers put before every key (`detectors.weights.state_of`).
+            state: as read, without the prefixes wrappers put before every key (`detectors.parts.weights.state_of`).
         """
         return state
 
@@ -154,7 +154,7 @@ class Detector(L.LightningModule):
         """Hook: refuse a checkpoint by what it holds beside its weights.
 
         Args:
-            checkpoint: all its entries, as `detectors.weights.read_checkpoint` gives them.
+            checkpoint: all its entries, as `detectors.parts.weights.read_checkpoint` gives them.
 
         Raises:
             CheckpointError: its weights would fit in shape, but not in meaning.

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from contracts.files import write_atomically
 from contracts.screen import screen
-from datamodules.audit import Audit
-from datamodules.audit import audit as audit_set
-from tasks.run import Run
+from datamodules.auditing.audit import Audit
+from datamodules.auditing.audit import audit as audit_set
+from tasks.experiment.run import Run
 
 SHOWN = 12
 """Rows of a table on the screen and in Markdown; the JSON file holds all."""

@@ -9,16 +9,16 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from conf.syntax import HOUSE
-from conf.words import parse
+from conf.cli.words import parse
+from conf.keys.syntax import HOUSE
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.history import read_epochs
 from contracts.screen import display
 from launchers.job import Job
 from launchers.local import LocalLauncher
-from tasks.candidates_wandb import Past, past_runs
-from tasks.run import DATA, LOCK, Run
+from tasks.experiment.run import DATA, LOCK, Run
+from tasks.multirun.past_runs import Past, past_runs
 
 PROGRAM: Path = HOUSE / "lightning_main.py"
 

@@ -8,7 +8,7 @@ import yaml
 from benchmarks.ai_genbench.foreign_config import converted
 from benchmarks.ai_genbench.foreign_merge import read_arguments
 from contracts.errors import ConfigError
-from tasks.run import Run
+from tasks.experiment.run import Run
 
 PARTS = ("datamodule: ai_genbench", "benchmark: ai_genbench", "detector: classifier")
 

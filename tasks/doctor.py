@@ -13,9 +13,9 @@ from conf.sources import leaves, sources
 from conf.sweeps import find_sweep, lint
 from contracts.errors import PixelProofError
 from contracts.screen import display
-from tasks.doctor_data import look
-from tasks.run import Run
-from tasks.trial import trainer_problems
+from tasks.checking.doctor_data import look
+from tasks.checking.trial import trainer_problems
+from tasks.experiment.run import Run
 
 PACKAGES = (
     "pixelproof", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "pillow", "h5py",

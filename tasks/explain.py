@@ -11,8 +11,8 @@ from callbacks.explain import most_confident, write_explanation
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.explain import Explainable
 from contracts.stage import Rows
-from tasks.evaluate import load_detector
-from tasks.run import Run
+from tasks.experiment.run import Run
+from tasks.scoring.evaluate import load_detector
 from tasks.test import checkpoints
 
 

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from contracts.errors import DataError
 from contracts.files import write_atomically
 from contracts.names import utf8_path
-from datamodules.dataset import Failure
-from datamodules.decode import read_header
-from datamodules.manifest import Manifest
-from datamodules.trees_names import LABELS
-from tasks.failures import write_failures
-from tasks.run import Run
+from datamodules.folders.names import LABELS
+from datamodules.loading.dataset import Failure
+from datamodules.loading.decode import read_header
+from datamodules.tables.manifest import Manifest
+from tasks.experiment.run import Run
+from tasks.scoring.failures import write_failures
 
 SPLITS = {"train": "train", "valid": "val", "test": "test", "": "test"}
 NOTE = ".export.json"

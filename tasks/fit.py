@@ -19,20 +19,20 @@ from callbacks.wandb_logger import StageLogger
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.stage import Stage
-from datamodules.manifest import Manifest
-from detectors.weights import load_weights
-from tasks.before_fit import check_monitors, fit_to_epoch
-from tasks.dumps import write_dump
-from tasks.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
-from tasks.failures import write_failures
-from tasks.features import precompute
-from tasks.lock import begun
-from tasks.report import report
-from tasks.run import Run
-from tasks.splits import record, refuse_changed_training
-from tasks.stage_folder import StageFolder
-from tasks.stage_rows import readable, rows_of
-from tasks.tuned import apply_tuned
+from datamodules.tables.manifest import Manifest
+from detectors.parts.weights import load_weights
+from tasks.checking.before_fit import check_monitors, fit_to_epoch
+from tasks.experiment.dumps import write_dump
+from tasks.experiment.lock import begun
+from tasks.experiment.run import Run
+from tasks.experiment.splits import record, refuse_changed_training
+from tasks.experiment.stage_folder import StageFolder
+from tasks.experiment.stage_rows import readable, rows_of
+from tasks.experiment.tuned import apply_tuned
+from tasks.scoring.evaluate import load_detector, quiet_trainer, score, versions, with_provenance
+from tasks.scoring.failures import write_failures
+from tasks.scoring.features import precompute
+from tasks.scoring.report import report
 
 
 def fit(run: Run) -> None:

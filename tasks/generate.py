@@ -13,17 +13,17 @@ from PIL import Image
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.keys import generator, random_key
-from datamodules.decode import decode
-from detectors.tracer.rar_transformer import RarTransformer
-from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.sampling import Generated, sample_rar, sample_var
+from datamodules.loading.decode import decode
+from detectors.tracer.measuring.zoo import Variant, Zoo
+from detectors.tracer.models.rar_transformer import RarTransformer
+from detectors.tracer.models.rar_vqgan import RarVqgan
+from detectors.tracer.models.sampling import Generated, sample_rar, sample_var
+from detectors.tracer.models.sizes import OUTLIER, RarSampling, VarSampling
+from detectors.tracer.models.var_transformer import VarTransformer
+from detectors.tracer.models.var_vqvae import VarVqvae
 from detectors.tracer.siblings_detector import SiblingsDetector
-from detectors.tracer.sizes import OUTLIER, RarSampling, VarSampling
-from detectors.tracer.var_transformer import VarTransformer
-from detectors.tracer.var_vqvae import VarVqvae
-from detectors.tracer.zoo import Variant, Zoo
-from tasks.evaluate import load_detector
-from tasks.run import Run
+from tasks.experiment.run import Run
+from tasks.scoring.evaluate import load_detector
 
 HEADER = ("path", "label", "split", "class")
 

@@ -8,20 +8,20 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from benchmarks.column_thresholds import ColumnThreshold, load
 from benchmarks.predictions import write_predictions
+from benchmarks.thresholds.columns import ColumnThreshold, load
 from callbacks.collector import Collector
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.screen import display
 from contracts.stage import Rows
 from contracts.words import counted
-from tasks.drawn_maps import draw_maps
-from tasks.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
-from tasks.failures import kept, write_failures
-from tasks.run import Run
-from tasks.score_frame import scores_frame, summary
-from tasks.shards import Scored, Shards, own_number
+from tasks.experiment.run import Run
+from tasks.scoring.drawn_maps import draw_maps
+from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
+from tasks.scoring.failures import kept, write_failures
+from tasks.scoring.score_frame import scores_frame, summary
+from tasks.scoring.shards import Scored, Shards, own_number
 from tasks.threshold import FILE
 
 SHOWN = 20

@@ -12,13 +12,13 @@ from rich.table import Table
 from contracts.files import write_atomically
 from contracts.screen import display
 from contracts.stop import Stopped
-from datamodules.hdf5_writer import Hdf5Writer, Prepared
-from datamodules.journal import InUseError
-from datamodules.prepare_job import Failure, TooManyFailuresError
-from datamodules.prepare_parts import Parts
-from tasks.failures import told
-from tasks.run import Run
-from tasks.shards import own_number
+from datamodules.preparing.hdf5_writer import Hdf5Writer, Prepared
+from datamodules.preparing.job import Failure, TooManyFailuresError
+from datamodules.preparing.journal import InUseError
+from datamodules.preparing.parts import Parts
+from tasks.experiment.run import Run
+from tasks.scoring.failures import told
+from tasks.scoring.shards import own_number
 
 LABELS = {0: "real", 1: "generated", -1: "unknown"}
 

@@ -8,8 +8,8 @@ from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.screen import display
-from tasks.named_dumps import dumps_of, in_folder
-from tasks.run import Run
+from tasks.experiment.named_dumps import dumps_of, in_folder
+from tasks.experiment.run import Run
 
 
 def review(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from conf.sweeps import find_sweep, lint, read_sweep
 from contracts.errors import ConfigError
-from tasks.run import Run
+from tasks.experiment.run import Run
 
 
 def sweep(run: Run) -> int:
@@ -22,9 +22,9 @@ def sweep(run: Run) -> int:
         raise problem
     search = read_sweep(file, run.composed.folder)
     if options.backend == "wandb":
-        from tasks.sweep_wandb import run_agents
+        from tasks.multirun.wandb import run_agents
 
         return run_agents(search, options)
-    from tasks.sweep_local import LocalSearch
+    from tasks.multirun.local import LocalSearch
 
     return LocalSearch(search, options, run.folder, run.seed).run()

@@ -10,15 +10,15 @@ from benchmarks.views import joined
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
 from contracts.screen import display
-from datamodules.dataset import Failure
-from tasks.dumps import write_dump
-from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
-from tasks.failures import kept, write_failures
-from tasks.features import precompute
-from tasks.report import report
-from tasks.run import Run
-from tasks.splits import refuse_trained
-from tasks.stage_folder import StageFolder
+from datamodules.loading.dataset import Failure
+from tasks.experiment.dumps import write_dump
+from tasks.experiment.run import Run
+from tasks.experiment.splits import refuse_trained
+from tasks.experiment.stage_folder import StageFolder
+from tasks.scoring.evaluate import load_detector, quiet_trainer, score, with_provenance
+from tasks.scoring.failures import kept, write_failures
+from tasks.scoring.features import precompute
+from tasks.scoring.report import report
 
 
 def test(run: Run) -> None:

@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.column_thresholds import ColumnThreshold, Direction, as_json, choose, roc
 from benchmarks.metrics import auroc, counts
-from benchmarks.score_table import COLUMNS, ScoreTable, aurocs, read_scores
+from benchmarks.thresholds.columns import ColumnThreshold, Direction, as_json, choose, roc
+from benchmarks.thresholds.score_table import COLUMNS, ScoreTable, aurocs, read_scores
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.screen import display
-from tasks.named_dumps import dumps_of
-from tasks.run import Run
-from tasks.stage_folder import SELECTION
+from tasks.experiment.named_dumps import dumps_of
+from tasks.experiment.run import Run
+from tasks.experiment.stage_folder import SELECTION
 
 CHANCE = 0.05
 """Largest p at which a direction is trusted without a warning."""

@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from benchmarks.predictions import Predictions, write_predictions
 from contracts.errors import ConfigError
 from contracts.stage import Rows
-from datamodules.manifest import Manifest
-from detectors.tracer.evidence import Evidence
-from detectors.tracer.sizes import OUTLIER
+from datamodules.tables.manifest import Manifest
+from detectors.tracer.deciding.evidence import Evidence
+from detectors.tracer.models.sizes import OUTLIER
 from detectors.tracer.tracer import Tracer
-from tasks.evaluate import config_hash, versions
-from tasks.failures import write_failures
-from tasks.report import report_attribution
-from tasks.run import Run
-from tasks.stage_folder import StageFolder
-from tasks.trace_decide import Decisions
-from tasks.trace_images import Images, look
-from tasks.trace_machine import Machine
-from tasks.trace_outputs import DIAGNOSIS, diagnosis, dump, submit, write_diagnosis
-from tasks.trace_steps import Steps
+from tasks.experiment.run import Run
+from tasks.experiment.stage_folder import StageFolder
+from tasks.scoring.evaluate import config_hash, versions
+from tasks.scoring.failures import write_failures
+from tasks.scoring.report import report_attribution
+from tasks.tracing.decide import Decisions
+from tasks.tracing.images import Images, look
+from tasks.tracing.machine import Machine
+from tasks.tracing.outputs import DIAGNOSIS, diagnosis, dump, submit, write_diagnosis
+from tasks.tracing.steps import Steps
 
 SPLITS = ("train", "valid", "test")
 

@@ -2,13 +2,13 @@
 
 from callbacks.collector import Collector
 from callbacks.validation_metrics import ValidationMetrics
-from tasks.dumps import write_dump
-from tasks.evaluate import load_detector, quiet_trainer, score, with_provenance
-from tasks.failures import kept, write_failures
-from tasks.report import report
-from tasks.run import Run
-from tasks.splits import refuse_trained
-from tasks.stage_rows import readable
+from tasks.experiment.dumps import write_dump
+from tasks.experiment.run import Run
+from tasks.experiment.splits import refuse_trained
+from tasks.experiment.stage_rows import readable
+from tasks.scoring.evaluate import load_detector, quiet_trainer, score, with_provenance
+from tasks.scoring.failures import kept, write_failures
+from tasks.scoring.report import report
 from tasks.test import checkpoints
 
 

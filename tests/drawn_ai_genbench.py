@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from benchmarks.ai_genbench.generators import load_generators
+from benchmarks.ai_genbench.protocol.generators import load_generators
 from datamodules.sample import CORPUS
 
 FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)

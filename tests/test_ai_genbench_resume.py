@@ -13,7 +13,7 @@ from drawn_ai_genbench import miniature
 from forked import Commands
 from their_evaluation import evaluate
 
-from benchmarks.ai_genbench.generators import load_generators
+from benchmarks.ai_genbench.protocol.generators import load_generators
 from benchmarks.predictions import read_predictions
 
 NAMES = [generator.name for generator in load_generators()[:3]]
@@ -23,7 +23,8 @@ COMMON = (
     "benchmark=ai_genbench benchmark.window_size=1 benchmark.crop_size=32 benchmark.global_batch=4 "
     "benchmark.augmentation_factor=2 benchmark.monitor_images=8 benchmark.test_images=all "
     "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 "
-    "detector.scheduler={_target_:detectors.schedules.OneCycle,_partial_:true} detector.scheduler_steps=total_steps "
+    "detector.scheduler={_target_:detectors.parts.schedules.OneCycle,_partial_:true} "
+    "detector.scheduler_steps=total_steps "
     "trainer=cpu trainer.max_epochs=1 trainer.enable_progress_bar=false"
 )
 WORDS = [*COMMON.split(), f"benchmark.generators=[{','.join(NAMES)}]"]

@@ -12,11 +12,11 @@ import torch
 from drawn_ai_genbench import miniature
 from PIL import Image
 
-from benchmarks.ai_genbench.generators import load_generators
+from benchmarks.ai_genbench.protocol.generators import load_generators
+from conf.cli.words import CONF, group_options
 from conf.compose import compose
-from conf.words import CONF, group_options
 from lightning_main import main
-from tasks.run import Run
+from tasks.experiment.run import Run
 
 EXPERIMENTS = group_options("experiment")
 SIDE = 32

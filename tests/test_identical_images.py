@@ -16,8 +16,8 @@ import torch
 
 import datamodules.sample
 import tasks.test
-from benchmarks.ai_genbench.chain import AiGenBenchChain
-from benchmarks.compare import compare
+from benchmarks.ai_genbench.images.chain import AiGenBenchChain
+from benchmarks.comparison.compare import compare
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import read_predictions
 from benchmarks.review import review
@@ -27,8 +27,8 @@ from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from datamodules.photographs import PhotographsDataModule
 from detectors.base import Detector, Scores
-from tasks.evaluate import Loaded
-from tasks.run import Run
+from tasks.experiment.run import Run
+from tasks.scoring.evaluate import Loaded
 
 CONF = Path(__file__).parents[1] / "conf"
 MODULES = sorted(file.stem for file in (CONF / "datamodule").glob("*.yaml"))

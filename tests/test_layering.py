@@ -25,18 +25,33 @@ MAY_IMPORT = {
 """What each room may know; itself always."""
 
 BORDERS = {
-    ("callbacks", "detectors"): ("detectors.base", "detectors.weights"),
+    ("callbacks", "detectors"): ("detectors.base", "detectors.parts.weights"),
     ("callbacks", "benchmarks"): (
         "benchmarks.predictions",
         "benchmarks.metrics",
         "benchmarks.evaluation",
-        "benchmarks.thresholds",
+        "benchmarks.thresholds.rules",
         "benchmarks.fusion",
         "benchmarks.ai_genbench",
     ),
     ("conf", "detectors"): ("detectors.base",),
 }
 """Where a room may know only some of another's modules."""
+
+ROOMS = {
+    "datamodules": (".", "auditing", "preparing", "arrow", "loading", "loading.containers", "folders", "tables"),
+    "benchmarks": (
+        "review", "comparison", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
+        "ai_genbench.images", "ai_genbench.protocol", ".",
+    ),
+    "detectors": (
+        "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer", "tracer.measuring", "tracer.deciding",
+        "tracer.models", "parts", ".",
+    ),
+    "conf": (".", "cli", "keys"),
+    "tasks": (".", "tracing", "multirun", "scoring", "checking", "experiment"),
+}  # fmt: skip
+"""Packages inside a package, each of which imports only those behind it; "." is the package's own folder."""
 
 LIGHT = ("benchmarks/review", "benchmarks/predictions.py", "benchmarks/metrics.py", "benchmarks/evaluation.py")
 """Read and measured on any laptop: without torch, and so in seconds."""
@@ -77,6 +92,21 @@ def upward(room: str, file: Path) -> list[str]:
 def test_imports_point_down(room: str) -> None:
     assert files(room)
     assert [line for file in files(room) for line in upward(room, file)] == []
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_imports_between_the_packages_inside_point_down(package: str) -> None:
+    order = [package if room == "." else f"{package}.{room}" for room in ROOMS[package]]
+    place = {file: ".".join(file.relative_to(HOUSE).parent.parts) for file in files(package)}
+    assert set(order) == set(place.values())
+    modules = {f"{name}.{file.stem}": name for file, name in place.items()}
+    upward = {
+        f"{file.relative_to(HOUSE)} imports {name}"
+        for file, own in place.items()
+        for name in imported(file)
+        if name in modules and order.index(modules[name]) < order.index(own)
+    }
+    assert upward == set()
 
 
 def test_an_arrow_pointing_up_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,9 @@ from callbacks import checkpoints  # noqa: F401
 from conf.compose import compose
 from contracts.batch import Batch
 from datamodules import hdf5  # noqa: F401
-from detectors import classifier, npr  # noqa: F401
 from detectors.base import Detector
+from detectors.classifier import detector as classifier  # noqa: F401
+from detectors.npr import detector as npr  # noqa: F401
 from tasks import fit, predict, test  # noqa: F401
 
 

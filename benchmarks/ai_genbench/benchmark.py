@@ -10,23 +10,23 @@ from typing import Any, get_args
 import numpy as np
 from rich.text import Text
 
-from benchmarks.ai_genbench.chain import AiGenBenchChain, ChainOptions, TrainPipeline
-from benchmarks.ai_genbench.crop_cache import CropCache
-from benchmarks.ai_genbench.cropping import CROP_SIZE, EvaluationCropping, TrainCropping
-from benchmarks.ai_genbench.degrade import MAXIMUM_SIZE
-from benchmarks.ai_genbench.generators import DEFAULT_WINDOW_SIZE
-from benchmarks.ai_genbench.replay import Replay
+from benchmarks.ai_genbench.images.chain import AiGenBenchChain, ChainOptions, TrainPipeline
+from benchmarks.ai_genbench.images.crop_cache import CropCache
+from benchmarks.ai_genbench.images.cropping import CROP_SIZE, EvaluationCropping, TrainCropping
+from benchmarks.ai_genbench.images.degrade import MAXIMUM_SIZE
+from benchmarks.ai_genbench.protocol.generators import DEFAULT_WINDOW_SIZE
+from benchmarks.ai_genbench.protocol.replay import Replay
+from benchmarks.ai_genbench.protocol.rules import Rules
+from benchmarks.ai_genbench.protocol.seeds import BASE_SEED, Protocol
+from benchmarks.ai_genbench.protocol.selection import Pairing, Selection
+from benchmarks.ai_genbench.protocol.windows import Mode, Rows
 from benchmarks.ai_genbench.report import DUMPS, reported
-from benchmarks.ai_genbench.rules import Rules
-from benchmarks.ai_genbench.seeds import BASE_SEED, Protocol
-from benchmarks.ai_genbench.selection import Pairing, Selection
-from benchmarks.ai_genbench.windows import Mode, Rows
 from benchmarks.fusion import as_fusion
 from benchmarks.plain import Plain
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, nearest
 from contracts.stage import Stage
-from datamodules.manifest import Manifest
+from datamodules.tables.manifest import Manifest
 
 COPIES_ALLOWED = 4
 """Largest augmentation factor of the leaderboard's rules."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ai_genbench.metrics import Evaluated, StageMetrics, auroc_matrix, stage_metrics, windows_of
-from benchmarks.ai_genbench.rules import Rules
+from benchmarks.ai_genbench.protocol.rules import Rules
 from benchmarks.ai_genbench.tables import matrix_table, over_time_table, save_heat_map, stage_table
 from benchmarks.predictions import Predictions, read_predictions
 from contracts.errors import DataError

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ai_genbench.metrics import Headline, Period, StageMetrics, headline
-from benchmarks.ai_genbench.seeds import Protocol
+from benchmarks.ai_genbench.protocol.seeds import Protocol
 
 PROTOCOL_NOTES: dict[Protocol, str] = {
     "v1": "Protocol v1: evaluation images degraded as in the benchmark's first release, its quirks included.",

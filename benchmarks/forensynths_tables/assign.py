@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.forensynths_tables.published import LOOSE, PublishedTable, load, names
 from benchmarks.forensynths_tables.real_images import UNNAMED, RealImages
-from datamodules.trees_names import CORPORA
+from datamodules.folders.names import CORPORA
 
 Positions = NDArray[np.int64]
 Key = tuple[str, ...]

@@ -17,7 +17,7 @@ from benchmarks.predictions import Predictions, read_predictions
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.stage import Rows
 from contracts.view import View
-from datamodules.manifest import Manifest
+from datamodules.tables.manifest import Manifest
 
 SIZE_POLICIES = {
     "detector": None,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from benchmarks.forensynths_tables.published import PublishedTable
-from datamodules.trees_names import COLLECTIONS
+from datamodules.folders.names import COLLECTIONS
 
 UNNAMED = "(unnamed)"
 """Last part of the key of generated images whose generator is not known."""

@@ -14,11 +14,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.attribution import Attribution, attribution
-from benchmarks.attribution_tables import lines
+from benchmarks.attribution.measures import Attribution, attribution
+from benchmarks.attribution.tables import lines
+from benchmarks.comparison.paired import differences
 from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
-from benchmarks.paired import differences
 from benchmarks.predictions import Predictions
 from benchmarks.review.export import export
 from benchmarks.review.gallery import Gallery, ImageSource, collect
@@ -223,7 +223,7 @@ def _sources(joined: Joined) -> list[dict[str, Any]]:
     for name, dump, path in zip(joined.names, joined.dumps, joined.paths, strict=True):
         if dump.class_names is None or dump.fused_multi_logits is None:
             continue
-        from benchmarks.attribution_figures import figures  # matplotlib is slow to import
+        from benchmarks.attribution.figures import figures  # matplotlib is slow to import
 
         pictures = [
             {"title": p.title, "note": p.note, "src": "data:image/png;base64," + b64encode(p.png).decode()}

@@ -14,9 +14,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 from contracts.names import as_path
-from datamodules.ai_genbench_arrow import ArrowStore
-from datamodules.manifest import Manifest
-from datamodules.stores import GROUP_SEPARATOR, Hdf5Store, ParquetStore
+from datamodules.arrow.shards import ArrowStore
+from datamodules.loading.stores import GROUP_SEPARATOR, Hdf5Store, ParquetStore
+from datamodules.tables.manifest import Manifest
 
 MAX_PIXELS = 100_000_000
 WHOLE_SIDE = 640

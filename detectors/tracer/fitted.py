@@ -12,9 +12,9 @@ from torch import Tensor
 
 from contracts.errors import CheckpointError
 from detectors.base import PASSPORT
-from detectors.tracer.decision_files import decision_of
-from detectors.tracer.decisions import Decision
-from detectors.tracer.zoo import Zoo, file_key
+from detectors.tracer.deciding.decision_files import decision_of
+from detectors.tracer.deciding.decisions import Decision
+from detectors.tracer.measuring.zoo import Zoo, file_key
 
 ENTRY = "decision"
 

@@ -12,16 +12,16 @@ from contracts.errors import ConfigError
 from contracts.view import Sides, View
 from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
 from detectors.tracer.augment import augment, stage_at
-from detectors.tracer.inverse_decoder import (
+from detectors.tracer.measuring.inverse_decoder import (
     TokenizerModel,
     TrainingPair,
     freeze_decoder,
     inverse_loss,
     roundtrip_pair,
 )
-from detectors.tracer.provenance import provenance_signals
-from detectors.tracer.tokenizer import NO_RESAMPLING, from_unit, to_unit
-from detectors.tracer.zoo import TOKENIZERS, Zoo
+from detectors.tracer.measuring.provenance import provenance_signals
+from detectors.tracer.measuring.zoo import TOKENIZERS, Zoo
+from detectors.tracer.models.tokenizer import NO_RESAMPLING, from_unit, to_unit
 
 Target = Literal["generated", "roundtrip"]
 
@@ -34,7 +34,7 @@ class InverseDecoderDetector(Detector):
     ``val/inverse`` is the training loss on validation images; it chooses the checkpoint, which ``task=trace`` reads.
 
     Args:
-        weights: folder of weight files (`detectors.tracer.zoo.Zoo`).
+        weights: folder of weight files (`detectors.tracer.measuring.zoo.Zoo`).
         family: ``var`` or ``rar``.
         target: ``generated``: the batch's images were saved by the family's generators and their tokens are known
             (``datamodule=tracer``); ``roundtrip``: any image is encoded, quantised and decoded first.

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contracts.errors import ConfigError, nearest
-from detectors.tracer.inverse_decoder import TokenizerModel
-from detectors.tracer.likelihood import Sampling, TokenModel, log_likelihood
-from detectors.tracer.rar_transformer import RarTransformer
-from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.sizes import RarSize, RarVqganSize, VarSize, VarVqvaeSize
-from detectors.tracer.tokenizer import from_unit, to_unit
+from detectors.tracer.measuring.inverse_decoder import TokenizerModel
+from detectors.tracer.measuring.likelihood import Sampling, TokenModel, log_likelihood
+from detectors.tracer.measuring.zoo import SAMPLINGS
+from detectors.tracer.models.rar_transformer import RarTransformer
+from detectors.tracer.models.rar_vqgan import RarVqgan
+from detectors.tracer.models.sizes import RarSize, RarVqganSize, VarSize, VarVqvaeSize
+from detectors.tracer.models.tokenizer import from_unit, to_unit
+from detectors.tracer.models.var_transformer import VarTransformer
+from detectors.tracer.models.var_vqvae import VarVqvae
 from detectors.tracer.training import rar_loss, var_loss
-from detectors.tracer.var_transformer import VarTransformer
-from detectors.tracer.var_vqvae import VarVqvae
-from detectors.tracer.zoo import SAMPLINGS
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.base import Detector, OptimizerFactory, Scores
+from detectors.tracer.measuring.zoo import save_zoo
 from detectors.tracer.siblings import Sibling, Siblings
 from detectors.tracer.training import LABEL_DROP, random_order_share
-from detectors.tracer.zoo import save_zoo
 
 
 class SiblingsDetector(Detector):
@@ -103,7 +103,7 @@ class SiblingsDetector(Detector):
         return scores
 
     def export(self, folder: Path) -> None:
-        """Write the models as a folder of weights (:class:`detectors.tracer.zoo.Zoo`)."""
+        """Write the models as a folder of weights (:class:`detectors.tracer.measuring.zoo.Zoo`)."""
         variants = {name: (self.net.variant(name), sibling.draws) for name, sibling in self.net.siblings.items()}
         save_zoo(
             folder, {family: self.net.tokenizer(family) for family in self.net.tokenizers}, variants, self.net.side

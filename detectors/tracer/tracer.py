@@ -12,16 +12,16 @@ from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.view import Sides, View
 from detectors.base import Detector, Scores
-from detectors.tracer.class_labels import POLICIES, LabelPolicy
-from detectors.tracer.decisions import Decision, known_logit, with_frequencies
-from detectors.tracer.evidence_pass import EvidencePass
+from detectors.tracer.deciding.decisions import Decision, known_logit, with_frequencies
+from detectors.tracer.deciding.thresholds import STRATEGIES, Thresholding
 from detectors.tracer.fitted import decision_in, fingerprint
-from detectors.tracer.membership import Spread
-from detectors.tracer.quantise import Method
-from detectors.tracer.sizes import OUTLIER
-from detectors.tracer.thresholds import STRATEGIES, Thresholding
-from detectors.tracer.tokenizer import NO_RESAMPLING
-from detectors.tracer.zoo import Zoo
+from detectors.tracer.measuring.class_labels import POLICIES, LabelPolicy
+from detectors.tracer.measuring.evidence_pass import EvidencePass
+from detectors.tracer.measuring.membership import Spread
+from detectors.tracer.measuring.zoo import Zoo
+from detectors.tracer.models.quantise import Method
+from detectors.tracer.models.sizes import OUTLIER
+from detectors.tracer.models.tokenizer import NO_RESAMPLING
 
 ROUTES = ("rule", "calibrated", "flat", "prada", "prada_single")
 
@@ -33,7 +33,7 @@ class Tracer(Detector):
     detector: the logit is that of "one of the generators" against ``outlier``.
 
     Args:
-        weights: folder of weight files (:class:`detectors.tracer.zoo.Zoo`).
+        weights: folder of weight files (:class:`detectors.tracer.measuring.zoo.Zoo`).
         variants: names of those to trace; all there are by default.
         inverse: family → file of its inverse decoder; without one the tokenizer's own encoder is used.
         quantiser: ``greedy``, ``soft`` (Algorithm 3) or ``icm``, for VAR.
@@ -45,9 +45,9 @@ class Tracer(Detector):
         routes: decisions to fit, of ``rule`` (thresholds, then variant), ``calibrated`` (family classifier, then
             variant), ``flat`` (one classifier), ``prada`` (joint), ``prada_single`` (as published); the first one's
             answer is the answer.
-        threshold: settings of :class:`detectors.tracer.thresholds.Thresholding`, for ``rule``.
+        threshold: settings of :class:`detectors.tracer.deciding.thresholds.Thresholding`, for ``rule``.
         prior: class → expected frequency; what is left of 1 is shared by the others. Balanced by default.
-        spread: see :meth:`detectors.tracer.membership.TokenStatistics.surprise`.
+        spread: see :meth:`detectors.tracer.measuring.membership.TokenStatistics.surprise`.
         prada_epochs: updates of ``prada``; ``prada_single`` takes ten times as many.
         folds: of cross-fitting.
         seed: of folds and PRADA's noise.
@@ -130,7 +130,7 @@ class Tracer(Detector):
 
     def label_classifier(self) -> nn.Module:
         """Of the policies ``classifier`` and ``marginal``, on the CPU."""
-        from detectors.tracer.label_candidates import LabelClassifier  # timm is slow to import
+        from detectors.tracer.measuring.label_candidates import LabelClassifier  # timm is slow to import
 
         classes = self.zoo.model(self.zoo.variants[0]).size.classes
         return LabelClassifier(str(self.classifier), classes, self.classifier_weights, self.candidates)

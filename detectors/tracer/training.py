@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detectors.tracer.rar_transformer import RarTransformer
-from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.var_transformer import VarTransformer
-from detectors.tracer.var_vqvae import VarVqvae
+from detectors.tracer.models.rar_transformer import RarTransformer
+from detectors.tracer.models.rar_vqgan import RarVqgan
+from detectors.tracer.models.var_transformer import VarTransformer
+from detectors.tracer.models.var_vqvae import VarVqvae
 
 LABEL_DROP = 0.1
 COMMITMENT = 0.25

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from detectors.base import Detector
-from detectors.zed.averaging import WeightAverage
+from detectors.zed.models.averaging import WeightAverage
 
 ENTRY = "zed"
 """Entry of a resumable checkpoint with the averaged weights and the smoothed loss."""

@@ -16,15 +16,15 @@ from contracts.view import Sides, View
 from detectors.base import OptimizerFactory, SchedulerFactory, Scores
 from detectors.zed.averaged_detector import AveragedDetector
 from detectors.zed.calibration import calibrate
-from detectors.zed.coding import coding_cost, lossless_bits_per_subpixel
-from detectors.zed.density import InputScale
-from detectors.zed.legacy import image_scores
 from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
-from detectors.zed.networks import Kind, Net, foreign_model, freeze_idle, make_model
-from detectors.zed.published_heads import PublishedHead
-from detectors.zed.pyramid import Rounding
+from detectors.zed.models.coding import coding_cost, lossless_bits_per_subpixel
+from detectors.zed.models.density import InputScale
+from detectors.zed.models.legacy import image_scores
+from detectors.zed.models.networks import Kind, Net, foreign_model, freeze_idle, make_model
+from detectors.zed.models.published_heads import PublishedHead
+from detectors.zed.models.pyramid import Rounding
+from detectors.zed.models.srec import Means
 from detectors.zed.scores import FIRST_COLUMNS, Upsampling, delta_map, filled, score_names, scored_maps
-from detectors.zed.srec import Means
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from detectors.zed.density import CodedBlock, DensityModel
-from detectors.zed.entropy import Backend, entropy, negative_log_prob
-from detectors.zed.logistic import Mixture
-from detectors.zed.pyramid import Rounding, build_pyramid
+from detectors.zed.entropy.entropy import Backend, entropy, negative_log_prob
+from detectors.zed.entropy.logistic import Mixture
+from detectors.zed.models.density import CodedBlock, DensityModel
+from detectors.zed.models.pyramid import Rounding, build_pyramid
 
 POSITIONS = 2**18
 """Positions of the half-resolution grid evaluated at once, halo excluded; about 1 GB for SReC."""

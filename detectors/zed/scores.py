@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detectors.zed.coding import LevelCost, lossless_bits_per_subpixel
-from detectors.zed.density import DensityModel
-from detectors.zed.entropy import Backend
+from detectors.zed.entropy.entropy import Backend
 from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
-from detectors.zed.pyramid import Rounding
+from detectors.zed.models.coding import LevelCost, lossless_bits_per_subpixel
+from detectors.zed.models.density import DensityModel
+from detectors.zed.models.pyramid import Rounding
 
 FIRST_COLUMNS = ("D1", "D0", "Delta01", "AbsDelta01", "AbsD0")
 """Names users of the public code know, in its order; all others come after."""

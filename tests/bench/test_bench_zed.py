@@ -3,8 +3,8 @@ import torch
 
 from bench.timing import EFFORT
 from bench.zed import _likelihood, mixtures, picture, plain
-from detectors.zed.legacy import legacy_scores
-from detectors.zed.published_heads import MixtureHead
+from detectors.zed.models.legacy import legacy_scores
+from detectors.zed.models.published_heads import MixtureHead
 
 
 def test_a_quick_run_measures_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:

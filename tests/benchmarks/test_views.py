@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from drawn_predictions import draw
 
-from benchmarks.compare import compare
+from benchmarks.comparison.compare import compare
+from benchmarks.comparison.paired import differences
 from benchmarks.evaluation import evaluate
 from benchmarks.forensynths_tables.protocol import ForenSynthsTables
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import auroc
-from benchmarks.paired import differences
 from benchmarks.predictions import Predictions, from_crops, read_predictions, write_predictions
 from benchmarks.review import review
 from benchmarks.views import by_view, joined, views_of

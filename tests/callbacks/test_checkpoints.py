@@ -25,7 +25,7 @@ def fit(folder: Path, **given: Any) -> L.Trainer:
     settings = {name: given.pop(name) for name in ("monitor", "mode", "minutes", "keep") if name in given}
     collector = Collector()
     metrics = ValidationMetrics(collector)
-    passport = Passport({"_target_": "detectors.npr.NPR"}, metrics, {"seed": 1})
+    passport = Passport({"_target_": "detectors.npr.detector.NPR"}, metrics, {"seed": 1})
     made = tiny.trainer(collector, metrics, passport, Checkpoints(folder / "kept", **settings), **given)
     made.fit(tiny.Tiny(), datamodule=tiny.data(folder))
     return made

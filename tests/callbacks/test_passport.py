@@ -15,7 +15,7 @@ from conf.build import build_for_scoring
 from contracts.errors import CheckpointError, ConfigError
 from detectors.base import PASSPORT
 
-NODE = {"_target_": "detectors.npr.NPR", "exact": True}
+NODE = {"_target_": "detectors.npr.detector.NPR", "exact": True}
 
 
 def test_every_checkpoint_carries_it_and_the_best_one_the_threshold_of_its_epoch(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_another_format_is_refused(entry: Any, named: str) -> None:
         {"_target_": "os.system", "command": "true"},
         {"_target_": "pytorch_lightning.Trainer"},
         {"_target_": "datamodules.folder.FolderDataModule", "path": "/"},
-        {"_target_": "detectors.weights.read_checkpoint", "path": "/etc/passwd"},
+        {"_target_": "detectors.parts.weights.read_checkpoint", "path": "/etc/passwd"},
         NODE | {"train_view": {"_target_": "callbacks.checkpoints.Checkpoints", "folder": "/"}},
     ],
 )

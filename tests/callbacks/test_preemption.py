@@ -15,9 +15,9 @@ from callbacks.checkpoints import Checkpoints
 from callbacks.preemption import Preemption, cluster_plugins, note_restart, started_by_rank_zero
 from contracts.errors import ConfigError
 from contracts.stop import STOP, Stopped, ignore_in_worker, one_of_several
-from tasks import requeue
-from tasks.requeue import ended, wanted_back
-from tasks.run import given_id
+from tasks.experiment import requeue
+from tasks.experiment.requeue import ended, wanted_back
+from tasks.experiment.run import given_id
 
 RUNNING = "JobId=7 JobState=RUNNING StartTime=2026-11-22T10:00:00 PreemptEligibleTime=2026-11-22T10:00:00 PreemptTime="
 

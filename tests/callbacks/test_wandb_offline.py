@@ -15,7 +15,7 @@ import wandb
 from drawn_ai_genbench import miniature
 from wandb.proto import wandb_internal_pb2
 
-from benchmarks.ai_genbench.generators import load_generators
+from benchmarks.ai_genbench.protocol.generators import load_generators
 from benchmarks.predictions import read_predictions
 from lightning_main import main
 from tasks.candidates import mirror

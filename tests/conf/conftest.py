@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from conf.words import CONF
+from conf.cli.words import CONF
 
 FILES = {
     "datamodule/sample.yaml": "_target_: datamodules.folder.FolderDataModule\npath: {path}\nbatch_size: 4\n",
     "datamodule/open.yaml": "_target_: datamodules.folder.FolderDataModule\npath: ???\n",
     "detector/npr.yaml": """
-_target_: detectors.npr.NPR
+_target_: detectors.npr.detector.NPR
 train_view: {{_target_: contracts.view.View, crop: 32}}
 eval_view: {{_target_: contracts.view.View, resize: 32}}
 optimizer: {{_target_: torch.optim.AdamW, _partial_: true, lr: 1e-3}}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from conf.check import check
+from conf.cli.words import CONF
 from conf.compose import compose
-from conf.words import CONF
 
 NAMES = sorted(file.stem for file in (CONF / "experiment").glob("ai_genbench_*_*_*.yaml"))
 SMALL = {"ai_genbench_rn50_probe_multicrop", "ai_genbench_clip_vitl14_probe_multicrop"}

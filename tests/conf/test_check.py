@@ -6,7 +6,7 @@ import pytest
 
 from conf.check import check
 from conf.compose import compose
-from conf.verbs import groups_used, verbs
+from conf.keys.verbs import groups_used, verbs
 
 
 def told(folder: Path, *words: str, thorough: bool = False) -> list[str]:
@@ -22,7 +22,7 @@ def test_nothing_wrong(folder: Path) -> None:
     ("words", "parts"),
     [
         (["task=vaildate"], ["no task=vaildate", "'validate'"]),
-        (["detector.exat=true"], ["detector.exat is no argument of detectors.npr.NPR", "'exact'"]),
+        (["detector.exat=true"], ["detector.exat is no argument of detectors.npr.detector.NPR", "'exact'"]),
         (["datamodule.batchsize=2"], ["datamodule.batchsize", "'batch_size'"]),
         (["detector.train_view.corp=2"], ["detector.train_view.corp", "contracts.view.View", "'crop'"]),
         (["callbacks.checkpoints.minuts=2"], ["callbacks.checkpoints.minuts", "'minutes'"]),
@@ -34,7 +34,7 @@ def test_nothing_wrong(folder: Path) -> None:
         (["benchmark.validation_share=much"], ["benchmark.validation_share='much' is no float"]),
         (['detector.exact="False"'], ["detector.exact='False' is no bool"]),
         (["detector.train_view.fill=tiles"], ["detector.train_view.fill='tiles'", "Literal"]),
-        (["~detector.train_view"], ["detector.train_view is missing", "detectors.npr.NPR needs it"]),
+        (["~detector.train_view"], ["detector.train_view is missing", "detectors.npr.detector.NPR needs it"]),
         (["datamodule=open"], ["datamodule.path is not set", "datamodule.path=VALUE"]),
         (["datamodule.path=/nowhere/at/all"], ["/nowhere/at/all does not exist", "as far as /;"]),
         (["datamodule.path=/nowhere/*.png"], ["/nowhere/*.png matches nothing"]),
@@ -45,7 +45,7 @@ def test_nothing_wrong(folder: Path) -> None:
         (["detector=null", "detector.exact=true"], ["there is no detector"]),
         (["detector._target_=os.system"], ["detector._target_='os.system' is not allowed"]),
         (["detector.optimizer._target_=torch.load"], ["detector.optimizer._target_='torch.load' is not allowed"]),
-        (["detector._target_=detectors.npr.NRP"], ["no class or function 'NRP'", "'NPR'"]),
+        (["detector._target_=detectors.npr.detector.NRP"], ["no class or function 'NRP'", "'NPR'"]),
         (["trainer.logger=true"], ["trainer.logger is set by the task itself"]),
         (["experiment_id=a/b"], ["experiment_id='a/b'"]),
         (["experiment_id=.."], ["experiment_id='..'"]),
@@ -105,7 +105,7 @@ def test_slurm_starts_the_ranks(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_class_says_which_tasks_it_serves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from conf import pairs
-    from conf.signatures import Signature
+    from conf.keys.signatures import Signature
 
     monkeypatch.setattr(pairs, "signature", lambda _: Signature({}, attributes={"serves": ("test", "predict")}))
     problems = told(folder)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from conf.cli.words import expand
 from conf.compose import compose
 from conf.sources import sources
-from conf.words import expand
 from contracts.errors import ConfigError
 
 
@@ -129,4 +129,4 @@ def test_every_value_has_a_source(folder: Path) -> None:
     assert origin["detector.train_view.crop"] == origin["detector.exact"] == "command line"
     assert origin["detector.optimizer.lr"] == "conf/detector/npr.yaml"
     assert origin["logger.csv.save_dir"] == "conf/logger/csv.yaml"
-    assert origin["tune.lr"] == "conf/schema.py"
+    assert origin["tune.lr"] == "conf/keys/schema.py"

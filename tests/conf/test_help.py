@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from conf.cli.words import CONF, group_names, group_options
 from conf.help import help_for
-from conf.verbs import verb_text, verbs
-from conf.words import CONF, group_names, group_options
+from conf.keys.verbs import verb_text, verbs
 from contracts.errors import ConfigError
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from conf.build import build, build_each, build_for_scoring
-from conf.targets import resolve
+from conf.cli.typed import as_meant
+from conf.keys.targets import current, resolve
 from contracts.errors import ConfigError
 from contracts.view import View
 
 NPR = {
-    "_target_": "detectors.npr.NPR",
+    "_target_": "detectors.npr.detector.NPR",
     "train_view": {"_target_": "contracts.view.View", "crop": 32},
     "eval_view": {"_target_": "contracts.view.View", "crop": 32},
     "optimizer": {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3},
@@ -38,13 +39,13 @@ NPR = {
         "detectors.base.torch.load",
         "detectors.base.L.Trainer.test",
         "detectors.base.nn.Linear",
-        "detectors.npr.NPR.load_from_checkpoint",
+        "detectors.npr.detector.NPR.load_from_checkpoint",
         "conf.build.build",
         "pytorch_lightning.Trainer.fit",
         "pytorch_lightning.loggers.os.system",
         "pytorch_lightning.cli.LightningCLI",
         "detectors",
-        "detectors.npr.Nothing",
+        "detectors.npr.detector.Nothing",
         "detectors.nothing.NPR",
         "",
         None,
@@ -79,7 +80,7 @@ def test_what_our_modules_import_is_not_ours(planted: ModuleType) -> None:
 
 
 def test_nothing_outside_the_list_is_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("conf.targets.importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
+    monkeypatch.setattr("conf.keys.targets.importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
     with pytest.raises(ConfigError):
         resolve("antigravity.fly")
 
@@ -142,9 +143,29 @@ def test_what_is_done_to_training_images_does_not() -> None:
 
 def test_a_tuned_backbone_is_not_fetched_to_be_overwritten() -> None:
     node = {
-        "_target_": "detectors.classifier.Classifier",
+        "_target_": "detectors.classifier.detector.Classifier",
         "backbone": "timm/resnet10t",
         "mode": "tune",
         "weights": "nowhere.safetensors",
     }
     assert build_for_scoring(node, from_checkpoint=True).net is not None
+
+
+@pytest.mark.parametrize(
+    "former",
+    [
+        "detectors.npr.NPR",
+        "detectors.npr_multiscale.NPRMultiScale",
+        "detectors.classifier.Classifier",
+        "detectors.schedules.OneCycle",
+        "detectors.device_augment.DeviceAugment",
+        "benchmarks.attribution_stages.OwnImages",
+    ],
+)
+def test_former_names_of_classes_are_still_read(former: str) -> None:
+    found = resolve(former)
+    assert found.__name__ == former.rpartition(".")[2]
+    assert (
+        as_meant({"detector": {"_target_": former}})["detector"]["_target_"] == f"{found.__module__}.{found.__name__}"
+    )
+    assert current("detectors.zed.detector.ZED") == "detectors.zed.detector.ZED"

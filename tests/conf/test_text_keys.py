@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import yaml
 
+from conf.cli.grammar import as_word, typed_value
+from conf.cli.words import CONF, expand, group_options, parse
 from conf.compose import Composed, compose
-from conf.grammar import as_word, typed_value
-from conf.schema import VERB_OPTIONS, root_keys, verb_options
-from conf.signatures import signature
+from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
+from conf.keys.signatures import signature
+from conf.keys.targets import is_own
 from conf.sweeps import read_sweep
-from conf.targets import is_own
-from conf.words import CONF, expand, group_options, parse
 from contracts.errors import ConfigError
 from launchers.job import Job
 from launchers.slurm import SlurmLauncher
-from tasks.lock import lock_config
-from tasks.recall import recalled
-from tasks.run import LOCK
+from tasks.experiment.lock import lock_config
+from tasks.experiment.recall import recalled
+from tasks.experiment.run import LOCK
 
 BARE = ("12345_2", "1e5", "007", "1_000", "yes", "2026_11_27", "12.50", "True", "1e-3", "0x1F", "nan", "12")
 QUOTED = ("a=b", "ü #'\"", "a,b", " x ", "null and void", "it's", "back\\slash")

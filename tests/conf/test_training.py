@@ -10,9 +10,9 @@ import yaml
 
 from conf.check import check
 from conf.compose import compose
-from conf.signatures import library_signature
+from conf.keys.signatures import library_signature
+from conf.keys.values import described, fits
 from conf.training import partly_scored, untrained, unvalidated
-from conf.values import described, fits
 
 
 def told(folder: Path, *words: str) -> list[str]:
@@ -134,7 +134,7 @@ def test_annotations_of_either_style_say_the_same(annotation: str, shown: str) -
     "target", ["torch.optim.AdamW", "pytorch_lightning.Trainer", "torch.optim.lr_scheduler.StepLR"]
 )
 def test_a_library_signature_is_the_same_read_or_imported(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from conf import signatures
+    from conf.keys import signatures
 
     read = library_signature(target).parameters
     monkeypatch.setattr(signatures, "by_source", lambda _: None)

@@ -6,9 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from conf.check import check
+from conf.cli.words import CONF, group_names, group_options
 from conf.compose import Composed, compose
-from conf.words import CONF, group_names, group_options
-from tasks.lock import leaves
+from tasks.experiment.lock import leaves
 
 OPTIONS = [(group, option) for group in group_names() if group != "local" for option in group_options(group)]
 EXPERIMENTS = group_options("experiment")

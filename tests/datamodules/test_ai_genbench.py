@@ -12,7 +12,7 @@ from PIL import Image
 
 from contracts.errors import DataError
 from datamodules.ai_genbench import AiGenBenchDataModule
-from datamodules.ai_genbench_arrow import shards
+from datamodules.arrow.shards import shards
 
 NAMES = ("ADM", "CycleGAN", "ProGAN")
 

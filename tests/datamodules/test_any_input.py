@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from contracts.errors import DataError
 from contracts.names import as_path, as_text
 from contracts.view import View
-from datamodules.folder import SUFFIXES, FolderDataModule
-from datamodules.listed import LABEL_NAMES
-from datamodules.walk import is_hidden
-from detectors.npr import NPR
+from datamodules.folder import FolderDataModule
+from datamodules.folders.listed import LABEL_NAMES
+from datamodules.folders.walk import SUFFIXES, is_hidden
+from detectors.npr.detector import NPR
 from lightning_main import main
 
 IMAGE = encoded(picture(np.random.default_rng(0), 16, False))

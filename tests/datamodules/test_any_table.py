@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from contracts.errors import PixelProofError
 from datamodules.hdf5 import Hdf5DataModule
-from datamodules.hdf5_writer import Hdf5Writer
-from datamodules.manifest import Manifest
 from datamodules.parquet import ParquetDataModule
+from datamodules.preparing.hdf5_writer import Hdf5Writer
+from datamodules.tables.manifest import Manifest
 
 IMAGES = [encoded(picture(np.random.default_rng(k), 8, bool(k % 2))) for k in range(2)]
 NAMES = (

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import PixelProofError
+from datamodules.folders.names import LABELS, SPLITS
 from datamodules.trees import TreeDataModule
-from datamodules.trees_names import LABELS, SPLITS
 
 CLASSES = ("0_real", "1_fake", "real", "Fake", "nature", "ai", "REAL", "generated")
 SPLIT_NAMES = ("train", "val", "Valid", "validation", "TEST", "testing", "training")

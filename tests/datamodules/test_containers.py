@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from PIL import Image
 
 from contracts.errors import DataError
-from datamodules.containers.tiff import only
-from datamodules.decode import decode, read_header
-from datamodules.metadata import read_metadata
+from datamodules.auditing.metadata import read_metadata
+from datamodules.loading.containers.tiff import only
+from datamodules.loading.decode import decode, read_header
 
 TURNED = Image.Exif()
 TURNED[0x0112] = 6

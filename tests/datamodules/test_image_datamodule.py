@@ -22,8 +22,8 @@ from contracts.keys import sample_key
 from contracts.stage import Stage
 from contracts.view import View
 from datamodules.image_datamodule import ImageDataModule
-from datamodules.manifest import Manifest
-from datamodules.stores import ImageStore
+from datamodules.loading.stores import ImageStore
+from datamodules.tables.manifest import Manifest
 
 COUNT = 22
 

@@ -10,7 +10,7 @@ import pytest
 from drawn import encoded, picture
 
 from contracts.errors import ConfigError, DataError
-from datamodules import parquet_stream
+from datamodules.arrow import stream as parquet_stream
 from datamodules.parquet import ParquetDataModule
 
 PICTURES = [encoded(picture(np.random.default_rng(k), 16, bool(k % 2))) for k in range(4)]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from datamodules.decode import decode
+from datamodules.loading.decode import decode
 from datamodules.sample import CORPUS, SampleDataModule
 
 

@@ -16,7 +16,7 @@ from benchmarks.plain import Plain
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from datamodules.trees import TreeDataModule
-from detectors.npr import NPR
+from detectors.npr.detector import NPR
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*files passed over")
 

@@ -10,9 +10,9 @@ from drawn_trees import lay, told
 
 from benchmarks.plain import Plain
 from contracts.errors import ConfigError, DataError
-from datamodules.groups import series
+from datamodules.folders.names import SPLITS
+from datamodules.tables.groups import series
 from datamodules.trees import TreeDataModule
-from datamodules.trees_names import SPLITS
 
 
 def frames(*folders: str, count: int = 3) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import vision_transformer
 
 from contracts.errors import CheckpointError
-from detectors.backbones import create_backbone
+from detectors.classifier.backbones import create_backbone
 
 SMALL = {"depth": 1, "embed_dim": 32, "num_heads": 2}
 

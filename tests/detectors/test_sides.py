@@ -17,12 +17,12 @@ from contracts.stage import Stage
 from contracts.view import Sides, View
 from datamodules.folder import FolderDataModule
 from detectors.base import Detector
-from detectors.classifier import Classifier
-from detectors.least_side import least_side
-from detectors.npr import NPR
-from detectors.npr_multiscale import NPRMultiScale
+from detectors.classifier.detector import Classifier
+from detectors.npr.detector import NPR
+from detectors.npr.multiscale import NPRMultiScale
+from detectors.parts.least_side import least_side
 from detectors.zed.detector import ZED
-from tasks.failures import kept
+from tasks.scoring.failures import kept
 
 MADE: dict[str, tuple[Callable[[], Detector], int]] = {
     "npr": (lambda: NPR(View(), View()), 2),

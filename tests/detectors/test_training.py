@@ -14,11 +14,11 @@ from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.base import Detector, Scores
-from detectors.classifier import Classifier
-from detectors.device_augment import DeviceAugment
-from detectors.npr import NPR
-from detectors.npr_multiscale import NPRMultiScale
-from detectors.schedules import NPRDecay, OneCycle
+from detectors.classifier.detector import Classifier
+from detectors.classifier.device_augment import DeviceAugment
+from detectors.npr.detector import NPR
+from detectors.npr.multiscale import NPRMultiScale
+from detectors.parts.schedules import NPRDecay, OneCycle
 
 VIEW = View(resize=32)
 ADAM = partial(torch.optim.Adam, lr=1e-3)

@@ -14,7 +14,7 @@ import torch
 from cluster import PATIENCE, Cluster, until
 
 import lightning_main
-from benchmarks.ai_genbench.generators import load_generators
+from benchmarks.ai_genbench.protocol.generators import load_generators
 
 PROGRAM = Path(__file__).with_name("program.py")
 HOUSE = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import torch
 import lightning_main
 from contracts.stop import STOP
 from detectors.base import Detector
-from tasks.stage_folder import StageFolder
+from tasks.experiment.stage_folder import StageFolder
 
 
 def held(point: str) -> None:
@@ -71,7 +71,7 @@ def _patch() -> None:
 def _note_where() -> None:
     """The order goes beside the stage's checkpoints, whichever experiment and window this is."""
     from datamodules.image_datamodule import ImageDataModule
-    from tasks.run import Run
+    from tasks.experiment.run import Run
 
     enter, build = ImageDataModule.enter, Run.datamodule
 

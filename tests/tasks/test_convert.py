@@ -9,8 +9,8 @@ import yaml
 import lightning_main
 from benchmarks.ai_genbench.foreign_config import converted
 from conf.check import check
+from conf.cli.words import CONF
 from conf.compose import compose
-from conf.words import CONF
 from contracts.errors import ConfigError
 
 PIPELINE: dict[str, Any] = {

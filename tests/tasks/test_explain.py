@@ -15,8 +15,8 @@ from callbacks.explain import attention_of, most_confident, write_explanation
 from callbacks.explain_attention import groups
 from callbacks.explain_maps import GAIN, HEAD, hot
 from contracts.view import View
-from detectors.npr import NPR
-from detectors.npr_multiscale import NPRMultiScale
+from detectors.npr.detector import NPR
+from detectors.npr.multiscale import NPRMultiScale
 from lightning_main import main
 
 VIEW = View(resize=32)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from contracts.errors import DataError
-from datamodules.manifest import Manifest
 from datamodules.parquet import ParquetDataModule
 from datamodules.sample import COLUMNS
+from datamodules.tables.manifest import Manifest
 from datamodules.trees import TreeDataModule
 from lightning_main import main
 from tasks.export_tree import encoded, file_stem, folders

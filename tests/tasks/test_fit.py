@@ -15,10 +15,10 @@ import yaml
 
 from benchmarks.plain import Plain
 from benchmarks.predictions import read_predictions
-from benchmarks.thresholds import choose_threshold
+from benchmarks.thresholds.rules import choose_threshold
 from contracts.errors import DataError
 from contracts.stage import Stage
-from datamodules.hdf5 import read_manifest
+from datamodules.loading.hdf5_manifest import read_manifest
 from lightning_main import main
 from tasks.fit import refuse_test_rows
 

@@ -9,9 +9,9 @@ import pytest
 import tasks.fit
 from contracts.errors import ConfigError
 from contracts.stage import Stage
-from datamodules.manifest import Manifest
+from datamodules.tables.manifest import Manifest
+from tasks.experiment.stage_folder import StageFolder
 from tasks.fit import accumulation, fit
-from tasks.stage_folder import StageFolder
 
 
 class Stub:

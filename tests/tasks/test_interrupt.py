@@ -12,8 +12,8 @@ import pytest
 from contracts.stop import IMPATIENT, STOP, Stopped
 from detectors.base import Detector
 from lightning_main import main
-from tasks.requeue import ended
-from tasks.sweep_local import other_optuna
+from tasks.experiment.requeue import ended
+from tasks.multirun.local import other_optuna
 
 
 def interrupt_at(step: int, times: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:

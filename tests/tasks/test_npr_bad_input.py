@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from contracts.view import View
-from detectors.npr import NPR
-from detectors.npr_multiscale import NPRMultiScale
+from detectors.npr.detector import NPR
+from detectors.npr.multiscale import NPRMultiScale
 from lightning_main import main
 
 VIEW = View(resize=32)

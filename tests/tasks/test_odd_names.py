@@ -16,7 +16,7 @@ import torch
 import lightning_main
 from benchmarks.predictions import read_predictions
 from contracts.view import View
-from detectors.npr import NPR
+from detectors.npr.detector import NPR
 from lightning_main import main
 
 PROGRAM = Path(lightning_main.__file__).resolve()

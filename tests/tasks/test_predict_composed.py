@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from conf.compose import compose
 from contracts.errors import DataError
 from contracts.view import View
-from detectors.npr import NPR
+from detectors.npr.detector import NPR
+from tasks.experiment.run import Run
 from tasks.predict import predict
-from tasks.run import Run
-from tasks.score_frame import LEADING
+from tasks.scoring.score_frame import LEADING
 
 SUFFIX = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 WORDS = [

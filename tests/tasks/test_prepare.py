@@ -16,9 +16,9 @@ import pytest
 from drawn import encoded, picture
 
 import lightning_main
-from conf.words import CONF
+from conf.cli.words import CONF
 from lightning_main import main
-from tasks.many import named
+from tasks.multirun.many import named
 
 PROGRAM = str(Path(lightning_main.__file__).resolve())
 
@@ -126,7 +126,7 @@ def test_a_shard_that_is_killed_loses_nothing(folder):
     words = [PROGRAM, "task=prepare", "datamodule=parquet", "datamodule.path=set", "experiment_id=e"]
     words += ["prepare.shards=2", "prepare.shard=0", "prepare.max_failures=0.05", "prepare.workers=1"]
     # of the shard's twenty images it gets to the tenth, and waits there
-    slow = "import runpy, sys, time, datamodules.prepare_work as w\n"
+    slow = "import runpy, sys, time, datamodules.preparing.work as w\n"
     slow += "read = w.read_cells\n"
     slow += (
         "w.read_cells = lambda *a: (time.sleep(600 if k == 10 else 0.05) or each for k, each in enumerate(read(*a)))\n"

@@ -14,12 +14,14 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from conf.schema import CandidatesOptions, SweepOptions
+from conf.keys.schema import CandidatesOptions, SweepOptions
 from conf.sweeps import read_sweep
 from contracts.errors import ConfigError
-from tasks import candidates, sweep_local, sweep_wandb
+from tasks import candidates
 from tasks.candidates import found, rank
-from tasks.run import find_experiment_id
+from tasks.experiment.run import find_experiment_id
+from tasks.multirun import local as sweep_local
+from tasks.multirun import wandb as sweep_wandb
 
 pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'pixelproof[sweep]'")
 
@@ -127,7 +129,7 @@ def test_a_search_that_was_stopped_takes_its_runs_up_again(house: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(sweep_local.__file__).parents[1])!r})\n"
         "from pathlib import Path\n"
-        "from conf.schema import SweepOptions\nfrom conf.sweeps import read_sweep\n"
+        "from conf.keys.schema import SweepOptions\nfrom conf.sweeps import read_sweep\n"
         "from contracts.stop import STOP, Stopped\n"
         f"from tasks import sweep_local; sweep_local.HOUSE = Path({str(house)!r})\n"
         "looking = sweep_local.LocalSearch(read_sweep(Path('search.yaml')), SweepOptions(runs=2), "

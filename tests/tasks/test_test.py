@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.predictions import read_predictions
 from lightning_main import main
-from tasks.stage_folder import file_hash
+from tasks.experiment.stage_folder import file_hash
 
 
 def stage(folder: Path, experiment: str = "e") -> Path:

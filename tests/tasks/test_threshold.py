@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.column_thresholds import choose, load, roc
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions
-from benchmarks.score_table import aurocs, read_scores
+from benchmarks.thresholds.columns import choose, load, roc
+from benchmarks.thresholds.score_table import aurocs, read_scores
 from conf.check import check
 from conf.compose import compose
 from contracts.errors import ConfigError, DataError
-from tasks.run import Run
+from tasks.experiment.run import Run
 from tasks.threshold import threshold
 
 RNG = np.random.default_rng(0)

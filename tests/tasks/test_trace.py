@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tasks.report
-import tasks.trace_steps
-from benchmarks.attribution import Attribution, attribution
-from benchmarks.attribution_submission import check_submission
+import tasks.scoring.report
+import tasks.tracing.steps
+from benchmarks.attribution.measures import Attribution, attribution
+from benchmarks.attribution.submission import check_submission
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import read_predictions
 from benchmarks.review import review
 from conf.compose import compose
 from contracts.errors import CheckpointError, ConfigError, DataError
-from tasks.run import Run
+from tasks.experiment.run import Run
 from tasks.trace import trace
 from tests.detectors.tracer.tracer_zoo import IMAGE
 from tests.tasks import traced
@@ -29,7 +29,7 @@ from tests.tasks.traced import CLASSES, TEST, TRAIN, counted
 def few_draws():
     """Intervals are tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.report, "attribution", partial(attribution, bootstrap=Bootstrap(resamples=20)))
+        patch.setattr(tasks.scoring.report, "attribution", partial(attribution, bootstrap=Bootstrap(resamples=20)))
         yield
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_done_twice(world, tmp_path):
 
 def test_a_killed_run_goes_on(world, tmp_path):
     base, _ = world
-    real = tasks.trace_steps.encode_pass
+    real = tasks.tracing.steps.encode_pass
     calls = []
 
     def dying(*arguments):
@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on(world, tmp_path):
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.trace_steps, "encode_pass", dying)
+        patch.setattr(tasks.tracing.steps, "encode_pass", dying)
         with pytest.raises(KeyboardInterrupt):
             trace(run(base, base / "data", f"trace.cache={tmp_path / 'cache'}"))
     images = (TRAIN + TEST) * len(CLASSES)

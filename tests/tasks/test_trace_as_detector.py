@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-import tasks.report
-from benchmarks.attribution import Attribution, attribution
+import tasks.scoring.report
+from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import read_predictions
 from benchmarks.review import review
@@ -19,8 +19,8 @@ from conf.compose import compose
 from contracts.errors import CheckpointError, ConfigError, DataError
 from detectors.tracer.tracer import Tracer
 from lightning_main import main
+from tasks.experiment.run import Run
 from tasks.predict import predict
-from tasks.run import Run
 from tasks.test import test as score_test_images
 from tasks.trace import trace
 from tests.detectors.tracer.tracer_zoo import IMAGE, zoo
@@ -35,8 +35,8 @@ def few_draws():
     """Intervals are tested elsewhere."""
     few = Bootstrap(resamples=20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.report, "attribution", partial(attribution, bootstrap=few))
-        patch.setattr(tasks.report, "Bootstrap", lambda: few)
+        patch.setattr(tasks.scoring.report, "attribution", partial(attribution, bootstrap=few))
+        patch.setattr(tasks.scoring.report, "Bootstrap", lambda: few)
         yield
 
 

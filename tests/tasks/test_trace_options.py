@@ -8,13 +8,13 @@ import pytest
 import timm
 import torch
 
-import tasks.report
-from benchmarks.attribution import attribution
+import tasks.scoring.report
+from benchmarks.attribution.measures import attribution
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import read_predictions
 from conf.compose import compose
-from detectors.tracer.class_labels import marginal_log_likelihood, mixed_log_prob
-from tasks.run import Run
+from detectors.tracer.measuring.class_labels import marginal_log_likelihood, mixed_log_prob
+from tasks.experiment.run import Run
 from tasks.trace import trace
 from tests.forked import Commands
 from tests.tasks import traced
@@ -41,7 +41,7 @@ def traced_with(base, out, *more):
     """The test images' dump; tokens of VAR and candidate labels of all images by the order of the caches' keys."""
     with pytest.MonkeyPatch.context() as patch:
         few = partial(attribution, bootstrap=Bootstrap(resamples=20))
-        patch.setattr(tasks.report, "attribution", few)
+        patch.setattr(tasks.scoring.report, "attribution", few)
         trace(Run(compose(traced.words(base, base / "data", f"trace.out={out}", *more))))
     return read_predictions(out / "window_0" / "predictions_test_all.npz")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import tasks.trace_steps
+import tasks.tracing.steps
 from conf.compose import compose
+from tasks.experiment.run import Run
 from tasks.generate import generate
-from tasks.run import Run
 from tasks.trace import trace
 from tests.detectors.tracer.tracer_zoo import SIBLINGS, zoo
 from tests.drawn import parquet
@@ -42,11 +42,13 @@ def words(base, data, *more):
 def counted(base, data, *more):
     """Traces; gives images that went through a tokenizer and through a variant."""
     seen = {"encode": 0, "variant": 0}
-    encode, variant = tasks.trace_steps.encode_pass, tasks.trace_steps.variant_pass
+    encode, variant = tasks.tracing.steps.encode_pass, tasks.tracing.steps.variant_pass
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.trace_steps, "encode_pass", lambda t, x, *a: _count(seen, "encode", x, encode(t, x, *a)))
+        patch.setattr(tasks.tracing.steps, "encode_pass", lambda t, x, *a: _count(seen, "encode", x, encode(t, x, *a)))
         patch.setattr(
-            tasks.trace_steps, "variant_pass", lambda m, x, *a, **k: _count(seen, "variant", x, variant(m, x, *a, **k))
+            tasks.tracing.steps,
+            "variant_pass",
+            lambda m, x, *a, **k: _count(seen, "variant", x, variant(m, x, *a, **k)),
         )
         trace(Run(compose(words(base, data, *more))))
     return seen

@@ -2,7 +2,7 @@
 
 It follows the description of the original step by step: every generator is seeded for every picture, PIL images become
 float tensors after the noise, and JPEG steps convert to uint8 and back. Its pixels must equal those of
-`benchmarks.ai_genbench.degrade`, which takes none of these detours.
+`benchmarks.ai_genbench.images.degrade`, which takes none of these detours.
 """
 
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from benchmarks.ai_genbench.seeds import position_seed
+from benchmarks.ai_genbench.protocol.seeds import position_seed
 
 
 def seed_everything(seed):

@@ -11,18 +11,18 @@ from drawn_ai_genbench import miniature
 from PIL import Image
 
 from benchmarks.ai_genbench.benchmark import AiGenBench
-from benchmarks.ai_genbench.cropping import evaluation_crops
-from benchmarks.ai_genbench.degrade import degrade
-from benchmarks.ai_genbench.generators import load_generators, names_by_id, sliding_windows
-from benchmarks.ai_genbench.seeds import fixed_seeds, v1_seeds
-from benchmarks.ai_genbench.train_augmentations import augment
-from benchmarks.ai_genbench.validation import pair_reals, validation_order
-from benchmarks.ai_genbench.windows import TrainingWindows
+from benchmarks.ai_genbench.images.cropping import evaluation_crops
+from benchmarks.ai_genbench.images.degrade import degrade
+from benchmarks.ai_genbench.images.train_augmentations import augment
+from benchmarks.ai_genbench.protocol.generators import load_generators, names_by_id, sliding_windows
+from benchmarks.ai_genbench.protocol.seeds import fixed_seeds, v1_seeds
+from benchmarks.ai_genbench.protocol.validation import pair_reals, validation_order
+from benchmarks.ai_genbench.protocol.windows import TrainingWindows
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
-from datamodules import versioned_folder
 from datamodules.ai_genbench import AiGenBenchDataModule
-from datamodules.manifest import Manifest
+from datamodules.loading import versioned_folder
+from datamodules.tables.manifest import Manifest
 
 SIDE = 32
 
@@ -179,7 +179,7 @@ def images(module: AiGenBenchDataModule, benchmark: AiGenBench) -> tuple[torch.T
 
 @pytest.fixture
 def chain_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    from benchmarks.ai_genbench import chain
+    from benchmarks.ai_genbench.images import chain
 
     calls: list[int] = []
     real = chain.degrade

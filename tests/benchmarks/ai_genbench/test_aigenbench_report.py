@@ -12,8 +12,8 @@ import pytest
 
 import lightning_main
 from benchmarks._ai_genbench_dump import THEIRS
-from benchmarks.ai_genbench.generators import names_by_id, sliding_windows
 from benchmarks.ai_genbench.metrics import Evaluated, headline, stage_metrics, windows_of
+from benchmarks.ai_genbench.protocol.generators import names_by_id, sliding_windows
 from benchmarks.ai_genbench.report import reported
 from benchmarks.predictions import Predictions, from_crops, read_predictions, write_predictions
 from contracts.errors import DataError

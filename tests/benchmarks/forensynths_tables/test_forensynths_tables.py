@@ -18,7 +18,7 @@ from benchmarks.metrics import accuracy, auroc, average_precision
 from benchmarks.predictions import Predictions, from_crops, write_predictions
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
-from datamodules.manifest import Manifest
+from datamodules.tables.manifest import Manifest
 
 TABLES = [load(name) for name in names()]
 

@@ -11,7 +11,7 @@ from benchmarks.forensynths_tables.protocol import ForenSynthsTables
 from benchmarks.forensynths_tables.published import load, names
 from contracts.errors import DataError
 from contracts.view import View
-from datamodules.manifest import Manifest
+from datamodules.tables.manifest import Manifest
 from datamodules.trees import TreeDataModule
 
 TABLES = [load(name) for name in names()]

@@ -9,12 +9,12 @@ import torch
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from detectors.base import PASSPORT
-from detectors.tracer.inverse_decoder import load_inverse, trained_modules
 from detectors.tracer.inverse_detector import InverseDecoderDetector
-from detectors.tracer.provenance import provenance_signals
-from detectors.tracer.sampling import sample_rar, sample_var
-from detectors.tracer.sizes import RarSampling, VarSampling
-from detectors.tracer.zoo import Zoo
+from detectors.tracer.measuring.inverse_decoder import load_inverse, trained_modules
+from detectors.tracer.measuring.provenance import provenance_signals
+from detectors.tracer.measuring.zoo import Zoo
+from detectors.tracer.models.sampling import sample_rar, sample_var
+from detectors.tracer.models.sizes import RarSampling, VarSampling
 from tests.detectors.tracer.tracer_zoo import zoo
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from contracts.errors import CheckpointError, ConfigError, DataError
-from detectors.tracer.decision_files import fit_decision, load_decision, save_decision
-from detectors.tracer.decisions import IMPOSSIBLE, check_truth, with_frequencies
-from detectors.tracer.evidence import Evidence
-from detectors.tracer.thresholds import Thresholding
+from detectors.tracer.deciding.decision_files import fit_decision, load_decision, save_decision
+from detectors.tracer.deciding.decisions import IMPOSSIBLE, check_truth, with_frequencies
+from detectors.tracer.deciding.evidence import Evidence
+from detectors.tracer.deciding.thresholds import Thresholding
 from detectors.tracer.tracer import ROUTES, Tracer
-from tasks.trace_decide import Decisions
+from tasks.tracing.decide import Decisions
 from tests.detectors.tracer.tracer_zoo import SIBLINGS, zoo
 
 FAMILIES = {name: sibling.family for name, sibling in SIBLINGS.items()}

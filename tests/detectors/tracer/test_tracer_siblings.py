@@ -8,8 +8,8 @@ import torch
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
+from detectors.tracer.measuring.zoo import Zoo
 from detectors.tracer.siblings_detector import SiblingsDetector
-from detectors.tracer.zoo import Zoo
 from tests.detectors.tracer.tracer_zoo import IMAGE, SIBLINGS, SIDE, siblings
 
 NODES = {"var_s": {"family": "var", "depth": 1, "width": 32}, "rar_s": {"family": "rar", "depth": 1, "width": 32}}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from detectors.tracer.rar_transformer import RarTransformer
-from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.sizes import RarSize, RarVqganSize, VarSize, VarVqvaeSize
+from detectors.tracer.models.rar_transformer import RarTransformer
+from detectors.tracer.models.rar_vqgan import RarVqgan
+from detectors.tracer.models.sizes import RarSize, RarVqganSize, VarSize, VarVqvaeSize
+from detectors.tracer.models.var_quantiser import VarQuantiser
+from detectors.tracer.models.var_transformer import VarTransformer
+from detectors.tracer.models.var_vqvae import VarVqvae
 from detectors.tracer.training import drop_labels, random_order_share, rar_loss, tokenizer_loss, var_loss
-from detectors.tracer.var_quantiser import VarQuantiser
-from detectors.tracer.var_transformer import VarTransformer
-from detectors.tracer.var_vqvae import VarVqvae
 
 
 def descend(model: nn.Module, loss_of: object, steps: int, lr: float) -> list[float]:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from detectors.tracer.rar_transformer import RarTransformer
-from detectors.tracer.rar_vqgan import RarVqgan
-from detectors.tracer.sizes import VAR_PATCH_NUMS, RarSize, RarVqganSize, VarSize, VarVqvaeSize
-from detectors.tracer.var_transformer import VarTransformer
-from detectors.tracer.var_vqvae import VarVqvae
+from detectors.tracer.models.rar_transformer import RarTransformer
+from detectors.tracer.models.rar_vqgan import RarVqgan
+from detectors.tracer.models.sizes import VAR_PATCH_NUMS, RarSize, RarVqganSize, VarSize, VarVqvaeSize
+from detectors.tracer.models.var_transformer import VarTransformer
+from detectors.tracer.models.var_vqvae import VarVqvae
 from tests.golden_fill_prada import filled, seed_of
 
 GoldenPath = Callable[[str], Path]

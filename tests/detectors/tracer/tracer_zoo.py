@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from detectors.tracer.measuring.zoo import save_zoo
 from detectors.tracer.siblings import Sibling, Siblings
-from detectors.tracer.zoo import save_zoo
 
 SIBLINGS = {
     "var_s": Sibling("var", 1, 32, {"cfg": 1.5, "top_k": 0, "top_p": 0.0}),

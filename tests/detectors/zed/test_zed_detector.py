@@ -19,18 +19,18 @@ from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.stage import Stage
 from contracts.view import View
-from datamodules.manifest import Manifest
-from datamodules.stores import ParquetStore
-from detectors.schedules import Warmup, WarmupCosine
-from detectors.weights import load_weights, read_checkpoint
+from datamodules.loading.stores import ParquetStore
+from datamodules.tables.manifest import Manifest
+from detectors.parts.schedules import Warmup, WarmupCosine
+from detectors.parts.weights import load_weights, read_checkpoint
 from detectors.zed.augment import Jpeg
 from detectors.zed.averaged_detector import ENTRY
-from detectors.zed.averaging import WeightAverage
 from detectors.zed.calibration import calibrate
 from detectors.zed.detector import ZED
+from detectors.zed.models.averaging import WeightAverage
 from detectors.zed.scores import FIRST_COLUMNS, score_image
+from tasks.experiment.run import Run
 from tasks.fit import fit, readable
-from tasks.run import Run
 from tests import drawn
 from tests.detectors.zed.zed_golden_models import filled_state, images
 

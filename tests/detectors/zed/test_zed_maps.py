@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from detectors.zed.coding import coding_cost, lossless_bits_per_subpixel
-from detectors.zed.heads import build_heads
 from detectors.zed.maps import LevelMaps, level_maps
+from detectors.zed.models.coding import coding_cost, lossless_bits_per_subpixel
+from detectors.zed.models.heads import build_heads
+from detectors.zed.models.srec import SReC
 from detectors.zed.scores import delta_map, filled, score_image, scores_of_maps
-from detectors.zed.srec import SReC
 
 
 def picture(h: int, w: int, n: int = 1, seed: int = 0) -> torch.Tensor:

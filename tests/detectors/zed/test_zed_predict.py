@@ -17,10 +17,10 @@ from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from detectors.zed.detector import ZED
 from detectors.zed.scores import FIRST_COLUMNS, score_image
-from tasks.drawn_maps import file_name
+from tasks.experiment.run import Run
 from tasks.predict import predict
-from tasks.run import Run
-from tasks.score_frame import LEADING
+from tasks.scoring.drawn_maps import file_name
+from tasks.scoring.score_frame import LEADING
 from tasks.threshold import threshold
 
 SMALL = ["detector=zed", "detector.mixtures=2", "detector.hidden=8", "detector.blocks=1", "trainer=cpu"]

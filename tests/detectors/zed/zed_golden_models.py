@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.zed.published_heads import MixtureHead, RawMaps, ResidualHead, load_published_head
-from detectors.zed.srec import SReC
+from detectors.zed.models.published_heads import MixtureHead, RawMaps, ResidualHead, load_published_head
+from detectors.zed.models.srec import SReC
 from tests.golden_fill import draw
 
 Vectors = Mapping[str, np.ndarray]

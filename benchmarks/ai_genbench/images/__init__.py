@@ -1,0 +1,1 @@
+"""The pixels of AI-GenBench: degradation, crops, training augmentation."""

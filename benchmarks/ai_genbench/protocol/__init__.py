@@ -1,0 +1,1 @@
+"""The rules of AI-GenBench: windows, generators, seeds, selection."""

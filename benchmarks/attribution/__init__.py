@@ -1,0 +1,1 @@
+"""Which model made this image: metrics, figures and stages."""

@@ -1,0 +1,1 @@
+"""Thresholds by rule, for any column of scores."""

@@ -1,0 +1,67 @@
+"""What docstrings say of classes and of their arguments, as plain text; nothing is imported."""
+
+import ast
+import re
+from pathlib import Path
+
+from conf.keys.syntax import HOUSE, find, imports
+from conf.keys.targets import is_own
+from contracts.errors import ConfigError
+
+_ENTRY = re.compile(r"^    (\w+): (.*)$")
+
+
+def clean(text: str) -> str:
+    """A docstring's text without its marks, on one line."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text)
+    text = re.sub(r"``(.+?)``", r"\1", text)
+    return " ".join(re.sub(r"`([^`]+)`", r"\1", text).split())
+
+
+def class_text(target: str) -> str:
+    """The first paragraph of a class or function of ours; "" for others."""
+    return clean(_docstring(target).partition("\n\n")[0])
+
+
+def argument_texts(target: str) -> dict[str, str]:
+    """What a docstring says of each argument, those of base classes where it refers to them."""
+    if not is_own(target):
+        return {}
+    found = _entries(_docstring(target))
+    for base in _bases(target):
+        for name, text in argument_texts(base).items():
+            if name not in found or found[name].startswith("as "):
+                found[name] = text
+    return found
+
+
+def _entries(docstring: str) -> dict[str, str]:
+    section = re.search(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", docstring, re.MULTILINE)
+    found: dict[str, str] = {}
+    name = ""
+    for line in section[1].splitlines() if section else []:
+        entry = _ENTRY.match(line)
+        if entry:
+            name, text = entry[1], entry[2]
+            found[name] = text
+        elif name and line.strip():
+            found[name] += f" {line.strip()}"
+    return {name: clean(text) for name, text in found.items()}
+
+
+def _docstring(target: str) -> str:
+    if not is_own(target):
+        return ""
+    try:
+        return ast.get_docstring(find(target, HOUSE)[1]) or ""
+    except ConfigError:
+        return ""
+
+
+def _bases(target: str, house: Path = HOUSE) -> list[str]:
+    try:
+        module, node = find(target, house)
+    except ConfigError:
+        return []
+    bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+    return [imports(module, house).get(base, f"{module}.{base}") for base in bases]

@@ -1,0 +1,185 @@
+"""Signatures of classes and functions, read from their source: nothing is imported, so nothing heavy is."""
+
+import ast
+import builtins
+import inspect
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from conf.keys.syntax import HOUSE, find, first_line, imports, module_file
+from conf.keys.targets import is_own, resolve
+from contracts.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a constructor or function; annotation and default as written, "" where there is none."""
+
+    name: str
+    required: bool
+    annotation: str = ""
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a target takes.
+
+    Attributes:
+        parameters: arguments by name, in order.
+        anything: whether further names are taken.
+        library: dotted name of the library class that takes the names not found here.
+        attributes: literal class attributes, inherited ones too.
+        doc: first line of the docstring.
+    """
+
+    parameters: dict[str, Parameter]
+    anything: bool = False
+    library: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    doc: str = ""
+
+
+def signature(target: str, house: Path = HOUSE) -> Signature:
+    """The signature of a class or function of ours.
+
+    Base classes are followed where a class has no constructor of its own, or one that hands ``**kwargs`` on.
+
+    Raises:
+        ConfigError: there is no such module or name, or it comes from outside our packages.
+    """
+    module, node = find(target, house)
+    if isinstance(node, ast.FunctionDef):
+        parameters = _parameters(node)
+        return Signature(parameters, node.args.kwarg is not None, doc=first_line(node))
+    return _class_signature(module, node, house)
+
+
+def library_signature(target: str, base_class: bool = False) -> Signature:
+    """The signature of a library's class, read from its source where that says all, else imported.
+
+    Args:
+        target: dotted name.
+        base_class: the name stands in our own source as a base class, so it needs no permission.
+
+    Raises:
+        ConfigError: the target is not allowed or does not exist.
+    """
+    if (read := by_source(target)) is not None:
+        return read
+    if base_class:
+        module, _, name = target.rpartition(".")
+        found = getattr(__import__(module, fromlist=[name]), name)
+    else:
+        found = resolve(target)
+    kinds = inspect.Parameter
+    listed = [p for p in inspect.signature(found).parameters.values() if p.kind is not kinds.VAR_POSITIONAL]
+    named = {p.name: Parameter(p.name, p.default is kinds.empty) for p in listed if p.kind is not kinds.VAR_KEYWORD}
+    return Signature(named, anything=len(named) < len(listed))
+
+
+def by_source(target: str) -> Signature | None:
+    """A library's class by its source alone: an import of torch takes seconds, and a typing error should not."""
+    spec = find_spec(target.partition(".")[0])  # of a top-level package, which imports nothing
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    house = Path(spec.submodule_search_locations[0]).parent
+    try:
+        module, node = find(target, house)
+        found = _class_signature(module, node, house) if isinstance(node, ast.ClassDef) else None
+    except (ConfigError, OSError, SyntaxError, RecursionError):  # names made at run time, or compiled modules
+        return None
+    return None if found is None or found.library else found
+
+
+def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
+    pairs = [*zip(positional, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    return {
+        arg.arg: Parameter(
+            arg.arg,
+            default is None,
+            ast.unparse(arg.annotation) if arg.annotation else "",
+            ast.unparse(default) if default is not None else "",
+        )
+        for arg, default in pairs
+    }
+
+
+def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
+    bases = [_base_name(base, module, house) for base in node.bases]
+    inherited = Signature({})
+    for base in reversed(bases):
+        inherited = _base_signature(base, house, inherited)
+    attributes = inherited.attributes | _attributes(node)
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if init is not None:
+        own = dict(list(_parameters(init).items())[1:])
+        taken = Signature(own)
+        if init.args.kwarg is not None:
+            handed = _handed(init, list(inherited.parameters))
+            further = {name: p for name, p in inherited.parameters.items() if name not in handed}
+            taken = replace(inherited, parameters=further | own)
+            taken = replace(taken, anything=taken.anything or not bases)
+    elif "typing.NamedTuple" in bases or any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+        taken = replace(inherited, parameters=inherited.parameters | _fields(node), library="")
+    else:
+        taken = inherited
+    return replace(taken, attributes=attributes, doc=first_line(node))
+
+
+def _base_name(base: ast.expr, module: str, house: Path) -> str:
+    name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+    head, dot, rest = name.partition(".")
+    home = f"builtins.{head}" if hasattr(builtins, head) else f"{module}.{head}"
+    return imports(module, house).get(head, home) + dot + rest
+
+
+def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
+    """The signature a base class gives, or that of the bases behind it."""
+    if is_own(base) or (house != HOUSE and module_file(base.rpartition(".")[0], house)):
+        return signature(base, house)
+    if base.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing"):
+        return behind  # abstract bases and protocols have no constructor of interest
+    return replace(behind, library=base)
+
+
+def _handed(init: ast.FunctionDef, names: list[str]) -> set[str]:
+    """Names of the base's parameters that a constructor fills itself in ``super().__init__(…)``."""
+    handed: set[str] = set()
+    for call in ast.walk(init):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+            handed |= {keyword.arg for keyword in call.keywords if keyword.arg}
+            handed |= set(names[: len([a for a in call.args if not isinstance(a, ast.Starred)])])
+    return handed
+
+
+def _fields(node: ast.ClassDef) -> dict[str, Parameter]:
+    """Fields of a dataclass or named tuple."""
+    found = {}
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            annotation, default = ast.unparse(item.annotation), ast.unparse(item.value) if item.value else ""
+            if "ClassVar" in annotation or "init=False" in default:
+                continue
+            required = not default or (default.startswith("field(") and "default" not in default)
+            found[item.target.id] = Parameter(item.target.id, required, annotation, default)
+    return found
+
+
+def _attributes(node: ast.ClassDef) -> dict[str, Any]:
+    """Class attributes whose values are literals."""
+    found = {}
+    for item in node.body:
+        target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+        value = getattr(item, "value", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.expr):
+            try:
+                found[target.id] = ast.literal_eval(value)
+            except ValueError:
+                continue
+    return found

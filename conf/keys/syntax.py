@@ -1,0 +1,82 @@
+"""Our source files as syntax trees: where a dotted name is defined, and what a module imports."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from conf.keys.targets import is_own
+from contracts.errors import ConfigError, nearest
+
+HOUSE = Path(__file__).resolve().parents[2]
+"""The folder our packages lie in."""
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+@cache
+def source(file: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def first_line(node: ast.Module | Definition) -> str:
+    """First line of a docstring."""
+    return (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+def module_file(module: str, house: Path = HOUSE) -> Path | None:
+    """The source file of a module of ours."""
+    path = house.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def find(target: str, house: Path) -> tuple[str, Definition]:
+    """The module a target is defined in, and its definition; imports between our modules are followed."""
+    module, _, name = target.rpartition(".")
+    file = module_file(module, house)
+    if file is None:
+        raise ConfigError(f"{target!r}: there is no module {module!r}", nearest(module, _modules(target, house)))
+    definitions = {node.name: node for node in _statements(source(file)) if isinstance(node, Definition)}
+    if name in definitions:
+        return module, definitions[name]
+    origin = imports(module, house).get(name)
+    if origin is not None and (is_own(origin) or not is_own(target)):
+        return find(origin, house)
+    if origin is not None:
+        raise ConfigError(f"{target!r} comes from outside: it is {origin}", nearest(name, definitions))
+    raise ConfigError(f"{module} has no class or function {name!r}", nearest(name, definitions))
+
+
+def _modules(target: str, house: Path) -> Iterator[str]:
+    """Dotted names of all modules of the package a target begins with."""
+    for file in (house / target.partition(".")[0]).rglob("*.py"):
+        parts = file.relative_to(house).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Statements at the level of a module, those behind an if or try included."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, ast.If | ast.Try | ast.ExceptHandler):
+            yield from _statements(child)
+
+
+def imports(module: str, house: Path) -> dict[str, str]:
+    """Names a module imports, with the dotted name of what each stands for."""
+    file = module_file(module, house)
+    assert file is not None  # noqa: S101 - the module's definitions have been read already
+    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    found: dict[str, str] = {}
+    for node in _statements(source(file)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                found[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*start, *([node.module] if node.module else [])])
+            found |= {alias.asname or alias.name: f"{origin}.{alias.name}" for alias in node.names}
+    return found

@@ -1,0 +1,132 @@
+"""Which classes and functions a configuration may name: an allow-list held in code, never in a configuration."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.errors import ConfigError
+
+OWN = ("contracts.", "datamodules.", "detectors.", "callbacks.", "benchmarks.", "launchers.")
+"""Our packages: classes and functions."""
+
+LIBRARIES = (
+    "torch.optim.",
+    "torchvision.transforms.v2.",
+    "pytorch_lightning.Trainer",
+    "pytorch_lightning.callbacks.",
+    "pytorch_lightning.loggers.",
+    "pytorch_lightning.plugins.",
+    "pytorch_lightning.profilers.",
+    "pytorch_lightning.strategies.",
+)
+"""Libraries' parts: classes alone, since some of their functions load files."""
+
+HOMES = (*LIBRARIES, "pytorch_lightning.trainer.trainer.Trainer", "lightning_fabric.plugins.")
+"""Where those classes are really defined."""
+
+MARKS = frozenset({"_target_", "_partial_"})
+"""Keys of a node that are no arguments."""
+
+FROM_CHECKPOINT = ("detectors.", "contracts.view.View")
+"""All that a configuration out of a checkpoint may name: detectors and their views."""
+
+
+MOVED = {
+    "benchmarks.attribution_stages.": "benchmarks.attribution.stages.",
+    "detectors.classifier.Classifier": "detectors.classifier.detector.Classifier",
+    "detectors.device_augment.": "detectors.classifier.device_augment.",
+    "detectors.npr.NPR": "detectors.npr.detector.NPR",
+    "detectors.npr_multiscale.": "detectors.npr.multiscale.",
+    "detectors.schedules.": "detectors.parts.schedules.",
+}
+"""Former places of configured classes (0.1 → 0.2), which checkpoints, lock files and users' YAML files still name."""
+
+
+def current(target: Any) -> Any:
+    """Today's name of a target that has moved; every other value as it is."""
+    if isinstance(target, str):
+        for former, place in MOVED.items():
+            if target == former or (former.endswith(".") and target.startswith(former)):
+                return place + target[len(former) :]
+    return target
+
+
+def is_own(target: str) -> bool:
+    """Whether a dotted name lies in one of our packages."""
+    return target.startswith(OWN)
+
+
+def targets(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every ``_target_`` of a tree of plain containers, with the dotted place of its node."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield where, node["_target_"]
+        for key, value in node.items():
+            yield from targets(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, list | tuple):
+        for position, value in enumerate(node):
+            yield from targets(value, f"{where}[{position}]")
+
+
+def refuse_by_name(target: Any, where: str, from_checkpoint: bool = False) -> None:
+    """First gate, before anything is imported.
+
+    Raises:
+        ConfigError: the name is outside the allow-list.
+    """
+    if isinstance(target, str) and target.startswith(FROM_CHECKPOINT if from_checkpoint else (*OWN, *LIBRARIES)):
+        return
+    known = ", ".join(name.rstrip(".") for name in (FROM_CHECKPOINT if from_checkpoint else (*OWN, *LIBRARIES)))
+    raise ConfigError(f"{where}._target_={target!r} is not allowed", f"Name a class of {known}.")
+
+
+def resolve(target: Any, where: str = "", from_checkpoint: bool = False) -> Any:
+    """The object behind an allowed name.
+
+    The object is judged by where it is defined, so that neither ``logging.os.system`` nor a name that one of our
+    modules merely imports gets through.
+
+    Raises:
+        ConfigError: the name is outside the allow-list, names nothing, or names something defined elsewhere.
+    """
+    target = current(target)
+    refuse_by_name(target, where, from_checkpoint)
+    found = _locate(target, where)
+    home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
+    if from_checkpoint:
+        allowed = isinstance(found, type) and (home == "contracts.view.View" or _is_detector(found, home))
+    elif isinstance(found, type):
+        allowed = home.startswith((*OWN, *HOMES))
+    else:
+        allowed = callable(found) and hasattr(found, "__qualname__") and home.startswith(OWN)
+    if not allowed:
+        raise ConfigError(
+            f"{where}._target_={target!r} stands for {home}, which is not allowed",
+            "Name a class or function where it is defined: ours, or a class of the allowed libraries.",
+        )
+    return found
+
+
+def _locate(target: str, where: str) -> Any:
+    """Imports the longest module of a dotted name and follows the attributes behind it."""
+    parts = target.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:length])
+        try:
+            found: Any = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # the module is there; what it imports is not
+            continue
+        for attribute in parts[length:]:
+            if not hasattr(found, attribute):
+                raise ConfigError(f"{where}._target_={target!r}: {name} has no {attribute!r}", "Check the spelling.")
+            found = getattr(found, attribute)
+        return found
+    raise ConfigError(f"{where}._target_={target!r}: there is no such module", "Check the spelling.")
+
+
+def _is_detector(found: type, home: str) -> bool:
+    from detectors.base import Detector  # imports torch, needed for checkpoints alone
+
+    return home.startswith("detectors.") and issubclass(found, Detector)

@@ -1,0 +1,150 @@
+"""Scalars as they were typed, carried through Hydra to where the type of their key is known.
+
+Hydra's grammar and YAML read ``12345_2`` as the integer 123452 before anybody knows whether its key holds a number or
+the name of a folder. So a scalar that its value does not give back as it was typed travels as a mark, a word that
+both leave alone; `conf.cli.typed` puts text or number in its place.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
+
+Number = bool | int | float
+
+_MARK = re.compile(r"AS_WRITTEN_([0-9a-f]+)_([0-9a-f]+)_")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A scalar without quotes.
+
+    Attributes:
+        text: the characters that were typed.
+        value: what the grammar makes of them.
+    """
+
+    text: str
+    value: Number
+
+
+def text_of(value: Number) -> str:
+    """A number or truth value as people type it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def mark(text: str, value: Number) -> str:
+    """A word for a scalar that Hydra, OmegaConf and YAML take for a name, also inside other text and as a key."""
+    return f"AS_WRITTEN_{text.encode().hex()}_{str(value).encode().hex()}_"
+
+
+def read(value: Any) -> Any:
+    """A scalar back from its mark; a mark inside a text, where an interpolation put it, becomes what was typed."""
+    if not isinstance(value, str):
+        return value
+    found = _MARK.fullmatch(value)
+    if found is None:
+        return as_text(value)
+    canonical = bytes.fromhex(found[2]).decode()
+    return Written(bytes.fromhex(found[1]).decode(), _number(canonical))
+
+
+def as_text(text: str) -> str:
+    """A text with what was typed in place of marks."""
+    return _MARK.sub(lambda found: bytes.fromhex(found[1]).decode(), text)
+
+
+def typed_characters(node: Any) -> Any:
+    """Plain containers with every marked scalar as the text that was typed."""
+    if isinstance(node, dict):
+        return {typed_characters(key): typed_characters(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [typed_characters(value) for value in node]
+    return as_text(node) if isinstance(node, str) else node
+
+
+def grammar_values(node: Any) -> Any:
+    """Plain containers with every marked scalar as the grammar reads it; mappings' keys are what was typed."""
+    if isinstance(node, dict):
+        return {typed_characters(key): grammar_values(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [grammar_values(value) for value in node]
+    found = read(node)
+    return found.value if isinstance(found, Written) else found
+
+
+def _number(canonical: str) -> Number:
+    if canonical in ("True", "False"):
+        return canonical == "True"
+    try:
+        return int(canonical)
+    except ValueError:
+        return float(canonical)
+
+
+class _Marking:
+    """Gives plain scalars marks where their value does not give them back; dates stay text."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        if plain and node.tag == "tag:yaml.org,2002:timestamp":
+            return node.value
+        value = super().construct_object(node, deep)  # type: ignore[misc] # of the loader it is mixed into
+        changed = plain and isinstance(value, bool | int | float) and text_of(value) != node.value
+        return mark(node.value, value) if changed else value
+
+
+class ConfigLoader(_Marking, get_yaml_loader()):  # type: ignore[misc] # OmegaConf makes the class in a function
+    """YAML as OmegaConf reads it, with marks."""
+
+
+class PlainLoader(_Marking, yaml.SafeLoader):
+    """YAML as PyYAML and W&B read it, with marks."""
+
+
+def load_yaml(file: Path, loader: type[yaml.SafeLoader] = ConfigLoader) -> Any:
+    """A YAML file with marks.
+
+    Raises:
+        yaml.YAMLError: it cannot be read.
+    """
+    with file.open(encoding="utf-8") as opened:
+        return yaml.load(opened, Loader=loader)  # noqa: S506 - a kind of SafeLoader
+
+
+class MarkingSource(FileConfigSource):
+    """Hydra's folder of YAML files, read with `load_yaml`."""
+
+    def load_config(self, config_path: str) -> ConfigResult:  # noqa: D102
+        file = Path(self.path) / self._normalize_file_name(config_path)
+        if not file.is_file():
+            raise ConfigLoadError(f"Config not found : {file}")
+        content = load_yaml(file)
+        if isinstance(content, dict) and "defaults" in content:
+            content["defaults"] = _names(typed_characters(content["defaults"]))
+        header = ConfigSource._get_header_dict(file.read_text(encoding="utf-8")[:512])
+        made = OmegaConf.create(content if content is not None else {})
+        return ConfigResult(config=made, path=f"{self.scheme()}://{self.path}", provider=self.provider, header=header)
+
+
+def _names(node: Any) -> Any:
+    """Options of groups in a defaults list are names, also those of digits alone."""
+    if isinstance(node, dict):
+        return {key: _names(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_names(value) for value in node]
+    return text_of(node) if isinstance(node, bool | int | float) else node
+
+
+def register_source() -> None:
+    """Has Hydra read YAML files by `MarkingSource`."""
+    Plugins.instance()  # registers Hydra's own, and would not replace another
+    SourcesRegistry.instance().types["file"] = MarkingSource

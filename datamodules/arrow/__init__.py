@@ -1,0 +1,1 @@
+"""Parquet and Arrow files: image cells, shards, streaming reads."""

@@ -1,0 +1,156 @@
+"""The files of a table: Parquet, or Arrow folders of ``save_to_disk``; and what the names of files and folders say."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.errors import DataError
+from contracts.names import as_text, glob_pattern
+from datamodules.arrow.shards import open_shard, shards, split_folders
+from datamodules.folders.walk import PassedOver, below, is_hidden, matches, unlisted
+from datamodules.loading.arrow_source import arrow_source
+
+ARROW = ".arrow"
+KNOWN_SPLITS = {
+    "train": "train", "training": "train", "validation": "valid", "valid": "valid", "val": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names of splits, ours by those that files and folders bear."""
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file.
+
+    Attributes:
+        path: of the file.
+        schema: of its columns.
+        rows: how many there are.
+        partitions: columns that its folders give, by name (``label=0/``); None for a null.
+    """
+
+    path: Path
+    schema: pa.Schema
+    rows: int
+    partitions: Mapping[str, str | None]
+
+    @property
+    def names(self) -> list[str]:
+        """Columns of the file, then those of its folders."""
+        return [*self.schema.names, *(name for name in self.partitions if name not in self.schema.names)]
+
+    def column(self, table: pa.Table, name: str) -> pa.ChunkedArray:
+        """A column of what `read` gave, or of the folders, which are texts."""
+        if name in self.schema.names:
+            return table[name]
+        return pa.chunked_array([pa.repeat(pa.scalar(self.partitions[name], pa.string()), self.rows)])
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Some columns.
+
+        Raises:
+            DataError: the file cannot be read, or has a column twice.
+        """
+        wanted = [name for name in dict.fromkeys(names) if name in self.schema.names]
+        for name in wanted:
+            if len(self.schema.get_all_field_indices(name)) > 1:
+                raise DataError(f"{self.path} has {name!r} twice", "Rename one of the two columns.")
+        try:
+            if self.path.suffix == ARROW:
+                return open_shard(self.path).select(wanted)
+            return _read_parquet(pq.ParquetFile(arrow_source(self.path)), wanted)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{self.path} cannot be read: {error}", "Is it a whole Parquet file?") from error
+
+
+def _read_parquet(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
+    """Some columns; a name with a dot, or the beginning of one, brings others along, which are dropped."""
+    try:
+        return file.read(columns=names).select(names)
+    except pa.ArrowNotImplementedError:  # nested columns that Arrow cannot put together over row groups
+        groups = (file.read_row_group(number, columns=names).select(names) for number in range(file.num_row_groups))
+        return pa.concat_tables(groups)
+
+
+def open_table(file: Path) -> TableFile:
+    """A file's description.
+
+    Raises:
+        DataError: it is no Parquet file, or no Arrow stream.
+    """
+    try:
+        if file.suffix == ARROW:
+            table = open_shard(file)
+            return TableFile(file, table.schema, table.num_rows, partitions(file))
+        parquet = pq.ParquetFile(arrow_source(file))
+        return TableFile(file, parquet.schema_arrow, parquet.metadata.num_rows, partitions(file))
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read: {error}", "Is it a whole Parquet file?") from error
+
+
+def table_files(path: Path, passed: PassedOver) -> list[Path]:
+    """The files, sorted; those of a folder that ``save_to_disk`` wrote in its own order.
+
+    Args:
+        path: a file, a folder or a glob.
+        passed: takes hidden files and folders, which are left out.
+
+    Raises:
+        DataError: there is none.
+    """
+    if path.is_dir():
+        others = PassedOver()
+        found = below(path, (".parquet",), others)
+        if not found and (found := saved(path)):
+            others = PassedOver()
+            unlisted(path, found, others)
+        passed.include(others)
+    elif has_magic(str(path)) and not path.exists():
+        found = matches(path, passed)[1]
+    else:
+        found = [path]
+    found = [file for file in found if file.is_file()]
+    if not found:
+        what = "holds no *.parquet file" if path.is_dir() else "is no file, folder or glob that matches one"
+        raise DataError(
+            f"datamodule.path={path} {what}", "Give a Parquet file, a folder of them or of save_to_disk, or a glob."
+        )
+    return found
+
+
+def base_folder(path: Path) -> Path:
+    """The folder that file names are relative to: the path itself, a file's, or the last that a glob names."""
+    if path.is_dir():
+        return path
+    return path.parent if path.exists() else glob_pattern(path)[0]
+
+
+def saved(path: Path) -> list[Path]:
+    """Shards of the data sets that ``save_to_disk`` wrote into a folder or its subfolders."""
+    sets = [path] if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file() else []
+    sets = sets or [state.parent for state in sorted(path.glob("*/state.json")) if not is_hidden(state.parent.name)]
+    return [file for each in sets for folder in split_folders(each).values() for file in shards(folder)]
+
+
+def partitions(file: Path) -> dict[str, str | None]:
+    """Columns in the names of a file's folders, as Hive writes them (``label=0/``)."""
+    pairs = [part.split("=", 1) for part in file.parts[:-1] if "=" in part]
+    return {as_text(unquote(n)): None if value == HIVE_NULL else as_text(unquote(value)) for n, value in pairs if n}
+
+
+def named_split(file: Path, base: Path, renamed: Mapping[str, str]) -> str | None:
+    """Our name of the split that a file's name (``train-00000-of-00001.parquet``) or a folder's (``test/``) says."""
+    known = KNOWN_SPLITS | dict(renamed)
+    below = file.relative_to(base).parts if file.is_relative_to(base) else file.parts[-1:]
+    for part in (re.split(r"[-_.]", below[-1])[0], file.stem, *reversed(below[:-1])):
+        if ours := known.get(part, known.get(part.lower())):
+            return ours
+    return None

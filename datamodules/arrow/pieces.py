@@ -1,0 +1,61 @@
+"""Images dealt into pieces of work for several processes, and read piece by piece."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import DataError
+from datamodules.loading.stores import ImageStore
+
+Rows = NDArray[np.int64]
+Cell = bytes | NDArray[np.uint8] | DataError
+
+RUN = 64
+"""Images of a piece of work, where the store has no row groups of its own."""
+
+PIECES = 2
+"""For each worker, of each of the last row groups."""
+
+
+@runtime_checkable
+class StreamingStore(Protocol):
+    """A store that is read faster front to back."""
+
+    def runs(self, rows: Rows) -> list[Rows]:
+        """Rows dealt into pieces that are read together."""
+        ...
+
+    def stream(self, rows: Rows) -> Iterator[tuple[int, bytes | DataError]]:
+        """Row and bytes, or why there are none, of one piece."""
+        ...
+
+
+def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
+    """Row and content of the images of a piece of work, one at a time."""
+    if isinstance(store, StreamingStore):
+        yield from store.stream(rows)
+        return
+    for row in rows.tolist():
+        try:
+            yield row, store.read(row)
+        except DataError as error:
+            yield row, error
+
+
+def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
+    """Rows dealt into pieces of work; the last runs are split, so that all workers end together.
+
+    A piece of a run is read past all that lies before it, so that the other runs stay whole.
+    """
+    if not len(rows):
+        return []
+    if not isinstance(store, StreamingStore):
+        return np.array_split(rows, -(-len(rows) // RUN))
+    runs = store.runs(rows)
+    pieces = []
+    for place, run in enumerate(runs):
+        last = place >= len(runs) - workers
+        pieces += np.array_split(run, max(1, min(PIECES * workers, len(run) // (RUN // 8)))) if last else [run]
+    return pieces

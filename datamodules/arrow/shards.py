@@ -1,0 +1,125 @@
+"""Arrow folders as Hugging Face's ``save_to_disk`` writes them, read by pyarrow alone.
+
+A data set is a folder with ``dataset_dict.json`` and one folder a split; a split holds ``state.json``, which lists its
+shards, ``dataset_info.json``, and the shards, which are Arrow IPC streams. The image column is the struct
+``{bytes, path}`` of ``Image``, or of AI-GenBench's ``LargeImage`` (the same with 64-bit offsets).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contracts.errors import DataError, nearest
+from datamodules.loading.arrow_source import arrow_source
+from datamodules.loading.cells import cells, image_bytes
+from datamodules.loading.stores import _Containers
+from datamodules.tables.manifest import Manifest
+
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""Last eight bytes of a finished Arrow stream."""
+
+COPY_AGAIN = "Copy the data set again, whole; compare sizes with the source."
+
+
+def split_folders(path: Path) -> dict[str, Path]:
+    """Folders of a data set's splits by the set's own names, or of the one split where the path is that.
+
+    Raises:
+        DataError: the path is no such folder, or a split that it names is not there.
+    """
+    if (path / "state.json").is_file():
+        return {path.name: path}
+    names = read_json(path / "dataset_dict.json").get("splits", [])
+    folders = {str(name): path / str(name) for name in names}
+    for name, folder in folders.items():
+        if not (folder / "state.json").is_file():
+            raise DataError(f"{path} names a split {name!r}, but {folder / 'state.json'} is missing", COPY_AGAIN)
+    return folders
+
+
+def shards(folder: Path) -> list[Path]:
+    """A split's files, in their order.
+
+    Raises:
+        DataError: one that ``state.json`` lists is missing, or was not copied to its end.
+    """
+    listed = [folder / entry["filename"] for entry in read_json(folder / "state.json").get("_data_files", [])]
+    missing = [file.name for file in listed if not file.is_file()]
+    if missing or not listed:
+        what = f"lacks {len(missing)} of {len(listed)} shards: {', '.join(missing[:5])}" if listed else "lists no shard"
+        raise DataError(f"{folder} {what}", COPY_AGAIN)
+    for file in listed:
+        with file.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - len(END_OF_STREAM)))
+            if stream.read() != END_OF_STREAM:
+                raise DataError(f"{file} ends in the middle after {size:,} bytes", COPY_AGAIN)
+    return listed
+
+
+def open_shard(file: Path | str) -> pa.Table:
+    """A shard's table, memory-mapped: nothing is read before it is looked at.
+
+    Raises:
+        DataError: the file is no whole Arrow stream.
+    """
+    try:
+        source = arrow_source(file)
+        mapped = pa.memory_map(source) if isinstance(source, str) else source
+        with mapped, pa.ipc.open_stream(mapped) as reader:
+            return reader.read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{file} cannot be read: {error}", COPY_AGAIN) from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        DataError: the file is missing, or holds none.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}", COPY_AGAIN) from error
+    except ValueError as error:
+        raise DataError(f"{file} is no JSON: {error}", COPY_AGAIN) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file} holds no JSON object", COPY_AGAIN)
+    return content
+
+
+class ArrowStore(_Containers):
+    """Images in a column of Arrow streams; ``where`` is the file, ``row`` the row in it.
+
+    Args:
+        manifest: the rows to be read.
+        column: name of the image column.
+        root: folder that images without bytes are files of; no path may leave it.
+    """
+
+    def __init__(self, manifest: Manifest, column: str, root: Path | None) -> None:
+        super().__init__(manifest)
+        self._column = column
+        self._root = root
+
+    def _open(self, name: str) -> tuple[list[pa.Array], NDArray[np.int64]]:
+        table = open_shard(name)
+        if self._column not in table.column_names:
+            raise DataError(f"{name} has no column {self._column!r}", nearest(self._column, table.column_names))
+        chunks = table[self._column].chunks
+        return chunks, np.cumsum([len(chunk) for chunk in chunks])
+
+    def read(self, row: int) -> bytes:
+        """The cell's bytes, or those of the file it names."""
+        chunks, ends = self._container(row)
+        name, place = self._names[self._name[row]], int(self._row[row])
+        if not 0 <= place < (ends[-1] if len(ends) else 0):
+            raise DataError(f"{name} has no row {place}")
+        chunk = int(np.searchsorted(ends, place, side="right"))
+        here = chunks[chunk].slice(place - (int(ends[chunk - 1]) if chunk else 0), 1)
+        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")

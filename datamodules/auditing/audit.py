@@ -1,0 +1,192 @@
+"""What is wrong with a set before anybody trains on it: shortcuts in its metadata, copies across its splits."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.words import counted
+from datamodules.auditing.metadata import describe
+from datamodules.auditing.perceptual import near_pairs
+from datamodules.auditing.trivial_rule import Rule, one_sided, trivial_rules
+from datamodules.loading.decode import MAX_PIXELS
+from datamodules.loading.stores import ImageStore
+from datamodules.tables.manifest import Manifest
+
+LABELS = {0: "real", 1: "generated", -1: "unknown"}
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Images that are the same, or nearly.
+
+    Attributes:
+        images: that have a copy.
+        across_splits: pairs of ids, with their splits, that are in two splits.
+        across_labels: pairs of ids that are called real and generated.
+        within_groups: how many of the pairs across labels are of one group, as where both were made of one photograph.
+    """
+
+    images: int
+    across_splits: list[tuple[str, str]] = field(default_factory=list)
+    across_labels: list[tuple[str, str]] = field(default_factory=list)
+    within_groups: int = 0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Attributes:
+        images: looked at.
+        unreadable: id and reason of those that could not be.
+        tables: for each property, value → label → count (numbers as five-number summaries).
+        exact: copies byte by byte.
+        near: copies by perceptual hash (at most three of 64 bits differ), exact ones left out.
+        groups_across_splits: groups (photographs, prompts) that are in two splits.
+        rules: how far metadata alone go, best first.
+        one_sided: values that occur in one class only.
+    """
+
+    images: int
+    unreadable: list[tuple[str, str]]
+    tables: dict[str, dict[str, dict[str, Any]]]
+    exact: Copies
+    near: Copies
+    groups_across_splits: list[str]
+    rules: list[Rule]
+    one_sided: list[str]
+
+    def warnings(self) -> list[str]:
+        """What should be mended, or known, before training."""
+        found = [
+            f"a rule on {rule.features} alone tells the classes apart (AUROC {rule.auroc:.2f} ± "
+            f"{1.96 * rule.error:.2f}): {rule.words[0]}"
+            for rule in self.rules
+            if rule.separates
+        ]
+        found += self.one_sided
+        for copies, kind in ((self.exact, "exact copies"), (self.near, "near copies")):
+            grouped = f" ({copies.within_groups} of them of one group)" if copies.within_groups else ""
+            for pairs, where in (
+                (copies.across_splits, "in two splits"), (copies.across_labels, f"of two labels{grouped}"),
+            ):  # fmt: skip
+                if pairs:
+                    found.append(
+                        f"{counted(len(pairs), 'pair')} of {kind} {where}, first {pairs[0][0]} and {pairs[0][1]}"
+                    )
+        if self.groups_across_splits:
+            count, first = len(self.groups_across_splits), self.groups_across_splits[0]
+            verb = "is" if count == 1 else "are"
+            found.append(f"{counted(count, 'group')} {verb} in more than one split, first {first!r}")
+        if self.unreadable:
+            first_id, reason = self.unreadable[0]
+            found.append(f"{counted(len(self.unreadable), 'image')} cannot be read, first {first_id!r}: {reason}")
+        return found
+
+
+def audit(manifest: Manifest, store: ImageStore, workers: int | None = None, max_pixels: int = MAX_PIXELS) -> Audit:
+    """Read every image once and report.
+
+    Args:
+        manifest: of the images.
+        store: where they are read.
+        workers: processes, None for one a core.
+        max_pixels: largest image decoded.
+    """
+    columns, failed = describe(manifest, store, workers, max_pixels)
+    rows = columns.pop("row")
+    label, group = manifest.labels[rows], manifest.column("group")[rows]
+    told = label >= 0
+    known = {name: values[told] for name, values in columns.items()}
+    encoded = bool((columns["nbytes"] > 0).any())
+    groups = _fold_groups(group[told]) if (group[told] != "").any() else None
+    return Audit(
+        images=len(rows),
+        unreadable=[(manifest.image_id(row), reason) for row, reason in failed.items()],
+        tables=_tables(columns, label),
+        exact=_copies(manifest, rows, _exact_pairs(columns["digest"])),
+        near=_copies(manifest, rows, _near_only(columns["dhash"], columns["digest"])),
+        groups_across_splits=_groups_across_splits(manifest),
+        rules=trivial_rules(known, label[told], groups) if encoded else [],
+        one_sided=one_sided(known, label[told]) if encoded else [],
+    )
+
+
+def _tables(columns: dict[str, NDArray[Any]], label: NDArray[np.int8]) -> dict[str, dict[str, dict[str, Any]]]:
+    pixels = np.maximum(columns["width"] * columns["height"], 1)
+    sizes = np.array([f"{w}x{h}" for w, h in zip(columns["width"], columns["height"], strict=True)], dtype=object)
+    names = [LABELS[value] for value in label.tolist()]
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    properties = {
+        "format": columns["format"],
+        "size": sizes,
+        "JPEG quality": columns["tables"],
+        "damaged metadata": columns["notes"],
+    }
+    for name, values in properties.items():
+        table: dict[str, dict[str, Any]] = {}
+        for value, side in zip(values.tolist(), names, strict=True):
+            if value:
+                counts = table.setdefault(value, {})
+                counts[side] = counts.get(side, 0) + 1
+        tables[name] = dict(sorted(table.items(), key=lambda item: -sum(item[1].values())))
+    if (columns["nbytes"] > 0).any():
+        tables["bytes per pixel"] = {
+            quantile: {
+                side: float(np.quantile((columns["nbytes"] / pixels)[np.array(names) == side], share))
+                for side in sorted(set(names))
+            }
+            for quantile, share in (("minimum", 0), ("lower quarter", 0.25), ("median", 0.5), ("upper quarter", 0.75),
+                                    ("maximum", 1))
+        }  # fmt: skip
+    return tables
+
+
+def _exact_pairs(digests: NDArray[Any]) -> NDArray[np.int64]:
+    """[P, 2] each image with the first of the same bytes."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(digest, place), place) for place, digest in enumerate(digests.tolist())]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
+
+
+def _near_only(hashes: NDArray[np.uint64], digests: NDArray[Any]) -> NDArray[np.int64]:
+    pairs = near_pairs(hashes)
+    other: NDArray[np.bool_] = digests[pairs[:, 0]] != digests[pairs[:, 1]]
+    return pairs[other]
+
+
+def _copies(manifest: Manifest, rows: NDArray[np.int64], pairs: NDArray[np.int64]) -> Copies:
+    pairs = rows[pairs]
+    split, label = manifest.column("split"), manifest.labels
+
+    def named(chosen: NDArray[np.int64]) -> list[tuple[str, str]]:
+        return [
+            (f"{manifest.image_id(a)} ({split[a] or 'no split'}, {LABELS[label[a]]})",
+             f"{manifest.image_id(b)} ({split[b] or 'no split'}, {LABELS[label[b]]})")
+            for a, b in chosen.tolist()
+        ]  # fmt: skip
+
+    a, b = pairs.T
+    group = manifest.column("group")
+    contrary = (label[a] != label[b]) & (label[a] >= 0) & (label[b] >= 0)
+    return Copies(
+        len(np.unique(pairs)),
+        named(pairs[split[a] != split[b]]),
+        named(pairs[contrary]),
+        int(np.count_nonzero(contrary & (group[a] == group[b]) & (group[a] != ""))),
+    )
+
+
+def _groups_across_splits(manifest: Manifest) -> list[str]:
+    splits: dict[str, set[str]] = {}
+    for group, split in zip(manifest.column("group"), manifest.column("split"), strict=True):
+        if group and split:
+            splits.setdefault(group, set()).add(split)
+    return sorted(group for group, found in splits.items() if len(found) > 1)
+
+
+def _fold_groups(groups: NDArray[Any]) -> NDArray[Any]:
+    """Groups for folds: an image without one is its own."""
+    return np.array([group or f"\x00{place}" for place, group in enumerate(groups.tolist())], dtype=object)

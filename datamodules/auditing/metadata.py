@@ -1,0 +1,158 @@
+"""What can be known of an image without looking at it: format, size, bytes, JPEG quality; and what tells copies."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from contracts.errors import DataError
+from datamodules.arrow.fed_store import dealt
+from datamodules.arrow.pieces import Rows, read_cells
+from datamodules.auditing.jpeg_tables import jpeg_tables
+from datamodules.auditing.perceptual import difference_hash
+from datamodules.loading.decode import MAX_PIXELS, decode, open_image, read_header
+from datamodules.loading.parallel import cores, parallel
+from datamodules.loading.stores import ImageStore
+from datamodules.preparing.work import REPORT
+from datamodules.tables.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """One image.
+
+    Attributes:
+        format: Pillow's name; WebP says whether it is lossless; "" for pixels.
+        width: as displayed.
+        height: as displayed.
+        nbytes: of the encoded file, 0 for pixels.
+        quality: JPEG quality 1..100 where the tables are the IJG's of that quality, else 0.
+        tables: what the JPEG's quantisation tables are (`JpegTables`), "" for any other format.
+        nearest: quality of the nearest of the IJG's tables, 0 for any other format.
+        distance: mean difference of a step to that table.
+        digest: SHA-256 of the bytes (or pixels), as hex digits.
+        dhash: 64-bit difference hash.
+        notes: what was passed over in the file because it is damaged, "" where nothing was.
+    """
+
+    format: str
+    width: int
+    height: int
+    nbytes: int
+    quality: int
+    tables: str
+    nearest: int
+    distance: float
+    digest: str
+    dhash: int
+    notes: str = ""
+
+
+def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS) -> Metadata:
+    """Describe an image.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    if isinstance(data, np.ndarray):
+        height, width = data.shape[:2]
+        digest = hashlib.sha256(data.tobytes()).hexdigest()
+        return Metadata("", width, height, 0, 0, "", 0, 0.0, digest, difference_hash(Image.fromarray(data)))
+    header = read_header(data, max_pixels)
+    tables = None
+    if header.format == "JPEG":
+        image = open_image(data, max_pixels)
+        tables = jpeg_tables(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
+        try:
+            dhash = difference_hash(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"damaged or truncated JPEG image: {error}") from error
+    else:
+        dhash = difference_hash(Image.fromarray(decode(data, max_pixels=max_pixels).permute(1, 2, 0).numpy()))
+    kind = header.format
+    if kind == "WEBP":
+        kind = "WEBP lossless" if _is_lossless_webp(data) else "WEBP lossy"
+    digest = hashlib.sha256(data).hexdigest()
+    found = (0, "", 0, 0.0) if tables is None else (tables.quality, str(tables), tables.nearest, tables.distance)
+    notes = "; ".join(header.notes)
+    return Metadata(kind, header.width, header.height, len(data), *found, digest, dhash, notes)
+
+
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether the first picture of a RIFF container is coded without loss (chunk ``VP8L``)."""
+    place = 12
+    while place + 8 <= len(data):
+        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        # a frame of an animation holds its picture's chunks behind 16 bytes of its own
+        place += 24 if name == b"ANMF" else 8 + size + size % 2
+    return False
+
+
+class Describe:
+    """A walk over images that describes each.
+
+    Args:
+        store: where they are read.
+        runs: rows of each piece of work.
+        max_pixels: largest image decoded.
+    """
+
+    def __init__(self, store: ImageStore, runs: list[Rows], max_pixels: int) -> None:
+        self.store = store
+        self.runs = runs
+        self.max_pixels = max_pixels
+
+    def __call__(self, number: int) -> Iterator[list[tuple[int, Metadata | str]]]:
+        """Row and metadata, or why there is none, a few images at a time."""
+        found: list[tuple[int, Metadata | str]] = []
+        for row, cell in read_cells(self.store, self.runs[number]):
+            try:
+                if isinstance(cell, DataError):
+                    raise cell
+                found.append((row, read_metadata(cell, self.max_pixels)))
+            except DataError as error:
+                found.append((row, error.what))
+            if len(found) == REPORT:
+                yield found
+                found = []
+        if found:
+            yield found
+
+
+def describe(
+    manifest: Manifest, store: ImageStore, workers: int | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[dict[str, NDArray[Any]], dict[int, str]]:
+    """Metadata of all images, read by several processes.
+
+    Returns:
+        The fields of `Metadata` as columns of N rows each, with ``row`` of the manifest; and why other rows could not
+        be read.
+    """
+    workers = workers or cores()
+    known: dict[int, Metadata] = {}
+    failed: dict[int, str] = {}
+    bar = tqdm(total=len(manifest), desc="audit", unit=" images", smoothing=0.05)
+    with bar, dealt(store, np.arange(len(manifest)), workers) as (shared, runs):
+        for found in parallel(Describe(shared, runs, max_pixels), len(runs), workers):
+            for row, described in found:
+                if isinstance(described, str):
+                    failed[row] = described
+                else:
+                    known[row] = described
+            bar.update(len(found))
+    rows = sorted(known)
+    kinds: dict[str, Any] = dict.fromkeys(("format", "tables", "digest", "notes"), object)
+    kinds |= {"distance": np.float64, "dhash": np.uint64}
+    values = list(zip(*(astuple(known[row]) for row in rows), strict=True)) or [()] * len(fields(Metadata))
+    columns = {
+        field.name: np.array(column, dtype=kinds.get(field.name, np.int64))
+        for field, column in zip(fields(Metadata), values, strict=True)
+    }
+    return columns | {"row": np.array(rows, dtype=np.int64)}, dict(sorted(failed.items()))

@@ -1,0 +1,1 @@
+"""Files on disk: one walker, image trees, lists."""

@@ -1,0 +1,83 @@
+"""Folder names of image trees and what they mean; labels never come from alphabetical order."""
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from contracts.errors import ConfigError, nearest
+from datamodules.tables.manifest import SPLITS as MANIFEST_SPLITS
+
+LABELS = {
+    "0_real": 0, "real": 0, "reals": 0, "nature": 0, "authentic": 0,
+    "1_fake": 1, "fake": 1, "fakes": 1, "ai": 1, "generated": 1, "synthetic": 1,
+}  # fmt: skip
+"""Folders of one class, in lower case: ForenSynths and UniversalFakeDetect (0_real, 1_fake), GenImage (nature, ai),
+CIFAKE (REAL, FAKE), DiffusionForensics (real)."""
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "valid",
+    "valid": "valid",
+    "validation": "valid",
+    "test": "test",
+    "testing": "test",
+}
+"""Folders of one split, in lower case."""
+
+MEANINGS = MANIFEST_SPLITS[:3]
+
+COLLECTIONS = (
+    "ForenSynths", "ForenSynths_test", "ForenSynths_train_val", "CNN_synth_testset", "progan_train", "progan_val",
+    "GANGen-Detection", "DiffusionForensics", "UniversalFakeDetect", "diffusion_datasets", "Diffusion1kStep",
+    "AIGCDetectBenchmark", "AIGCDetectionBenchMark", "GenImage", "Tiny-GenImage", "Chameleon", "DRCT-2M",
+    "Generalization_Test", "images",
+)  # fmt: skip
+"""Folders that only hold sets together (from the trees in the sets' READMEs)."""
+
+CORPORA = {name.lower() for name in COLLECTIONS} - {"generalization_test", "images"}
+"""Those, in lower case, that say whose sets they hold."""
+
+
+T = TypeVar("T")
+
+
+def names_from_corpus(root: Path, corpora: Collection[str]) -> tuple[str, ...]:
+    """Names from the nearest corpus folder at or above a root down to the root itself; none where there is none.
+
+    The path is taken as it was typed, then with its links resolved.
+    """
+    for parts in (Path(os.path.abspath(root)).parts, root.resolve().parts):  # noqa: PTH100 - `absolute` keeps ".."
+        places = [place for place, name in enumerate(parts) if name.lower() in corpora]
+        if places:
+            return parts[places[-1] :]
+    return ()
+
+
+def lower_keys(names: Mapping[str, T], where: str) -> dict[str, T]:
+    """A map of names in lower case.
+
+    Raises:
+        ConfigError: two names differ by case alone and in meaning.
+    """
+    found: dict[str, T] = {}
+    for name, value in names.items():
+        if found.setdefault(name.lower(), value) != value:
+            raise ConfigError(f"{where}.{name} means two things, by case alone", "Folder names are read in any case.")
+    return found
+
+
+def split_names(splits: Mapping[str, str | None]) -> dict[str, str]:
+    """Names of splits beside, or against, those known; a given name for validation or the like covers its synonyms.
+
+    Raises:
+        ConfigError: a name means something else than a split, or two things by case alone.
+    """
+    given = lower_keys(splits, "datamodule.splits")
+    for name, meaning in given.items():
+        if meaning is not None and meaning not in MEANINGS:
+            raise ConfigError(f"datamodule.splits.{name}={meaning!r} is no split", nearest(str(meaning), MEANINGS))
+    synonyms = {SPLITS[name]: meaning for name, meaning in given.items() if name in SPLITS and meaning is not None}
+    known = {name: synonyms.get(meaning, meaning) for name, meaning in SPLITS.items()} | dict(given)
+    return {name: meaning for name, meaning in known.items() if meaning is not None}

@@ -1,0 +1,166 @@
+"""What the folders of an image tree say of the images in them."""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from contracts.errors import DataError
+from datamodules.folders.split import Split, split_below
+from datamodules.folders.walk import SUFFIXES, Folder, PassedOver, walk
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the folders down to one say of the images below it.
+
+    Attributes:
+        before: names down to the class folder that are neither split nor class.
+        below: names below the class folder that are no split.
+        split: where a folder named one.
+        label: None above a class folder.
+        generator: where the class folder is a generator's.
+        path: of the class folder; None in a root that holds one class.
+    """
+
+    before: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+    split: Split | None = None
+    label: int | None = None
+    generator: str = ""
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image, where it lies, and what its folders say of it; `real` is the file behind all links."""
+
+    id: str
+    where: str
+    real: str
+    linked: bool
+    said: Said
+
+
+@dataclass(frozen=True)
+class TreeReader:
+    """Reads trees by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning.
+
+    Attributes:
+        layout: "pairs", "siblings" or "generated".
+        labels: folder name in lower case to label.
+        splits: folder name in lower case to split.
+        collections: names in lower case.
+        ignored: files passed over so far.
+        beside: those of them that are images in a folder beside one of real images.
+    """
+
+    layout: str
+    labels: Mapping[str, int]
+    splits: Mapping[str, str]
+    collections: Collection[str]
+    ignored: PassedOver = field(default_factory=PassedOver)
+    beside: list[Path] = field(default_factory=list)
+
+    def read(self, root: Path, apart: Collection[str] = ()) -> list[Found]:
+        """Images of a tree.
+
+        Args:
+            root: of the tree.
+            apart: folders, behind all links, that are roots of their own and are not entered.
+
+        Raises:
+            DataError: a class folder lies in one of the other class, or holds no image; or a folder of one split in
+                one of another.
+        """
+        found: list[Found] = []
+        held: dict[Path, int] = {}
+        start = Said(label=1) if self.layout == "generated" else Said()
+        for folder, said, among_reals in self._said(root, start, apart):
+            if said.label is None:
+                images = self._images_in(folder)
+                for name in folder.files:
+                    self.ignored.add(folder.path / name, "stray image" if name in images else "")
+                self.beside.extend([folder.path / name for name in images if among_reals])
+                continue
+            kept = self._images(folder, said, root, folder.parts)
+            found += kept
+            if said.path is not None:
+                held[said.path] = held.get(said.path, 0) + len(kept)
+        for path, count in held.items():
+            if not count:
+                raise DataError(f"{path} holds no image", "Fill it, or remove it: a set may have one class alone.")
+        return found
+
+    def read_reals(self, root: Path, prefix: str, apart: Collection[str] = ()) -> list[Found]:
+        """Images of a root of real ones; their ids begin with the prefix.
+
+        Raises:
+            DataError: there are none, or a folder of one split lies in one of another.
+        """
+        found: list[Found] = []
+        for folder, said, _ in self._said(root, Said(label=0), apart):
+            found += self._images(folder, said, root, (prefix, *folder.parts))
+        if not found:
+            raise DataError(f"datamodule.reals: {root} holds no image", "Give roots that hold real images.")
+        return found
+
+    def _said(self, root: Path, start: Said, apart: Collection[str]) -> Iterator[tuple[Folder, Said, bool]]:
+        """Every folder, what is said of it, and whether it lies below a neighbour of a folder of real images."""
+        said: dict[tuple[str, ...], Said] = {}
+        inner: dict[tuple[str, ...], tuple[str, ...]] = {}
+        among: dict[tuple[str, ...], bool] = {}
+        for folder in walk(root, self.ignored, apart):
+            above = folder.parts[:-1]
+            inner[folder.parts] = folder.folders
+            if folder.parts:
+                said[folder.parts] = self._enter(said[above], folder, inner[above], start)
+                among[folder.parts] = among[above] or self._has_reals(inner[above])
+            else:
+                said[()], among[()] = start, False
+            yield folder, said[folder.parts], among[folder.parts]
+
+    def _enter(self, above: Said, folder: Folder, beside: Sequence[str], start: Said) -> Said:
+        """What a folder adds to what those above it say."""
+        name = folder.parts[-1]
+        label = self.labels.get(name.lower())
+        if above.path is not None and label not in (None, above.label):
+            raise DataError(
+                f"{folder.path} is named for label {label} and lies in {above.path}, of label {above.label}",
+                "Move it, or say what its name means with datamodule.labels.",
+            )
+        if start.label is None and above.path is None and label is not None:
+            return replace(above, label=label, path=folder.path)
+        split = split_below(above.split, folder.path, beside, self.splits)
+        if split is not None:
+            return replace(above, split=split)
+        if above.path is not None:
+            return replace(above, below=(*above.below, name))
+        said = replace(above, before=(*above.before, name))
+        if start.label is None and self.layout == "siblings" and self._has_reals(beside):
+            return replace(said, label=1, generator=name, path=folder.path)
+        return said
+
+    def _has_reals(self, names: Sequence[str]) -> bool:
+        return any(self.labels.get(name.lower()) == 0 for name in names)
+
+    def _images(self, folder: Folder, said: Said, root: Path, parts: Sequence[str]) -> list[Found]:
+        """A folder's images; its other files are noted."""
+        kept = self._images_in(folder)
+        for name in sorted(set(folder.files) - set(kept)):
+            self.ignored.add(folder.path / name)
+        real, found = _real_path(root, folder), []
+        for name in kept:
+            where = folder.path / name
+            linked = folder.linked is not None or name in folder.links
+            behind = os.path.realpath(where) if name in folder.links else f"{real}{os.sep}{name}"
+            found.append(Found("/".join((*parts, name)), str(where), behind, linked, said))
+        return found
+
+    def _images_in(self, folder: Folder) -> list[str]:
+        return [name for name in folder.files if Path(name).suffix.lower() in SUFFIXES]
+
+
+def _real_path(root: Path, folder: Folder) -> str:
+    """Where a folder is behind all links."""
+    return str(folder.linked or root.resolve().joinpath(*folder.parts))

@@ -1,0 +1,126 @@
+"""From the images of a tree and what their folders say to rows of the manifest."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datamodules.folders.names import CORPORA, names_from_corpus
+from datamodules.folders.read import Found
+from datamodules.tables.groups import PARTS, Groups
+
+
+@dataclass(frozen=True)
+class TreeImage:
+    """One row of the manifest, before it is one; attributes as its columns."""
+
+    id: str
+    label: int
+    generator: str
+    split: str
+    source: str
+    group: str
+    where: str
+
+
+@dataclass(frozen=True)
+class TreeRows:
+    """Names images by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning.
+
+    Attributes:
+        labels: folder name in lower case to label.
+        splits: folder name in lower case to split.
+        split: split of images above which no folder names one.
+        collections: names in lower case.
+        training_generator: see there.
+        groups: which images belong together.
+        shared: files that links lead to.
+        corpus: see there.
+    """
+
+    labels: Mapping[str, int]
+    splits: Mapping[str, str]
+    split: str
+    collections: Collection[str]
+    training_generator: str | None
+    groups: Groups
+    shared: Collection[str] = ()
+    corpus: str | None = None
+
+    def of(self, root: Path, found: Sequence[Found]) -> list[TreeImage]:
+        """Rows of a tree, or of a root of generated images."""
+        own = (root.name,) if root.name.lower() in self.collections else ()
+        naming = self._naming(found)
+        rows = []
+        for image in found:
+            said, split = image.said, self._split(root, image)
+            names = own + said.before
+            if said.before in naming:
+                names += tuple(name for name in said.below[:1] if self._may_name(name))
+            generator = said.generator or self._set(names) or root.name
+            if said.label == 0:
+                generator = ""
+            elif split in ("train", "valid") and self.training_generator is not None:
+                generator = self.training_generator
+            rows.append(self._row(image, generator, split, self._source(root, names)))
+        return rows
+
+    def of_reals(self, root: Path, found: Sequence[Found]) -> list[TreeImage]:
+        """Rows of a root of real images."""
+        own = () if root.name.lower() in self.splits else (root.name,)
+        return [
+            self._row(image, "", self._split(root, image), "/".join(own + image.said.before) or root.name)
+            for image in found
+        ]
+
+    def _row(self, image: Found, generator: str, split: str, source: str) -> TreeImage:
+        label = image.said.label or 0
+        return TreeImage(image.id, label, generator, split, source, self._group(image), image.where)
+
+    def _source(self, root: Path, names: tuple[str, ...]) -> str:
+        """The folder names of an image, with those of the corpus at or above the root, or the corpus it is said to be.
+
+        A path may begin anywhere within a corpus; whose sets these are is to be seen nonetheless.
+        """
+        above = tuple(name for name in names_from_corpus(root, CORPORA) if name.lower() not in self.splits)
+        if above:
+            inner = names[1:] if names[:1] == (root.name,) and root.name.lower() in self.collections else names
+            return "/".join(above + inner)
+        said = (self.corpus,) if self.corpus and not CORPORA & {name.lower() for name in names} else ()
+        return "/".join((*said, *(names or (root.name,))))
+
+    def _split(self, root: Path, image: Found) -> str:
+        """That of its folders; else, in a root of one class, of the root's name; else of the configuration."""
+        if image.said.split is not None:
+            return image.said.split[0]
+        return self.splits.get(root.name.lower(), self.split) if image.said.path is None else self.split
+
+    def _group(self, image: Found) -> str:
+        """By the rule; without one, what is linked into several sets is one file."""
+        if not self.groups:
+            return image.real if image.real in self.shared else ""
+        said = image.said
+        if image.real in self.shared and self.groups.level is not None:
+            return str(Path(image.real).parents[self.groups.level - 1])
+        before, below = ((), said.before) if said.path is None else (said.before, said.below)
+        return self.groups.of(before[:-1] if said.generator else before, below, image.id)
+
+    def _naming(self, found: Sequence[Found]) -> set[tuple[str, ...]]:
+        """Above which class folders no set is named, and the folders in those of generated images name generators.
+
+        Folders of the same names in the class folders of real images say that they are classes of objects.
+        """
+        names: dict[tuple[str, ...], tuple[set[str], set[str]]] = {}
+        for image in found:
+            said = image.said
+            if said.path is not None and not self._set(said.before) and said.below and self._may_name(said.below[0]):
+                names.setdefault(said.before, (set(), set()))[said.label or 0].add(said.below[0].lower())
+        return {before for before, (real, generated) in names.items() if generated and not real & generated}
+
+    def _may_name(self, name: str) -> bool:
+        """Whether a folder in a class folder may name a generator: a numbered part of a whole does not."""
+        known = {*self.splits, *self.labels, *self.collections}
+        return not (name.lower() in known or PARTS.fullmatch(name))
+
+    def _set(self, names: Sequence[str]) -> str:
+        """The first name that is no collection; "" where there is none."""
+        return next((name for name in names if name.lower() not in self.collections), "")

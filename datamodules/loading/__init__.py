@@ -1,0 +1,1 @@
+"""From a manifest to batches: stores, decoding, order, transforms, workers."""

@@ -1,0 +1,256 @@
+"""From (row, epoch) to a batch: read, decode, degrade, view, put together."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from contracts.batch import Batch, as_unit_float
+from contracts.errors import ConfigError, DataError, PixelProofError
+from contracts.keys import generator, sample_key
+from contracts.stop import ignore_in_worker
+from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
+from datamodules.loading.decode import Backend, decode_noted
+from datamodules.loading.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
+from datamodules.loading.stores import ImageStore
+from datamodules.loading.transforms import degraded, evaluation_views, training_views
+from datamodules.tables.manifest import Manifest
+
+
+class Failure(NamedTuple):
+    """An image that could not be used: a row of ``failures.csv``."""
+
+    id: str
+    where: str
+    reason: str
+
+
+class Loaded(NamedTuple):
+    """What a worker hands over: the images that could be used, and those that could not."""
+
+    batch: Batch | None
+    failures: list[Failure]
+    notes: dict[str, str] = {}  # noqa: RUF012 - never changed
+    """What was passed over in an image's file, by its id."""
+
+
+class ImageDataset(Dataset[Loaded]):
+    """A manifest and its store, looked at through one view. Whole batches are asked for at once.
+
+    Args:
+        manifest: the images.
+        store: their bytes or pixels.
+        view: what the detector wants.
+        training: whether looks are random.
+        seed: first part of every image's key.
+        decoder: backend of `datamodules.loading.decode`.
+        max_pixels: largest image decoded.
+        degrade: the benchmark's own degradation, before the view.
+        sides: images that the detector can take.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        store: ImageStore,
+        view: View,
+        training: bool,
+        seed: int,
+        decoder: Backend,
+        max_pixels: int,
+        degrade: SampleFunction | Chain | None = None,
+        sides: Sides | None = None,
+    ) -> None:
+        self._training = training
+        self._manifest = manifest
+        self._store = store
+        self._views = partial(training_views if training else evaluation_views, view=view)
+        self._seed = seed
+        self._decode = partial(decode_noted, backend=decoder, max_pixels=max_pixels)
+        self._decoder = decoder
+        self._degrade = degrade
+        self._sides = sides or Sides()
+        self._found: list[str] = []
+        # what every item needs, taken out of the table once and before the workers start
+        self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
+        self._generators = torch.from_numpy(manifest.generator_index)
+
+    def __getitem__(self, item: Item) -> Loaded:
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: Sequence[Item]) -> Loaded:
+        """Load a batch; PyTorch's loader calls this with the whole list of a batch sampler."""
+        views: list[list[Tensor]] = []
+        rows: list[int] = []
+        keys: list[int] = []
+        failures: list[Failure] = []
+        notes: dict[str, str] = {}
+        for row, look in items:
+            key = sample_key(self._seed, look, self._manifest.image_id(row))
+            self._found = []
+            try:
+                seen = [view for image in self._images(row, look, key) for view in self._views(image, key=key)]
+                for image in seen:
+                    self._sides.check(*image.shape[-2:])
+                views.append(seen)
+            except DataError as error:
+                reason = str(error.what)
+                failures.append(Failure(self._manifest.image_id(row), self._manifest.place(row), reason))
+            else:
+                rows.append(row)
+                keys.append(key)
+                if self._found:
+                    notes[self._manifest.image_id(row)] = "; ".join(dict.fromkeys(self._found))
+        if not rows:
+            return Loaded(None, failures)
+        row_index = torch.tensor(rows)
+        batch = Batch(
+            images=self._together(views, rows),
+            label=self._labels[row_index],
+            generator=self._generators[row_index],
+            row=row_index,
+            crop_to_image=torch.arange(len(rows)).repeat_interleave(torch.tensor([len(crops) for crops in views])),
+            key=torch.tensor(keys),
+        )
+        return Loaded(batch, failures, notes)
+
+    def _images(self, row: int, look: int, key: int) -> list[Tensor]:
+        """The image as the benchmark hands it over: as it is, degraded, or in crops of the benchmark's own."""
+        if not isinstance(self._degrade, Chain):
+            return [degraded(self._image(self._store.read(row)), self._degrade, key)]
+        sample = Sample(row, look, partial(self._store.read, row), self._image, self._decoder)
+        make = self._degrade.train if self._training else self._degrade.evaluate
+        return make(sample, generator(key, "degrade"))
+
+    def _image(self, data: Encoded) -> Tensor:
+        if isinstance(data, np.ndarray):
+            return torch.from_numpy(data).permute(2, 0, 1)
+        image, notes = self._decode(data)
+        self._found += notes
+        return image
+
+    def _together(self, views: list[list[Tensor]], rows: list[int]) -> Tensor:
+        first = views[0][0]
+        for row, crops in zip(rows, views, strict=True):
+            if crops[0].shape != first.shape:
+                raise ConfigError(
+                    f"image {self._manifest.image_id(rows[0])!r} became {_size(first)} pixels, "
+                    f"{self._manifest.image_id(row)!r} {_size(crops[0])}: no batch of both",
+                    "Set resize or crop in the detector's view, or a batch size of 1; "
+                    "or correct width and height in the manifest.",
+                )
+        crops = [crop for image in views for crop in image]
+        if any(crop.dtype != torch.uint8 for crop in crops):
+            crops = [as_unit_float(crop) for crop in crops]
+        # channels last, as decoders write and convolutions read: each image is one plain copy
+        _, height, width = first.shape
+        images = _empty((len(crops), height, width, 3), crops[0].dtype).permute(0, 3, 1, 2)
+        for target, crop in zip(images, crops, strict=True):
+            target.copy_(crop)
+        return images
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Room for a batch; a worker's lies in shared memory from the start, so that handing it over copies nothing."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    empty = torch.empty(0, dtype=dtype)
+    storage = torch.UntypedStorage._new_shared(  # type: ignore[no-untyped-call]  # as its own collation does
+        math.prod(shape) * empty.element_size()
+    )
+    return empty.set_(storage).resize_(shape)
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[2]}x{image.shape[1]}"
+
+
+class ImageLoader:
+    """Batches for Lightning; failures go to a callback in the main process.
+
+    Deliberately no ``DataLoader``: Lightning rebuilds those with samplers of its own, while the batches here already
+    know their rank. Iteration is lazy up to the first batch: Lightning opens the iterator before its counters are
+    restored.
+
+    Args:
+        dataset: what to load.
+        batches: which rows, in which batches.
+        report: called with the failures of a batch, and whether anything is left of it; may raise.
+        num_workers: worker processes; 0 loads in the main process.
+        prefetch: batches each worker prepares ahead.
+        pin_memory: copy batches to page-locked memory.
+        start_method: how workers start: "fork", "spawn", "forkserver", or None for Python's default.
+        note: called with the notes of a batch.
+        keep_empty: give None where nothing is left of a batch, so that ranks keep step in evaluation.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        batches: TrainingBatches | EvaluationBatches | ItemBatches,
+        report: Callable[[list[Failure], bool], None],
+        num_workers: int = 0,
+        prefetch: int = 2,
+        pin_memory: bool = False,
+        start_method: str | None = None,
+        note: Callable[[dict[str, str]], None] | None = None,
+        keep_empty: bool = False,
+    ) -> None:
+        self._batches = batches
+        self._report = report
+        self._note = note
+        self._keep_empty = keep_empty
+        # PyTorch gives every worker one thread; its own seed is drawn here from a generator of ours, because the global
+        # one belongs to training, whose draws must not depend on how often a loader was started
+        self._loader: DataLoader[Loaded] = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=num_workers,
+            collate_fn=_as_is,
+            pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+            prefetch_factor=prefetch if num_workers else None,
+            multiprocessing_context=start_method if num_workers else None,
+            generator=torch.Generator(),
+            worker_init_fn=ignore_in_worker,
+        )
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def close(self) -> None:
+        """End the worker processes; iterating again starts new ones."""
+        iterator, self._loader._iterator = self._loader._iterator, None
+        if isinstance(iterator, _MultiProcessingDataLoaderIter):
+            iterator._shutdown_workers()
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the place in the epoch is in Lightning's own counters. Having the method tells it so."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See `state_dict`."""
+
+    def __iter__(self) -> Iterator[Batch | None]:
+        try:
+            for loaded in self._loader:
+                if loaded.failures:
+                    self._report(loaded.failures, loaded.batch is not None)
+                if loaded.notes and self._note is not None:
+                    self._note(loaded.notes)
+                if loaded.batch is not None or self._keep_empty:
+                    yield loaded.batch
+        except PixelProofError:
+            self.close()  # Lightning tears nothing down after an error
+            raise
+
+
+def _as_is(loaded: Any) -> Any:
+    """Whole batches are loaded at once, so nothing is left to collate."""
+    return loaded

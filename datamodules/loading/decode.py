@@ -1,0 +1,269 @@
+"""From encoded bytes to uint8 RGB: torchvision for plain JPEG and WebP, Pillow as reference and for everything else.
+
+One policy for every image, whatever its class: EXIF orientation is applied, alpha is composited on white, 16-bit
+samples keep their high byte, animations give their first frame, colour profiles are ignored. Decoders get files
+without their metadata (`datamodules.containers`): pixels alone decide whether an image can be read. The header is read
+first, so that no pixel of a decompression bomb is ever allocated.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import PIL
+import torch
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg, decode_webp
+
+from contracts.errors import ConfigError, DataError, nearest
+from datamodules.loading.containers import avif, gif, jpeg, png, tiff, webp
+from datamodules.loading.containers.orientation import orientation
+from datamodules.loading.containers.parts import Parts, Split
+from datamodules.loading.containers.tiff import ORIENTATION
+
+Backend = Literal["torchvision", "pillow"]
+BACKENDS = ("torchvision", "pillow")
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""Formats ever opened; Pillow's many others are attack surface without images behind it."""
+
+MAX_PIXELS = 178_956_970
+"""Largest image decoded by default: where Pillow itself refuses, about 13377 squared (half a GiB of RGB)."""
+
+# not decode_png: in torchvision 0.29.2 one damaged byte among a PNG's pixels ends the process with a segmentation
+# fault, and Pillow, equal pixel by pixel, takes only a tenth longer
+_DECODERS = {"JPEG": decode_jpeg, "WEBP": decode_webp}
+_SIGNATURES = {
+    jpeg.SIGNATURE: "JPEG",
+    png.SIGNATURE: "PNG",
+    b"BM": "BMP",
+    **dict.fromkeys(gif.SIGNATURES, "GIF"),
+    **dict.fromkeys(tiff.SIGNATURES, "TIFF"),
+}
+_SPLIT: dict[str, Split] = {
+    "JPEG": jpeg.split, "PNG": png.split, "WEBP": webp.split, "GIF": gif.split, "TIFF": tiff.split
+}  # fmt: skip
+# what Pillow's plugins raise on damaged files, from reading the plugins and from fuzzing them
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+# sizes are checked here, against a cap of our own, so Pillow's advice at half of it is noise
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# torchvision 0.29 announces that its decoders will move to torchcodec, and says so at every call
+warnings.filterwarnings("ignore", message="The image decoding and encoding capabilities of TorchVision are deprecated")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before a pixel is decoded.
+
+    Attributes:
+        width: columns of the image as displayed, after EXIF orientation.
+        height: rows of the image as displayed.
+        format: Pillow's name, one of `FORMATS`.
+        mode: Pillow's mode (``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, …).
+        orientation: EXIF orientation 1..8; 1 needs nothing done.
+        plain: a JPEG or WebP of one frame, RGB or gray without alpha, which torchvision decodes as Pillow does.
+        notes: metadata that was passed over because it is damaged, in words; no image is refused for it.
+    """
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    orientation: int
+    plain: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read a header.
+
+    Raises:
+        DataError: if the bytes are no image of a known format, or it has more than ``max_pixels`` pixels.
+    """
+    return _open(data, max_pixels).header
+
+
+def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The image in Pillow's hands, nothing decoded yet, of a file without its metadata.
+
+    Raises:
+        DataError: as `read_header`.
+    """
+    return _open(data, max_pixels).image
+
+
+def decode(data: bytes, backend: Backend = "torchvision", max_pixels: int = MAX_PIXELS) -> Tensor:
+    """Decode the first frame.
+
+    Returns:
+        [3, H, W] uint8 RGB, stored row by row with the three channels of a pixel side by side (channels last).
+
+    Raises:
+        DataError: as `read_header`, or if the file is damaged or truncated.
+    """
+    return decode_noted(data, backend, max_pixels)[0]
+
+
+def decode_noted(
+    data: bytes, backend: Backend = "torchvision", max_pixels: int = MAX_PIXELS
+) -> tuple[Tensor, tuple[str, ...]]:
+    """As `decode`, with `Header.notes`."""
+    check_backend(backend)
+    opened = _open(data, max_pixels)
+    header = opened.header
+    if backend == "torchvision" and header.plain:
+        try:
+            encoded = torch.frombuffer(bytearray(opened.data), dtype=torch.uint8)
+            pixels = _DECODERS[header.format](encoded, ImageReadMode.RGB)
+            return _upright(pixels, header.orientation), header.notes
+        except RuntimeError:
+            pass  # Pillow reads some forms torchvision does not, or says better what is wrong
+    try:
+        array = _to_rgb(opened.image)
+    except (*_BROKEN, MemoryError) as error:
+        raise DataError(f"damaged or truncated {header.format} image: {error}") from error
+    return _upright(torch.from_numpy(array).permute(2, 0, 1), header.orientation), header.notes
+
+
+def check_backend(backend: str) -> None:
+    """Raise a ConfigError unless a decoder has this name."""
+    if backend not in BACKENDS:
+        raise ConfigError(f"datamodule.decoder={backend!r} is unknown", nearest(backend, BACKENDS))
+
+
+def check_max_pixels(max_pixels: int) -> None:
+    """Raise a ConfigError for a cap that is no size, or above the one Pillow sets whatever is asked for."""
+    if not 1 <= max_pixels <= MAX_PIXELS:
+        raise ConfigError(f"datamodule.max_pixels={max_pixels} is out of range", f"Give 1 to {MAX_PIXELS}.")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries whose decoders make the pixels, for provenance."""
+    return {"torchvision": str(torchvision.__version__), "pillow": str(PIL.__version__)}
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An image whose pixels are not decoded yet, its header, and the bytes of a file without metadata."""
+
+    image: Image.Image
+    header: Header
+    data: bytes
+
+
+def _open(data: bytes, max_pixels: int) -> _Opened:
+    kind = _kind(data)
+    parts = _SPLIT[kind](data) if kind in _SPLIT else Parts(data)
+    notes = parts.notes
+    try:
+        image = _identified(parts.data, kind)
+    except DataError:
+        if kind != "AVIF":
+            raise
+        # libavif reads EXIF of its own accord, and refuses the image where it is none
+        parts = Parts(avif.without_metadata(data))
+        image = _identified(parts.data, kind)
+        notes = ("AVIF metadata cannot be read",)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise DataError(
+            f"refused: {width}x{height} is {width * height:,} pixels, more than max_pixels={max_pixels:,}",
+            "Raise datamodule.max_pixels if the image is genuine.",
+        )
+    turned, about = _orientation(image, parts)
+    frames = int(getattr(image, "n_frames", 1)) if kind == "WEBP" else 1
+    plain = image.mode in ("RGB", "L") and kind in _DECODERS and frames == 1
+    if turned >= 5:
+        width, height = height, width
+    return _Opened(image, Header(width, height, kind, image.mode, turned, plain, (*notes, *about)), parts.data)
+
+
+def _kind(data: bytes) -> str:
+    """Format of a file by its first bytes, "" where none is known."""
+    if webp.is_webp(data):
+        return "WEBP"
+    if avif.is_avif(data):
+        return "AVIF"
+    return next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), "")
+
+
+def _identified(data: bytes, kind: str) -> Image.Image:
+    """The image as Pillow opens it.
+
+    Raises:
+        DataError: with the reason of the format's own reader where the first bytes are those of a format.
+    """
+    try:
+        if not kind:
+            start = f"{len(data)} bytes starting with {data[:8].hex(' ')}" if data else "empty file"
+            raise DataError(f"no image of a known format ({start})", f"Known: {', '.join(FORMATS)}.")
+        if kind == "JPEG":
+            _check_samples(data)
+        return Image.open(io.BytesIO(data), formats=[kind])
+    except Image.DecompressionBombError as error:
+        raise DataError(f"refused: {error}") from error
+    except PIL.UnidentifiedImageError as error:
+        raise DataError(f"damaged {kind} header: {_reason(data, kind)}") from error
+    except _BROKEN as error:
+        raise DataError(f"damaged {kind} header: {error}") from error
+
+
+def _check_samples(data: bytes) -> None:
+    """Say of a JPEG that no decoder here reads why."""
+    bits = jpeg.sample_bits(data)
+    if bits not in (0, 8):
+        raise DataError(f"JPEG of {bits} bits a sample, and only 8 are decoded", "Convert it to PNG, or to 8 bits.")
+
+
+def _reason(data: bytes, kind: str) -> str:
+    """Why a format's own reader refuses a file, which `Image.open` keeps to itself."""
+    try:
+        Image.OPEN[kind][0](io.BytesIO(data), "")
+    except _BROKEN as error:
+        return str(error) or type(error).__name__
+    return "it cannot be read"
+
+
+def _orientation(image: Image.Image, parts: Parts) -> tuple[int, tuple[str, ...]]:
+    if image.format == "TIFF":
+        return 1, ()  # Pillow turns it while loading
+    if image.format != "AVIF":
+        return orientation(parts)
+    try:  # the container has an orientation of its own, which Pillow writes into the EXIF
+        value = image.getexif().get(ORIENTATION, 1)
+    except _BROKEN as error:
+        return 1, (f"EXIF cannot be read: {error}",)
+    return (value if isinstance(value, int) and 1 <= value <= 8 else 1), ()
+
+
+def _upright(pixels: Tensor, orientation: int) -> Tensor:
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 2)
+    mirrored = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}.get(orientation, ())
+    if orientation == 1:
+        return pixels
+    return pixels.flip(mirrored).permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    image.load()
+    if image.mode.startswith("I"):
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 0xFFFF:
+            raise ValueError(f"samples from {samples.min()} to {samples.max()} are no 16-bit gray")
+        gray = (samples >> 8).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating-point samples have no agreed white")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"))

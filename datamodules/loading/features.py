@@ -1,0 +1,161 @@
+"""Features of a frozen backbone in place of images: computed once, kept in a memory-mapped file, read ever after."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contracts.batch import Batch
+from contracts.stage import Rows
+from datamodules.loading.dataset import ImageLoader
+from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
+from datamodules.loading.versioned_folder import room
+
+Extract = Callable[[Tensor], Tensor]
+"""Images [B, 3, H, W] as a batch holds them → features [B, D] float32, on the CPU."""
+
+RECORD = np.dtype([("key", "<i8"), ("crops", "<i4")])
+
+
+class Features:
+    """One slot for every image's evaluation and for each of its fixed copies in training.
+
+    Args:
+        folder: of these settings alone (`versioned_folder`).
+        extract: the backbone.
+        rows: of the manifest.
+        copies: looks at a training image that repeat from epoch to epoch.
+        crops: most crops of an evaluated image.
+        dim: length of a feature vector.
+    """
+
+    def __init__(self, folder: Path, extract: Extract, rows: int, copies: int, crops: int, dim: int) -> None:
+        self.extract = extract
+        self.copies = copies
+        shape = (rows, copies + 1)
+        size = rows * (copies + 1)
+        self._vectors = np.memmap(
+            room(folder / "features.f32", size * crops * dim * 4), np.float32, "r+", shape=(*shape, crops, dim)
+        )
+        self._index = np.memmap(room(folder / "index.bin", size * RECORD.itemsize), RECORD, "r+", shape=shape)
+
+    def missing(self, rows: Rows, place: int, keys: Rows) -> Rows:
+        """Rows whose slot is empty, or holds a look of another key.
+
+        Args:
+            rows: of the manifest.
+            place: copy in training, or ``copies`` for evaluation.
+            keys: what each look depends on beside row and place.
+        """
+        found = self._index[rows, place]
+        return np.asarray(rows[(found["crops"] < 1) | (found["key"] != keys)], dtype=np.int64)
+
+    def put(self, batch: Batch, place: int, keys: dict[int, int]) -> None:
+        """Computes and keeps the features of a batch; the record follows the vectors."""
+        vectors = self.extract(batch.images).numpy()
+        for position, row in enumerate(batch.row.tolist()):
+            mine = vectors[batch.crop_to_image.numpy() == position]
+            self._vectors[row, place, : len(mine)] = mine
+            self._index[row, place] = (keys[row], len(mine))
+
+    def get(self, rows: NDArray[np.int64], places: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Vectors [crops in all, D] and the number of crops of each; 0 where an image could not be read."""
+        counts = self._index[rows, places]["crops"].astype(np.int64)
+        if counts.max(initial=0) == 1 and counts.min(initial=1) == 1:
+            return torch.from_numpy(self._vectors[rows, places, 0]), counts
+        parts = [self._vectors[r, p, :n] for r, p, n in zip(rows, places, counts, strict=True)]
+        return torch.from_numpy(np.concatenate(parts)), counts
+
+
+class FeatureLoader:
+    """Batches whose images are features; a loader as `datamodules.loading.dataset.ImageLoader` is one.
+
+    Args:
+        features: filled for all that the batches ask for, but for unreadable images.
+        batches: which looks, in which batches.
+        labels: [N] of every row of the manifest.
+        generators: [N] likewise.
+        keep_empty: give None where nothing is left of a batch, so that ranks keep step in evaluation.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        batches: TrainingBatches | EvaluationBatches,
+        labels: Tensor,
+        generators: Tensor,
+        keep_empty: bool = False,
+    ) -> None:
+        self._keep_empty = keep_empty
+        self._features = features
+        self._batches = batches
+        self._training = isinstance(batches, TrainingBatches)
+        self._labels = labels
+        self._generators = generators
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the place in the epoch is in Lightning's own counters."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See `state_dict`."""
+
+    def __iter__(self) -> Iterator[Batch | None]:
+        copies = self._features.copies
+        for items in self._batches:
+            rows, looks = np.array(items, dtype=np.int64).reshape(-1, 2).T
+            vectors, counts = self._features.get(rows, looks % copies if self._training else looks + copies)
+            row = torch.from_numpy(rows[counts > 0])
+            if not len(row):
+                if self._keep_empty:
+                    yield None
+                continue
+            kept = torch.from_numpy(counts[counts > 0])
+            yield Batch(
+                images=vectors,
+                label=self._labels[row],
+                generator=self._generators[row],
+                row=row,
+                crop_to_image=torch.arange(len(row)).repeat_interleave(kept),
+                key=torch.zeros(len(row), dtype=torch.int64),
+            )
+
+
+def fill(
+    features: Features,
+    rows: Rows,
+    places: Sequence[int],
+    keys: Rows,
+    load: Callable[[ItemBatches], ImageLoader],
+    batch_size: int,
+) -> None:
+    """Computes what is missing; slots of unreadable images, which go to the loader's report, stay empty.
+
+    Args:
+        features: to be filled.
+        rows: of the manifest.
+        places: copies, or the place of evaluation.
+        keys: of each row's looks.
+        load: makes a loader of items, for training where places are copies.
+        batch_size: images at a time.
+    """
+    by_row = dict(zip(rows.tolist(), keys.tolist(), strict=True))
+    for place in places:
+        look = place if place < features.copies else 0
+        missing = features.missing(rows, place, keys)
+        if not len(missing):
+            continue
+        loader = load(ItemBatches([(row, look) for row in missing.tolist()], batch_size))
+        for batch in loader:
+            if batch is not None:
+                features.put(batch, place, by_row)
+        loader.close()

@@ -1,0 +1,250 @@
+"""Stores: the bytes or pixels of row i of a manifest, from files, Parquet or HDF5.
+
+A store keeps no handle while it is pickled or forked: whatever it opens belongs to one process and is opened there on
+first use.
+"""
+
+import os
+from abc import abstractmethod
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.errors import DataError, nearest
+from contracts.names import as_path
+from datamodules.loading.arrow_source import arrow_source
+from datamodules.loading.cells import cells, image_bytes
+from datamodules.tables.manifest import Manifest
+
+Pixels = NDArray[np.uint8]
+
+GROUP_SEPARATOR = "::"
+"""Between an HDF5 file and the group in it, in a manifest's ``where``: ``data.h5::train``."""
+
+
+class ImageStore(Protocol):
+    """Where the images of a manifest are read from."""
+
+    def read(self, row: int) -> bytes | Pixels:
+        """Encoded bytes, or pixels [H, W, 3] uint8 RGB, of a row of the manifest the store was made for.
+
+        Raises:
+            DataError: if the row cannot be read.
+        """
+        ...
+
+
+class _Places:
+    """Where every row is."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        where = manifest.table["where"].combine_chunks().dictionary_encode()
+        self._names = [str(as_path(name)) for name in where.dictionary.to_pylist()]
+        self._name: NDArray[np.int32] = where.indices.to_numpy(zero_copy_only=False)
+        self._row: NDArray[np.int64] = manifest.column("row")
+
+
+class _Containers(_Places):
+    """What each process has opened."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        self._opened: dict[str, Any] = {}
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": {}}
+
+    @abstractmethod
+    def _open(self, name: str) -> Any:
+        """Open a container."""
+
+    def _container(self, row: int) -> Any:
+        if self._process != os.getpid():
+            # handles of the parent share their file offset with it: let go of them without closing
+            self._opened, self._process = {}, os.getpid()
+        name = self._names[self._name[row]]
+        if name not in self._opened:
+            try:
+                self._opened[name] = self._open(name)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise DataError(f"{name} cannot be opened: {error}", "Check the path.") from error
+        return self._opened[name]
+
+
+class FileStore(_Places):
+    """One image a file; ``where`` is its path."""
+
+    def read(self, row: int) -> bytes:
+        """The file's bytes."""
+        path = Path(self._names[self._name[row]])
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+class ParquetStore(_Containers):
+    """Images in a column of Parquet files; ``where`` is the file, ``row`` the row in it.
+
+    A whole row group is read at a time and kept, so neighbouring rows cost nothing; random access over a set larger
+    than the cache is slow, which is what ``task=prepare`` is for.
+
+    Args:
+        manifest: the rows to be read.
+        column: name of the image column, of any type that `datamodules.loading.cells` reads.
+        root: folder against which rows without bytes are resolved; no path may leave it.
+        cache_bytes: bytes of row groups kept in each process (the newest one always is).
+    """
+
+    def __init__(
+        self, manifest: Manifest, column: str = "image", root: Path | None = None, cache_bytes: int = 256 * 2**20
+    ) -> None:
+        super().__init__(manifest)
+        self._column = column
+        self._root = root
+        self._cache_bytes = cache_bytes
+        self._groups: OrderedDict[tuple[str, int], pa.Array] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_groups": OrderedDict()}
+
+    def _open(self, name: str) -> tuple[pq.ParquetFile, NDArray[np.int64]]:
+        file = pq.ParquetFile(arrow_source(name))
+        if self._column not in file.schema_arrow.names:
+            known = nearest(self._column, file.schema_arrow.names)
+            raise DataError(f"{name} has no column {self._column!r}", known)
+        counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        return file, np.cumsum(counts)
+
+    def read(self, row: int) -> bytes:
+        """The cell's bytes, or those of the file it names."""
+        file, ends = self._container(row)
+        name, place = self._names[self._name[row]], int(self._row[row])
+        if not 0 <= place < (ends[-1] if len(ends) else 0):
+            raise DataError(f"{name} has no row {place}")
+        group = int(np.searchsorted(ends, place, side="right"))
+        here = self._group(file, name, group).slice(place - (int(ends[group - 1]) if group else 0), 1)
+        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")
+
+    def _group(self, file: pq.ParquetFile, name: str, group: int) -> pa.Array:
+        if (name, group) in self._groups:
+            self._groups.move_to_end((name, group))
+            return self._groups[name, group]
+        try:
+            column = file.read_row_group(group, columns=[self._column])[self._column].combine_chunks()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{name}: row group {group} cannot be read: {error}") from error
+        self._groups[name, group] = column
+        while len(self._groups) > 1 and sum(kept.nbytes for kept in self._groups.values()) > self._cache_bytes:
+            self._groups.popitem(last=False)
+        return column
+
+
+@dataclass(frozen=True)
+class _Hdf5Group:
+    """One group of an HDF5 file.
+
+    Attributes:
+        file: kept open as long as the group is read.
+        data: dataset of pixels, or of bytes.
+        descriptor: HDF5's own file descriptor, for reading past it.
+        base: offset in the file of contiguous data, or None.
+        chunked: whether every image is an uncompressed chunk of its own.
+        shape: [H, W, 3] of every image, or () of bytes.
+        span: (offset, length) of each image in flat bytes, or None.
+    """
+
+    file: h5py.File
+    data: h5py.Dataset
+    descriptor: int
+    base: int | None
+    chunked: bool
+    shape: tuple[int, ...]
+    span: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+
+
+class Hdf5Store(_Containers):
+    """Images in HDF5 groups; ``where`` is ``FILE::GROUP``, ``row`` the row in the group.
+
+    Reads three layouts of a group: flat ``bytes`` with ``offset`` and ``length`` (encoded images one after another),
+    ``bytes`` of variable-length rows, and ``image`` [N, H, W, 3] uint8. Where the data lie uncompressed in the file
+    (contiguous, or in chunks of one image) they are read with ``pread`` at their offset, which is several times
+    faster than through the library and takes no lock.
+    """
+
+    def _open(self, name: str) -> _Hdf5Group:
+        path, _, group_name = name.rpartition(GROUP_SEPARATOR)
+        file = h5py.File(path, "r")
+        group = file.get(group_name)
+        if not isinstance(group, h5py.Group):
+            raise DataError(f"{path} has no group {group_name!r}", nearest(group_name, file))
+        data = group.get("image", group.get("bytes"))
+        if not isinstance(data, h5py.Dataset):
+            raise DataError(f"{name} holds neither 'image' nor 'bytes'", f"It holds: {', '.join(group) or 'nothing'}.")
+        is_pixels = data.ndim == 4 and data.shape[3] == 3 and data.dtype == np.uint8
+        is_rows = data.ndim == 1 and h5py.check_vlen_dtype(data.dtype) == np.uint8
+        is_flat = data.ndim == 1 and data.dtype == np.uint8 and "offset" in group and "length" in group
+        if not (is_pixels or is_rows or is_flat):
+            raise DataError(
+                f"{name}/{Path(data.name).name} is {data.dtype} {data.shape}",
+                "Images are uint8 [N, H, W, 3], or bytes with offset and length.",
+            )
+        span = (group["offset"][:].astype(np.int64), group["length"][:].astype(np.int64)) if is_flat else None
+        base = None if is_rows else data.id.get_offset()
+        chunked = data.chunks == (1, *data.shape[1:]) and not data.id.get_create_plist().get_nfilters()
+        return _Hdf5Group(file, data, file.id.get_vfd_handle(), base, chunked, data.shape[1:], span)
+
+    def read(self, row: int) -> bytes | Pixels:
+        """The row's bytes or pixels."""
+        group: _Hdf5Group = self._container(row)
+        place = int(self._row[row])
+        count = len(group.span[0]) if group.span else len(group.data)
+        if not 0 <= place < count:
+            raise DataError(f"{self._names[self._name[row]]} has no row {place}")
+        try:
+            if group.span:
+                return _flat(group, int(group.span[0][place]), int(group.span[1][place]))
+            if not group.shape:
+                return bytes(group.data[place].tobytes())
+            return _pixels(group, place)
+        except OSError as error:
+            raise DataError(f"{self._names[self._name[row]]}[{place}] cannot be read: {error}") from error
+
+
+def _flat(group: _Hdf5Group, offset: int, length: int) -> bytes:
+    if offset < 0 or length < 0 or offset + length > len(group.data):
+        raise OSError(f"bytes {offset} to {offset + length} lie outside the {len(group.data)} bytes there are")
+    if group.base is None:
+        return bytes(group.data[offset : offset + length].tobytes())
+    data = os.pread(group.descriptor, length, group.base + offset)
+    if len(data) < length:
+        raise OSError("the file is truncated")
+    return data
+
+
+def _pixels(group: _Hdf5Group, place: int) -> Pixels:
+    start = _image_offset(group, place)
+    if start is None:
+        return np.asarray(group.data[place])
+    pixels = np.empty(group.shape, np.uint8)
+    if os.preadv(group.descriptor, [pixels.data], start) < pixels.nbytes:
+        raise OSError("the file is truncated")
+    return pixels
+
+
+def _image_offset(group: _Hdf5Group, place: int) -> int | None:
+    """Where an image's pixels stand in the file, or None where HDF5 must put them together."""
+    if group.base is not None:
+        return group.base + place * int(np.prod(group.shape))
+    if not group.chunked:
+        return None
+    stored = group.data.id.get_chunk_info_by_coord((place, 0, 0, 0))
+    return None if stored.byte_offset is None else int(stored.byte_offset)

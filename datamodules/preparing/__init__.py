@@ -1,0 +1,1 @@
+"""Any data set into one HDF5 file that survives kills."""

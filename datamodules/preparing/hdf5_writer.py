@@ -1,0 +1,271 @@
+"""Any set of images into one HDF5 file: several processes, bounded memory, and a kill costs seconds of work.
+
+The room for every image is allocated first; then each worker writes its images straight to their places in the closed
+file, past the library and its lock. Encoded images need two passes, since their lengths must be known first: one that
+decodes each to see that it can be, one that copies it. A journal beside the file says what is done.
+"""
+
+import errno
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contracts.errors import ConfigError, DataError
+from contracts.names import as_path, as_text
+from datamodules.loading.decode import MAX_PIXELS, Backend, versions
+from datamodules.loading.parallel import cores
+from datamodules.loading.stores import GROUP_SEPARATOR, ImageStore
+from datamodules.preparing import hdf5_layout as layout
+from datamodules.preparing.job import Failure, Job, Plan, Storage, sync_file
+from datamodules.preparing.journal import Journal
+from datamodules.preparing.parts import Parts, Union
+from datamodules.preparing.subset import prepared_rows
+from datamodules.tables.manifest import SCHEMA, Manifest
+
+
+@dataclass
+class Prepared:
+    """What came of it.
+
+    Attributes:
+        path: the file.
+        images: in it, by split and label.
+        failures: images that could not be read.
+        seconds: this run took; 0 where nothing was left to do.
+        read: images read in this run.
+        nbytes: size of the file.
+        already: whether the file was there.
+    """
+
+    path: Path
+    images: dict[tuple[str, int], int]
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    read: int = 0
+    nbytes: int = 0
+    already: bool = False
+
+
+class Hdf5Writer:
+    """Writes the rows of ``train``, ``valid`` and ``test`` of a manifest.
+
+    Args:
+        path: the file to be written.
+        storage: "encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size.
+        size: side in pixels, for "pixels": bicubic with antialiasing, whatever the shape of the image, as the aiornot
+            notebook did. A sample is within one level of Pillow's, within two in a few of a million.
+        limit: most images, or None (see `prepared_rows`).
+        workers: processes, or None for one a core.
+        max_failures: share of unreadable images that is put up with.
+        decoder: of `datamodules.loading.decode`.
+        max_pixels: largest image decoded.
+
+    Raises:
+        ConfigError: a value is out of range, or storage and size do not go together.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        storage: Storage = "encoded",
+        size: int | None = None,
+        limit: int | None = None,
+        workers: int | None = None,
+        max_failures: float = 0.01,
+        decoder: Backend = "torchvision",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if storage == "pixels" and size is None:
+            raise ConfigError("prepare.storage=pixels needs one size for all images", "Give prepare.size=512.")
+        if storage == "encoded" and size is not None:
+            raise ConfigError(
+                f"prepare.size={size} does not go with prepare.storage=encoded, which keeps every file as it is",
+                "Give prepare.storage=pixels, or leave prepare.size out.",
+            )
+        for name, value in (("size", size), ("workers", workers), ("limit", limit)):
+            if value is not None and value < 1:
+                raise ConfigError(f"prepare.{name}={value}", "Give 1 or more, or null.")
+        if not 0 <= max_failures <= 1:
+            raise ConfigError(f"prepare.max_failures={max_failures}", "Give a share from 0 to 1.")
+        self.path = path
+        self.part = path.with_name(path.name + ".part")
+        self.storage = storage
+        self.size = size
+        self.limit = limit
+        self.workers = workers or cores()
+        self.max_failures = max_failures
+        self.decoder: Backend = decoder
+        self.max_pixels = max_pixels
+
+    def write(self, manifest: Manifest, store: ImageStore, rows: NDArray[np.int64] | None = None) -> Prepared:
+        """Write the file, or go on where an earlier call was stopped, or find that it is there.
+
+        Args:
+            manifest: of all images.
+            store: where they are read.
+            rows: those to be written; None for all that have a split, within the limit.
+
+        Raises:
+            ConfigError: the file is there with other settings.
+            DataError: there is nothing to write; more images than `max_failures` cannot be read (they are in the
+                `TooManyFailuresError`); the disk is full; a source changed while it was read; another process is
+                preparing the same file.
+        """
+        rows = self.rows(manifest) if rows is None else rows
+        settings = self.settings(manifest, rows)
+        return self._written(manifest, settings, settings, lambda plan, log: Job(plan, manifest, store, rows, log))
+
+    def write_part(self, manifest: Manifest, store: ImageStore, parts: Parts, number: int) -> None:
+        """Write one part, or go on with it; which images cannot be read is judged when all are put together.
+
+        Raises:
+            DataError: as `write`, or there are more parts than images.
+        """
+        rows = self.rows(manifest)
+        if parts.count > len(rows):
+            raise DataError(f"prepare.shards={parts.count} for {len(rows)} images", "Take fewer.")
+        file = parts.file(number)
+        file.unlink(missing_ok=True)  # its failures were not noted
+        writer = Hdf5Writer(file, self.storage, self.size, self.limit, self.workers, 1.0, self.decoder, self.max_pixels)
+        parts.close(number, writer.write(manifest, store, parts.rows(rows, number)).failures)
+
+    def merge(self, manifest: Manifest, parts: Parts) -> Prepared:
+        """Put all parts together, or go on with it, or find that it was done: the file that `write` would write.
+
+        Raises:
+            ConfigError: the file is there with other settings.
+            DataError: as `write`, or the parts do not fit together.
+        """
+        rows = self.rows(manifest)
+        log = parts.settings | {"parts": parts.count}
+        return self._written(manifest, parts.settings, log, lambda plan, log: Union(plan, manifest, rows, log, parts))
+
+    def rows(self, manifest: Manifest) -> NDArray[np.int64]:
+        """The rows that are written.
+
+        Raises:
+            DataError: there are none.
+        """
+        layout.check_columns(manifest)
+        rows = prepared_rows(manifest, self.limit)
+        if not len(rows):
+            raise DataError(
+                f"none of the {len(manifest)} rows has a split", "Name a split column, or a label column for folds."
+            )
+        return rows
+
+    def _written(
+        self, manifest: Manifest, settings: dict[str, Any], log: dict[str, Any], make: Callable[[Plan, Journal], Job]
+    ) -> Prepared:
+        if self.path.exists():
+            return self._found(settings)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        journal = Journal(self.path.with_name(self.path.name + ".journal"), log)
+        try:
+            if self.path.exists():  # whoever had the journal before has just finished
+                return self._found(settings)
+            job = make(self._plan(), journal)
+            failures = job.run()
+            self._publish(job, settings)
+        except OSError as error:
+            raise self._explained(error) from error
+        finally:
+            journal.close()
+        journal.path.unlink(missing_ok=True)
+        return Prepared(
+            self.path, _counts(manifest, job.kept()), failures, time.monotonic() - started, job.read,
+            self.path.stat().st_size,
+        )  # fmt: skip
+
+    def _plan(self) -> Plan:
+        return Plan(self.part, self.storage, self.size, self.workers, self.max_failures, self.decoder, self.max_pixels)
+
+    def settings(self, manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """All that the file's content depends on."""
+        further = {field.name: str(field.type) for field in manifest.table.schema if field.name not in SCHEMA.names}
+        return {
+            "images": manifest.take(rows).fingerprint(),
+            "sources": _sources(manifest),
+            "storage": self.storage,
+            "size": self.size,
+            "limit": self.limit,
+            "decoder": self.decoder,
+            "max_pixels": self.max_pixels,
+            **({"columns": further} if further else {}),
+        }
+
+    def _found(self, settings: dict[str, Any]) -> Prepared:
+        try:
+            with h5py.File(self.path, "r") as file:
+                stored = json.loads(file.attrs.get("settings", "{}"))
+                counts = {
+                    (name, int(label)): int(count)
+                    for name, group in file.items()
+                    for label, count in zip(*np.unique(group["target"][:], return_counts=True), strict=True)
+                }
+        except (OSError, KeyError) as error:
+            raise ConfigError(
+                f"{self.path} is there and is no prepared file: {error}", "Give another prepare.out."
+            ) from error
+        if not stored:
+            raise ConfigError(f"{self.path} is there and was not prepared by us", "Give another prepare.out.")
+        names = {"images": "the images", "sources": "the source files"}
+        differing = [
+            names.get(key, f"{key} ({stored.get(key)} there, {value} wanted)")
+            for key, value in settings.items()
+            if stored.get(key) != value
+        ]
+        if differing:
+            raise ConfigError(
+                f"{self.path} was prepared with other settings: {', '.join(differing)}",
+                "Give another prepare.out or experiment_id, or remove the file.",
+            )
+        return Prepared(self.path, counts, nbytes=self.path.stat().st_size, already=True)
+
+    def _publish(self, job: Job, settings: dict[str, Any]) -> None:
+        attributes = {
+            "storage": self.storage,
+            "size": self.size or 0,
+            "decoder": self.decoder,
+            "versions": json.dumps(versions() | {"torch": str(torch.__version__), "h5py": h5py.__version__}),
+            "settings": json.dumps(settings),
+        }
+        job.finish(attributes)
+        sync_file(self.part)
+        self.part.replace(self.path)
+        sync_file(self.path.parent)
+
+    def _explained(self, error: OSError) -> DataError:
+        free = shutil.disk_usage(self.path.parent).free
+        if error.errno == errno.ENOSPC or "No space left" in str(error):
+            return DataError(
+                f"the disk of {self.path.parent} is full ({free / 2**20:,.0f} MiB free)",
+                f"Make room and run again, it goes on where it stopped; or remove {self.part.name}.",
+            )
+        return DataError(f"{self.path} cannot be prepared: {error}", "Check the path and its permissions.")
+
+
+def _counts(manifest: Manifest, rows: NDArray[np.int64]) -> dict[tuple[str, int], int]:
+    splits, labels = manifest.column("split")[rows], manifest.labels[rows]
+    pairs = [(str(split), int(label)) for split, label in zip(splits, labels, strict=True)]
+    return {pair: pairs.count(pair) for pair in sorted(set(pairs))}
+
+
+def _sources(manifest: Manifest) -> str:
+    """Hash of the names and sizes of the files the images lie in."""
+    digest = blake2b(digest_size=16)
+    for name in sorted(set(manifest.column("where"))):
+        file = as_path(str(name).rpartition(GROUP_SEPARATOR)[0] or str(name))
+        digest.update(f"{as_text(file.name)}\x1f{file.stat().st_size if file.exists() else -1}\x1e".encode())
+    return digest.hexdigest()

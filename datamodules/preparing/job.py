@@ -1,0 +1,263 @@
+"""The work of one preparation: room for every image, then each into its place."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from contracts.errors import DataError
+from datamodules.arrow.fed_store import dealt
+from datamodules.loading.decode import Backend
+from datamodules.loading.parallel import parallel
+from datamodules.loading.stores import ImageStore
+from datamodules.preparing import hdf5_layout as layout
+from datamodules.preparing.journal import Journal
+from datamodules.preparing.work import Copy, Facts, PreparePixels, Task, Verify
+from datamodules.tables.manifest import Manifest
+
+Storage = Literal["encoded", "pixels"]
+SPARE = 2**20
+"""Bytes kept free for everything that is not pictures, on top of a kibibyte a row."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that is not in the file, and why."""
+
+    id: str
+    where: str
+    row: int
+    reason: str
+
+
+class TooManyFailuresError(DataError):
+    """More images than allowed cannot be read.
+
+    Args:
+        failures: all of them.
+        count: images there are.
+        most: share allowed.
+    """
+
+    def __init__(self, failures: list[Failure], count: int, most: float) -> None:
+        share = len(failures) / count
+        super().__init__(
+            f"{len(failures)} of {count} images cannot be read ({share:.2%}, prepare.max_failures={most}); the first: "
+            f"{failures[0].id!r} ({failures[0].where}[{failures[0].row}]): {failures[0].reason}",
+            "See failures.csv and mend them, or allow more: the images read so far are kept for the next run.",
+        )
+        self.failures = failures
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where to, and how.
+
+    Attributes:
+        part: the file while it is being written.
+        storage: "encoded" or "pixels".
+        size: side in pixels, for pixels.
+        workers: processes.
+        max_failures: share of unreadable images that is put up with.
+        decoder: of `datamodules.loading.decode`.
+        max_pixels: largest image decoded.
+    """
+
+    part: Path
+    storage: Storage
+    size: int | None
+    workers: int
+    max_failures: float
+    decoder: Backend
+    max_pixels: int
+
+
+class Job:
+    """One call of `Hdf5Writer.write`: what is known of each row so far, and what is left to do.
+
+    Args:
+        plan: where to, and how.
+        manifest: of all images.
+        store: where they are read.
+        rows: of the manifest, those to be written.
+        journal: what earlier calls have done.
+
+    Attributes:
+        read: images read by this call.
+    """
+
+    def __init__(
+        self, plan: Plan, manifest: Manifest, store: ImageStore, rows: NDArray[np.int64], journal: Journal
+    ) -> None:
+        self.plan = plan
+        self.manifest = manifest
+        self.store = store
+        self.rows = rows
+        self.groups = layout.split_rows(manifest, rows)
+        self.journal = journal
+        self.facts = Facts(len(manifest))
+        self.copied = np.zeros(len(manifest), bool)
+        self.failed: dict[int, str] = {}
+        self.room = False
+        self.read = 0
+        for entry in journal.entries:
+            self._note(entry)
+
+    def run(self) -> list[Failure]:
+        """All pictures into their places."""
+        if self.plan.storage == "pixels":
+            offsets = self._room_for_pixels()
+            self._pass("prepare", PreparePixels, self.rows[~self.facts.known[self.rows]], offsets)
+            return self._accepted()
+        self._pass("verify", Verify, self.rows[~self.facts.known[self.rows]], None)
+        failures = self._accepted()
+        kept = self.kept()
+        offsets = self._room_for_bytes()
+        self._pass("copy", Copy, kept[~self.copied[kept]], offsets)
+        return failures
+
+    def kept(self) -> NDArray[np.int64]:
+        """Rows that can be read."""
+        return self.rows[self.facts.known[self.rows]]
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Columns and attributes."""
+        part = self.plan.part
+        groups = {name: rows[self.facts.known[rows]] for name, rows in self.groups.items()}
+        spans = {}
+        if self.plan.storage == "pixels":
+            orders = layout.close_gaps(part, {name: self.facts.known[rows] for name, rows in self.groups.items()})
+            groups = {name: self.groups[name][order] for name, order in orders.items()}
+        else:
+            groups = {name: rows for name, rows in groups.items() if len(rows)}
+            spans = {name: self._span(rows) for name, rows in groups.items()}
+        layout.write_columns(part, self._described(), groups, attributes, spans)
+
+    def _pass(
+        self, name: str, kind: Callable[[Task, NDArray[np.int64] | None], Any], rows: NDArray[np.int64],
+        offsets: NDArray[np.int64] | None,
+    ) -> None:  # fmt: skip
+        plan = self.plan
+        bar = tqdm(total=len(self.rows), initial=len(self.rows) - len(rows), desc=name, unit=" images", smoothing=0.05)
+        with bar, dealt(self.store, rows, plan.workers) as (store, runs):
+            task = Task(store, runs, plan.part, plan.size or 0, plan.decoder, plan.max_pixels, self.facts.length)
+            work = kind(task, offsets)
+            for entry in parallel(work, len(runs), plan.workers, work.rest):
+                self._note(entry)
+                self.journal.add(entry, self._sync)
+                count = len(entry["rows"]) + len(entry.get("failed", ()))
+                self.read += 0 if kind is Copy else count
+                bar.update(count)
+        self.journal.flush(self._sync)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        if "room" in entry:
+            self._forget()
+            self.room = True
+        elif entry.get("copied"):
+            self.copied[entry["rows"]] = True
+        else:
+            self.facts.add(entry)
+            self.failed |= dict(entry["failed"])
+
+    def _forget(self) -> None:
+        """What was written before the room was made anew is gone."""
+        if self.plan.storage == "pixels":
+            self.facts = Facts(len(self.manifest))
+        self.copied[:] = False
+
+    def _sync(self) -> None:
+        if self.room:
+            sync_file(self.plan.part)
+
+    def _accepted(self) -> list[Failure]:
+        """The failures, if there are few enough."""
+        manifest = self.manifest
+        failures = []
+        for row in sorted(self.failed):
+            if not self.facts.known[row]:  # it may have been read at a second try
+                cell = manifest.table.slice(row, 1).select(["id", "where", "row"]).to_pylist()[0]
+                failures.append(Failure(cell["id"], cell["where"], cell["row"], self.failed[row]))
+        if len(failures) > self.plan.max_failures * len(self.rows):
+            raise TooManyFailuresError(failures, len(self.rows), self.plan.max_failures)
+        return failures
+
+    def _room_for_pixels(self) -> NDArray[np.int64]:
+        size, part = self.plan.size or 0, self.plan.part
+        counts = {name: len(rows) for name, rows in self.groups.items()}
+        if not (self.room and part.exists() and _lengths(part) == counts):
+            self._make_room(lambda: layout.room_for_pixels(part, counts, size), len(self.rows) * size * size * 3)
+        offsets = np.full(len(self.manifest), -1, np.int64)
+        for name, rows in self.groups.items():
+            offsets[rows] = layout.pixel_offsets(part, name)
+        return offsets
+
+    def _room_for_bytes(self) -> NDArray[np.int64]:
+        part = self.plan.part
+        groups = {name: rows[self.facts.known[rows]] for name, rows in self.groups.items()}
+        totals = {name: int(self.facts.length[rows].sum()) for name, rows in groups.items() if len(rows)}
+        if not (self.room and part.exists() and _lengths(part) == totals):
+            self._make_room(lambda: layout.room_for_bytes(part, totals), sum(totals.values()))
+        offsets = np.full(len(self.manifest), -1, np.int64)
+        for name in totals:
+            offsets[groups[name]] = layout.bytes_offset(part, name) + self._span(groups[name])[0]
+        return offsets
+
+    def _make_room(self, make: Callable[[], None], nbytes: int) -> None:
+        part = self.plan.part
+        part.unlink(missing_ok=True)
+        free = shutil.disk_usage(part.parent).free
+        needed = nbytes + SPARE + 1024 * len(self.rows)
+        if needed > free:
+            raise DataError(
+                f"the disk of {part.parent} is full: {needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} free",
+                "Make room, give prepare.out on another disk, or take fewer or smaller images (prepare.limit, size).",
+            )
+        make()
+        layout.reserve(part)
+        self._note({"room": True})
+        self.journal.add({"room": True}, self._sync)
+        self.journal.flush(self._sync)
+
+    def _span(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        lengths = self.facts.length[rows]
+        return np.cumsum(lengths) - lengths, lengths
+
+    def _described(self) -> Manifest:
+        """The manifest with the sizes and formats that were found."""
+        table, known = self.manifest.table, self.facts.known
+        found = {
+            "width": np.where(known, self.facts.width, self.manifest.column("width")),
+            "height": np.where(known, self.facts.height, self.manifest.column("height")),
+            "format": np.where(known, self.facts.formats(), self.manifest.column("format")),
+        }
+        for name, values in found.items():
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
+        return Manifest(table)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _lengths(path: Path) -> dict[str, int]:
+    """Lengths of the pictures' datasets, by group; none where the file was cut short."""
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: len(group["image"] if "image" in group else group["bytes"]) for name, group in file.items()}
+    except (OSError, KeyError):
+        return {}

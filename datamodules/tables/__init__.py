@@ -1,0 +1,1 @@
+"""Manifests and users' tables: columns, labels, folds, groups."""

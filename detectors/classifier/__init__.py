@@ -1,0 +1,1 @@
+"""Backbones of four libraries with a linear head."""

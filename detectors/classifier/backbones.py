@@ -1,0 +1,193 @@
+"""Image backbones of four libraries by one name.
+
+``timm/resnet18``, ``torchvision/resnet50``, ``open_clip/ViT-B-32:laion2b_s34b_b79k``, ``dino/dinov2_vits14``: a name
+without prefix is looked for in dino, timm, torchvision and open_clip, in this order.
+"""
+
+import fnmatch
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from torch import nn
+
+from contracts.errors import CheckpointError, ConfigError, nearest
+from detectors.classifier.backbone_libraries import LIBRARIES
+from detectors.classifier.backbone_library import Library
+from detectors.classifier.pooling import check_pooling
+from detectors.parts.normalise import Channels
+from detectors.parts.weights import check_state, find_state, read_checkpoint
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A feature extractor and what its library says of it.
+
+    Attributes:
+        name: full name, ``library/model``.
+        module: normalised images [B, 3, H, W] → features [B, feature_dim].
+        feature_dim: length of a feature vector, measured.
+        mean: of each channel on the unit range, for normalisation.
+        std: of each channel on the unit range.
+        image_size: side of the square image it was made (or asked) for.
+        fixed_size: whether it takes images of that size alone.
+        sha256: of the weights file, where one was given.
+        quick_gelu: whether QuickGELU was put in because the weights' record says so; by its name it has GELU.
+    """
+
+    name: str
+    module: nn.Module
+    feature_dim: int
+    mean: Channels
+    std: Channels
+    image_size: int
+    fixed_size: bool
+    sha256: str | None
+    quick_gelu: bool = False
+
+
+def list_backbones(pattern: str = "*") -> list[str]:
+    """Full names of all backbones that match a shell-style pattern, with or without their library's prefix.
+
+    Args:
+        pattern: e.g. ``"*convnext*"``, ``"torchvision/resnet*"``.
+    """
+    every = [(prefix, name) for prefix, library in LIBRARIES.items() for name in library.names()]
+    match = fnmatch.fnmatchcase
+    return [f"{p}/{name}" for p, name in every if match(f"{p}/{name}", pattern) or match(name, pattern)]
+
+
+def find_backbone(name: str) -> tuple[str, Library, str]:
+    """Prefix, library and library's own name of a backbone.
+
+    Raises:
+        ConfigError: no library has it; the nearest names are given.
+    """
+    prefix, slash, rest = name.partition("/")
+    if slash and prefix in LIBRARIES:
+        if LIBRARIES[prefix].knows(rest):
+            return prefix, LIBRARIES[prefix], rest
+        near = nearest(rest, LIBRARIES[prefix].names())
+        raise ConfigError(f"detector.backbone={name!r}: {prefix} has no model {rest!r}", near)
+    for prefix, library in LIBRARIES.items():
+        if library.knows(name):
+            return prefix, library, name
+    near = nearest(name, [n for library in LIBRARIES.values() for n in library.names()])
+    raise ConfigError(
+        f"detector.backbone={name!r} is in none of {', '.join(LIBRARIES)}",
+        f"{near}; list_backbones('*part*') of detectors.classifier.backbones searches.",
+    )
+
+
+def create_backbone(
+    name: str,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    pooling: str | None = None,
+    image_size: int | None = None,
+) -> Backbone:
+    """Make a backbone.
+
+    Args:
+        name: ``library/model``, or the model's name alone.
+        pretrained: take the weights the library knows of, from its cache or its hub.
+        weights: take them from this file instead (safetensors, or a pickle of tensors), as published: a classifier or
+            text tower in it is left out, all else must fit.
+        pooling: "avg", "max", "catavgmax", or None for the model's own.
+        image_size: side of the images to come, or None for the size the weights were trained with.
+
+    Raises:
+        ConfigError: unknown name, or options that do not work with it.
+        CheckpointError: weights that cannot be had, or do not fit.
+    """
+    check_pooling(pooling)
+    prefix, library, model = find_backbone(name)
+    full = f"{prefix}/{model}"
+    if pooling not in (None, "avg") and "convnext" in model:
+        warnings.warn(f"{full} normalises after average pooling: pooling=avg is used, not {pooling}", stacklevel=2)
+        pooling = "avg"
+    with _explain_options(full, pooling, image_size):
+        if pretrained and weights is None:
+            with _explain_download(full, library.source(model)):
+                built = library.build(model, True, pooling, image_size)
+        else:
+            built = library.build(model, False, pooling, image_size)
+        feature_dim = _feature_dim(built.module, built.image_size)
+    _check_patches(full, built.module, built.image_size)
+    sha256 = None
+    if weights is not None:
+        unsaid = library.unsaid(model)
+        if unsaid is not None:
+            warnings.warn(f"detector.backbone={full} {unsaid}: name the one that {weights} holds", stacklevel=2)
+        found = find_state(read_checkpoint(weights), weights)
+        state = library.adapt(model, built.module, found.state)
+        check_state(state, built.module.state_dict(), weights, full)
+        built.module.load_state_dict(state)
+        rank_zero_info(f"{weights}: read {found} for {full}")
+        sha256 = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    return Backbone(
+        full,
+        built.module,
+        feature_dim,
+        built.mean,
+        built.std,
+        built.image_size,
+        built.fixed_size,
+        sha256,
+        built.quick_gelu,
+    )
+
+
+@contextmanager
+def _explain_download(name: str, source: str) -> Iterator[None]:
+    """Say what to fetch, and where to put it, where pretrained weights cannot be had."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise CheckpointError(
+            f"the pretrained weights of {name} cannot be had: {type(error).__name__}: {reason}",
+            f"Fetch {source} on a machine that reaches it and give detector.weights=FILE, or copy that machine's "
+            "caches ($HF_HOME, $TORCH_HOME) here, or train from scratch with detector.pretrained=false.",
+        ) from error
+
+
+@contextmanager
+def _explain_options(name: str, pooling: str | None, image_size: int | None) -> Iterator[None]:
+    """Say which options a library refused; each has errors of its own for that."""
+    try:
+        yield
+    except (TypeError, AssertionError, AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(
+            f"{name} cannot be made with detector.pooling={pooling}, image size {image_size}: {reason}",
+            "Choose pooling=null and the size its weights were trained with, or another backbone.",
+        ) from error
+
+
+def _feature_dim(module: nn.Module, image_size: int) -> int:
+    """Length of a feature vector: one image is looked at, since records disagree with pooling and heads."""
+    training = module.training
+    with torch.no_grad():
+        features = module.eval()(torch.zeros(1, 3, image_size, image_size))
+    module.train(training)
+    if features.ndim != 2:
+        raise RuntimeError(f"its output has shape {list(features.shape)}, not [B, D]")
+    return int(features.shape[1])
+
+
+def _check_patches(name: str, module: nn.Module, image_size: int) -> None:
+    """Refuse an image of which a vision transformer would silently leave out the last rows and columns."""
+    size = getattr(getattr(module, "patch_embed", None), "patch_size", None)
+    patch = size[0] if isinstance(size, tuple | list) else size
+    if patch is not None and image_size % patch:
+        sizes = image_size // patch * patch, (image_size // patch + 1) * patch
+        raise ConfigError(
+            f"detector.image_size={image_size} is no multiple of the {patch}-pixel patches of {name}",
+            f"Choose {sizes[0]} or {sizes[1]}.",
+        )

@@ -1,0 +1,1 @@
+"""Neighbouring Pixel Relationships, at one or several scales."""

@@ -1,0 +1,1 @@
+"""What detectors share: schedules, tuning, weights, precision."""

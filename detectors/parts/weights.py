@@ -1,0 +1,226 @@
+"""Checkpoints of every published form, read without running code and loaded strictly."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from contracts.errors import CheckpointError
+from detectors.base import PASSPORT, Detector
+from detectors.parts.plain_pickle import Array, plain_globals
+
+STATE_KEYS = (
+    "state_dict_ema", "model_ema", "ema", "params_ema", "state_dict", "model_state_dict", "model", "nets", "net",
+    "network", "module", "weights", "params", "teacher",
+)  # fmt: skip
+"""Entries under which training scripts keep the weights, in the order they are looked for, one inside another where it
+must be. Averaged weights come first: they are the ones such scripts evaluate."""
+
+MAGIC = (b"PK", b"\x80")
+"""How checkpoints begin: zip archives, and before them pickles of protocol 2 or later."""
+
+WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
+"""Prefixes put before every key by DataParallel, a surrounding module, Lightning shells, and ``torch.compile``."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint's plain containers and tensors, on the CPU.
+
+    Args:
+        path: a ``.safetensors`` file, or a pickle of tensors and plain containers (``.pth``, ``.pt``, ``.ckpt``).
+
+    Raises:
+        CheckpointError: no such file, unreadable, or holding Python objects, whose loading would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint file {path}", "Check the path; folders and glob patterns are not read.")
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is no readable safetensors file: {error}", "Copy it again.") from error
+    if not _begins(path).startswith(MAGIC):
+        raise CheckpointError(
+            f"{path} is no checkpoint: it begins with {_begins(path)!r}",
+            "Give a .safetensors, .pth, .pt or .ckpt file; fetch it again if a web page was saved in its place.",
+        )
+    try:
+        with plain_globals():
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        _refuse(path, error)
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint: {_first_line(error)}", "It may be truncated; copy it again."
+        ) from error
+    if isinstance(checkpoint, Mapping):
+        return dict(checkpoint)
+    raise CheckpointError(
+        f"{path} holds a {type(checkpoint).__name__}, not a dictionary of tensors", "Save model.state_dict() instead."
+    )
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _refuse(path: Path, error: pickle.UnpicklingError) -> NoReturn:
+    """Tell a refused Python object from a file that is no pickle at all."""
+    text = str(error)
+    if "GLOBAL" in text or "Unsupported" in text or zipfile.is_zipfile(path):
+        name = next((line.strip() for line in text.splitlines() if "GLOBAL" in line or "Unsupported" in line), text)
+        raise CheckpointError(
+            f"{path} holds Python objects, and loading those could run code from the file; refused ({name[:200]})",
+            "Ask for (or save) the state dict alone: tensors in plain containers, or safetensors.",
+        ) from error
+    raise CheckpointError(
+        f"{path} is no checkpoint: {_first_line(error)}", "Give a .safetensors, .pth, .pt or .ckpt file."
+    ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The weights inside a checkpoint.
+
+    Attributes:
+        state: tensors by name.
+        entries: keys that led to them, outermost first.
+        prefix: what was taken off before every name.
+    """
+
+    state: dict[str, Tensor]
+    entries: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        entry = "".join(f" of its entry {key!r}" for key in reversed(self.entries))
+        return f"{len(self.state)} tensors{entry}" + (f", without the prefix {self.prefix!r}" if self.prefix else "")
+
+
+def find_state(checkpoint: Mapping[str, Any], path: str | Path) -> Found:
+    """The state dict inside a checkpoint: itself, or its entry of one of `STATE_KEYS`.
+
+    Prefixes that all keys share because of a wrapper (``module.``, ``model.``, ``net.``, ``_orig_mod.``, nested in any
+    order) are taken off.
+
+    Raises:
+        CheckpointError: no entry of tensors in it.
+    """
+    found = _search(checkpoint, ())
+    if found is None:
+        raise CheckpointError(
+            f"{path} holds no state dict; its entries are {sorted(map(str, checkpoint))[:12]}",
+            f"Save the weights bare or under one of {', '.join(STATE_KEYS)}.",
+        )
+    entries, state = found
+    whole = ""
+    while True:
+        prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in state)), None)
+        if prefix is None:
+            return Found(state, entries, whole)
+        whole += prefix
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+
+
+def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """As `find_state`, the weights alone."""
+    return find_state(checkpoint, path).state
+
+
+def _search(node: Mapping[Any, Any], entries: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]] | None:
+    state = _tensors(node)
+    if state is not None:
+        return entries, state
+    for key in STATE_KEYS if len(entries) < 3 else ():
+        inner = node.get(key)
+        found = _search(inner, (*entries, key)) if isinstance(inner, Mapping) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _tensors(candidate: Mapping[Any, Any]) -> dict[str, Tensor] | None:
+    """The mapping, if it is not empty and maps strings to tensors (or NumPy's arrays of numbers) alone."""
+    state: dict[str, Tensor] = {}
+    for key, value in candidate.items():
+        tensor = (
+            torch.from_numpy(value.values) if isinstance(value, Array) and value.values.dtype.kind in "fiub" else value
+        )
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            return None
+        state[key] = tensor
+    return state or None
+
+
+def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path, what: str) -> None:
+    """Compare a state dict with the one a module wants.
+
+    Files of torch before 1.0 lack the counters ``num_batches_tracked``; torch fills in 0, and so do we.
+
+    Args:
+        state: tensors read.
+        wanted: ``module.state_dict()``.
+        path: the file, for the message.
+        what: the module, for the message.
+
+    Raises:
+        CheckpointError: naming the missing keys, the unexpected ones, and those of another shape.
+    """
+    differences = {
+        "missing": sorted(k for k in wanted.keys() - state.keys() if not k.endswith("num_batches_tracked")),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} {list(state[key].shape)} instead of {list(wanted[key].shape)}"
+            for key in sorted(wanted.keys() & state.keys())
+            if state[key].shape != wanted[key].shape
+        ],
+    }
+    found = [f"{len(keys)} {name}: {_some(keys)}" for name, keys in differences.items() if keys]
+    if found:
+        raise CheckpointError(
+            f"{path} does not fit {what}\n    " + "\n    ".join(found),
+            "Choose the detector (and its options) these weights were trained with.",
+        )
+
+
+def _some(keys: list[str], count: int = 6) -> str:
+    return ", ".join(keys[:count]) + (f", … and {len(keys) - count} more" if len(keys) > count else "")
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint of any form strictly, in place.
+
+    A `Detector` gets the weights of its inner ``net``, after its ``on_load_weights`` has turned foreign keys into its
+    own.
+
+    Raises:
+        CheckpointError: unreadable, unsafe, or not fitting.
+    """
+    checkpoint = read_checkpoint(path)
+    found = find_state(checkpoint, path)
+    net, state, layout = module, found.state, ""
+    if isinstance(module, Detector):
+        module.check_checkpoint(checkpoint)
+        try:
+            net, state = module.net, module.on_load_weights(found.state)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error.what}", error.step) from error
+        layout = module.layout
+    check_state(state, net.state_dict(), path, type(module).__name__)
+    net.load_state_dict(state)
+    if PASSPORT not in checkpoint:
+        rank_zero_info(f"{path}: read {found}{layout and f'; {layout}'}")

@@ -1,0 +1,68 @@
+"""What the passes left of N images, as arrays, and the feature matrices made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.tracer.deciding.thresholds import family_features
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of N images under all variants.
+
+    Attributes:
+        families: Variant → family, in the order of the classes.
+        lengths: Variant → tokens of every scale.
+        names: Family → names of the F features.
+        features: Variant → float32 [N, F].
+        lp: Variant → float32 [N, L, 2], conditional and null log-probability of each token.
+        quant_loss: Family → [N].
+        enc_loss: Family → [N].
+    """
+
+    families: Mapping[str, str]
+    lengths: Mapping[str, tuple[int, ...]]
+    names: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, npt.NDArray[np.float32]]
+    lp: Mapping[str, npt.NDArray[np.float32]]
+    quant_loss: Mapping[str, npt.NDArray[np.float32]]
+    enc_loss: Mapping[str, npt.NDArray[np.float32]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.quant_loss.values())))
+
+    def take(self, rows: Rows) -> "Evidence":
+        """The same of some images."""
+
+        def some(arrays: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+            return {name: array[rows] for name, array in arrays.items()}
+
+        return Evidence(
+            self.families, self.lengths, self.names, some(self.features), some(self.lp), some(self.quant_loss),
+            some(self.enc_loss),
+        )  # fmt: skip
+
+    @property
+    def scores(self) -> dict[str, Floats]:
+        """Family → provenance score [N]."""
+        return {
+            family: self.quant_loss[family].astype(np.float64) * self.enc_loss[family] for family in self.quant_loss
+        }
+
+    def family_matrix(self) -> tuple[Floats, list[str]]:
+        """Logarithms of both losses of every family [N, 2 × families], and their names."""
+        names = [f"{family}/{loss}" for family in self.quant_loss for loss in ("log_quant", "log_enc")]
+        return family_features(self.quant_loss, self.enc_loss), names
+
+    def variant_matrix(self, family: str | None = None) -> tuple[Floats, list[str]]:
+        """All features of a family's variants (or of every variant) side by side, and their names."""
+        chosen = [name for name, own in self.families.items() if family in (None, own)]
+        columns = [self.features[name].astype(np.float64) for name in chosen]
+        names = [f"{name}/{feature}" for name in chosen for feature in self.names[self.families[name]]]
+        return np.concatenate(columns, 1), names

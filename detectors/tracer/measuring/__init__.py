@@ -1,0 +1,1 @@
+"""Evidence of an image under a model: likelihood, membership, provenance."""

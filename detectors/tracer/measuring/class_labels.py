@@ -1,0 +1,96 @@
+"""Which class label to condition on: a test image comes without one.
+
+Policies: ``given`` (from a file), ``classifier`` (an ImageNet net's best k), ``generator`` (the labels under which a
+variant likes a prefix of the tokens best), ``marginal`` (average the likelihood over the classifier's best k), ``null``
+(no class at all). Maximising over labels raises the scores of foreign images too: calibrate with the same policy.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from detectors.tracer.measuring.likelihood import TokenModel, log_likelihood
+from detectors.tracer.models.rar_transformer import RarTransformer
+
+LabelPolicy = Literal["given", "classifier", "generator", "marginal", "null"]
+POLICIES: tuple[str, ...] = get_args(LabelPolicy)
+VAR_SCREENING_SCALES = 5  # 55 of 680 tokens
+RAR_SCREENING_TOKENS = 48
+
+
+def classifier_candidates(class_logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k likeliest labels int64 [B, k] of classifier logits [B, classes], and their log-probabilities [B, k]."""
+    best = class_logits.float().log_softmax(-1).topk(min(k, class_logits.shape[-1]), dim=-1)
+    return best.indices, best.values
+
+
+def prefix_length(model: TokenModel) -> int:
+    """Tokens enough to screen labels by; for VAR whole scales, so that the prefix is exact."""
+    if isinstance(model, RarTransformer):
+        return min(RAR_SCREENING_TOKENS, model.length)
+    return sum(model.lengths[:VAR_SCREENING_SCALES])
+
+
+@torch.no_grad()
+def screen_labels(
+    model: TokenModel,
+    tokens: Tensor,
+    k: int,
+    *,
+    teacher_input: Tensor | None = None,
+    prefix: int | None = None,
+    batch: int = 32,
+) -> tuple[Tensor, Tensor]:
+    """The k labels under which a variant finds the first tokens likeliest.
+
+    Args:
+        model: Any variant of the family; the smallest will do.
+        tokens: int64 [B, L].
+        k: Labels to keep.
+        teacher_input: For VAR, [B, L − 1, C].
+        prefix: Tokens to look at, by default :func:`prefix_length`; all of them make the search exact.
+        batch: Labels per pass.
+
+    Returns:
+        Labels int64 [B, k], likeliest first; and their log-likelihoods [B, k] over the prefix.
+    """
+    n = prefix_length(model) if prefix is None else prefix
+    fed = None if teacher_input is None else teacher_input[:, : n - 1]
+    parts = []
+    for labels in torch.arange(model.size.classes, device=tokens.device).split(batch):  # type: ignore[no-untyped-call]
+        wide = labels.expand(len(tokens), -1)
+        parts.append(log_likelihood(model, tokens[:, :n], wide, teacher_input=fed))
+    best = torch.cat(parts, 1).topk(min(k, model.size.classes), dim=-1)
+    return best.indices, best.values
+
+
+def marginal_log_likelihood(log_likelihoods: Tensor, log_prior: Tensor) -> Tensor:
+    """Logarithm of Σ_y p(y) p(tokens | y) over the candidates, the prior renormalised to them.
+
+    Args:
+        log_likelihoods: [B, K] of whole token sequences.
+        log_prior: [B, K] from the classifier.
+
+    Returns:
+        [B].
+    """
+    return (log_likelihoods + log_prior.log_softmax(-1)).logsumexp(-1)
+
+
+def mixed_log_prob(lp: Tensor, log_prior: Tensor) -> Tensor:
+    """Log-probability of each token when its class is one of the candidates.
+
+    p(t_i | t_<i) = Σ_y p(y | t_<i) p(t_i | t_<i, y), p(y | t_<i) by Bayes from the
+    tokens so far. Their sum is :func:`marginal_log_likelihood`.
+
+    Args:
+        lp: [B, K, L] log-probability of each token given each candidate.
+        log_prior: [B, K] from the classifier.
+
+    Returns:
+        [B, L].
+    """
+    so_far = log_prior.log_softmax(-1)[..., None] + lp.cumsum(-1)
+    total = so_far.logsumexp(1)
+    return torch.diff(total, dim=1, prepend=torch.zeros_like(total[:, :1]))

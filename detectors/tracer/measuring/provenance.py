@@ -1,0 +1,85 @@
+"""Did this family make the image? Two losses round an inverse decoder, and their product.
+
+Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026): QuantLoss (equation 4), EncLoss
+(equation 8), score (equation 9); the released code's constants. With the tokenizer's own encoder the same ratio is the
+AEDR baseline, and ``reconstruction`` the plain reconstruction baseline.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detectors.tracer.models.quantise import Method, quantise
+from detectors.tracer.models.rar_vqgan import RarVqgan
+from detectors.tracer.models.var_vqvae import VarVqvae
+
+EPSILON = 1e-10
+
+
+@dataclass(frozen=True)
+class ProvenanceSignals:
+    """Per image, float32; lower means "made by this family".
+
+    Attributes:
+        quant_loss: [B] mean square between features and their quantised version.
+        enc_loss: [B] first decode-encode error over the second one.
+        score: [B] product of the two.
+        reconstruction: [B] mean square between the image and the decoded tokens, or None where not asked for.
+        uncalibrated: [B] numerator of ``enc_loss``.
+        denominator: [B] denominator of ``enc_loss``.
+        tokens: int64 [B, L].
+    """
+
+    quant_loss: Tensor
+    enc_loss: Tensor
+    score: Tensor
+    reconstruction: Tensor | None
+    uncalibrated: Tensor
+    denominator: Tensor
+    tokens: Tensor
+
+
+def mean_square(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of each image, float32 [B]."""
+    return (a.float() - b.float()).square().flatten(1).mean(1)
+
+
+@torch.no_grad()
+def provenance_signals(
+    tokenizer: VarVqvae | RarVqgan,
+    x: Tensor,
+    *,
+    inverse: VarVqvae | RarVqgan | None = None,
+    method: Method = "greedy",
+    steps: int = 200,
+    reconstruct: bool = True,
+) -> ProvenanceSignals:
+    """All signals from two encodings and two decodings, and one more for ``reconstruction``.
+
+    Args:
+        tokenizer: Gives decoder and codebook, and the encoder unless ``inverse`` does.
+        x: Images [B, 3, S, S] in the tokenizer's own range (see :func:`detectors.tracer.models.tokenizer.from_unit`).
+        inverse: The same tokenizer with a retrained encoder (the inverse decoder).
+        method: Quantiser of VAR's features; the paper's is ``soft``.
+        steps: Updates per stage of ``soft``.
+        reconstruct: Whether the plain reconstruction baseline is wanted.
+    """
+    encoder = tokenizer if inverse is None else inverse
+    f = encoder.encode(x)
+    with torch.enable_grad():
+        tokens, f_z = quantise(tokenizer, f, method, steps=steps)
+    once = tokenizer.decode(f)
+    twice = tokenizer.decode(encoder.encode(once))
+    uncalibrated, denominator = mean_square(once, x), mean_square(twice, once)
+    quant_loss = mean_square(f, f_z)
+    enc_loss = (uncalibrated + EPSILON) / (denominator + EPSILON)
+    return ProvenanceSignals(
+        quant_loss=quant_loss,
+        enc_loss=enc_loss,
+        score=quant_loss * enc_loss,
+        reconstruction=mean_square(tokenizer.decode(f_z), x) if reconstruct else None,
+        uncalibrated=uncalibrated,
+        denominator=denominator,
+        tokens=tokens,
+    )

@@ -1,0 +1,1 @@
+"""VAR and RAR: tokenizers, transformers, sizes, published files."""

@@ -1,0 +1,1 @@
+"""Entropy and likelihood of discretised logistic mixtures."""

@@ -1,0 +1,1 @@
+"""Density models of images: pyramid, heads, SReC."""

@@ -1,0 +1,122 @@
+"""What every density model of ZED promises: one mixture per subpixel, level by level of the pyramid.
+
+A level is seen on its half-resolution grid ``[h, w]``, that of the averages y. A *block* is one of the four phases of
+the 2x2 grid (`pyramid.OFFSETS`), so it too is ``[h, w]``, and any range of rows can be evaluated with a halo.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from detectors.zed.entropy.logistic import Mixture, sample
+
+InputScale = Literal["uint8", "unit", "tanh"]
+
+_AFFINE: dict[str, tuple[float, float]] = {"uint8": (1.0, 0.0), "unit": (1 / 255, 0.0), "tanh": (1 / 127.5, -1.0)}
+
+
+class CodedBlock(NamedTuple):
+    """One phase of the 2x2 grid with the model's prediction of it.
+
+    Attributes:
+        offset: Row and column inside the 2x2 block.
+        value: Actual pixels, float32 ``[B, 3, h, w]`` in 0..255, padded where the phase is one short.
+        mixture: Prediction of each subpixel given all coded before it, ``[B, 3, h, w, K]``.
+    """
+
+    offset: tuple[int, int]
+    value: Tensor
+    mixture: Mixture
+
+
+class DensityModel(nn.Module, ABC):
+    """A conditional density of the pixels of each level given the average image above it.
+
+    Attributes:
+        levels: Levels of the pyramid it models, 0 being full resolution.
+        chained: Whether a level takes context from the coarser one.
+        lossless: Whether its coding costs add up to that of a decodable file.
+    """
+
+    levels: int
+    chained: bool
+    lossless: bool
+
+    @abstractmethod
+    def networks(self) -> list[nn.Module]:
+        """The parts that do the work, each of which can be compiled by itself."""
+
+    @abstractmethod
+    def halo(self, level: int) -> int | None:
+        """Rows of the half-resolution grid which a prediction sees on each side; None if it sees the whole image."""
+
+    @abstractmethod
+    def steps(
+        self,
+        level: int,
+        x: Tensor,
+        y: Tensor,
+        context: Tensor | None,
+        *,
+        coded: bool = True,
+        temperature: float = 1.0,
+        draw: torch.Generator | None = None,
+    ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
+        """Predict a level block by block.
+
+        Args:
+            level: 0 is full resolution.
+            x: The level's pixels, float32 ``[B, 3, H, W]`` in 0..255.
+            y: Their averages, float32 ``[B, 3, h, w]`` with ``h = ceil(H / 2)`` and ``w = ceil(W / 2)``.
+            context: Features ``[B, F, h, w]`` from the coarser level, for chained models.
+            coded: False skips the predictions where only the context is wanted.
+            temperature: Divides the logits of the mixture weights.
+            draw: Draw the pixels from the model, given ``y``, instead of taking those of ``x``.
+
+        Yields:
+            A block (None if not ``coded``) and the context so far, the last of which goes to the finer level.
+        """
+
+    def expand(self, level: int, context: Tensor) -> Tensor:
+        """Bring the context of ``level + 1``, ``[B, F, h, w]``, to the grid of ``level``, ``[B, F, 2h, 2w]``."""
+        raise NotImplementedError(f"{type(self).__name__} has no context between levels (asked at level {level})")
+
+
+def scale_input(pixels: Tensor, preset: InputScale) -> Tensor:
+    """Affine of the network's input only: likelihood and entropy stay in pixel units whatever the preset.
+
+    Args:
+        pixels: Values in 0..255.
+        preset: ``uint8`` leaves them, ``unit`` maps to 0..1, ``tanh`` to -1..1.
+
+    Raises:
+        ValueError: If the preset is unknown.
+    """
+    if preset not in _AFFINE:
+        raise ValueError(f"input scale {preset!r} is unknown: choose one of {', '.join(_AFFINE)}")
+    gain, offset = _AFFINE[preset]
+    return pixels * gain + offset
+
+
+def draw_pixels(predict: Callable[[Tensor], Mixture], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a phase channel by channel, each given the channels drawn before it.
+
+    Args:
+        predict: From pixels ``[B, 3, h, w]`` to their mixtures, where a channel depends on those before it alone.
+        like: Gives shape, dtype and device.
+        generator: Source of randomness.
+    """
+    value = torch.zeros_like(like)
+    for channel in range(value.shape[1]):
+        value[:, channel] = sample(Mixture(*(p[:, channel] for p in predict(value))), generator)
+    return value
+
+
+def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
+    """Run a last layer outside autocast: means rounded to bfloat16 alone would shift D by 0.03 nats."""
+    with torch.autocast(x.device.type, enabled=False):
+        out: Tensor = layer(x if x.dtype == torch.float64 else x.float())
+    return out

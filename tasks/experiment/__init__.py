@@ -1,0 +1,1 @@
+"""An experiment's folder, identity and life: what every verb begins with."""

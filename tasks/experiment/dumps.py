@@ -1,0 +1,53 @@
+"""The dump of a stage, under every name by which it is looked for."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plain import Plain
+from benchmarks.predictions import Predictions, read_predictions, write_predictions
+from contracts.errors import DataError
+from tasks.experiment.stage_folder import SELECTION, StageFolder
+
+
+def write_dump(folder: StageFolder, benchmark: Any, task: str, predictions: Predictions) -> Path:
+    """Writes what one task says of one stage's images.
+
+    The first of the benchmark's names for it is the file, the others are links to it (copies, where the file system
+    has none). An older dump of validation images that lies at one of these keeps its content, under the name
+    "selection".
+
+    Args:
+        folder: of the stage.
+        benchmark: its ``dumps`` name the files, by task; one without is taken as `benchmarks.plain.Plain`.
+        task: "validate" or "test".
+        predictions: of every image once.
+
+    Returns:
+        The file.
+    """
+    first, *others = getattr(benchmark, "dumps", Plain.dumps)[task]
+    path = folder.predictions(first)
+    write_predictions(path, predictions)
+    for name in others:
+        other = folder.predictions(name)
+        selection = folder.predictions(SELECTION)
+        if other.is_file() and not selection.exists() and _task_of(other) == name:
+            other.replace(selection)
+        temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+        temporary.replace(other)
+    return path
+
+
+def _task_of(path: Path) -> str | None:
+    """The task that wrote a dump; None where it cannot be read."""
+    try:
+        return str(read_predictions(path).about.get("stage"))
+    except DataError:
+        return None

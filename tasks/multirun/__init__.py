@@ -1,0 +1,1 @@
+"""Several runs: ``-m``, searches, candidates among past runs."""

@@ -1,0 +1,263 @@
+"""A search without a server: Optuna proposes, ordinary commands run, and their own files say what came of it."""
+
+import fcntl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from conf.keys.schema import SweepOptions
+from conf.keys.syntax import HOUSE
+from conf.sweeps import Parameter, Scalar, Sweep
+from contracts.errors import ConfigError
+from contracts.history import read_epochs
+from contracts.keys import random_key
+from contracts.screen import display
+from contracts.stop import Stopped
+from tasks.experiment.run import DATA
+
+PATIENCE = 300
+"""Seconds after which SQLite gives up waiting for another worker."""
+
+CAP = 20
+"""Runs where neither the file nor the command says how many."""
+
+
+@dataclass
+class Running:
+    """One run: Optuna's trial, its process, its experiment, and how many epochs Optuna knows of."""
+
+    trial: Any
+    process: "subprocess.Popen[bytes]"
+    name: str
+    told: int = 0
+    pruned: bool = False
+
+
+class LocalSearch:
+    """Asks, runs and tells, a few at once; all it knows stands in a SQLite file, from which a restart goes on.
+
+    A run that was interrupted goes on in its own experiment folder with the same values. Several workers may share a
+    study; each is known by its seed.
+
+    Args:
+        sweep: what is searched.
+        options: of the task.
+        folder: of the search's own experiment.
+        seed: of the sampler, and the worker's name.
+
+    Raises:
+        ConfigError: Optuna is not installed.
+    """
+
+    def __init__(self, sweep: Sweep, options: SweepOptions, folder: Path, seed: int) -> None:
+        self.optuna = _optuna()
+        self.sweep = sweep
+        self.options = options
+        self.folder = folder
+        self.worker = str(seed)
+        file = Path(options.study).expanduser() if options.study else folder / "study.db"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.name = file.parent.name
+        grid = list(product(*map(_choices, sweep.parameters))) if sweep.method == "grid" else []
+        with _alone(file.with_name(f"{file.name}.lock")):
+            self.study = self.optuna.create_study(
+                study_name=sweep.name,
+                # another worker's write may take longer than the five seconds that SQLite waits
+                storage=self.optuna.storages.RDBStorage(
+                    f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": PATIENCE}}
+                ),
+                pruner=self._pruner(),
+                direction="maximize" if sweep.maximize else "minimize",
+                load_if_exists=True,
+            )
+            if told := other_optuna(self.study, self.optuna.__version__):
+                print(told)
+            for values in grid:
+                keys = (parameter.key for parameter in sweep.parameters)
+                self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
+        # a sampler forgets what it has drawn when the search stops; with the same seed it would draw that again
+        self.study.sampler = self._sampler(random_key(seed, self._begun()) % 2**32)
+        self.cap = min(options.runs or sweep.cap or len(grid) or CAP, len(grid) or sys.maxsize)
+
+    def run(self) -> int:
+        """Runs until as many runs as wanted have ended; 1 if none ended well."""
+        running: list[Running] = []
+        left = self._interrupted()
+        try:
+            while True:
+                while len(running) < self.options.workers and (trial := self._next(left)) is not None:
+                    running.append(self._start(trial))
+                if not running:
+                    break
+                for each in list(running):
+                    self._look(each)
+                    if each.process.poll() is not None:
+                        running.remove(each)
+                        self._end(each)
+                time.sleep(0.2)
+        except (Stopped, KeyboardInterrupt):
+            for each in running:
+                each.process.terminate()
+            for each in running:
+                each.process.wait()  # it saves; the trial stays open and is taken up by the next start
+            raise
+        return self._report()
+
+    def _interrupted(self) -> list[Any]:
+        state = self.optuna.trial.TrialState.RUNNING
+        mine = [t for t in self.study.get_trials(states=[state]) if t.user_attrs.get("worker") == self.worker]
+        return [self.optuna.trial.Trial(self.study, trial._trial_id) for trial in mine]
+
+    def _begun(self) -> int:
+        """Runs so far; those of a grid that wait for their turn not counted."""
+        waiting = self.optuna.trial.TrialState.WAITING
+        return sum(trial.state != waiting for trial in self.study.get_trials(deepcopy=False))
+
+    def _next(self, left: list[Any]) -> Any:
+        if left:
+            return left.pop(0)
+        if self._begun() >= self.cap:
+            return None
+        trial = self.study.ask()
+        trial.set_user_attr("worker", self.worker)
+        return trial
+
+    def _start(self, trial: Any) -> Running:
+        values = {parameter.key: _suggested(trial, parameter) for parameter in self.sweep.parameters}
+        name = f"{self.name}_{trial.number:03d}"
+        trial.set_user_attr("experiment", name)
+        words = [*self.sweep.command(values)[: len(self.sweep.words)], *self.options.words]
+        words += [*self.sweep.command(values)[len(self.sweep.words) :], f"experiment_id={name}", "launcher=null"]
+        print(f"[{trial.number + 1}/{self.cap}] {' '.join(words)}", flush=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"run_{trial.number:03d}.log").open("ab") as log:
+            command = [sys.executable, "-u", str(HOUSE / "lightning_main.py"), *words]
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
+        return Running(trial, process, name)
+
+    def _look(self, running: Running) -> None:
+        """Tells Optuna of new epochs; a run that it gives up is asked to stop."""
+        history = read_epochs(DATA / running.name)
+        for entry in history[running.told :]:
+            if self.sweep.metric in entry:
+                running.trial.report(entry[self.sweep.metric], entry["epoch"])
+        fresh, running.told = len(history) > running.told, len(history)
+        if fresh and not running.pruned and running.process.poll() is None and running.trial.should_prune():
+            running.pruned = True
+            running.process.terminate()
+
+    def _end(self, running: Running) -> None:
+        state = self.optuna.trial.TrialState
+        code = running.process.returncode
+        self._look(running)
+        values = [entry[self.sweep.metric] for entry in read_epochs(DATA / running.name) if self.sweep.metric in entry]
+        if running.pruned and code != 0:
+            self.study.tell(running.trial, state=state.PRUNED)
+        elif code == 0 and values:
+            self.study.tell(running.trial, max(values) if self.sweep.maximize else min(values))
+        else:
+            self.study.tell(running.trial, state=state.FAIL)
+            log = self.folder / f"run_{running.trial.number:03d}.log"
+            print(f"pixelproof: run {running.trial.number} ended with code {code}; see {log}", file=sys.stderr)
+
+    def _report(self) -> int:
+        trials = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "WAITING"]
+        table = Table(title=f"{self.sweep.name}: {self.sweep.metric} of {len(trials)} runs")
+        keys = [parameter.key for parameter in self.sweep.parameters]
+        for head in ("run", "state", self.sweep.metric, *(key.rpartition(".")[2] for key in keys)):
+            table.add_column(head)
+        done = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        done.sort(key=lambda trial: trial.value, reverse=self.sweep.maximize)
+        for trial in [*done, *(trial for trial in trials if trial.state.name != "COMPLETE")]:
+            value = "" if trial.value is None else f"{trial.value:.4f}"
+            cells = [_short(trial.params.get(key)) for key in keys]
+            table.add_row(trial.user_attrs.get("experiment", ""), trial.state.name.lower(), value, *cells)
+        display(table)
+        if done:
+            print(f"best: experiment_id={done[0].user_attrs['experiment']}; task=candidates compares and retrains")
+        return 0 if done else 1
+
+    def _sampler(self, seed: int) -> Any:
+        samplers = self.optuna.samplers
+        if self.sweep.method == "bayes":
+            return samplers.TPESampler(seed=seed, constant_liar=self.options.workers > 1)
+        return samplers.RandomSampler(seed=seed)
+
+    def _pruner(self) -> Any:
+        pruners, early = self.optuna.pruners, self.sweep.early or {}
+        wanted = self.options.pruner
+        if wanted == "file":
+            wanted = "hyperband" if early else "none"
+        if wanted == "median":
+            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=int(early.get("min_iter", 1)) - 1)
+        if wanted == "hyperband":
+            return pruners.HyperbandPruner(
+                min_resource=int(early.get("min_iter", 1)), reduction_factor=int(early.get("eta", 3))
+            )
+        return pruners.NopPruner()
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Workers that begin at the same moment, as the jobs of an array do, would each make the tables of the study."""
+    with lock.open("a") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
+
+
+def _suggested(trial: Any, parameter: Parameter) -> Scalar:
+    if parameter.values:
+        choice: Scalar = trial.suggest_categorical(parameter.key, list(parameter.values))
+        return choice
+    if parameter.kind == "int":
+        return int(trial.suggest_int(parameter.key, int(parameter.low), int(parameter.high)))
+    if parameter.log and parameter.step:  # which Optuna does not combine
+        value = float(trial.suggest_float(parameter.key, parameter.low, parameter.high, log=True))
+        return max(parameter.low, round(value / parameter.step) * parameter.step)
+    return float(
+        trial.suggest_float(parameter.key, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    )
+
+
+def _choices(parameter: Parameter) -> list[Scalar]:
+    """All values of a parameter of a grid."""
+    return list(parameter.values or range(int(parameter.low), int(parameter.high) + 1))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise ConfigError("sweep.backend=local needs Optuna", "pip install 'pixelproof[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def other_optuna(study: Any, version: str) -> str | None:
+    """What is to be said where a search was begun with another Optuna, whose samplers may propose other values.
+
+    Args:
+        study: new, or begun before; the version it was begun with is kept in it.
+        version: of Optuna, now.
+    """
+    begun = study.user_attrs.get("optuna")
+    if begun is None:
+        study.set_user_attr("optuna", version)
+    if begun in (None, version):
+        return None
+    return (
+        f"the search {study.study_name} was begun with Optuna {begun} and goes on with {version}: runs that have ended "
+        f"count as before, but the next proposals may be others; optuna=={begun} gives those of the search as begun"
+    )

@@ -1,0 +1,1 @@
+"""From a checkpoint and rows to files and tables."""

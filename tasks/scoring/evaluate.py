@@ -1,0 +1,173 @@
+"""What fit, validate, test and predict share: a detector from a checkpoint, and scores of a set of rows."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+
+from benchmarks.predictions import Predictions
+from callbacks.checkpoint_io import AtomicCheckpointIO
+from callbacks.collector import Collector
+from callbacks.passport import passport
+from callbacks.preemption import Preemption, cluster_plugins, without_own_signals
+from callbacks.progress import Progress
+from callbacks.progress_lines import NoBar, ProgressLines
+from callbacks.quiet import quieten
+from conf.build import build_for_scoring
+from conf.cli.typed import meant_node
+from conf.cli.words import parse
+from conf.keys.targets import current
+from contracts.errors import CheckpointError, ConfigError, DataError
+from contracts.stage import Rows
+from detectors.base import Detector
+from detectors.parts.weights import load_weights, read_checkpoint
+from tasks.experiment.run import Run
+from tasks.experiment.stage_folder import file_hash
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow", "timm", "pixelproof")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def config_hash(resolved: Mapping[str, Any]) -> str:
+    """Hash (BLAKE2b, 16 hex digits) of a resolved configuration."""
+    return blake2b(json.dumps(resolved, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A detector with its weights.
+
+    Attributes:
+        detector: ready to score.
+        path: the checkpoint.
+        sha256: its hash.
+        about: the checkpoint's own entry (threshold, seen generators); empty for foreign weights.
+    """
+
+    detector: Detector
+    path: Path
+    sha256: str
+    about: dict[str, Any]
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold on P(generated) chosen on validation, where the checkpoint knows one."""
+        chosen = self.about.get("threshold")
+        return float(chosen["value"]) if chosen else None
+
+
+def load_detector(run: Run, path: Path) -> Loaded:
+    """The detector of a checkpoint: as the checkpoint describes itself, else as the configuration says."""
+    content = read_checkpoint(path)
+    entry = passport(content, path)
+    configured = run.resolved["detector"]
+    node = _asked(entry["detector"], run, path) if entry else configured
+    detector = build_for_scoring(node, from_checkpoint=node != configured)
+    load_weights(detector, path)
+    return Loaded(detector, path, file_hash(path), entry or {})
+
+
+def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
+    """A checkpoint's own detector, with what the command line says of the detector laid over it.
+
+    Raises:
+        CheckpointError: the command line asks for another detector than the checkpoint holds.
+    """
+    words = [word for word in parse(run.overrides) if word.key_or_group.split(".")[0] == "detector"]
+    wanted = run.resolved["detector"].get("_target_")
+    if any(word.key_or_group == "detector" for word in words) and wanted != current(node.get("_target_")):
+        raise CheckpointError(
+            f"{path} holds {node.get('_target_')}, and detector= asks for {wanted}", "Leave detector= out."
+        )
+    config = OmegaConf.create(dict(node))
+    for word in words:
+        if word.key_or_group != "detector":
+            OmegaConf.update(config, word.key_or_group.removeprefix("detector."), word.value(), force_add=True)
+    laid = OmegaConf.to_container(config)
+    return meant_node({str(key): value for key, value in laid.items()}) if isinstance(laid, dict) else dict(node)
+
+
+def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
+    """The configured trainer with our checkpoint plugin and our handling of signals, without what we do ourselves."""
+    if not any(isinstance(callback, Preemption) for callback in callbacks):
+        callbacks = (*callbacks, Preemption())
+    wanted = bool(run.resolved["trainer"].get("enable_progress_bar", True))
+    given = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    terminal = Console().is_terminal or Console().is_jupyter
+    log = run.logs / run.experiment_id / "log.txt" if run.task in ("fit", "test", "validate") else None
+    callbacks = (*callbacks, ProgressLines(log, shown=wanted and not given and not terminal))
+    if wanted and not given:
+        callbacks = (*callbacks, Progress() if terminal else NoBar())
+    quieten()
+    plugins = [AtomicCheckpointIO(), *cluster_plugins()]
+    trainer: L.Trainer = run.trainer(callbacks=list(callbacks), plugins=plugins, enable_checkpointing=False, **extra)
+    return without_own_signals(trainer)
+
+
+def score(
+    trainer: L.Trainer, detector: Detector, datamodule: Any, rows: Rows, collector: Collector, verb: str
+) -> Predictions | None:
+    """Scores of some rows of the data module's manifest: on rank 0 all of them, elsewhere None.
+
+    Args:
+        trainer: with ``collector`` among its callbacks.
+        detector: with its weights.
+        datamodule: already told the detector's views (`ImageDataModule.use`).
+        rows: what is scored.
+        collector: see above.
+        verb: "validate", "test" or "predict".
+
+    Raises:
+        DataError: a row is neither among the predictions nor among the failures.
+    """
+    if verb == "validate":
+        trainer.validate(detector, datamodule=datamodule, verbose=False)
+    else:
+        datamodule.evaluate(rows)
+        if verb == "test":
+            trainer.test(detector, datamodule=datamodule, verbose=False)
+        elif verb == "predict":
+            trainer.predict(detector, datamodule=datamodule, return_predictions=False)
+        else:
+            raise ConfigError(f"verb {verb!r} scores nothing", "Use validate, test or predict.")
+    predictions = collector.predictions
+    wanted = set(datamodule.manifest().column("id")[rows].tolist())
+    failed = [failure for failure in collector.failures if failure.id in wanted]  # not those of training
+    if predictions is not None and len(predictions) + len(failed) != len(rows):
+        raise DataError(
+            f"{len(rows)} images were to be scored, {len(predictions)} were and {len(failed)} could not be read",
+            "Report this: an image was lost between the ranks.",
+        )
+    return predictions
+
+
+def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodule: Any, stage: str) -> Predictions:
+    """The same predictions, saying where they come from."""
+    about = {
+        "experiment": run.experiment_id,
+        "stage": stage,
+        "config_hash": config_hash(run.resolved),
+        "detector": loaded.about.get("detector", run.resolved["detector"]),
+        "checkpoint": str(loaded.path),
+        "checkpoint_sha256": loaded.sha256,
+        "threshold": loaded.threshold,
+        "seen_generators": loaded.about.get("seen_generators"),
+        "seed": run.seed,
+        "decoder": datamodule.decoder,
+        "versions": versions(),
+    }
+    if loaded.detector.sources:
+        about["families"] = dict(loaded.detector.sources)
+    return replace(predictions, provenance=json.dumps(about, sort_keys=True))

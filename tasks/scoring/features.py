@@ -1,0 +1,99 @@
+"""A frozen backbone's features in place of images, where a benchmark keeps them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+
+from contracts.errors import ConfigError
+from contracts.view import Chain
+from datamodules.loading.features import Features
+from datamodules.loading.versioned_folder import versioned_folder
+from detectors.base import Detector, FrozenPart
+
+LIBRARIES = (
+    "numpy", "open_clip_torch", "opencv-python-headless", "pillow", "scipy", "timm", "torch", "torchvision"
+)  # fmt: skip
+"""What features depend on."""
+
+
+def precompute(
+    root: Path | None, detector: Detector, datamodule: Any, chain: Any, copies: int, trainer: L.Trainer
+) -> None:
+    """Let the data module hand out features of the detector's frozen part.
+
+    Args:
+        root: folder of all caches (``benchmark.features``); None hands out images.
+        detector: a probe.
+        datamodule: already told the detector's views.
+        chain: the benchmark's way with images, `Chain`, function or None.
+        copies: fixed looks at each training image.
+        trainer: says on which device, and in which precision, features are computed.
+
+    Raises:
+        ConfigError: nothing of the detector is frozen, or training images never look the same again.
+    """
+    if root is None:
+        datamodule.precompute(None)
+        return
+    part = detector.frozen_part()
+    if part is None:
+        raise ConfigError(
+            f"benchmark.features keeps what a frozen backbone says, and {type(detector).__name__} trains all it has",
+            "Choose detector=classifier detector.mode=probe without detector.augment, or set benchmark.features=null.",
+        )
+    refuse_unbounded(detector, chain)
+    manifest = datamodule.manifest()
+    crops = datamodule.crops_per_image
+    settings = {
+        **part.settings,
+        "chain": chain.settings() if isinstance(chain, Chain) else None,
+        "copies": copies,
+        "crops": crops,
+        "seed": datamodule.seed,
+        "decoder": datamodule.decoder,
+        "precision": str(trainer.precision),
+        "manifest": manifest.fingerprint(),
+    }
+    folder = versioned_folder(root, settings, LIBRARIES, "benchmark.features")
+    datamodule.precompute(Features(folder, extractor(part, detector, trainer), len(manifest), copies, crops, part.dim))
+
+
+def extractor(part: FrozenPart, detector: Detector, trainer: L.Trainer) -> Callable[[Tensor], Tensor]:
+    """The frozen part on the trainer's device and in its precision."""
+    return partial(_extract, part, detector, trainer)
+
+
+def _extract(part: FrozenPart, detector: Detector, trainer: L.Trainer, images: Tensor) -> Tensor:
+    device = trainer.strategy.root_device
+    detector.to(device)
+    with torch.no_grad(), trainer.precision_plugin.forward_context():
+        return part.features(images.to(device)).float().cpu()
+
+
+def refuse_unbounded(detector: Detector, chain: Any) -> None:
+    """Refuse training images of which there is no end.
+
+    Raises:
+        ConfigError: something is drawn afresh at every look.
+    """
+    view = detector.train_view
+    side = chain.side[True] if isinstance(chain, Chain) else None
+    reasons = {
+        "detector.train_view.flip is above 0": view.flip > 0,
+        "detector.train_view.crop takes a random place": view.crop is not None and view.crop != side,
+        "detector.train_view.augment draws afresh": bool(view.augment),
+        "the benchmark turns, mirrors or crops at random": isinstance(chain, Chain) and not chain.bounded,
+        "the benchmark degrades each look anew": chain is not None and not isinstance(chain, Chain),
+    }
+    found = [reason for reason, true in reasons.items() if true]
+    if found:
+        raise ConfigError(
+            f"benchmark.features with training images that never look the same again: {'; '.join(found)}",
+            "Set benchmark.stochastic=false, a train_cropping other than random_crop and a view without draws, "
+            "or benchmark.features=null.",
+        )

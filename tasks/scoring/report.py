@@ -1,0 +1,72 @@
+"""From predictions to what is stored and shown: metrics with intervals, and their table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.attribution.measures import Attribution, attribution
+from benchmarks.attribution.tables import markdown as attribution_markdown
+from benchmarks.attribution.tables import rich_table as attribution_table
+from benchmarks.attribution.tables import tidy_csv as attribution_csv
+from benchmarks.evaluation import Result, evaluate
+from benchmarks.intervals import Bootstrap
+from benchmarks.metrics import Metric
+from benchmarks.predictions import Predictions
+from benchmarks.tables import COLUMNS, Table, tidy_csv
+from benchmarks.views import views_of
+from contracts.files import write_atomically
+from contracts.screen import display
+from tasks.experiment.stage_folder import StageFolder
+
+
+def measured(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> list[Result]:
+    """Every metric, those of the user's own too, with its interval."""
+    return Bootstrap()(predictions, evaluate(predictions, metrics=metrics or None), metrics or None)
+
+
+def report(
+    folder: StageFolder,
+    stage: str,
+    predictions: Predictions,
+    threshold: dict[str, Any] | None,
+    metrics: Mapping[str, Metric] | None = None,
+) -> None:
+    """Stores the metrics of a set of predictions in ``metrics.json`` and ``metrics_<stage>.{csv,md}``, and shows them.
+
+    Args:
+        folder: of the stage.
+        stage: "validate" or "test".
+        predictions: what was scored.
+        threshold: chosen on validation, or None.
+        metrics: of the user's own, by name; each has a column of the table, at the threshold chosen on validation.
+    """
+    results = measured(predictions, metrics)
+    content = {"threshold": threshold, stage: [result.as_json() for result in results]}
+    folder.write_json("metrics.json", folder.read_json("metrics.json") | content)
+    at = "validation" if predictions.about.get("threshold") is not None else "0.5"
+    columns = (*COLUMNS, *((name, at) for name in metrics or ()))
+    table = Table.of(results, predictions.about.get("seen_generators"), columns, views_of(predictions))
+    write_atomically(folder.path / f"metrics_{stage}.csv", tidy_csv(results).encode())
+    write_atomically(folder.path / f"metrics_{stage}.md", table.markdown().encode())
+    display(table.rich())
+    if predictions.class_names is not None:
+        report_attribution(folder, f"attribution_{stage}", predictions, f"{stage}: which generator")
+
+
+def report_attribution(folder: StageFolder, name: str, predictions: Predictions, title: str) -> None:
+    """The same of a tracer's answers: an entry of ``metrics.json``, and ``<name>.{csv,md}``.
+
+    Args:
+        folder: of the stage.
+        name: of the results.
+        predictions: of a tracer; images of unknown origin are left out.
+        title: of the table shown.
+    """
+    answers = Attribution.of(predictions)
+    if not len(answers):
+        return
+    figures = attribution(answers)
+    content = [figure.as_json() for figure in figures]
+    folder.write_json("metrics.json", folder.read_json("metrics.json") | {name: content})
+    write_atomically(folder.path / f"{name}.csv", attribution_csv(figures).encode())
+    write_atomically(folder.path / f"{name}.md", attribution_markdown(figures, answers).encode())
+    display(attribution_table(figures, title))

@@ -1,0 +1,91 @@
+"""The table of ``task=predict``: one row an image, those that could not be read included, whatever the detector."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.predictions import Predictions
+from benchmarks.thresholds.columns import ColumnThreshold
+from contracts.errors import DataError, nearest
+
+LEADING = ("id", "where", "label", "generator", "group", "score", "logit", "generated", "error", "note")
+"""First columns of the table, whatever the detector; its own scores follow."""
+
+
+def column_of(predictions: Predictions, name: str) -> NDArray[Any]:
+    """A score by its name: ``score``, ``logit`` or an extra.
+
+    Raises:
+        DataError: the detector gives no such score.
+    """
+    known = {"score": predictions.fused_scores, "logit": predictions.fused_logits, **predictions.extra}
+    if name not in known:
+        raise DataError(f"the threshold is on {name!r}, a score this detector does not give", nearest(name, known))
+    return known[name]
+
+
+def scores_frame(
+    predictions: Predictions,
+    threshold: float | ColumnThreshold | None,
+    first: Sequence[str] = (),
+    failures: Sequence[Any] = (),
+    notes: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """One row an image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
+
+    Args:
+        predictions: what was scored.
+        threshold: on P(generated), or on any score; 0.5 if None.
+        first: extras that come before the others.
+        failures: images that could not be read (``id``, ``where``, ``reason``).
+        notes: of images that could be read, by id.
+    """
+    if isinstance(threshold, ColumnThreshold):
+        generated = threshold.called(column_of(predictions, threshold.column))
+    else:
+        generated = predictions.fused_scores > (0.5 if threshold is None else threshold)
+    places = zip(predictions.where.tolist(), predictions.row.tolist(), strict=True)
+    frame = pd.DataFrame(
+        {
+            "id": predictions.fused_ids,
+            "where": [f"{where}[{row}]" if row >= 0 else where for where, row in places],
+            "label": predictions.fused_labels,
+            "generator": predictions.generators,
+            "group": predictions.group,
+            "score": predictions.fused_scores,
+            "logit": predictions.fused_logits,
+            "generated": generated,
+            "error": "",
+            "note": [(notes or {}).get(name, "") for name in predictions.fused_ids.tolist()],
+        }
+    )
+    for name in (*first, *(extra for extra in predictions.extra if extra not in first)):
+        values = predictions.extra[name]
+        for column, part in enumerate(values.reshape(len(values), -1).T):
+            frame[name if values.ndim == 1 else f"{name}_{column}"] = part
+    if not failures:
+        return frame
+    empty = {"label": -1, "generator": "", "group": "", "note": ""}
+    failed = pd.DataFrame([{"id": f.id, "where": f.where, "error": f.reason, **empty} for f in failures])
+    return pd.concat([frame, failed], ignore_index=True)[list(frame)]
+
+
+def summary(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    """Mean, median and 95th percentile of some columns; how many images were scored, failed, called generated."""
+    scored = frame[frame["error"] == ""]
+    return {
+        "images": len(frame),
+        "scored": len(scored),
+        "failed": len(frame) - len(scored),
+        "called_generated": int(scored["generated"].astype(bool).sum()),
+        "scores": {
+            name: {
+                "mean": float(scored[name].mean()),
+                "median": float(scored[name].median()),
+                "p95": float(scored[name].quantile(0.95)),
+            }
+            for name in names
+        },
+    }

@@ -1,0 +1,98 @@
+"""What a trace leaves behind: dumps, tables, the submission, and the arrays its plots are drawn from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.attribution.submission import write_submission
+from benchmarks.predictions import Predictions, from_crops
+from contracts.errors import DataError
+from contracts.stage import Rows
+from datamodules.tables.manifest import Manifest
+from detectors.tracer.deciding.decisions import known_logit
+from detectors.tracer.deciding.evidence import Evidence, Floats
+from detectors.tracer.models.sizes import OUTLIER
+
+BOXES = ("log_perplexity", "guided", "icas", "loss", "min_k%++_0.2", "hinge", "entropy")
+"""Features whose spread the review page shows."""
+DIAGNOSIS = "trace_diagnosis_{split}.npz"
+
+
+def dump(manifest: Manifest, rows: Rows, log_posterior: Floats, classes: tuple[str, ...], **about: Any) -> Predictions:
+    """Predictions of some images: log-posteriors of all classes; the binary logit is that of "one of the generators".
+
+    Args:
+        manifest: of the data module.
+        rows: [N].
+        log_posterior: [N, K], ``outlier`` last.
+        classes: K names.
+        about: provenance.
+    """
+    multi = log_posterior.astype(np.float32)
+    return from_crops(
+        known_logit(log_posterior),
+        np.arange(len(rows)),
+        manifest.labels[rows],
+        manifest.generator_index[rows],
+        manifest.column("id")[rows],
+        generator_id_to_name=manifest.generator_names,
+        identifiers=rows,
+        source=manifest.column("source")[rows],
+        group=manifest.column("group")[rows],
+        where=manifest.column("where")[rows],
+        row=manifest.column("row")[rows],
+        fused_multi_logits=multi,
+        crop_multi_logits=multi,
+        class_names=classes,
+        extra={"attributed": np.array(classes)[log_posterior.argmax(1)]},
+        provenance=about,
+    )
+
+
+def diagnosis(evidence: Evidence, ids: NDArray[Any], alpha: Mapping[str, float]) -> dict[str, NDArray[Any]]:
+    """Arrays of the diagnosis plots: per variant the balanced ratio d a token, and some features, of every image.
+
+    Args:
+        evidence: of N images.
+        ids: their ids.
+        alpha: variant → PRADA's α, 1 where none was fitted.
+    """
+    found: dict[str, NDArray[Any]] = {"id": ids.astype(str), "variants": np.array(list(evidence.families))}
+    for name, lp in evidence.lp.items():
+        a = alpha.get(name, 1.0)
+        found[f"{name}/d_tokens"] = ((2 - a) * lp[..., 0] - a * lp[..., 1]).astype(np.float16)
+        found[f"{name}/lengths"] = np.array(evidence.lengths[name])
+        columns = evidence.names[evidence.families[name]]
+        for feature in BOXES:
+            found[f"{name}/feature/{feature}"] = evidence.features[name][:, columns.index(feature)]
+    for family in evidence.quant_loss:
+        found[f"family/{family}/quant_loss"] = evidence.quant_loss[family]
+        found[f"family/{family}/enc_loss"] = evidence.enc_loss[family]
+    return found
+
+
+def write_diagnosis(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions, classes: tuple[str, ...]) -> int:
+    """``submission.csv`` of the unlabelled images among ``rows``; those without a prediction count as ``outlier``.
+
+    Returns:
+        Number of answers.
+    """
+    names = {manifest.image_id(int(row)): Path(str(manifest.column("where")[row])).name for row in rows}
+    answers = dict.fromkeys(names, OUTLIER)
+    attributed = zip(predictions.fused_ids.tolist(), predictions.extra["attributed"].tolist(), strict=True)
+    answers |= {image: label for image, label in attributed if image in names}
+    if len(names) != len(rows):
+        raise DataError("images of the test set share ids", "Report this: the manifest promises unique ids.")
+    write_submission(path, [(names[image], label) for image, label in answers.items()], names.values(), classes)
+    return len(answers)

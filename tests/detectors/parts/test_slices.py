@@ -1,0 +1,66 @@
+"""Slices change the speed of an evaluation, and nothing else."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from contracts.batch import Batch
+from contracts.view import View
+from detectors.base import Detector
+from detectors.classifier.frozen import Frozen
+from detectors.npr.detector import NPR
+from detectors.npr.multiscale import NPRMultiScale
+from detectors.parts import slices
+from detectors.parts.slices import in_slices
+
+VIEW = View()
+
+
+def _batch(count: int, side: int) -> Batch:
+    images = torch.randint(
+        0, 256, (count, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    rows = torch.arange(count)
+    return Batch(images, rows % 2, rows, rows, rows, rows)
+
+
+def test_slices_hold_about_as_many_pixels_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "PIXELS", 100)
+    assert [len(part) for part in slices.slices(torch.zeros(7, 3, 5, 10))] == [2, 2, 2, 1]
+    assert [len(part) for part in slices.slices(torch.zeros(2, 3, 50, 50))] == [1, 1]
+    assert [len(part) for part in slices.slices(torch.zeros(9, 3, 4, 5))] == [4, 4, 1]  # where five would do
+    assert len(slices.slices(torch.zeros(500, 8))) == 1
+    assert len(slices.slices(torch.zeros(7, 3, 5, 10, device="meta"))) == 1
+
+
+@pytest.mark.parametrize("make", [lambda: NPR(VIEW, VIEW), lambda: NPRMultiScale(VIEW, VIEW, scales=(0.5, 0.75))])
+def test_scores_do_not_depend_on_the_slices(make: Callable[[], Detector], monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, batch = make().eval(), _batch(5, 32)
+    seen: list[int] = []
+    detector.net.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    with torch.inference_mode():
+        whole = detector.score(batch)
+        monkeypatch.setattr(slices, "PIXELS", 2 * 32 * 32)
+        parts = detector.score(batch)
+    assert seen == [5, 2, 2, 1]
+    assert torch.allclose(whole.logits, parts.logits, atol=1e-6)
+    assert whole.extras.keys() == parts.extras.keys()
+    for name, values in whole.extras.items():
+        assert torch.allclose(torch.as_tensor(values), torch.as_tensor(parts.extras[name]), atol=1e-6)
+
+
+def test_a_frozen_backbone_is_sliced_while_the_head_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "PIXELS", 16)
+    seen: list[int] = []
+
+    class Mean(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(len(images))
+            return images.mean((2, 3))
+
+    images = torch.rand(3, 3, 4, 4)
+    assert torch.equal(Frozen(Mean())(images), images.mean((2, 3)))
+    assert seen == [1, 1, 1]
+    assert torch.equal(in_slices(lambda part: part + 1, images), images + 1)
