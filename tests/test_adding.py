@@ -61,7 +61,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (copy / name).write_text(text)
     rng = np.random.default_rng(0)
     for k in range(60):
-        file = copy / "pictures" / ("camera" if k % 2 else f"generated/maker-{k % 4}") / f"{k}.png"
+        file = copy / "images" / ("camera" if k % 2 else f"generated/maker-{k % 4}") / f"{k}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn.picture(rng, 72, not k % 2)).save(file)
     words = [sys.executable, "-c", RUNNER]
