@@ -14,9 +14,8 @@ from contracts.names import as_text
 from datamodules.arrow.shards import ArrowStore, open_shard, shards, split_folders
 from datamodules.arrow.stream import ParquetStreamStore
 from datamodules.folders.walk import below, unlisted
-from datamodules.image_datamodule import ImageDataModule, StartMethod
+from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.arrow_source import arrow_source
-from datamodules.loading.decode import MAX_PIXELS, Backend
 from datamodules.tables.columns import as_labels, as_texts, class_names
 from datamodules.tables.manifest import Manifest
 
@@ -42,34 +41,7 @@ class AiGenBenchDataModule(ImageDataModule):
     Args:
         path: the folder that ``save_to_disk`` wrote, or a folder of Parquet files named after their splits
             (``train-00000-of-00057.parquet``, or in folders ``train/``, ``validation/``).
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
     """
-
-    def __init__(
-        self,
-        path: str | Path,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
-    ) -> None:
-        super().__init__(
-            path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
-            start_method,
-        )  # fmt: skip
 
     def build_manifest(self) -> Manifest:
         """Read every column needed but the images; rows keep their order within each split.

@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping, Sequence
 from glob import has_magic
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
 from datamodules.folders.listed import Columns, is_table, read_list, table_columns
 from datamodules.folders.walk import SUFFIXES, below, matches
-from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.image_datamodule import ImageDataModule
+from datamodules.loading.options import Loading
 from datamodules.loading.stores import FileStore
 from datamodules.tables.columns import check_maps
 from datamodules.tables.folds import DEALT as FOLDS
@@ -49,15 +49,7 @@ class FolderDataModule(ImageDataModule):
             groups where there are any.
         group: images that belong together, see `datamodules.trees.TreeDataModule`; None for a table's column.
         fold_seed: of the folds.
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
+        **loading: as `ImageDataModule`.
 
     Raises:
         ConfigError: a label or split map leads to something else.
@@ -72,20 +64,9 @@ class FolderDataModule(ImageDataModule):
         split: Literal["test", "folds"] = "test",
         group: int | str | None = None,
         fold_seed: int = 0,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        super().__init__(
-            path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
-            start_method,
-        )  # fmt: skip
+        super().__init__(path, **loading)
         self.columns = dict(columns or {})
         self.labels = dict(labels) if labels else None
         self.splits = dict(SPLIT_NAMES if splits is None else splits)

@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytorch_lightning as L
@@ -21,13 +20,13 @@ from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
 from datamodules.loading.features import FeatureLoader, Features, fill
 from datamodules.loading.image_sizes import image_sizes
+from datamodules.loading.options import StartMethod
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.stores import ImageStore
 from datamodules.tables.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
-StartMethod = Literal["fork", "spawn", "forkserver"]
 Report = Callable[[list[Failure], bool], None]
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,9 @@ from contracts.names import as_text
 from datamodules.arrow.files import ARROW, TableFile, base_folder, named_split, open_table, table_files
 from datamodules.arrow.shards import ArrowStore
 from datamodules.arrow.stream import ParquetStreamStore
-from datamodules.image_datamodule import ImageDataModule, StartMethod
+from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.cells import check_image_column
-from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.options import Loading
 from datamodules.tables.carried import joined, plain
 from datamodules.tables.columns import (
     are_texts,
@@ -59,15 +59,7 @@ class ParquetDataModule(ImageDataModule):
         root: folder that rows without bytes name files in; the folder of ``path`` by default.
         fold_seed: without a split column, the rows are dealt 70/10/20 into stratified folds with this seed; a group
             column keeps the rows of one group together.
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
+        **loading: as `ImageDataModule`.
 
     Raises:
         ConfigError: a label or split map leads to something else, or no image column is named.
@@ -81,20 +73,9 @@ class ParquetDataModule(ImageDataModule):
         splits: Mapping[str, str] | None = None,
         root: str | Path | None = None,
         fold_seed: int = 0,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        super().__init__(
-            path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
-            start_method,
-        )  # fmt: skip
+        super().__init__(path, **loading)
         self.columns = {
             ours: str(name) for ours, name in (COLUMNS if columns is None else columns).items() if name is not None
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,8 +10,7 @@ import pyarrow.compute as pc
 from contracts.errors import DataError
 from contracts.names import given_path
 from datamodules.folder import FolderDataModule
-from datamodules.image_datamodule import StartMethod
-from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.options import Loading
 from datamodules.tables.manifest import Manifest
 
 
@@ -25,15 +25,7 @@ class PhotographsDataModule(FolderDataModule):
         valid: photographs to choose the checkpoint by, or None.
         columns: as `FolderDataModule`, where a place is a table.
         group: photographs that belong together, as `FolderDataModule`.
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
+        **loading: as `ImageDataModule`.
     """
 
     def __init__(
@@ -42,29 +34,13 @@ class PhotographsDataModule(FolderDataModule):
         valid: str | Path | None = None,
         columns: Mapping[str, str | None] | None = None,
         group: int | str | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
         super().__init__(
             path,
             columns,
             group=group,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            decoder=decoder,
-            max_pixels=max_pixels,
-            max_failures=max_failures,
-            prefetch=prefetch,
-            start_method=start_method,
+            **loading,
         )
         self.valid = None if valid is None else given_path(valid)
 

@@ -1,9 +1,9 @@
 """The sample corpus that comes with the package: 354 small pictures, enough to see everything work."""
 
 from pathlib import Path
+from typing import Unpack
 
-from datamodules.image_datamodule import StartMethod
-from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.options import Loading
 from datamodules.parquet import ParquetDataModule
 
 CORPUS = Path(__file__).resolve().parent / "sample_corpus"
@@ -29,39 +29,15 @@ class SampleDataModule(ParquetDataModule):
     real) carry their kind in the column ``control``, and every row its ``licence`` and ``author``.
 
     Args:
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
+        **loading: as `ImageDataModule`.
     """
 
     def __init__(
         self,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
         super().__init__(
             CORPUS,
             COLUMNS,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            decoder=decoder,
-            max_pixels=max_pixels,
-            max_failures=max_failures,
-            prefetch=prefetch,
-            start_method=start_method,
+            **loading,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from contracts.names import as_text
 from contracts.stage import Rows
 from datamodules.folders.tracer_table import read_table
 from datamodules.folders.walk import SUFFIXES, walk
-from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.image_datamodule import ImageDataModule
+from datamodules.loading.options import FurtherLoading
 from datamodules.loading.stores import FileStore
 from datamodules.tables.manifest import Manifest
 
@@ -36,15 +37,8 @@ class TracerDataModule(ImageDataModule):
         path: the folder or table.
         classes: labels allowed besides ``outlier``; any by default.
         outlier: label of images that none of the generators made.
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
+        batch_size: as `ImageDataModule`.
+        **loading: as `ImageDataModule`.
     """
 
     def __init__(
@@ -53,26 +47,12 @@ class TracerDataModule(ImageDataModule):
         classes: Sequence[str] | None = None,
         outlier: str = "outlier",
         batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
+        **loading: Unpack[FurtherLoading],
     ) -> None:
         super().__init__(
             path,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            decoder=decoder,
-            max_pixels=max_pixels,
-            max_failures=max_failures,
-            prefetch=prefetch,
-            start_method=start_method,
+            batch_size,
+            **loading,
         )
         self.classes = None if classes is None else tuple(classes)
         self.outlier = outlier

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text, given_path
@@ -12,8 +12,8 @@ from datamodules.folders.files import apart, prefixes, refuse_two_labels
 from datamodules.folders.names import COLLECTIONS, LABELS, lower_keys, split_names
 from datamodules.folders.read import TreeReader
 from datamodules.folders.rows import TreeImage, TreeRows
-from datamodules.image_datamodule import ImageDataModule, StartMethod
-from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.image_datamodule import ImageDataModule
+from datamodules.loading.options import Loading
 from datamodules.loading.stores import FileStore
 from datamodules.tables.folds import DEALT as FOLDS
 from datamodules.tables.groups import Groups
@@ -58,15 +58,7 @@ class TreeDataModule(ImageDataModule):
         training_generator: generator of generated training and validation images, where their folders name classes of
             objects (ForenSynths: progan); None where they name generators.
         corpus: whose sets these are, where no folder within, at or above the root says so; it begins every source.
-        batch_size: as `ImageDataModule`, as are all that follow.
-        eval_batch_size: as above.
-        num_workers: as above.
-        seed: as above.
-        decoder: as above.
-        max_pixels: as above.
-        max_failures: as above.
-        prefetch: as above.
-        start_method: as above.
+        **loading: as `ImageDataModule`.
 
     Attributes:
         ignored: files passed over: those without an image's suffix, hidden ones, and images in no class folder.
@@ -90,20 +82,9 @@ class TreeDataModule(ImageDataModule):
         sets: Sequence[str] | None = None,
         training_generator: str | None = None,
         corpus: str | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-        max_failures: float = 0.0,
-        prefetch: int = 2,
-        start_method: StartMethod | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        super().__init__(
-            path, batch_size, eval_batch_size, num_workers, seed, decoder, max_pixels, max_failures, prefetch,
-            start_method,
-        )  # fmt: skip
+        super().__init__(path, **loading)
         if layout not in LAYOUTS:
             raise ConfigError(f"datamodule.layout={layout!r} is unknown", nearest(layout, LAYOUTS))
         if layout == "generated" and not reals:

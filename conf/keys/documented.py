@@ -8,7 +8,7 @@ from conf.keys.syntax import HOUSE, find, imports
 from conf.keys.targets import is_own
 from contracts.errors import ConfigError
 
-_ENTRY = re.compile(r"^    (\w+): (.*)$")
+_ENTRY = re.compile(r"^    (\*{0,2}\w+): (.*)$")
 
 
 def clean(text: str) -> str:

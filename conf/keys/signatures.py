@@ -122,8 +122,13 @@ def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
         taken = Signature(own)
         if init.args.kwarg is not None:
             handed = _handed(init, list(inherited.parameters))
-            further = {name: p for name, p in inherited.parameters.items() if name not in handed}
-            taken = replace(inherited, parameters=further | own)
+            named = _open(init.args.kwarg.annotation, module, house)
+            further = {
+                name: parameter
+                for name, parameter in inherited.parameters.items()
+                if name not in handed | own.keys() and (named is None or name in named)
+            }
+            taken = replace(inherited, parameters=own | further)
             taken = replace(taken, anything=taken.anything or not bases)
     elif "typing.NamedTuple" in bases or any("dataclass" in ast.unparse(d) for d in node.decorator_list):
         taken = replace(inherited, parameters=inherited.parameters | _fields(node), library="")
@@ -156,6 +161,22 @@ def _handed(init: ast.FunctionDef, names: list[str]) -> set[str]:
             handed |= {keyword.arg for keyword in call.keywords if keyword.arg}
             handed |= set(names[: len([a for a in call.args if not isinstance(a, ast.Starred)])])
     return handed
+
+
+def _open(annotation: ast.expr | None, module: str, house: Path) -> set[str] | None:
+    """Names that ``**kwargs: Unpack[…]`` takes; None for any, where it is annotated otherwise."""
+    if isinstance(annotation, ast.Subscript) and _base_name(annotation, module, house) == "typing.Unpack":
+        return _keys(_base_name(annotation.slice, module, house), house)
+    return None
+
+
+def _keys(target: str, house: Path) -> set[str]:
+    """Keys of a TypedDict and of those it inherits from."""
+    if target == "typing.TypedDict":
+        return set()
+    module, node = find(target, house)
+    assert isinstance(node, ast.ClassDef)  # noqa: S101 - Python itself would refuse to unpack a function
+    return set(_fields(node)).union(*(_keys(_base_name(base, module, house), house) for base in node.bases))
 
 
 def _fields(node: ast.ClassDef) -> dict[str, Parameter]:

@@ -7,7 +7,7 @@ import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from contracts.keys import sample_key
 from contracts.stage import Stage
 from contracts.view import View
 from datamodules.image_datamodule import ImageDataModule
+from datamodules.loading.options import Loading
 from datamodules.loading.stores import ImageStore
 from datamodules.tables.manifest import Manifest
 
@@ -72,6 +73,11 @@ class DrawnModule(ImageDataModule):
 
     def build_store(self, manifest: Manifest) -> ImageStore:  # noqa: ARG002
         return Drawn(self.sizes, self.broken, self.encoded)
+
+
+def test_shared_loading_arguments_are_those_of_the_base_class() -> None:
+    base = get_type_hints(ImageDataModule.__init__)
+    assert get_type_hints(Loading) == {name: kind for name, kind in base.items() if name not in ("path", "return")}
 
 
 def ready(

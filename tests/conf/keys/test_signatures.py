@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from conf.keys.documented import argument_texts
 from conf.keys.signatures import library_signature, signature
 from conf.keys.values import fits
 from contracts.errors import ConfigError
 
 SOURCE = '''
+import typing
 import torch as t
+from typing import TypedDict, Unpack
 from dataclasses import dataclass, field
 from pytorch_lightning import Callback
 from os import system
@@ -33,6 +36,28 @@ class Through(Base):
 class Positional(Near):
     def __init__(self, **kwargs):
         super().__init__(3, **kwargs)
+
+class Short(TypedDict, total=False):
+    depth: int
+
+class Long(Short, total=False):
+    size: int
+
+class Shared(Base):
+    def __init__(self, own: str, **given: Unpack[Long]) -> None:
+        super().__init__(**given)
+
+class Partly(Base):
+    def __init__(self, size: int = 5, **given: Unpack[Short]) -> None:
+        super().__init__(size, **given)
+
+class Twice(Shared):
+    def __init__(self, **given: typing.Unpack[Short]) -> None:
+        super().__init__("x", size=1, **given)
+
+class Narrow(Base):
+    def __init__(self, own: str, **given: Unpack[Short]) -> None:
+        super().__init__(**given)
 
 class Open:
     def __init__(self, **kwargs): ...
@@ -81,6 +106,10 @@ def house(tmp_path: Path) -> Path:
         ("Heir", ["size"], ["depth"]),
         ("Through", [], ["depth", "extra"]),
         ("Positional", [], ["depth"]),
+        ("Shared", ["own", "size"], ["depth"]),
+        ("Partly", [], ["depth", "size"]),
+        ("Twice", [], ["depth"]),
+        ("Narrow", ["own"], ["depth"]),
         ("Data", ["x"], ["y"]),
         ("More", ["x"], ["y", "z"]),
         ("function", ["q"], ["p"]),
@@ -94,6 +123,12 @@ def test_own_signatures(house: Path, name: str, required: list[str], optional: l
     assert sorted(p.name for p in taken.parameters.values() if p.required) == required
     assert sorted(p.name for p in taken.parameters.values() if not p.required) == optional
     assert not taken.library
+
+
+def test_own_arguments_come_first_and_keep_their_defaults(house: Path) -> None:
+    assert list(signature("detectors.mine.Shared", house).parameters) == ["own", "size", "depth"]
+    partly = signature("detectors.mine.Partly", house).parameters
+    assert [(p.name, p.default, p.annotation) for p in partly.values()] == [("size", "5", "int"), ("depth", "2", "int")]
 
 
 def test_what_lies_behind(house: Path) -> None:
@@ -131,6 +166,26 @@ def test_as_python_sees_them(target: str) -> None:
         assert read[parameter.name].required == (parameter.default is inspect.Parameter.empty)
 
 
+@pytest.mark.parametrize(
+    ("name", "own", "batch_size"),
+    [
+        ("folder.FolderDataModule", "path columns labels splits split group fold_seed", "32"),
+        ("photographs.PhotographsDataModule", "path valid columns group", "32"),
+        ("sample.SampleDataModule", "", "32"),
+        ("tracer.TracerDataModule", "path classes outlier", "16"),
+    ],
+)
+def test_loading_arguments_of_data_modules(name: str, own: str, batch_size: str) -> None:
+    read, base = (signature(f"datamodules.{n}").parameters for n in (name, "image_datamodule.ImageDataModule"))
+    shared = [parameter for parameter in base if parameter != "path"]
+    assert list(read) == [*own.split(), *shared]
+    assert read["batch_size"].default == batch_size
+    assert all(read[parameter] == base[parameter] for parameter in shared[1:])
+    texts = argument_texts(f"datamodules.{name}")
+    assert texts["num_workers"].startswith("processes that load")
+    assert "loading" not in " ".join(texts[parameter] for parameter in own.split())
+
+
 def test_libraries() -> None:
     trainer = library_signature("pytorch_lightning.Trainer")
     assert "gradient_clip_val" in trainer.parameters
@@ -141,7 +196,8 @@ def test_libraries() -> None:
 
 
 def test_reading_imports_nothing_heavy() -> None:
-    read = "import sys, conf.keys.signatures as s; s.signature('detectors.npr.detector.NPR')"
+    targets = ["detectors.npr.detector.NPR", "datamodules.sample.SampleDataModule"]
+    read = f"import sys, conf.keys.signatures as s; [s.signature(t) for t in {targets}]"
     code = f"{read}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
