@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, cast
 
 import pytorch_lightning as L
 import torch
@@ -18,6 +18,27 @@ from contracts.view import Sides, View
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
+
+
+class Optimisation(TypedDict, total=False):
+    """Arguments of every detector that can be trained; `Detector` explains them and holds their defaults."""
+
+    optimizer: OptimizerFactory | None
+    scheduler: SchedulerFactory | None
+    scheduler_steps: str | None
+    scheduler_interval: str
+    channels_last: bool
+
+
+class Training(Optimisation, total=False):
+    """The same and ``compile``, for detectors that call their net as a whole.
+
+    A sub-class takes them as ``**training: Unpack[Training]`` and passes them to ``super().__init__``; other defaults
+    are ``**(Training(channels_last=False) | training)``.
+    """
+
+    compile: bool
+
 
 PASSPORT = "pixelproof"
 """Entry of a checkpoint that says what it is, in plain containers."""

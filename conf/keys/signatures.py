@@ -3,6 +3,7 @@
 import ast
 import builtins
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,13 +124,13 @@ def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
         if init.args.kwarg is not None:
             handed = _handed(init, list(inherited.parameters))
             named = _open(init.args.kwarg.annotation, module, house)
+            defaults = _changed_defaults(init)
             further = {
-                name: parameter
+                name: replace(parameter, default=defaults.get(name, parameter.default))
                 for name, parameter in inherited.parameters.items()
                 if name not in handed | own.keys() and (named is None or name in named)
             }
-            taken = replace(inherited, parameters=own | further)
-            taken = replace(taken, anything=taken.anything or not bases)
+            taken = replace(inherited, parameters=own | further, anything=inherited.anything or not bases)
     elif "typing.NamedTuple" in bases or any("dataclass" in ast.unparse(d) for d in node.decorator_list):
         taken = replace(inherited, parameters=inherited.parameters | _fields(node), library="")
     else:
@@ -156,11 +157,23 @@ def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
 def _handed(init: ast.FunctionDef, names: list[str]) -> set[str]:
     """Names of the base's parameters that a constructor fills itself in ``super().__init__(…)``."""
     handed: set[str] = set()
+    for call in _super_calls(init):
+        handed |= {keyword.arg for keyword in call.keywords if keyword.arg}
+        handed |= set(names[: len([a for a in call.args if not isinstance(a, ast.Starred)])])
+    return handed
+
+
+def _changed_defaults(init: ast.FunctionDef) -> dict[str | None, str]:
+    """Defaults that a constructor gives its base as ``super().__init__(**(Keys(name=default) | kwargs))``."""
+    unpacked = [keyword.value for call in _super_calls(init) for keyword in call.keywords if keyword.arg is None]
+    calls = [inner for value in unpacked for inner in ast.walk(value) if isinstance(inner, ast.Call)]
+    return {keyword.arg: ast.unparse(keyword.value) for call in calls for keyword in call.keywords}
+
+
+def _super_calls(init: ast.FunctionDef) -> Iterator[ast.Call]:
     for call in ast.walk(init):
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
-            handed |= {keyword.arg for keyword in call.keywords if keyword.arg}
-            handed |= set(names[: len([a for a in call.args if not isinstance(a, ast.Starred)])])
-    return handed
+            yield call
 
 
 def _open(annotation: ast.expr | None, module: str, house: Path) -> set[str] | None:

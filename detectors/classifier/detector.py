@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import Sides, View
-from detectors.base import Detector, FrozenPart, OptimizerFactory, SchedulerFactory, Scores
+from detectors.base import Detector, FrozenPart, Scores, Training
 from detectors.classifier.aliases import expanded
 from detectors.classifier.backbones import Backbone, create_backbone, find_backbone
 from detectors.classifier.device_augment import DeviceAugment
@@ -90,12 +90,8 @@ class Classifier(Detector):
         augment: augmentations of training batches on the device, or None.
         train_view: None resizes to ``image_size``.
         eval_view: None resizes to ``image_size``.
-        optimizer: see `Detector`, as all that follow.
-        scheduler: partial of a scheduler, or None.
-        scheduler_steps: name of the scheduler's argument for the number of steps.
-        scheduler_interval: "step" or "epoch".
-        compile: compile the inner net.
-        channels_last: keep weights and images in channels-last order; convolutional nets alone gain by it.
+        training: see `Detector`.
+        channels_last: keep weights and images in channels-last order; only convolutional nets gain by it.
 
     Raises:
         ConfigError: values that do not work, alone or together.
@@ -120,12 +116,7 @@ class Classifier(Detector):
         augment: DeviceAugment | None = None,
         train_view: View | None = None,
         eval_view: View | None = None,
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
-        scheduler_steps: str | None = None,
-        scheduler_interval: str = "step",
-        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
-        channels_last: bool = False,
+        **training: Unpack[Training],
     ) -> None:
         named = expanded({"backbone": backbone, "mode": mode, "unit_features": unit_features, "head_std": head_std})
         backbone, mode, unit_features, head_std = (
@@ -154,16 +145,7 @@ class Classifier(Detector):
                     f"Set detector.image_size={view.square}, or the view's size to {made.image_size}.",
                 )
         whole = View(resize=made.image_size)
-        super().__init__(
-            train_view or whole,
-            eval_view or whole,
-            optimizer,
-            scheduler,
-            scheduler_steps,
-            scheduler_interval,
-            compile,
-            channels_last,
-        )
+        super().__init__(train_view or whole, eval_view or whole, **(Training(channels_last=False) | training))
         self.mode = mode
         self.label_smoothing = label_smoothing
         self.augment = augment

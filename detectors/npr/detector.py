@@ -1,17 +1,30 @@
 """Single-scale NPR (Tan et al., CVPR 2024, arXiv 2312.10461) as a detector."""
 
+from typing import Unpack
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
 from contracts.view import Sides, View
-from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.base import Detector, Scores, Training
 from detectors.npr.net import NPRNet
 from detectors.npr.residual import even_size, npr_residual
 from detectors.parts.normalise import normalise
 from detectors.parts.precision import float32_unless_asked, reference_arithmetic
 from detectors.parts.slices import in_slices
+
+
+def with_arithmetic(training: Training, exact: bool) -> Training:
+    """The same arguments, without the channels-last order where ``exact``, since it changes sums.
+
+    Raises:
+        ConfigError: ``exact`` together with ``compile``, which changes them too.
+    """
+    if exact and training.get("compile"):
+        raise ConfigError("detector.exact=true with detector.compile=true", "Choose one: compiling re-orders sums.")
+    return training | Training(channels_last=False) if exact else training
 
 
 class NPR(Detector):
@@ -22,12 +35,8 @@ class NPR(Detector):
         eval_view: size policy of an evaluated image (published: resize 256 for most tables, native size for others).
         exact: evaluate with the original's arithmetic, operation by operation, in float32; else batch norms are folded
             and images kept channels-last, and logits agree within 1e-5.
-        optimizer: see `Detector`, as all that follow.
-        scheduler: published: `detectors.parts.schedules.NPRDecay`, by epoch.
-        scheduler_steps: name of the scheduler's argument for the number of steps.
-        scheduler_interval: "step" or "epoch".
-        compile: compile the inner net.
-        channels_last: keep weights and images in channels-last order; never done where ``exact``.
+        training: see `Detector`; published: `detectors.parts.schedules.NPRDecay`, by epoch. Where ``exact``, neither
+            ``compile`` nor ``channels_last``.
 
     Raises:
         ConfigError: ``exact`` together with ``compile``, which re-orders arithmetic.
@@ -40,25 +49,9 @@ class NPR(Detector):
         train_view: View,
         eval_view: View,
         exact: bool = False,
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
-        scheduler_steps: str | None = None,
-        scheduler_interval: str = "step",
-        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
-        channels_last: bool = True,
+        **training: Unpack[Training],
     ) -> None:
-        if exact and compile:
-            raise ConfigError("detector.exact=true with detector.compile=true", "Choose one: compiling re-orders sums.")
-        super().__init__(
-            train_view,
-            eval_view,
-            optimizer,
-            scheduler,
-            scheduler_steps,
-            scheduler_interval,
-            compile,
-            channels_last and not exact,
-        )
+        super().__init__(train_view, eval_view, **with_arithmetic(training, exact))
         self.net = NPRNet(exact)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from itertools import count
+from typing import Unpack
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError
 from contracts.view import Sides, View
-from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.base import Detector, Scores, Training
 from detectors.classifier.backbones import create_backbone
+from detectors.npr.detector import with_arithmetic
 from detectors.npr.multiscale_net import Fused, MultiScaleNet, ResidualBranch, check_scales, refuse_other_scales
 from detectors.npr.residual import scale_residual
 from detectors.parts.least_side import least_side
@@ -38,12 +40,7 @@ class NPRMultiScale(Detector):
             it does the opposite.)
         residual_fusion: add the mean of all features, with a learnt weight, to their weighted sum.
         exact: evaluate with the original's arithmetic in float32; else batch norms are folded.
-        optimizer: see `Detector`, as all that follow.
-        scheduler: partial of a scheduler, or None.
-        scheduler_steps: name of the scheduler's argument for the number of steps.
-        scheduler_interval: "step" or "epoch".
-        compile: compile the inner net.
-        channels_last: keep weights and images in channels-last order; never done where ``exact``.
+        training: see `Detector`; where ``exact``, neither ``compile`` nor ``channels_last``.
 
     Raises:
         ConfigError: scales outside (0, 1), a hidden layer without units, or ``exact`` together with ``compile``.
@@ -64,31 +61,15 @@ class NPRMultiScale(Detector):
         entropy_weight: float = 0.0,
         residual_fusion: bool = False,
         exact: bool = False,
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
-        scheduler_steps: str | None = None,
-        scheduler_interval: str = "step",
-        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
-        channels_last: bool = True,
+        **training: Unpack[Training],
     ) -> None:
         check_scales(scales)
-        if exact and compile:
-            raise ConfigError("detector.exact=true with detector.compile=true", "Choose one: compiling re-orders sums.")
         if reduction < 1 or feature_dim // reduction < 1:
             raise ConfigError(
                 f"detector.reduction={reduction} leaves no hidden unit of detector.feature_dim={feature_dim}",
                 f"Give a reduction from 1 to {feature_dim}.",
             )
-        super().__init__(
-            train_view,
-            eval_view,
-            optimizer,
-            scheduler,
-            scheduler_steps,
-            scheduler_interval,
-            compile,
-            channels_last and not exact,
-        )
+        super().__init__(train_view, eval_view, **with_arithmetic(training, exact))
         self.exact = exact
         self.entropy_weight = entropy_weight
         branches = [make_branch(branch, pretrained, feature_dim, exact, eval_view.square) for _ in scales]

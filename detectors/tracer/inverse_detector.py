@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
 from contracts.view import Sides, View
-from detectors.base import Detector, OptimizerFactory, SchedulerFactory, Scores
+from detectors.base import Detector, Optimisation, Scores
 from detectors.tracer.augment import augment, stage_at
 from detectors.tracer.measuring.inverse_decoder import (
     TokenizerModel,
@@ -41,10 +41,9 @@ class InverseDecoderDetector(Detector):
         staged: augment what the encoder sees, harder as epochs go by (none, weak, medium, strong).
         train_view: must give the tokenizer's image size; by default images are taken as they are.
         eval_view: likewise.
+        training: see `Detector`.
         optimizer: published: Adam, learning rate 5e-5 (VAR) or 5e-4 (RAR).
         scheduler: published: times 0.9 every two epochs.
-        scheduler_interval: as `Detector`.
-        channels_last: as `Detector`.
     """
 
     net: TokenizerModel
@@ -57,10 +56,7 @@ class InverseDecoderDetector(Detector):
         staged: bool = True,
         train_view: View | None = None,
         eval_view: View | None = None,
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
-        scheduler_interval: str = "epoch",
-        channels_last: bool = True,
+        **training: Unpack[Optimisation],
     ) -> None:
         if family not in TOKENIZERS:
             raise ConfigError(f"detector.family={family!r} is unknown", "Choose var or rar.")
@@ -74,10 +70,7 @@ class InverseDecoderDetector(Detector):
         super().__init__(
             train_view or native,
             eval_view or native,
-            optimizer,
-            scheduler,
-            scheduler_interval=scheduler_interval,
-            channels_last=channels_last,
+            **(Optimisation(scheduler_interval="epoch") | training),
         )
         self.target = target
         self.staged = staged

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
 from contracts.view import View
-from detectors.base import Detector, OptimizerFactory, Scores
+from detectors.base import Detector, Optimisation, Scores
 from detectors.tracer.measuring.zoo import save_zoo
 from detectors.tracer.siblings import Sibling, Siblings
 from detectors.tracer.training import LABEL_DROP, random_order_share
@@ -27,12 +27,11 @@ class SiblingsDetector(Detector):
         siblings: name → ``{family, depth, width, sampling}``.
         train_view: must give ``16 * side`` pixels; without randomness tokens are taken once an image.
         eval_view: likewise.
-        optimizer: of everything.
         side: grid of the finest tokens.
         codebook: codes of either tokenizer.
         classes: class labels.
         tokenizer_epochs: epochs of the first phase.
-        channels_last: as `Detector`.
+        training: see `Detector`.
     """
 
     net: Siblings
@@ -42,14 +41,13 @@ class SiblingsDetector(Detector):
         siblings: Mapping[str, Mapping[str, Any]],
         train_view: View,
         eval_view: View,
-        optimizer: OptimizerFactory | None = None,
         side: int = 4,
         codebook: int = 64,
         classes: int = 10,
         tokenizer_epochs: int = 5,
-        channels_last: bool = True,
+        **training: Unpack[Optimisation],
     ) -> None:
-        super().__init__(train_view, eval_view, optimizer, channels_last=channels_last)
+        super().__init__(train_view, eval_view, **training)
         for name, view in (("train_view", train_view), ("eval_view", eval_view)):
             if view.square != 16 * side:
                 raise ConfigError(

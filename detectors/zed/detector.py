@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 import torch.distributed
@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 from contracts.batch import Batch
 from contracts.errors import ConfigError, nearest
 from contracts.view import Sides, View
-from detectors.base import OptimizerFactory, SchedulerFactory, Scores
+from detectors.base import Scores, Training
 from detectors.zed.averaged_detector import AveragedDetector
 from detectors.zed.calibration import calibrate
 from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
@@ -60,12 +60,7 @@ class ZED(AveragedDetector):
         conv_dtype: of the convolutions in evaluation; the last layer and the likelihood stay float32.
         positions: half-resolution positions evaluated at once: bounds memory, changes no score.
         ema_decay: of the averaged weights that validation, checkpoints and scores use; None for none.
-        optimizer: see `Detector`, as all that follow.
-        scheduler: partial of a scheduler, or None.
-        scheduler_steps: name of the scheduler's argument for the number of steps.
-        scheduler_interval: "step" or "epoch".
-        compile: compile the networks.
-        channels_last: keep weights in channels-last order.
+        training: see `Detector`.
 
     Raises:
         ConfigError: an unknown name, a value out of range, or options that exclude each other.
@@ -102,23 +97,9 @@ class ZED(AveragedDetector):
         conv_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         positions: int = POSITIONS,
         ema_decay: float | None = 0.999,
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
-        scheduler_steps: str | None = None,
-        scheduler_interval: str = "step",
-        compile: bool = False,  # noqa: A002 - the word torch and its users have for it
-        channels_last: bool = True,
+        **training: Unpack[Training],
     ) -> None:
-        super().__init__(
-            train_view,
-            eval_view,
-            optimizer,
-            scheduler,
-            scheduler_steps,
-            scheduler_interval,
-            compile,
-            channels_last,
-        )
+        super().__init__(train_view, eval_view, **training)
         self.net = Net(make_model(model, mixtures, hidden, blocks, levels, means, input_scale))
         count = self.net.model.levels
         if conv_dtype not in PRECISIONS:
@@ -145,7 +126,7 @@ class ZED(AveragedDetector):
         self.max_side, self.conv_dtype, self.positions = max_side, PRECISIONS[conv_dtype], positions
         self.ema_decay = ema_decay
         self._real: list[float] = []
-        if optimizer is not None:
+        if self.make_optimizer is not None:
             freeze_idle(self.net.model, self.train_levels)
         if max_side is not None and not legacy:
             warnings.warn(

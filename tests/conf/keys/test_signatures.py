@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -11,6 +12,7 @@ from conf.keys.documented import argument_texts
 from conf.keys.signatures import library_signature, signature
 from conf.keys.values import fits
 from contracts.errors import ConfigError
+from detectors.base import Detector, Training
 
 SOURCE = '''
 import typing
@@ -58,6 +60,10 @@ class Twice(Shared):
 class Narrow(Base):
     def __init__(self, own: str, **given: Unpack[Short]) -> None:
         super().__init__(**given)
+
+class Changed(Base):
+    def __init__(self, own: str, **given: Unpack[Long]) -> None:
+        super().__init__(**(Long(depth=7) | given))
 
 class Open:
     def __init__(self, **kwargs): ...
@@ -143,6 +149,12 @@ def test_what_lies_behind(house: Path) -> None:
     assert plain.parameters["b"].annotation == "str"
 
 
+def test_a_constructor_may_change_the_defaults_of_unpacked_arguments(house: Path) -> None:
+    parameters = {n: signature(f"detectors.mine.{n}", house).parameters for n in ("Shared", "Changed")}
+    assert parameters["Shared"]["depth"].default == "2"
+    assert parameters["Changed"]["depth"].default == "7"
+
+
 @pytest.mark.parametrize(
     ("target", "told"),
     [
@@ -156,10 +168,26 @@ def test_wrong_names_are_explained(house: Path, target: str, told: str) -> None:
         signature(target, house)
 
 
-@pytest.mark.parametrize("target", ["detectors.npr.detector.NPR", "contracts.view.View", "benchmarks.plain.Plain"])
+DETECTORS = (
+    "npr.detector.NPR",
+    "npr.multiscale.NPRMultiScale",
+    "classifier.detector.Classifier",
+    "zed.detector.ZED",
+    "tracer.inverse_detector.InverseDecoderDetector",
+    "tracer.siblings_detector.SiblingsDetector",
+)
+
+
+@pytest.mark.parametrize(
+    "target", ["contracts.view.View", "benchmarks.plain.Plain", *(f"detectors.{name}" for name in DETECTORS)]
+)
 def test_as_python_sees_them(target: str) -> None:
     module, _, name = target.rpartition(".")
-    real = inspect.signature(getattr(__import__(module, fromlist=[name]), name)).parameters
+    real = dict(inspect.signature(getattr(__import__(module, fromlist=[name]), name)).parameters)
+    if (training := real.pop("training", None)) is not None:
+        common = inspect.signature(Detector).parameters
+        keys = training.annotation.__args__[0].__annotations__
+        real |= {key: parameter for key, parameter in common.items() if key in keys}
     read = signature(target).parameters
     assert list(read) == list(real)
     for parameter in real.values():
@@ -184,6 +212,22 @@ def test_loading_arguments_of_data_modules(name: str, own: str, batch_size: str)
     texts = argument_texts(f"datamodules.{name}")
     assert texts["num_workers"].startswith("processes that load")
     assert "loading" not in " ".join(texts[parameter] for parameter in own.split())
+
+
+def test_training_arguments_of_detectors() -> None:
+    common = dict(list(inspect.signature(Detector).parameters.items())[2:])
+    assert {name: p.annotation for name, p in common.items()} == get_type_hints(Training)
+    read = {name: signature(f"detectors.{name}").parameters for name in DETECTORS}
+    assert {
+        (name, key, parameter.default)
+        for name, parameters in read.items()
+        for key, parameter in parameters.items()
+        if key in common and parameter.default != repr(common[key].default)
+    } == {
+        ("classifier.detector.Classifier", "channels_last", "False"),
+        ("tracer.inverse_detector.InverseDecoderDetector", "scheduler_interval", "'epoch'"),
+    }
+    assert all(argument_texts(f"detectors.{name}")["scheduler_steps"].startswith("name of") for name in DETECTORS)
 
 
 def test_libraries() -> None:
