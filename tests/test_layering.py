@@ -125,6 +125,12 @@ def test_every_room_is_known() -> None:
     assert packages <= MAY_IMPORT.keys()
 
 
+def test_no_test_file_is_overlooked() -> None:
+    """Pytest collects ``test_*.py`` alone."""
+    files = [file for file in (HOUSE / "tests").rglob("test_*") if file.is_file() and "__pycache__" not in file.parts]
+    assert [file for file in files if file.suffix != ".py" and "golden" not in file.parts] == []
+
+
 def closure(start: list[Path]) -> Iterator[tuple[Path, str]]:
     """Files reached from some by imports inside the house that run on import, and all that each imports so."""
     waiting, seen = list(start), set()

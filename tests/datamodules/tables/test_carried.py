@@ -11,12 +11,12 @@ import pytest
 from drawn import encoded, picture
 
 from contracts.errors import ConfigError, DataError
-from datamodules import hdf5_layout
 from datamodules.hdf5 import Hdf5DataModule
-from datamodules.preparing.hdf5_writer import Hdf5Writer
-from datamodules.tables.manifest import Manifest
 from datamodules.parquet import ParquetDataModule
+from datamodules.preparing import hdf5_layout
+from datamodules.preparing.hdf5_writer import Hdf5Writer
 from datamodules.preparing.parts import Parts
+from datamodules.tables.manifest import Manifest
 
 COUNT = 20
 NATIVE = {

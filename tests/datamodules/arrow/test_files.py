@@ -9,8 +9,8 @@ import pytest
 from drawn import encoded, picture
 
 from contracts.errors import DataError
-from datamodules.parquet import ParquetDataModule
 from datamodules.arrow.files import named_split, partitions
+from datamodules.parquet import ParquetDataModule
 
 IMAGE = encoded(picture(np.random.default_rng(0), 8, False))
 BOTH = {"image": "image", "label": "label"}

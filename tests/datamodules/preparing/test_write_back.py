@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules import write_back
+from datamodules.preparing import write_back
 from datamodules.preparing.write_back import WriteBack, merged
 
 

@@ -16,9 +16,9 @@ import datamodules.parquet
 from benchmarks.plain import Plain
 from contracts.errors import DataError
 from contracts.stage import Stage
+from datamodules.parquet import ParquetDataModule
 from datamodules.tables.folds import fold_splits
 from datamodules.tables.manifest import Manifest
-from datamodules.parquet import ParquetDataModule
 from lightning_main import main
 from tasks.experiment.splits import FILE, record, refuse_changed_training, refuse_trained, roles
 

@@ -16,10 +16,10 @@ from drawn import encoded, picture
 
 import datamodules.preparing.hdf5_writer
 from contracts.errors import ConfigError, DataError
-from datamodules.preparing.hdf5_writer import Hdf5Writer
-from datamodules.preparing.journal import InUseError
 from datamodules.parquet import ParquetDataModule
+from datamodules.preparing.hdf5_writer import Hdf5Writer
 from datamodules.preparing.job import TooManyFailuresError
+from datamodules.preparing.journal import InUseError
 from datamodules.preparing.parts import Parts
 
 COUNT, SHARDS = 50, 4

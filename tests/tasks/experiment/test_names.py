@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from conf.cli.words import CONF, expand
-from tasks import many
 from tasks.experiment.names import former_job, former_name, grammar_reading, told_apart
 from tasks.experiment.recall import recalled
 from tasks.experiment.run import LOCK
+from tasks.multirun import many
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ from conf.compose import compose
 from contracts.errors import CheckpointError, ConfigError, DataError
 from detectors.classifier.detector import Classifier
 from detectors.npr.detector import NPR
-from tasks.scoring.evaluate import config_hash, load_detector, score, versions, with_provenance
-from tasks.scoring.failures import write_failures
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import StageFolder
+from tasks.scoring.evaluate import config_hash, load_detector, score, versions, with_provenance
+from tasks.scoring.failures import write_failures
 
 BEST = Path("experiments_data/e/window_0/checkpoints/best.ckpt")
 

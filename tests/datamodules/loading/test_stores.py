@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import DataError
-from datamodules.tables.manifest import Manifest
 from datamodules.loading.stores import FileStore, Hdf5Store, ImageStore, ParquetStore
+from datamodules.tables.manifest import Manifest
 
 COUNT = 11
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from datamodules import hdf5_layout as layout
+from datamodules.preparing import hdf5_layout as layout
 
 
 def room(path):

@@ -12,15 +12,15 @@ from drawn import encoded, picture
 from PIL import Image
 
 from contracts.errors import ConfigError, DataError
-from datamodules import fed_store, prepare_pieces
-from datamodules.loading.decode import decode
+from datamodules.arrow import fed_store, pieces
 from datamodules.hdf5 import Hdf5DataModule
-from datamodules.preparing.hdf5_writer import Hdf5Writer
-from datamodules.tables.manifest import Manifest
-from datamodules.parquet import ParquetDataModule
-from datamodules.preparing.job import TooManyFailuresError
+from datamodules.loading.decode import decode
 from datamodules.loading.stores import FileStore
+from datamodules.parquet import ParquetDataModule
+from datamodules.preparing.hdf5_writer import Hdf5Writer
+from datamodules.preparing.job import TooManyFailuresError
 from datamodules.preparing.subset import prepared_rows
+from datamodules.tables.manifest import Manifest
 from tests.datamodules.preparing.prepared import SIZES, content, same, source, write
 
 
@@ -89,7 +89,7 @@ def test_one_reader_for_all_gives_the_same_file(tmp_path, monkeypatch, storage, 
     settings = {"storage": storage, "size": size, "max_failures": 0.5}
     write(tmp_path / "1.h5", module, **settings)
     monkeypatch.setattr(fed_store, "BUDGET", 0)
-    monkeypatch.setattr(fed_store, "deal", Mock(side_effect=prepare_pieces.deal))
+    monkeypatch.setattr(fed_store, "deal", Mock(side_effect=pieces.deal))
     write(tmp_path / "2.h5", module, **settings)
     assert isinstance(fed_store.deal.call_args.args[0], fed_store.FedStore)
     assert same(content(tmp_path / "1.h5"), content(tmp_path / "2.h5"))

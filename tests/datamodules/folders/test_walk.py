@@ -14,12 +14,12 @@ from PIL import Image
 from contracts.errors import DataError
 from datamodules.ai_genbench import AiGenBenchDataModule
 from datamodules.folder import FolderDataModule
+from datamodules.folders.walk import PassedOver, is_hidden, walk
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.parquet import ParquetDataModule
 from datamodules.photographs import PhotographsDataModule
 from datamodules.tracer import TracerDataModule
 from datamodules.trees import TreeDataModule
-from datamodules.folders.walk import PassedOver, is_hidden, walk
 
 HIDDEN = (
     ".ipynb_checkpoints/x", ".thumbnails/x", "__MACOSX/._x", "__macosx/x", "@eaDir/x", "#recycle/x", "$RECYCLE.BIN/x",

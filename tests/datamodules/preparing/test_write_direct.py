@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datamodules import prepare_work, write_direct
+from datamodules.preparing import work as prepare_work
+from datamodules.preparing import write_direct
 from datamodules.preparing.write_back import CachedWriter
 from datamodules.preparing.write_direct import DirectWriter
 

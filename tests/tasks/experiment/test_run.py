@@ -10,8 +10,8 @@ from conf.compose import compose
 from contracts.errors import ConfigError
 from launchers.job import Job
 from launchers.local import LocalLauncher
-from tasks import many
 from tasks.experiment.run import HANDED, Run, find_experiment_id
+from tasks.multirun import many
 
 
 def test_ids_are_found_in_this_order(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_run_builds_its_parts(tmp_path: Path) -> None:
 
 def test_jobs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "check", lambda composed: [])  # noqa: ARG005
-    conf = Path(many.__file__).parents[1] / "conf"
+    conf = Path(many.__file__).parents[2] / "conf"
 
     def ids(*jobs: list[str]) -> list[str]:
         return [job.overrides[-1] for job in many.named([["datamodule=folder", *job] for job in jobs], conf)]
@@ -95,7 +95,7 @@ def test_jobs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_jobs_of_several_tasks_are_one_experiment_named_after_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "check", lambda composed: [])  # noqa: ARG005
-    conf = Path(many.__file__).parents[1] / "conf"
+    conf = Path(many.__file__).parents[2] / "conf"
     recipes = ["experiment=npr_multiscale", "experiment=npr_forensynths"]
     jobs = [[task, recipe, "experiment_id=a"] for task in ("task=fit", "task=test") for recipe in recipes]
     ids = [job.config.experiment_id for job in many.named(jobs, conf)]
@@ -113,7 +113,7 @@ def test_jobs_of_several_tasks_are_one_experiment_named_after_its_recipe(monkeyp
 
 
 def test_a_sweep_over_recipes_tests_what_it_trains() -> None:
-    conf = Path(many.__file__).parents[1] / "conf"
+    conf = Path(many.__file__).parents[2] / "conf"
     assert many.with_tests(["experiment=glob(npr_*)"], conf) == ["task=fit,test", "experiment=glob(npr_*)"]
     for words in (
         ["experiment=demo"],
@@ -136,13 +136,13 @@ def test_a_sweep_of_tests_ends_in_one_comparison(
 
     monkeypatch.setattr(LocalLauncher, "launch", launch)
     words = ["experiment=npr_multiscale,npr_forensynths", "task=fit,test", "experiment_id=a"]
-    assert many.run_many(words, Path(many.__file__).parents[1] / "conf", Path("l.py")) == 0
+    assert many.run_many(words, Path(many.__file__).parents[2] / "conf", Path("l.py")) == 0
     assert "no comparison: fewer than two" in capsys.readouterr().out
     assert [[word.split()[1] for word in part] for part in started] == [["task=fit"] * 2, ["task=test"] * 2]
     for seed, name in enumerate(("a_npr_multiscale", "a_npr_forensynths")):
         write_predictions(Path(f"experiments_data/{name}/window_0/predictions_test_all.npz"), draw(seed=seed % 1))
-    assert many.run_many(words, Path(many.__file__).parents[1] / "conf", Path("l.py")) == 0
+    assert many.run_many(words, Path(many.__file__).parents[2] / "conf", Path("l.py")) == 0
     assert "a_npr_forensynths: mean +0.0" in capsys.readouterr().out
     assert Path("experiments_data/a_npr/compare/compare.md").is_file()
     with pytest.raises(ConfigError, match="which does not wait"):
-        many.run_many([*words, "launcher=slurm"], Path(many.__file__).parents[1] / "conf", Path("l.py"))
+        many.run_many([*words, "launcher=slurm"], Path(many.__file__).parents[2] / "conf", Path("l.py"))

@@ -10,11 +10,11 @@ from PIL import Image
 from contracts.errors import DataError
 from datamodules.auditing.audit import audit
 from datamodules.auditing.jpeg_tables import jpeg_tables
-from datamodules.tables.manifest import Manifest
 from datamodules.auditing.metadata import read_metadata
 from datamodules.auditing.perceptual import difference_hash, near_pairs
-from datamodules.sample import SampleDataModule
 from datamodules.loading.stores import FileStore
+from datamodules.sample import SampleDataModule
+from datamodules.tables.manifest import Manifest
 
 
 def scene(seed, size=64):
