@@ -1,4 +1,4 @@
-# Each target sets up what it needs. PYTHON picks the interpreter the virtual environment is made with (3.11 or newer).
+# Each target installs what it needs. PYTHON is the interpreter for the virtual environment (3.11 or newer).
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python -m
@@ -10,24 +10,24 @@ PIXELPROOF := $(VENV)/bin/pixelproof
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(VENV)/.installed ## installs, then: images, detector, table, page
+demo: $(VENV)/.installed ## installs, then trains and tests a small detector and writes the review page
 	$(PIXELPROOF) task=prepare experiment_id=demo datamodule=sample
 	$(PIXELPROOF) task=fit experiment=demo experiment_id=demo datamodule.path=experiments_data/demo/data.h5
 	$(PIXELPROOF) task=test experiment_id=demo
 	$(PIXELPROOF) task=review experiment_id=demo
 
-test: $(VENV)/.installed-dev ## installs, then runs every test that this machine can
+test: $(VENV)/.installed-dev ## installs, then runs every test that this machine can run
 	$(RUN) pytest -n 2 --dist loadfile
 
-test-next: ## configuration and checkpoint tests with the next Hydra and OmegaConf, on every Python found
+test-next: ## tests configuration and checkpoints with the next Hydra and OmegaConf, on every installed Python
 	sh tests/next.sh
 
-lint: $(VENV)/.installed-dev ## runs ruff and mypy
+lint: $(VENV)/.installed-dev ## checks style and types (ruff, mypy)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
-bench: $(VENV)/.installed-dev ## measures speed against the originals' way and writes docs/speed.md
+bench: $(VENV)/.installed-dev ## measures speed compared with the originals and writes docs/speed.md
 	$(RUN) bench
 
 $(VENV)/bin/python:
@@ -42,5 +42,5 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(RUN) pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-clean: ## removes the environments and what was built
+clean: ## removes virtual environments and build files
 	rm -rf $(VENV) .venv-next build *.egg-info

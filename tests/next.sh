@@ -1,6 +1,6 @@
 #!/bin/sh
-# The configuration and checkpoint tests with the next releases of Hydra and OmegaConf, on each supported Python found.
-# NEXT="hydra-core==… omegaconf==…" names other releases, PYTHONS="python3.13" other interpreters.
+# Runs the configuration and checkpoint tests with the next releases of Hydra and OmegaConf, on each supported Python that
+# is installed. NEXT="hydra-core==… omegaconf==…" sets other releases, PYTHONS="python3.13" other interpreters.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 NEXT=${NEXT:-"hydra-core==1.4.0rc3 omegaconf==2.4.1rc1"}
@@ -14,10 +14,10 @@ for python in $PYTHONS; do
     fi
     venv=.venv-next/$python
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || exit 1
-    # without the pins, which are of releases that a newer Python may lack
-    # shellcheck disable=SC2086 # several words are meant
+    # not constraints.txt, whose releases may not exist for a newer Python
+    # shellcheck disable=SC2086 # NEXT is split into words
     if ! "$venv/bin/python" -m pip install --disable-pip-version-check -q -e . pytest hypothesis $NEXT; then
-        echo "skipped: $python has no releases of our dependencies (see above; torch is often the last to have one)"
+        echo "skipped: a dependency has no release for $python (see above; torch is often the last to have one)"
         continue
     fi
     echo "== $python with $NEXT"

@@ -20,6 +20,8 @@ PAGES = [
     *(ROOT / name / "README.md" for name in ("experiments_data", "experiments_logs", "datamodules/sample_corpus")),
 ]
 SHELL = {"", "sh", "bash"}
+WRITTEN_BY_USERS = ("conf/local/default.yaml", "conf/experiment/mine.yaml")
+PACKAGES = "conf|launchers|tasks|benchmarks|datamodules|detectors|contracts|bench"
 PROGRAM = r"^ *(?:srun .*)?(?:\.venv/bin/)?(?:pixelproof|python lightning_main\.py) (.*)$"
 
 
@@ -68,6 +70,15 @@ def filled_in(text: str) -> str:
     return Template(text).safe_substitute(values)
 
 
+def defined(name: str) -> bool:
+    """Whether a dotted name is that of a module, or is defined or imported in the module before its last dot."""
+    module, _, last = name.rpartition(".")
+    file = ROOT / module.replace(".", "/")
+    source = next((each for each in (file.with_suffix(".py"), file / "__init__.py") if each.is_file()), None)
+    inside = source is not None and re.search(rf"\b{last}\b", source.read_text())
+    return bool(inside) or (file / f"{last}.py").is_file() or (file / last).is_dir()
+
+
 def refused(words: list[str]) -> list[str]:
     """What is wrong with a command, whatever data and experiments there are."""
     given = [word for word in words if not word.startswith("-")]
@@ -104,6 +115,14 @@ def test_commands_compose(command: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_options_of_tasks_exist(page: Path) -> None:
     written = re.findall(rf"\b({'|'.join(VERB_OPTIONS)})\.(\w+)=", page.read_text())
     assert {(task, name) for task, name in written if name not in verb_options(task)} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_classes_exist(page: Path) -> None:
+    text = page.read_text() if page.name != "adding.md" else ""  # which tells how to write some
+    files = re.findall(rf"(?<![\w/.])((?:{PACKAGES}|callbacks|tests)/[\w/]+\.(?:py|yaml|csv|sh))\b", text)
+    assert [name for name in files if not (ROOT / name).exists() and name not in WRITTEN_BY_USERS] == []
+    assert [name for name in re.findall(rf"(?<![\w.])(?:{PACKAGES})(?:\.\w+){{2,}}", text) if not defined(name)] == []
 
 
 def test_mistakes_in_a_page_are_found(tmp_path: Path) -> None:
