@@ -25,6 +25,7 @@ def test_the_files_are_those_of_the_readme():
 def test_its_columns_are_mapped(sample):
     manifest = sample.manifest()
     assert len(manifest) == 354
+    assert not sample.ignored
     counts = Counter(zip(manifest.column("split"), manifest.labels.tolist(), strict=True))
     assert counts["train", 0] == 120
     assert counts["test", 1] == 67
