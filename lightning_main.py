@@ -9,51 +9,38 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conf.check import check
-from conf.cli.problems import refuse
-from conf.cli.words import CONF
-from conf.compose import compose
-from conf.help import help_for
+from conf.cli.completion import complete
+from conf.cli.flags import Given, read_flags
+from conf.cli.groups import CONF
+from conf.cli.shells import SCRIPTS
 from contracts.errors import ConfigError, PixelProofError
 from contracts.names import typed
 from contracts.stop import STOP, Stopped, one_of_several
-from tasks.checking.trial import refuse_trainer
-from tasks.experiment.launch import launch
-from tasks.experiment.lock import refuse_changed
-from tasks.experiment.recall import recalled
-from tasks.experiment.requeue import ended
-from tasks.experiment.run import DATA, Run
-from tasks.multirun.many import run_many
-
-FLAGS = {"-h": "help", "--help": "help", "-m": "many", "--multirun": "many"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        argv: the words behind the program's name; those of this process by default.
+        argv: the words after the program's name; those of this process by default.
 
     Returns:
-        The exit code: 0, or 2 for a configuration that cannot work, 128 + its number after a signal, or 1 for whatever
-        else went wrong.
+        The exit code: 0, or 2 for a configuration that cannot work, 128 + its number after a signal, or 1 for any
+        other error.
     """
-    given = [typed(word) for word in (sys.argv[1:] if argv is None else argv)]
+    words = [typed(word) for word in (sys.argv[1:] if argv is None else argv)]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no name and no arrow ends a command in any locale
-    flags = {FLAGS[word] for word in given if word in FLAGS}
-    words = [word for word in given if word not in FLAGS]
+    if words[:1] == ["--complete"]:  # called by the shell's completion function
+        print("\n".join(complete(words[1:])))
+        return 0
     with STOP.handled(deferred=one_of_several(os.environ)):
         try:
             STOP.release()
-            if "help" in flags:
-                print(help_for(words, CONF))
-            elif "many" in flags:
-                return run_many(words, CONF, Path(__file__).resolve())
-            else:
-                return run_one(words)
+            given = read_flags(words)
+            code = answer(given) if given.flags else run_one(given.words)
             sys.stdout.flush()
-            return 0
+            return code
         except BrokenPipeError:
             if not _reader_is_gone():
                 raise
@@ -62,11 +49,69 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"pixelproof: {error}", file=sys.stderr)
             return 2 if isinstance(error, ConfigError) else 1
         except Stopped as stopped:
+            from tasks.experiment.requeue import ended
+
             STOP.deferred = True  # a second signal does not disturb the end
             return ended(stopped, words=words)
         except KeyboardInterrupt:
             print("\npixelproof: interrupted", file=sys.stderr)
             return 130
+
+
+def answer(given: Given) -> int:
+    """Prints what the flags ask for, or runs several jobs; modules are imported as far as that needs them."""
+    flags, words = given.flags, given.words
+    if "--help" in flags:
+        from conf.help import help_for
+
+        print(help_for(words, CONF))
+    elif "--hydra-help" in flags or "--version" in flags:
+        from conf.about import hydra_help, versions
+
+        print(versions() if "--version" in flags else hydra_help())
+    elif "--completion" in flags:
+        print(SCRIPTS[flags["--completion"]])
+    elif "--cfg" in flags or "--info" in flags:
+        from conf.shown import shown_config, shown_info
+        from tasks.experiment.recall import recalled
+
+        words = recalled(words)
+        if "--info" in flags:
+            print(shown_info(words, flags["--info"]))
+        else:
+            print(shown_config(words, flags["--cfg"], flags.get("--package"), "--resolve" in flags))
+    else:
+        from conf.hydra_setup import only_allowed_targets
+        from tasks.multirun.many import run_many
+
+        with only_allowed_targets():
+            return run_many(words, CONF, Path(__file__).resolve())
+    return 0
+
+
+def run_one(words: Sequence[str]) -> int:
+    """Composes, checks, runs; only the chosen task's module is imported."""
+    from conf.check import check
+    from conf.cli.problems import refuse
+    from conf.compose import compose
+    from conf.hydra_setup import only_allowed_targets
+    from tasks.checking.trial import refuse_trainer
+    from tasks.experiment.launch import launch
+    from tasks.experiment.lock import refuse_changed
+    from tasks.experiment.recall import recalled
+    from tasks.experiment.run import DATA, Run
+
+    composed = compose(recalled(words), CONF)
+    if composed.config.task != "doctor":  # which shows what is wrong instead
+        refuse(check(composed))
+        if composed.config.launcher:
+            return launch([composed], Path(__file__).resolve())
+        if composed.config.task == "fit" and composed.config.experiment_id:
+            refuse_changed(DATA / composed.config.experiment_id, composed.resolved)
+        refuse_trainer(composed)
+    verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
+    with only_allowed_targets():
+        return int(verb(Run(composed)) or 0)
 
 
 def _reader_is_gone() -> bool:
@@ -77,20 +122,6 @@ def _reader_is_gone() -> bool:
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to be flushed at the exit
     return True
-
-
-def run_one(words: Sequence[str]) -> int:
-    """Composes, checks, runs; only the chosen task's module is imported."""
-    composed = compose(recalled(words), CONF)
-    if composed.config.task != "doctor":  # which shows what is wrong instead
-        refuse(check(composed))
-        if composed.config.launcher:
-            return launch([composed], Path(__file__).resolve())
-        if composed.config.task == "fit" and composed.config.experiment_id:
-            refuse_changed(DATA / composed.config.experiment_id, composed.resolved)
-        refuse_trainer(composed)
-    verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
-    return int(verb(Run(composed)) or 0)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,6 @@ from typing import Any
 from conf.keys.targets import MARKS, resolve, targets
 from contracts.errors import ConfigError
 
-SUPPLIED = {"callbacks": frozenset({"folder", "monitor", "mode"}), "logger": frozenset({"name", "group"})}
-"""Arguments a task supplies itself to members of a group, so that no YAML file needs to."""
-
-TAKEN = {"trainer": frozenset({"callbacks", "enable_checkpointing", "logger", "plugins"})}
-"""Arguments of a group's part that tasks always set, so that no configuration may."""
-
 TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment"})
 """Keys of a detector's node that evaluation has no use for."""
 

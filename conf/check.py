@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from conf.build import SUPPLIED, TAKEN
-from conf.cli.words import MEASURED, group_options
+from conf.cli.groups import group_options
+from conf.cli.words import MEASURED
 from conf.compose import Composed
 from conf.keys.schema import root_keys
 from conf.keys.signatures import Signature, library_signature, signature
 from conf.keys.synonyms import task_meant
-from conf.keys.targets import MARKS, is_own, refuse_by_name
+from conf.keys.targets import MARKS, SUPPLIED, TAKEN, is_own, refuse_by_name
 from conf.keys.values import described, fits
 from conf.keys.verbs import groups_used, verbs
 from conf.outputs import unwritable
@@ -42,7 +42,7 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     used = GROUPS if task == "doctor" else tuple(groups_used(task))
     problems = list(_names(composed))
     for group in GROUPS:
-        problems += _group(composed.resolved, group, group in used, group_options(group, composed.folder))
+        problems += _group(composed.resolved, group, group in used, group_options(group, *composed.folders))
     problems += missing_paths(composed.config, used)
     problems += unwritable(composed.config)
     problems += impossible_pairs(composed, used)

@@ -1,21 +1,26 @@
 """From the words of the command line to one composed configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+from conf.cli.groups import CONF, config_name, config_names, group_options, search_folders
 from conf.cli.problems import refuse
 from conf.cli.typed import as_meant
-from conf.cli.words import CONF, accepted, group_options, judge, parse
-from conf.keys.schema import Config, register, root_keys, typed_root, verb_options
-from conf.keys.written import as_text, register_source
+from conf.cli.words import accepted, judge, parse
+from conf.hydra_setup import hydra_on
+from conf.keys.schema import Config, root_keys, verb_options
+from conf.keys.typed_root import typed_root
+from conf.keys.written import as_text
 from contracts.errors import ConfigError, nearest
 
 
@@ -26,9 +31,9 @@ class Composed:
     Attributes:
         config: typed root; its groups are plain dicts.
         resolved: the same as plain containers, for lock files and loggers.
-        overrides: the words it was composed from.
+        overrides: the words it was composed from, also those about where it is found (`conf.cli.groups`).
         choices: the option chosen in each group.
-        folder: the folder of YAML groups.
+        folder: the main folder of YAML groups.
     """
 
     config: Config
@@ -36,6 +41,11 @@ class Composed:
     overrides: tuple[str, ...]
     choices: dict[str, Any]
     folder: Path
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All folders of YAML groups, the main one first."""
+        return search_folders(self.overrides, self.folder)
 
 
 def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
@@ -47,26 +57,52 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
     Raises:
         ConfigError: a word or a YAML file cannot be composed.
     """
-    overrides = parse(words)
-    refuse([error for override in overrides for error in judge(override, folder)])
-    register()
-    register_source()
-    try:
-        with hydra.initialize_config_dir(config_dir=str(folder.resolve()), version_base="1.3"):
-            root = hydra.compose("config", accepted(words), return_hydra_config=True)
+    root = composed_root(words, folder)
+    with _explained(search_folders(words, folder)):
         choices = {k: v for k, v in root.hydra.runtime.choices.items() if not k.startswith("hydra/")}
         config = OmegaConf.masked_copy(root, list(root_keys()))
         if OmegaConf.is_config(config.experiment):  # its keys lie under the group's name, not at the root
             raise ConfigError(
-                f"experiment={choices['experiment']} is no recipe", "Let its first line be: # @package _global_"
+                f"experiment={choices['experiment']} is not a recipe", "Its first line must be: # @package _global_"
             )
         if choices.get("experiment") is not None:
             config.experiment = choices["experiment"]
         return Composed(*_plain(config), tuple(words), choices, folder)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _explained(error, folder) from error
-    except YAMLError as error:
-        raise ConfigError(f"a YAML file cannot be read: {error}", "Mend the line named here.") from error
+
+
+def composed_root(words: Sequence[str], folder: Path = CONF) -> DictConfig:
+    """The root as Hydra composes it, with its own node ``hydra``, marks (`conf.keys.written`) and interpolations.
+
+    Raises:
+        ConfigError: a word or a YAML file cannot be composed.
+    """
+    overrides, folders = parse(words), search_folders(words, folder)
+    refuse([error for override in overrides for error in judge(override, folders)])
+    with hydra_loader(words, folder) as (_, name, accepted_words):
+        root = hydra.compose(name, accepted_words, return_hydra_config=True)
+    if missing := [key for key in root_keys() if key not in root]:
+        raise ConfigError(
+            f"--config-name {name} lacks the key {missing[0]!r}",
+            "Begin its defaults list with our configuration: defaults: [config, _self_]",
+        )
+    return root
+
+
+@contextmanager
+def hydra_loader(words: Sequence[str], folder: Path = CONF) -> Iterator[tuple[ConfigLoader, str, list[str]]]:
+    """Initialises Hydra for the words of a command line; its errors are explained.
+
+    Yields:
+        Hydra's loader, the name of the whole configuration, and the overrides as Hydra takes them.
+
+    Raises:
+        ConfigError: the configuration does not exist, or Hydra raises an error.
+    """
+    folders, name = search_folders(words, folder), config_name(words)
+    if name not in (known := config_names(folders)):
+        raise ConfigError(f"--config-name {name} does not exist", nearest(name, known))
+    with _explained(folders), hydra_on(folders) as loader:
+        yield loader, name, accepted(words)
 
 
 def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
@@ -79,20 +115,29 @@ def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
     return typed, {key: asdict(shown[key]) if is_dataclass(shown[key]) else shown[key] for key in plain}
 
 
-def _explained(error: Exception, folder: Path) -> ConfigError:
+@contextmanager
+def _explained(folders: Sequence[Path]) -> Iterator[None]:
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _in_short(error, folders) from error
+    except YAMLError as error:
+        raise ConfigError(f"a YAML file cannot be read: {error}", "Correct the line named here.") from error
+
+
+def _in_short(error: Exception, folders: Sequence[Path]) -> ConfigError:
     """A library's error in short, with a next step."""
-    told = as_text(f"{error}\n{error.__cause__ or ''}")
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    lines = [line.strip() for line in as_text(f"{error}\n{error.__cause__ or ''}").splitlines() if line.strip()]
     place = lines[0].partition(": ")[0]
     if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return ConfigError(f"{group}={name} does not exist", nearest(name, group_options(group, folder)))
+        return ConfigError(f"{group}={name} does not exist", nearest(name, group_options(group, *folders)))
     if isinstance(error, InterpolationKeyError):
-        step = "Names under local belong into conf/local/default.yaml (see default.example.yaml beside it)."
+        step = "Names under local belong in conf/local/default.yaml (see default.example.yaml beside it)."
         return ConfigError(f"{error.full_key}: {lines[0]}", step)
     key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "")
     if any(line.startswith("Key ") for line in lines):
         parent, _, name = key.rpartition(".")
         known = verb_options(parent) if parent else root_keys()
         return ConfigError(f"{place}: there is no key {key!r}", nearest(name, known))
-    return ConfigError("; ".join(lines[:2]), "Mend the word or file named here.")
+    return ConfigError("; ".join(lines[:2]), "Correct the argument or file named here.")

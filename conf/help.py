@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent, fill, indent
 
-from conf.cli.words import group_names, group_options
+from conf.cli.flags import flag_lines
+from conf.cli.groups import group_names, group_options, is_search_word, search_folders
 from conf.help_one import parts_for
 from conf.keys.documented import clean
 from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
@@ -27,21 +28,21 @@ WIDEST = 48
 
 
 def help_for(words: Sequence[str], folder: Path) -> str:
-    """Help for what the words name (tasks, groups, options, keys), or all of it where there are none.
+    """Help for the tasks, groups, options or keys that the words name; without words, for everything.
 
     Raises:
-        ConfigError: a word names nothing there is.
+        ConfigError: a word names nothing that exists.
     """
-    if not words:
-        return help_text(folder)
-    return "\n\n".join(_section(fill(title, 118), lines) for title, lines in parts_for(words, folder))
+    if not [word for word in words if not is_search_word(word)]:
+        return help_text(search_folders(words, folder))
+    return "\n\n".join(section(fill(title, 118), lines) for title, lines in parts_for(words, folder))
 
 
-def help_text(folder: Path) -> str:
-    """Tasks, keys, groups and their options, the options of verbs, examples.
+def help_text(folders: Sequence[Path]) -> str:
+    """Flags, tasks, keys, groups and their options, the options of verbs, examples.
 
     Args:
-        folder: of YAML groups.
+        folders: of YAML groups.
     """
     tasks = {f"task={name}": clean(meaning) for name, meaning in verbs().items()}
     keys = {
@@ -49,7 +50,7 @@ def help_text(folder: Path) -> str:
         for name, field in root_keys().items()
         if "help" in field.metadata and name not in ("task", "experiment")
     }
-    groups = {name: ", ".join(group_options(name, folder)) or "(none)" for name in group_names()}
+    groups = {name: ", ".join(group_options(name, *folders)) or "(none)" for name in group_names()}
     options = {
         f"{verb}.{name}={_default(field)}": field.metadata["help"]
         + (f" ({'|'.join(field.metadata['choices'])})" if field.metadata["choices"] else "")
@@ -58,12 +59,13 @@ def help_text(folder: Path) -> str:
     }
     parts = (
         "PixelProof trains, benchmarks and explains detectors of AI-generated images.",
-        "pixelproof [-m] [key=value …]      or: python lightning_main.py …\n"
-        "pixelproof task=VERB | GROUP | GROUP=OPTION | KEY --help      says more of one",
-        _section("Tasks", tasks),
-        _section("Keys", keys),
-        _section("Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE sets any argument of what was chosen", groups),
-        _section("Options of tasks", options),
+        "pixelproof [FLAG …] [key=value …]      or: python lightning_main.py …\n"
+        "pixelproof task=VERB | GROUP | GROUP=OPTION | KEY --help      explains one of them",
+        section("Tasks", tasks),
+        section("Keys", keys),
+        section("Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE sets any argument of what was chosen", groups),
+        section("Options of tasks", options),
+        section("Flags", flag_lines()),
         "Examples\n" + indent(dedent(EXAMPLES).strip("\n"), "  "),
     )
     return "\n\n".join(parts)
@@ -74,7 +76,8 @@ def _default(field: "dataclasses.Field[object]") -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _section(title: str, lines: dict[str, str]) -> str:
+def section(title: str, lines: dict[str, str]) -> str:
+    """A title with names and their meanings below it."""
     width = min(max(map(len, lines), default=0) + 4, WIDEST)
     rows = []
     for name, meaning in lines.items():

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conf.build import SUPPLIED
 from conf.cli.grammar import typed_value
+from conf.cli.groups import file_name, group_names, group_options, is_search_word, option_file, search_folders
 from conf.cli.typed import written_type
-from conf.cli.words import group_names, group_options, parse
+from conf.cli.words import parse
 from conf.compose import compose
 from conf.keys.documented import argument_texts, class_text, clean
 from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.keys.signatures import by_source, signature
 from conf.keys.synonyms import key_meant, task_meant
-from conf.keys.targets import is_own
+from conf.keys.targets import SUPPLIED, is_own
 from conf.keys.verbs import REQUIRED, groups_used, verb_text, verbs
 from conf.keys.written import load_yaml, typed_characters
 from contracts.errors import ConfigError, nearest
@@ -26,12 +26,13 @@ Part = tuple[str, Lines]
 
 
 def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
-    """What is to be said about each word: a title with names and meanings.
+    """The help for each word: a title with names and meanings.
 
     Raises:
-        ConfigError: a word names nothing there is.
+        ConfigError: a word names nothing that exists.
     """
-    for word in words:
+    folders = search_folders(words, folder)
+    for word in (word for word in words if not is_search_word(word)):
         key, equals, value = word.lstrip("+~").partition("=")
         root = key.partition(".")[0]
         if not equals and (key in verbs() or (key not in root_keys() and "." not in key)):
@@ -44,7 +45,7 @@ def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
             yield from _options(root, key)
         elif root in group_names() and key == root:
             names = typed_value(parse([word])[0]) if value else None
-            yield from _group(root, names, folder)
+            yield from _group(root, names, folders)
         elif root in group_names():
             yield from _argument(key, words, folder)
         elif key in root_keys():
@@ -90,18 +91,18 @@ def _root(key: str) -> Part:
     return key, {f"{key}={shown(default)}": f"{written_type(field.type)}: {field.metadata['help']}"}
 
 
-def _group(group: str, names: Any, folder: Path) -> Iterator[Part]:
-    options = group_options(group, folder)
+def _group(group: str, names: Any, folders: Sequence[Path]) -> Iterator[Part]:
+    options = group_options(group, *folders)
     if names is None:
-        about = {f"{group}={name}": _comment(folder / group / f"{name}.yaml") for name in options}
-        yield f"Options of {group} (pixelproof {group}=OPTION --help says what one sets)", about
+        about = {f"{group}={name}": _comment(option_file(group, name, folders)) for name in options}
+        yield f"Options of {group} (pixelproof {group}=OPTION --help lists the arguments of one)", about
         return
     for name in names if isinstance(names, list) else [names]:
         if name not in options:
             raise ConfigError(f"{group}={name} does not exist", nearest(str(name), options))
-        file = folder / group / f"{name}.yaml"
+        file = option_file(group, name, folders)
         content = typed_characters(load_yaml(file)) or {}
-        yield f"{group}={name}   (conf/{group}/{name}.yaml) {_comment(file)}", {}
+        yield f"{group}={name}   ({file_name(file, folders)}) {_comment(file)}", {}
         prefix = "" if group == "experiment" else group
         yield "It sets", {f"{place}={shown(value)}": "" for place, value in _leaves(content, prefix)}
         for place, node in _nodes(content, prefix):
@@ -125,7 +126,9 @@ def _of_target(place: str, node: Mapping[str, Any]) -> Part:
 
 def _argument(key: str, words: Sequence[str], folder: Path) -> Iterator[Part]:
     """One argument of what the words, or the defaults, have chosen."""
-    chosen = [word for word in words if "=" in word and word.partition("=")[0] in (*group_names(), "experiment")]
+    chosen = [
+        word for word in words if is_search_word(word) or ("=" in word and word.partition("=")[0] in group_names())
+    ]
     node: Any = compose(chosen, folder).resolved
     *path, name = key.split(".")
     for each in path:

@@ -4,19 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from conf.cli.words import accepted, parse
-from conf.compose import Composed
-from conf.keys.schema import register
-from conf.keys.written import register_source, typed_characters
+from conf.cli.groups import file_name, option_file
+from conf.cli.words import parse
+from conf.compose import Composed, hydra_loader
+from conf.keys.written import typed_characters
 
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted places and values of everything in a tree that is no mapping; empty mappings too."""
+    """Dotted places and values of everything in a tree that is not a mapping, and of empty mappings."""
     if isinstance(node, dict) and node:
         for key, value in node.items():
             yield from leaves(value, f"{place}.{key}" if place else str(key))
@@ -32,7 +30,7 @@ def sources(composed: Composed) -> dict[str, str]:
         if isinstance(content, dict):
             content.pop("defaults", None)
             for place, _ in leaves(content, package):
-                found[place] = f"conf/{file.relative_to(composed.folder.resolve()).as_posix()}"
+                found[place] = file_name(file, composed.folders)
     for override in parse(composed.overrides):
         value = typed_characters(override.value()) if not override.is_delete() else None
         for place, _ in leaves(value, override.key_or_group):
@@ -41,17 +39,16 @@ def sources(composed: Composed) -> dict[str, str]:
 
 
 def _files(composed: Composed) -> Iterator[tuple[Path, str]]:
-    """YAML files in the order in which they were laid over one another, with the place each fills."""
-    register()
-    register_source()
-    folder = composed.folder.resolve()
-    with hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        listed = loader.compute_defaults_list("config", accepted(composed.overrides), RunMode.RUN)
+    """YAML files in the order in which later ones override earlier ones, with the place that each one fills."""
+    with hydra_loader(composed.overrides, composed.folder) as (loader, name, words):
+        listed = loader.compute_defaults_list(name, words, RunMode.RUN)
     for default in listed.defaults:
-        file = folder / f"{default.config_path}.yaml"
-        if default.config_path is not None and not default.config_path.startswith("hydra") and file.is_file():
-            yield file, default.package or ""
+        path = default.config_path
+        if path is not None and not path.startswith("hydra"):
+            group, _, option = path.rpartition("/")
+            file = option_file(group, option, composed.folders)
+            if file.is_file():
+                yield file, default.package or ""
 
 
 def _nearest(place: str, found: dict[str, str]) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from conf.check import check
 from conf.cli.grammar import as_word
+from conf.cli.groups import CONF
 from conf.cli.typed import annotation_at
-from conf.cli.words import CONF
 from conf.compose import compose
 from conf.keys.values import typed_scalar
 from conf.keys.written import PlainLoader, Written, grammar_values, load_yaml, read

@@ -170,4 +170,5 @@ def _words(name: str, begun: Sequence[str] | None, further: Sequence[str]) -> li
             "Leave candidates.retrain at false, and train it by its configuration yourself.",
         )
     changed = {word.key_or_group for word in parse(further)} | {"experiment_id", "task", "launcher"}
-    return [word for word in begun if parse([word])[0].key_or_group not in changed] + list(further)
+    kept = [word for word in begun if not {each.key_or_group for each in parse([word])} & changed]
+    return [*kept, *further]

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from conf.check import check
+from conf.cli.groups import search_words
 from conf.sources import leaves, sources
 from conf.sweeps import find_sweep, lint
 from contracts.errors import PixelProofError
@@ -32,7 +33,9 @@ def doctor(run: Run) -> int:
     problems: list[PixelProofError] = [*check(run.composed, thorough=True)]
     problems += [] if problems else trainer_problems(run.composed)
     if run.sweep.file is not None:
-        problems += lint(find_sweep(run.sweep.file), run.composed.folder, run.sweep.words)
+        problems += lint(
+            find_sweep(run.sweep.file), run.composed.folder, [*search_words(run.overrides), *run.sweep.words]
+        )
     origin = sources(run.composed)
     rows = [(place, str(value), origin[place]) for place, value in leaves(run.resolved)]
     display(_table("Configuration", ("key", "value", "from"), rows))

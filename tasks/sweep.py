@@ -1,5 +1,8 @@
 """``task=sweep``: search settings, by Optuna without any server, or by W&B's server and agents."""
 
+from dataclasses import replace
+
+from conf.cli.groups import search_words
 from conf.sweeps import find_sweep, lint, read_sweep
 from contracts.errors import ConfigError
 from tasks.experiment.run import Run
@@ -14,7 +17,7 @@ def sweep(run: Run) -> int:
     Raises:
         ConfigError: no file was named, or something in it cannot work.
     """
-    options = run.sweep
+    options = replace(run.sweep, words=[*search_words(run.overrides), *run.sweep.words])
     if options.file is None:
         raise ConfigError("task=sweep has nothing to search", "Give sweep.file=NAME of conf/sweep, or a path.")
     file = find_sweep(options.file)

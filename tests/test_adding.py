@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conf.cli.words import group_options
+from conf.cli.groups import group_options
 
 HOUSE = Path(__file__).parents[1]
 PAGE = HOUSE / "docs/adding.md"

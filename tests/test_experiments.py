@@ -13,7 +13,7 @@ from drawn_ai_genbench import miniature
 from PIL import Image
 
 from benchmarks.ai_genbench.protocol.generators import load_generators
-from conf.cli.words import CONF, group_options
+from conf.cli.groups import CONF, group_options
 from conf.compose import compose
 from lightning_main import main
 from tasks.experiment.run import Run

@@ -5,12 +5,18 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from antlr4 import CommonTokenStream, InputStream, ParserRuleContext
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
-from hydra.grammar.gen.OverrideParser import OverrideParser
+
+# with the runtime of the grammar, which Hydra 1.4 brings along and 1.3 takes from antlr4
+from hydra.grammar.gen.OverrideParser import (  # type: ignore[attr-defined]
+    CommonTokenStream,
+    InputStream,
+    OverrideParser,
+    ParserRuleContext,
+)
 
 from conf.keys.written import mark, text_of, typed_characters
 

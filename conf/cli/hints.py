@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 
+from conf.cli.flags import flag_names, hydras_step
 from conf.cli.grammar import as_word
 from conf.keys.schema import root_keys
 from conf.keys.synonyms import key_meant, task_meant
@@ -53,10 +54,8 @@ def flag_step(word: str) -> str:
     name, equals, value = word.lstrip("-").partition("=")
     key = name if name.partition(".")[0] in root_keys() else key_meant(name)
     if key is None:
-        return "Flags are --help and -m; all else is key=value."
-    return (
-        f"Flags are --help and -m; all else is key=value: {shlex.quote(f'{key}={value}' if equals else f'{key}=VALUE')}"
-    )
+        return hydras_step(word) or nearest(word.partition("=")[0], flag_names())
+    return f"Write {shlex.quote(f'{key}={value}' if equals else f'{key}=VALUE')}; overrides have no dashes"
 
 
 def key_step(override: Override, options: Callable[[str], list[str]]) -> str:

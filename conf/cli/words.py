@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +9,57 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import OverrideParseException
 
 from conf.cli.grammar import parse_word, quoted, typed_value
+from conf.cli.groups import CONF, group_names, group_options, is_search_word, search_folders, search_words
 from conf.cli.hints import flag_step, key_step, parse_step, several_step
 from conf.cli.problems import refuse
 from conf.keys.schema import root_keys, verb_options
 from conf.keys.written import as_text, text_of
 from contracts.errors import ConfigError, nearest
 
-CONF = Path(__file__).resolve().parents[1]
-"""The folder of YAML groups, wherever this package is installed."""
-
-
-def group_names() -> list[str]:
-    """Groups whose YAML files describe parts or whole recipes."""
-    return [name for name, field in root_keys().items() if field.metadata.get("group")] + ["experiment"]
-
-
 MEASURED = (
     "Leave it out: AUROC, average precision, accuracy, precision, recall, F1 and calibration are always measured and "
-    "stand in metrics_<stage>.csv. One of your own: metrics.NAME._target_=benchmarks.MODULE.FUNCTION "
+    "written to metrics_<stage>.csv. To add your own: metrics.NAME._target_=benchmarks.MODULE.FUNCTION "
     "metrics.NAME._partial_=true (docs/adding.md)."
 )
-"""What to do where somebody chooses a metric by name."""
+"""The next step for a metric chosen by name."""
 
-
-def group_options(group: str, folder: Path = CONF) -> list[str]:
-    """Options of a group: its YAML files, examples left out."""
-    files = (folder / group).rglob("*.yaml")
-    names = (file.relative_to(folder / group).with_suffix("").as_posix() for file in files)
-    return sorted(name for name in names if not name.endswith(".example"))
+HYDRAS = {
+    "hydra/launcher": "Write launcher=NAME (local, slurm or ray); its arguments are launcher.KEY=VALUE",
+    "hydra.launcher": "Write launcher=NAME (local, slurm or ray); its arguments are launcher.KEY=VALUE",
+    "hydra/sweeper": "Write task=sweep sweep.file=NAME for a search, or -m key=1,2 for a list of runs",
+    "hydra.sweeper": "Write task=sweep sweep.file=NAME for a search, or -m key=1,2 for a list of runs",
+    "hydra.sweep": "Write experiment_id=NAME: each run of -m gets experiments_data/NAME_<what differs>/",
+    "hydra.run": "Write experiment_id=NAME: results go to experiments_data/NAME/",
+    "hydra.job": "Write experiment_id=NAME to name a run; the working directory never changes",
+    "hydra.mode": "Write -m for several runs",
+    "hydra.searchpath": "Write --config-dir=DIR for YAML groups of your own",
+    "hydra.callbacks": "Write callbacks=NAME for Lightning's callbacks",
+    "hydra/callbacks": "Write callbacks=NAME for Lightning's callbacks",
+    "hydra.output_subdir": "Leave it out: every experiment keeps its configuration in config.lock.yaml",
+}
+"""Settings of Hydra that people know, and what does the same here."""
 
 
 def parse(words: Iterable[str]) -> list[Override]:
     """Parses overrides; in their values are marks (see `conf.keys.written`), which `typed_value` reads.
 
+    Words about where the configuration is found (`conf.cli.groups`) are left out.
+
     Raises:
-        ConfigError: a word is no ``key=value``.
+        ConfigError: a word is not ``key=value``.
     """
     parsed, problems = [], []
     for word in words:
+        if is_search_word(word):
+            continue
         try:
             if word.startswith("-"):
                 raise ConfigError(f"{word!r} is an unknown option", flag_step(word))
             parsed.append(parse_word(word))
         except OverrideParseException as error:
-            what = f"cannot read {word!r}: {str(error).splitlines()[0]}" if "=" in word else f"{word!r} is no key=value"
+            what = (
+                f"cannot read {word!r}: {str(error).splitlines()[0]}" if "=" in word else f"{word!r} is not key=value"
+            )
             problems.append(ConfigError(what, parse_step(word, group_options("experiment"))))
         except ConfigError as error:
             problems.append(error)
@@ -67,21 +73,24 @@ def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
     Raises:
         ConfigError: a word cannot be read.
     """
+    searched = search_words(words)
+    given = [word for word in words if word not in searched]
+    folders = search_folders(words, folder)
     choices = []
-    for word, override in zip(words, parse(words), strict=True):
+    for word, override in zip(given, parse(given), strict=True):
         key = override.get_key_element()
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 raise ConfigError(f"{word!r} has no list of values", "Give values, a range() or a glob().")
             listed: Any = override.value()
             if isinstance(listed, Glob):
-                values: Iterable[str] = listed.filter(group_options(override.key_or_group, folder))
+                values: Iterable[str] = listed.filter(group_options(override.key_or_group, *folders))
             else:
                 values = override.sweep_string_iterator()
             choices.append([f"{key}={as_text(value)}" for value in values])
         else:
             choices.append([word])
-    return [list(job) for job in itertools.product(*choices)]
+    return [[*searched, *job] for job in itertools.product(*choices)]
 
 
 def accepted(words: Sequence[str]) -> list[str]:
@@ -93,27 +102,29 @@ def accepted(words: Sequence[str]) -> list[str]:
     return [_accepted(override) for override in parse(words)]
 
 
-def judge(override: Override, folder: Path) -> Iterator[ConfigError]:
-    """What can be refused by looking at one word."""
+def judge(override: Override, folders: Sequence[Path]) -> Iterator[ConfigError]:
+    """Problems that one word shows without the others."""
     word = as_text(str(override.input_line))
     root, _, rest = override.key_or_group.partition(".")
     groups = group_names()
-    if root == "hydra":
-        yield ConfigError(f"{word!r}: Hydra's own settings are not used here", "Leave it out.")
+    if root.partition("/")[0] == "hydra":
+        section = root if "/" in root else ".".join(override.key_or_group.split(".")[:2])
+        step = HYDRAS.get(section, "Leave it out; see --hydra-help for what takes its place")
+        yield ConfigError(f"{word!r}: Hydra's own settings are not used here", step)
     elif "/" in root:
         yield ConfigError(f"{word!r}: there are no groups inside groups", nearest(root, groups))
     elif root not in root_keys():
         yield ConfigError(
-            f"there is no key {root!r} (in {word!r})", key_step(override, partial(group_options, folder=folder))
+            f"there is no key {root!r} (in {word!r})", key_step(override, lambda group: group_options(group, *folders))
         )
     elif override.is_sweep_override():
         yield ConfigError(f"{word!r} names several values", several_step(word))
     elif typed_value(override) == "None":
-        yield ConfigError(f"{word!r} would be the word 'None'", f"Write {override.key_or_group}=null.")
+        yield ConfigError(f"{word!r} is the text 'None', not null", f"Write {override.key_or_group}=null.")
     elif root not in groups:
         yield from _judge_option(word, root, rest, typed_value(override))
     elif not rest and not override.is_delete():
-        yield from _judge_choice(word, root, typed_value(override), group_options(root, folder))
+        yield from _judge_choice(word, root, typed_value(override), group_options(root, *folders))
 
 
 def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> Iterator[ConfigError]:

@@ -27,6 +27,12 @@ HOMES = (*LIBRARIES, "pytorch_lightning.trainer.trainer.Trainer", "lightning_fab
 MARKS = frozenset({"_target_", "_partial_"})
 """Keys of a node that are no arguments."""
 
+SUPPLIED = {"callbacks": frozenset({"folder", "monitor", "mode"}), "logger": frozenset({"name", "group"})}
+"""Arguments a task supplies itself to members of a group, which no YAML file has to name."""
+
+TAKEN = {"trainer": frozenset({"callbacks", "enable_checkpointing", "logger", "plugins"})}
+"""Arguments of a group's part that tasks always set, so that no configuration may."""
+
 FROM_CHECKPOINT = ("detectors.", "contracts.view.View")
 """All that a configuration out of a checkpoint may name: detectors and their views."""
 

@@ -16,7 +16,7 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from omegaconf import OmegaConf
-from omegaconf._utils import get_yaml_loader
+from omegaconf.basecontainer import get_yaml_loader  # type: ignore[attr-defined] # all supported releases have it here
 
 Number = bool | int | float
 
@@ -94,7 +94,7 @@ class _Marking:
     """Gives plain scalars marks where their value does not give them back; dates stay text."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        plain = isinstance(node, yaml.ScalarNode) and not node.style
         if plain and node.tag == "tag:yaml.org,2002:timestamp":
             return node.value
         value = super().construct_object(node, deep)  # type: ignore[misc] # of the loader it is mixed into
@@ -102,7 +102,7 @@ class _Marking:
         return mark(node.value, value) if changed else value
 
 
-class ConfigLoader(_Marking, get_yaml_loader()):  # type: ignore[misc] # OmegaConf makes the class in a function
+class ConfigLoader(_Marking, get_yaml_loader()):  # type: ignore[misc] # OmegaConf makes this class in a function
     """YAML as OmegaConf reads it, with marks."""
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import yaml
 
 from conf.cli.grammar import typed_value
-from conf.cli.words import group_names, parse
+from conf.cli.groups import group_names, is_search_word, search_words
+from conf.cli.words import parse
 from tasks.experiment.names import former_name
 from tasks.experiment.run import DATA, LOCK
 
@@ -32,7 +33,8 @@ def recalled(words: Sequence[str]) -> list[str]:
         return list(words)
     begun = yaml.safe_load(file.read_text())["command"]
     begun = [word for word in begun if given.get("task", "fit") == "fit" or not word.startswith("ckpt=")]
-    remembered = [word for word in begun if not _gives_way(word, set(given))]
+    given_keys = {*given, *(word.partition("=")[0] for word in search_words(words))}
+    remembered = [word for word in begun if not _gives_way(word, given_keys)]
     if remembered:
         print(f"{file.parent} was begun with: {' '.join(remembered)}", file=sys.stderr)
     return [*remembered, *words]
@@ -51,6 +53,8 @@ def _former(words: Sequence[str]) -> list[str]:
 
 
 def _gives_way(word: str, given: set[str]) -> bool:
+    if is_search_word(word):
+        return word.partition("=")[0] in given
     key = parse([word])[0].key_or_group
     root, dot, _ = key.partition(".")
     return key in given or root in OWN or "experiment" in given or bool(dot and root in group_names() and root in given)

@@ -9,7 +9,7 @@ from typing import Any
 
 from conf.build import build, build_each
 from conf.compose import Composed
-from conf.keys.schema import (
+from conf.keys.options import (
     AuditOptions,
     CandidatesOptions,
     CompareOptions,

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
-from conf.keys.schema import SweepOptions
+from conf.keys.options import SweepOptions
 from conf.keys.syntax import HOUSE
 from conf.sweeps import Parameter, Scalar, Sweep
 from contracts.errors import ConfigError

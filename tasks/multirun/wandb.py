@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from callbacks.wandb_logger import has_key
-from conf.keys.schema import SweepOptions
+from conf.keys.options import SweepOptions
 from conf.keys.syntax import HOUSE
 from conf.sweeps import Sweep
 from contracts.errors import ConfigError

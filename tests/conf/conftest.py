@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.cli.words import CONF
+from conf.cli.groups import CONF
 
 FILES = {
     "datamodule/sample.yaml": "_target_: datamodules.folder.FolderDataModule\npath: {path}\nbatch_size: 4\n",

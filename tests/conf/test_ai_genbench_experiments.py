@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.check import check
-from conf.cli.words import CONF
+from conf.cli.groups import CONF
 from conf.compose import compose
 
 NAMES = sorted(file.stem for file in (CONF / "experiment").glob("ai_genbench_*_*_*.yaml"))

@@ -65,7 +65,7 @@ def test_resolved_is_plain(folder: Path) -> None:
         ("ckpt=epoch=1-step=20.ckpt", ["cannot read", "Quote", "'ckpt=\"epoch=1-step=20.ckpt\"'"]),
         ("seed=abc", ["seed=abc", "Integer"]),
         ("seed=1,2", ["several values", "-m"]),
-        ("--multi", ["--help and -m"]),
+        ("--multi", ["unknown option", "'--multirun'"]),
         ("nothing", ["nothing=VALUE"]),
         ("trainer/x=1", ["no groups inside groups"]),
         ("hydra.run.dir=x", ["Hydra's own settings"]),

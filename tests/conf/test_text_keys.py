@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from conf.cli.grammar import as_word, typed_value
-from conf.cli.words import CONF, expand, group_options, parse
+from conf.cli.groups import CONF, group_options
+from conf.cli.words import expand, parse
 from conf.compose import Composed, compose
 from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.keys.signatures import signature

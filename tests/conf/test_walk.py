@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from conf.check import check
-from conf.cli.words import CONF, group_names, group_options
+from conf.cli.groups import CONF, group_names, group_options
 from conf.compose import Composed, compose
 from tasks.experiment.lock import leaves
 

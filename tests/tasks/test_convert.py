@@ -9,7 +9,7 @@ import yaml
 import lightning_main
 from benchmarks.ai_genbench.foreign_config import converted
 from conf.check import check
-from conf.cli.words import CONF
+from conf.cli.groups import CONF
 from conf.compose import compose
 from contracts.errors import ConfigError
 

@@ -13,7 +13,7 @@ import lightning_main
 from benchmarks.ai_genbench.foreign_config import converted
 from benchmarks.ai_genbench.foreign_merge import merged, read_arguments
 from conf.check import check
-from conf.cli.words import CONF
+from conf.cli.groups import CONF
 from conf.compose import compose
 from contracts.errors import ConfigError
 from tasks.convert import experiment

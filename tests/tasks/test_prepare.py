@@ -16,7 +16,7 @@ import pytest
 from drawn import encoded, picture
 
 import lightning_main
-from conf.cli.words import CONF
+from conf.cli.groups import CONF
 from lightning_main import main
 from tasks.multirun.many import named
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from conf.keys.schema import CandidatesOptions, SweepOptions
+from conf.keys.options import CandidatesOptions, SweepOptions
 from conf.sweeps import read_sweep
 from contracts.errors import ConfigError
 from tasks import candidates
@@ -129,7 +129,7 @@ def test_a_search_that_was_stopped_takes_its_runs_up_again(house: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(sweep_local.__file__).parents[1])!r})\n"
         "from pathlib import Path\n"
-        "from conf.keys.schema import SweepOptions\nfrom conf.sweeps import read_sweep\n"
+        "from conf.keys.options import SweepOptions\nfrom conf.sweeps import read_sweep\n"
         "from contracts.stop import STOP, Stopped\n"
         f"from tasks import sweep_local; sweep_local.HOUSE = Path({str(house)!r})\n"
         "looking = sweep_local.LocalSearch(read_sweep(Path('search.yaml')), SweepOptions(runs=2), "

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conf.cli.words import CONF, expand
+from conf.cli.groups import CONF
+from conf.cli.words import expand
 from tasks.experiment.names import former_job, former_name, grammar_reading, told_apart
 from tasks.experiment.recall import recalled
 from tasks.experiment.run import LOCK

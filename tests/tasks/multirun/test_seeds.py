@@ -6,7 +6,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from conf.cli.words import CONF
+from conf.cli.groups import CONF
 from launchers.job import Job
 from launchers.local import LocalLauncher
 from tasks.multirun import many

@@ -1,0 +1,203 @@
+"""The options of each verb, typed, with the help text that says what each one sets."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(default: Any, meaning: str, choices: tuple[str, ...] = ()) -> Any:
+    """A field with its help text and, where only some values are possible, those values."""
+    return field(default=default, metadata={"help": meaning, "choices": choices})
+
+
+def option_list(meaning: str, *default: str) -> Any:
+    """A field that holds a list of texts, empty by default."""
+    return field(default_factory=lambda: list(default), metadata={"help": meaning, "choices": ()})
+
+
+@dataclass
+class PrepareOptions:
+    """Options of ``task=prepare``."""
+
+    out: str | None = option(None, "HDF5 file to write; experiments_data/<id>/data.h5 by default")
+    storage: str = option("encoded", "what is stored: the encoded bytes, or pixels of one size", ("encoded", "pixels"))
+    size: int | None = option(None, "side in pixels that every image is resized to; null keeps the native size")
+    limit: int | None = option(None, "maximum number of images, sampled evenly from classes and splits; null keeps all")
+    workers: int | None = option(None, "number of processes; null starts one for each core")
+    max_failures: float = option(0.01, "maximum fraction of unreadable images tolerated")
+    shards: int = option(1, "number of shards the images are prepared in; the last to finish merges them")
+    shard: int | None = option(None, "index of this shard, from 0; the index in a SLURM array by default")
+
+
+@dataclass
+class AuditOptions:
+    """Options of ``task=audit``."""
+
+    out: str | None = option(None, "folder for the report; experiments_data/<id>/ by default")
+
+
+@dataclass
+class DoctorOptions:
+    """Options of ``task=doctor``."""
+
+    data: bool = option(
+        False, "whether the data is checked too: images by split and label, and anything that would stop a fit or test"
+    )
+
+
+@dataclass
+class PredictOptions:
+    """Options of ``task=predict``."""
+
+    out: str | None = option(None, "folder for the scores; experiments_data/<id>/ by default")
+    shards: int = option(1, "number of shards the images are scored in; the last to finish merges them")
+    shard: int | None = option(None, "index of this shard, from 0; the index in a SLURM array by default")
+    threshold: str | None = option(
+        None, "threshold.json written by task=threshold; the one in the experiment's folder by default"
+    )
+    maps: int = option(0, "number of images, highest scores first, that maps are saved for; -1 for all")
+    robust: float = option(1.0, "fraction of a map's values that its colours span; 0.99 lets outliers saturate")
+
+
+@dataclass
+class ThresholdOptions:
+    """Options of ``task=threshold``."""
+
+    input: str | None = option(
+        None, "table of scores: a CSV file with labels, a dump, or an experiment; experiment_id by default"
+    )
+    column: str | None = option(None, "score that the threshold applies to; the table's first by default")
+    rule: str = option(
+        "balanced_accuracy",
+        "rule that chooses the threshold: best balanced accuracy, or a false-positive rate of 1 or 5 %; youden is an "
+        "older name of balanced_accuracy",
+        ("balanced_accuracy", "youden", "fpr_1", "fpr_5"),
+    )
+    direction: str = option(
+        "auto", "which scores mean generated; auto finds out from the labels", ("auto", "higher", "lower")
+    )
+    label: str = option("label", "label column of a CSV file")
+    generated_label: str | None = option(
+        None, "value of that column for generated images; 1, generated or fake by default"
+    )
+    out: str | None = option(None, "folder for threshold.json; experiments_data/<id>/ by default")
+
+
+@dataclass
+class ReviewOptions:
+    """Options of ``task=review``."""
+
+    inputs: list[str] = option_list("dumps or experiments to review: [a.npz,b]")
+    out: str | None = option(None, "folder for the page; review/ beside the first dump by default")
+
+
+@dataclass
+class GenerateOptions:
+    """Options of ``task=generate``."""
+
+    weights: str | None = option(None, "folder of the weights to sample from (or ckpt=FILE of trained siblings)")
+    out: str | None = option(None, "folder for the images; experiments_data/<id>/images by default")
+    train: int = option(250, "number of training images from each variant")
+    valid: int = option(50, "number of validation images from each variant")
+    test: int = option(50, "number of test images from each variant")
+    batch: int = option(16, "number of images sampled at once")
+    outliers: bool = option(True, "whether as many images of the data module, resized, are added as outliers")
+
+
+@dataclass
+class TraceOptions:
+    """Options of ``task=trace``."""
+
+    out: str | None = option(None, "folder for the scores; experiments_data/<id>/ by default")
+    cache: str | None = option(None, "folder of cached results, keyed by content; <out>/trace_cache by default")
+    fit_on: list[str] = option_list("splits that the decisions are fitted on (and scored on by cross-fitting)", "train")
+    decision: str | None = option(None, "fitted decisions of an earlier run, used instead of fitting new ones")
+    batch: int = option(16, "number of images in a forward pass")
+    block: int = option(256, "number of images in a cached file")
+    positions: int = option(64, "number of tokens in a slice of the softmax")
+    refused: str = option(
+        "stop", "how images are treated that no variant can have saved: stop, or count as outliers", ("stop", "outlier")
+    )
+
+
+@dataclass
+class ExportTreeOptions:
+    """Options of ``task=export_tree``."""
+
+    out: str | None = option(None, "root of the tree; experiments_data/<id>/tree by default")
+    reals: str = option("photographs", "name of the set that real images are copied to")
+
+
+@dataclass
+class CompareOptions:
+    """Options of ``task=compare``."""
+
+    inputs: list[str] = option_list("experiments or dumps; the others are compared with the first: [a,b]")
+    out: str | None = option(None, "folder for the tables; experiments_data/<id>/compare by default")
+    metric: str = option("auroc", "metric of the heat map", ("accuracy", "average_precision", "auroc"))
+
+
+@dataclass
+class ExplainOptions:
+    """Options of ``task=explain``."""
+
+    out: str | None = option(None, "folder for the maps; explain/ beside the dump by default")
+    images: int = option(4, "number of images, the most confident ones, from each class and outcome (right or wrong)")
+    ids: list[str] = option_list("ids of the images to explain, instead of the most confident ones")
+
+
+@dataclass
+class SweepOptions:
+    """Options of ``task=sweep``."""
+
+    file: str | None = option(None, "search in W&B's format: a name in conf/sweep, or a file")
+    backend: str = option(
+        "local", "search engine: Optuna without a server, or W&B's server and agents", ("local", "wandb")
+    )
+    runs: int | None = option(None, "number of runs; the file's run_cap by default")
+    workers: int = option(1, "number of runs at the same time")
+    words: list[str] = option_list("further arguments of every run: [trainer=cpu]")
+    study: str | None = option(
+        None, "SQLite file of the study, which several workers can share; experiments_data/<id>/study.db by default"
+    )
+    pruner: str = option(
+        "file",
+        "pruner that stops poor trials early; file takes the search's own",
+        ("file", "median", "hyperband", "none"),
+    )
+    id: str | None = option(None, "id of an existing W&B sweep to join")
+    project: str = option("pixelproof", "W&B project")
+
+
+@dataclass
+class CandidatesOptions:
+    """Options of ``task=candidates``."""
+
+    among: list[str] = option_list("experiments to rank, as names or globs")
+    wandb: str | None = option(None, "W&B entity/project whose runs are ranked too")
+    tags: list[str] = option_list("W&B tags a run must have")
+    filters: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "further filters of W&B runs, in W&B's form: {state: finished}", "choices": ()},
+    )
+    metric: str = option("val/auroc", "logged metric to rank by; greater is better, except for val/loss")
+    gap_weight: float = option(0.0, "penalty for a gap between validation and training loss")
+    top: int = option(5, "number of candidates kept")
+    words: list[str] = option_list("arguments changed for retraining: [trainer.max_epochs=30]")
+    retrain: bool = option(False, "whether the candidates are retrained, the best one kept and tested")
+    workers: int = option(1, "number of runs at the same time")
+
+
+@dataclass
+class ConvertOptions:
+    """Options of ``task=convert``."""
+
+    inputs: list[str] = option_list("AI-GenBench's YAML files, in their order")
+    out: str | None = option(None, "experiment file to write; <last input>_converted.yaml by default")
+
+
+@dataclass
+class TuneOptions:
+    """Searches of ``task=fit`` before it trains."""
+
+    lr: bool = option(False, "whether the learning rate is searched for before training")
+    batch_size: bool = option(False, "whether the largest possible batch size is searched for before training")
