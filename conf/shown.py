@@ -37,6 +37,7 @@ def shown_config(
         if resolve:
             HydraConfig.instance().set_config(root)
             OmegaConf.set_readonly(root.hydra, None)
+            root.hydra.sweep.subdir = "???"  # of the number that a job has in a sweep of Hydra's
             OmegaConf.resolve(root.hydra)
         node["hydra"] = OmegaConf.to_container(root.hydra)
     if what != "hydra":

@@ -8,7 +8,8 @@ from string import Template
 import pytest
 
 import conf.check
-from conf.cli.words import CONF, expand
+from conf.cli.groups import CONF
+from conf.cli.words import expand
 from conf.compose import compose
 from conf.help import help_for
 from conf.keys.schema import VERB_OPTIONS, verb_options
