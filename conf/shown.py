@@ -7,7 +7,8 @@ from typing import Any
 from hydra.core.default_element import DefaultsTreeNode, GroupDefault, InputDefault
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from conf.cli.groups import CONF, search_folders
 from conf.cli.typed import as_meant
@@ -34,12 +35,8 @@ def shown_config(
     root = composed_root(words, folder)
     node: dict[str, Any] = {}
     if what != "job":
-        if resolve:
-            HydraConfig.instance().set_config(root)
-            OmegaConf.set_readonly(root.hydra, None)
-            root.hydra.sweep.subdir = "???"  # of the number that a job has in a sweep of Hydra's
-            OmegaConf.resolve(root.hydra)
-        node["hydra"] = OmegaConf.to_container(root.hydra)
+        HydraConfig.instance().set_config(root)
+        node["hydra"] = _resolved(root.hydra) if resolve else OmegaConf.to_container(root.hydra)
     if what != "hydra":
         ours = OmegaConf.to_container(OmegaConf.masked_copy(root, list(root_keys())))
         assert isinstance(ours, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
@@ -55,6 +52,20 @@ def shown_config(
         return "null" if place is None else str(place)
     head = f"# @package {package}\n" if path else ""
     return (head + OmegaConf.to_yaml(OmegaConf.create(place))).rstrip("\n")
+
+
+def _resolved(node: Any) -> Any:
+    """Plain containers with interpolations resolved; "???" where a value is missing until Hydra itself runs."""
+    if isinstance(node, DictConfig):
+        return {key: _value(node, key) for key in node}
+    return [_value(node, place) for place in range(len(node))] if isinstance(node, ListConfig) else node
+
+
+def _value(node: Any, key: Any) -> Any:
+    try:
+        return _resolved(node[key])
+    except (InterpolationToMissingValueError, MissingMandatoryValue):
+        return "???"
 
 
 def shown_info(words: Sequence[str], what: str, folder: Path = CONF) -> str:
