@@ -145,7 +145,7 @@ class Bootstrap:
         calibration = Calibration(pooled, scores, labels) if calibrated and pooled is not None else None
         own: dict[tuple[str, str], list[Key]] = {}
         for key in sorted(keys):
-            if key[2] not in FAST:
+            if key[2] not in FAST and specs[key[2]].resampled:
                 own.setdefault(key[:2], []).append(key)
         values: Draws = {key: np.full(self.resamples, nan) for key in sorted(keys)}
         size = max(1, BLOCK // max(1, len(predictions)))

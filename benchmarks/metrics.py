@@ -35,6 +35,7 @@ class Spec:
         function: the metric.
         thresholded: depends on the threshold, so it is reported at each one.
         needs: classes that must be present, of 0 (real) and 1 (generated).
+        resampled: whether the bootstrap gives it an interval.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Spec:
     function: Metric
     thresholded: bool
     needs: tuple[int, ...]
+    resampled: bool = True
 
     def __call__(self, scores: Scores, labels: Labels, threshold: float) -> float:
         """The value on these images.
@@ -90,11 +92,17 @@ def choose(metrics: Mapping[str, Metric] | Sequence[str] | None = None) -> dict[
         for name in metrics:
             if name in METRICS:
                 raise ConfigError(f"metrics.{name} is the name of a metric that exists already", "Choose another name.")
-        return {**METRICS, **{name: Spec(name, name, f, True, ()) for name, f in metrics.items()}}
+        return {**METRICS, **{name: own_spec(name, function) for name, function in metrics.items()}}
     for name in metrics:
         if name not in METRICS:
             raise ConfigError(f"metric {name!r} is unknown", nearest(name, METRICS))
     return {name: METRICS[name] for name in metrics}
+
+
+def own_spec(name: str, function: Metric) -> Spec:
+    """A metric of a user's own; a function counts as thresholded, an object may say otherwise."""
+    thresholded, resampled = (getattr(function, key, True) for key in ("thresholded", "resampled"))
+    return Spec(name, name, function, thresholded, (), resampled)
 
 
 def counts(scores: Scores, labels: Labels, threshold: float) -> tuple[int, int, int, int]:

@@ -62,6 +62,7 @@ class Table:
         seen_generators: Sequence[str] | None = None,
         columns: Sequence[tuple[str, str]] = COLUMNS,
         views: Sequence[str] = ("",),
+        tracer: bool = False,
     ) -> "Table":
         """The table of these results.
 
@@ -69,7 +70,8 @@ class Table:
             results: from `benchmarks.evaluation.evaluate`, with intervals or without.
             seen_generators: names present in training; None if that is not known.
             columns: (metric, threshold name); those without a result are left out.
-            views: names of those that the images were seen through, see `benchmarks.views`.
+            views: names of the views the images were seen through, see `benchmarks.views`.
+            tracer: label 0 means outlier, not real.
         """
         by_key = {r.key: r for r in results}
         shown = [c for c in columns if ("pooled", "", *c) in by_key]
@@ -85,7 +87,7 @@ class Table:
                 if not apart or (name in (seen_generators or ())) == (section == "seen"):
                     rows.append(_row(section, name, "generator", name, shown, by_key))
         heads = tuple(column_title(metric, at) for metric, at in shown)
-        return Table(heads, tuple(rows), _caption(results, shown, views))
+        return Table(heads, tuple(rows), _caption(results, shown, views, tracer))
 
     def rich(self) -> RichTable:
         """For a terminal; intervals dimmed."""
@@ -196,15 +198,16 @@ def column_title(metric: str, at: str) -> str:
     return {"": title, "validation": f"{title} @ val."}.get(at, f"{title} @ {at}")
 
 
-def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views: Sequence[str]) -> str:
+def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views: Sequence[str], tracer: bool) -> str:
     pooled = next((r for r in results if r.kind == "pooled"), None)
     if pooled is None:
         return "no labelled images"
-    against = "all real ones"
+    negative, others = ("outlier", "outliers") if tracer else ("real", "real ones")
+    against = f"all {others}"
     if len(views) > 1:
-        against = f"the real ones seen through the same view ({', '.join(views)}), totals being means over views"
+        against = f"the {others} seen through the same view ({', '.join(views)}); totals are means over views"
     parts = [
-        f"{pooled.real} real and {pooled.generated} generated images; each generator against {against}",
+        f"{pooled.real} {negative} and {pooled.generated} generated images; each generator against {against}",
         "n: generated images, of all images both",
     ]
     chosen = next((r.threshold for r in results if r.at == "validation"), None)

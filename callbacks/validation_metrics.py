@@ -1,5 +1,6 @@
 """What validation says, computed once on all images and told to every rank."""
 
+from collections.abc import Mapping
 from math import isnan
 from typing import cast
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytorch_lightning as L
 from pytorch_lightning.trainer.states import TrainerFn
 
+from benchmarks.attribution.measures import Attribution, own_figures
 from benchmarks.evaluation import Subset, measure
-from benchmarks.metrics import METRICS
+from benchmarks.metrics import METRICS, Metric, own_spec
 from benchmarks.predictions import Predictions
 from benchmarks.thresholds.rules import Threshold, choose_threshold
 from callbacks.collector import Collector
@@ -19,15 +21,30 @@ LOGGED = ("auroc", "average_precision", "accuracy", "balanced_accuracy")
 Told = tuple[dict[str, float], Threshold | None]
 
 
-def validation_values(predictions: Predictions) -> Told:
-    """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with one class alone)."""
+def validation_values(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> Told:
+    """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with one class alone).
+
+    Args:
+        predictions: of all validation images.
+        metrics: of the user's own, by name; each has a value ``val/NAME``.
+    """
+    metrics = metrics or {}
+    of_classes = {
+        name: one
+        for name, one in metrics.items()
+        if predictions.class_names is not None and getattr(one, "multiclass", False)
+    }
     labelled = np.flatnonzero(predictions.fused_labels >= 0)
     pooled = Subset("pooled", "", labelled)
     specs = {name: METRICS[name] for name in LOGGED}
+    specs |= {name: own_spec(name, one) for name, one in metrics.items() if name not in of_classes}
     results = measure(
         pooled, predictions.fused_scores.astype(np.float64), predictions.fused_labels, {"0.5": 0.5}, specs
     )
     values = {f"val/{result.metric}": result.value for result in results if not isnan(result.value)}
+    if of_classes:
+        figures = own_figures(Attribution.of(predictions), of_classes)
+        values |= {f"val/{figure.metric}": figure.value for figure in figures if not isnan(figure.value)}
     values["val/loss"] = float(predictions.fused_losses[labelled].mean(dtype=np.float64))
     both = {0, 1} <= set(predictions.fused_labels.tolist())
     chosen = choose_threshold(predictions.fused_scores, predictions.fused_labels) if both else None
@@ -38,11 +55,13 @@ class ValidationMetrics(L.Callback):
     """Logs training's exact validation metrics, the same on every rank; keeps them, and the threshold they chose.
 
     Args:
-        collector: holds the predictions on rank 0; must stand before this callback.
+        collector: holds the predictions on rank 0; must come before this callback.
+        metrics: of the user's own, by name.
     """
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, metrics: Mapping[str, Metric] | None = None) -> None:
         self.collector = collector
+        self.metrics = metrics or {}
         self.threshold: Threshold | None = None
         self.values: dict[str, float] = {}
 
@@ -50,7 +69,8 @@ class ValidationMetrics(L.Callback):
         """Computes on rank 0, tells all."""
         if trainer.sanity_checking:
             return
-        told = validation_values(self.collector.predictions) if self.collector.predictions is not None else None
+        predictions = self.collector.predictions
+        told = validation_values(predictions, self.metrics) if predictions is not None else None
         self.values, self.threshold = cast(Told, trainer.strategy.broadcast(told))
         if trainer.state.fn is not TrainerFn.FITTING:  # the chosen checkpoint, looked at again, is no further epoch
             return

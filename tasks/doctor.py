@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.torch_metrics import check_metrics
 from conf.check import check
 from conf.cli.groups import search_words
 from conf.sources import leaves, sources
@@ -31,7 +32,7 @@ def doctor(run: Run) -> int:
         1 if a problem was found, else 0.
     """
     problems: list[PixelProofError] = [*check(run.composed, thorough=True)]
-    problems += [] if problems else trainer_problems(run.composed)
+    problems += [] if problems else [*trainer_problems(run.composed), *_metric_problems(run)]
     if run.sweep.file is not None:
         problems += lint(
             find_sweep(run.sweep.file), run.composed.folder, [*search_words(run.overrides), *run.sweep.words]
@@ -50,6 +51,14 @@ def doctor(run: Run) -> int:
     count = len(problems)
     display(f"[red]{count} problem{'s' * (count > 1)}[/red]" if problems else "[green]✓ nothing found wrong[/green]")
     return 1 if problems else 0
+
+
+def _metric_problems(run: Run) -> list[PixelProofError]:
+    try:
+        check_metrics(run.metrics())
+    except PixelProofError as error:
+        return [error]
+    return []
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

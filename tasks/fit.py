@@ -9,6 +9,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from benchmarks.torch_metrics import check_metrics
 from callbacks.checkpoints import Checkpoints, newest_resumable
 from callbacks.collector import Collector
 from callbacks.continued_axis import ContinuedAxis
@@ -126,7 +127,9 @@ def _fit_stage(
     datamodule.enter(stage)
     seen = sorted({manifest.generator_names[i] for i in manifest.generator_index[stage.train].tolist()} - {""})
     collector = Collector(benchmark.fusion)
-    metrics = ValidationMetrics(collector)
+    own = run.metrics()
+    check_metrics(own, len(detector.sources))
+    metrics = ValidationMetrics(collector, own)
     about = {"seed": run.seed, "seen_generators": seen, "versions": versions(), "stage": stage.name}
     beside = dict(
         zip(
@@ -135,7 +138,7 @@ def _fit_stage(
             strict=True,
         )
     )
-    check_monitors(beside, detector, manifest.labels[stage.validate])
+    check_monitors(beside, detector, manifest.labels[stage.validate], own)
     trainer = quiet_trainer(
         run,
         KeyedSeed(run.seed),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.predictions import Predictions
+from benchmarks.torch_metrics import check_metrics
 from benchmarks.views import joined
 from callbacks.collector import Collector
 from contracts.errors import CheckpointError
@@ -57,6 +58,8 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     """Scores one stage; whether the results are here, which they are on rank 0 alone."""
     loaded = load_detector(run, checkpoint)
     manifest, detector = datamodule.manifest(), loaded.detector
+    metrics = run.metrics()
+    check_metrics(metrics, len(detector.sources))
     tested = benchmark.stage_test_rows(manifest, folder.index)
     refuse_trained(checkpoint, manifest, tested, run.resolved, roles=("train", "valid"), verb="test")
     collector = Collector(benchmark.fusion)
@@ -81,6 +84,6 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     predictions = benchmark.annotated(predictions, manifest, folder.index)
     file = write_dump(folder, benchmark, "test", predictions)
     write_failures(run.folder / "failures.csv", list(failures.values()))
-    report(folder, "test", predictions, loaded.about.get("threshold"), run.metrics())
+    report(folder, "test", predictions, loaded.about.get("threshold"), metrics)
     print(f"{file}\ntask=review review.inputs=[{file}] makes the page")
     return True

@@ -1,11 +1,14 @@
 """``task=trace``: which generator made each image."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics import Metric
 from benchmarks.predictions import Predictions, write_predictions
+from benchmarks.torch_metrics import check_metrics
 from contracts.errors import ConfigError
 from contracts.stage import Rows
 from datamodules.tables.manifest import Manifest
@@ -39,6 +42,8 @@ def trace(run: Run) -> None:
     for split in options.fit_on:
         if split not in SPLITS:
             raise ConfigError(f"trace.fit_on: split {split!r} is unknown", f"Choose of {', '.join(SPLITS)}.")
+    metrics = run.metrics()
+    check_metrics(metrics, len(tracer.sources))
     datamodule = run.datamodule()
     manifest: Manifest = datamodule.manifest()
     out = Path(options.out).expanduser() if options.out else run.folder
@@ -51,7 +56,7 @@ def trace(run: Run) -> None:
     cache = Path(options.cache).expanduser() if options.cache else out / "trace_cache"
     evidence = Steps(tracer, machine, datamodule, images, cache, options.positions).evidence()
     if machine.first:
-        _conclude(run, tracer, manifest, images, evidence, out)
+        _conclude(run, tracer, manifest, images, evidence, out, metrics)
 
 
 def truth_of(manifest: Manifest, rows: Rows, tracer: Tracer) -> NDArray[np.str_]:
@@ -75,7 +80,15 @@ def _introduce(tracer: Tracer, manifest: Manifest) -> None:
         )
 
 
-def _conclude(run: Run, tracer: Tracer, manifest: Manifest, images: Images, evidence: Evidence, out: Path) -> None:
+def _conclude(
+    run: Run,
+    tracer: Tracer,
+    manifest: Manifest,
+    images: Images,
+    evidence: Evidence,
+    out: Path,
+    metrics: Mapping[str, Metric],
+) -> None:
     """Fits or loads the decisions, judges every image, and writes all results."""
     options, ids = run.trace, manifest.column("id")[images.rows]
     write_failures(out / "failures.csv", images.refused)
@@ -109,7 +122,7 @@ def _conclude(run: Run, tracer: Tracer, manifest: Manifest, images: Images, evid
                 config_hash=config_hash(run.resolved), versions=versions(), diagnosis=DIAGNOSIS.format(split=name),
             )  # fmt: skip
             write_predictions(folder.predictions(name if place == 0 else f"{name}_{route}"), predictions)
-            report_attribution(folder, f"attribution_{name}_{route}", predictions, f"{name}, route {route}")
+            report_attribution(folder, f"attribution_{name}_{route}", predictions, f"{name}, route {route}", metrics)
             if place == 0 and name == "test":
                 _submit(out, manifest, images, predictions, tracer)
     for name in SPLITS:

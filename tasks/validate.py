@@ -1,5 +1,6 @@
 """``task=validate``: score the validation images again with every stage's chosen checkpoint."""
 
+from benchmarks.torch_metrics import check_metrics
 from callbacks.collector import Collector
 from callbacks.validation_metrics import ValidationMetrics
 from tasks.experiment.dumps import write_dump
@@ -23,6 +24,8 @@ def validate(run: Run) -> None:
             checkpoint, datamodule.manifest(), stage.validate, run.resolved, roles=("train",), verb="validate"
         )
         detector = loaded.detector
+        metrics = run.metrics()
+        check_metrics(metrics, len(detector.sources))
         datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)
         datamodule.enter(stage)
         collector = Collector(benchmark.fusion)
@@ -34,4 +37,4 @@ def validate(run: Run) -> None:
             if collector.failures:
                 write_failures(run.folder / "failures.csv", collector.failures)
             write_dump(folder, benchmark, "validate", predictions)
-            report(folder, "validate", predictions, loaded.about.get("threshold"), run.metrics())
+            report(folder, "validate", predictions, loaded.about.get("threshold"), metrics)

@@ -30,6 +30,7 @@ BORDERS = {
         "benchmarks.predictions",
         "benchmarks.metrics",
         "benchmarks.evaluation",
+        "benchmarks.attribution.measures",
         "benchmarks.thresholds.rules",
         "benchmarks.fusion",
         "benchmarks.ai_genbench",

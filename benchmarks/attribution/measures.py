@@ -4,7 +4,7 @@ The truth of an image is its generator if the tracer knows it, else ``outlier`` 
 does not know). Images of unknown label are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isnan, nan
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.intervals import Bootstrap
+from benchmarks.metrics import Metric, UndefinedMetricError
 from benchmarks.predictions import Predictions
+from benchmarks.torch_metrics import TorchMetric
 from contracts.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -86,7 +88,8 @@ class Figure:
     """One number.
 
     Attributes:
-        metric: ``accuracy balanced_accuracy macro_f1 family_accuracy variant_accuracy known_auroc oscr``.
+        metric: ``accuracy balanced_accuracy macro_f1 family_accuracy variant_accuracy recall known_auroc oscr``, or the
+            name of a metric of the user's own.
         of: a family or class, "" for all.
         value: NaN where undefined.
         images: behind it.
@@ -140,6 +143,29 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
         value = measure(np.ones(len(answers)))
         low, high = np.quantile(values, [tail, 1 - tail]) if np.isfinite(values).all() else (nan, nan)
         figures.append(Figure(figure.metric, figure.of, value, figure.images, figure.chance, float(low), float(high)))
+    return figures
+
+
+def own_figures(answers: Attribution, metrics: Mapping[str, Metric]) -> list[Figure]:
+    """Metrics of the user's own, on all images together and without intervals.
+
+    Classes of torchmetrics that take ``num_classes`` measure the class probabilities; every other metric measures known
+    generators against outliers by 1 − P(outlier), at 0.5.
+    """
+    posterior = np.exp(answers.log_posterior)
+    figures = []
+    for name, metric in metrics.items():
+        value = nan
+        if len(answers):
+            try:
+                if isinstance(metric, TorchMetric) and metric.multiclass:
+                    value = metric.of_classes(posterior, answers.truth)
+                else:
+                    known = (answers.truth != answers.outlier).astype(np.int64)
+                    value = float(metric(1 - posterior[:, answers.outlier], known, 0.5))
+            except UndefinedMetricError:
+                value = nan
+        figures.append(Figure(name, "", value, len(answers)))
     return figures
 
 

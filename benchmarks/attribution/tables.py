@@ -27,7 +27,7 @@ def lines(figures: Sequence[Figure]) -> list[tuple[str, str, str, str, str]]:
     """(title, images, value, interval, chance) of each figure."""
     return [
         (
-            f"{TITLES[figure.metric]} ({figure.of})" if figure.of else TITLES[figure.metric],
+            TITLES.get(figure.metric, figure.metric) + (f" ({figure.of})" if figure.of else ""),
             str(figure.images),
             "–" if isnan(figure.value) else f"{figure.value:.3f}",
             "" if isnan(figure.low) else f"{figure.low:.3f}–{figure.high:.3f}",

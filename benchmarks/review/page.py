@@ -82,7 +82,10 @@ def review(
     joined = join([Path(path) for path in inputs])
     bootstrap = bootstrap or Bootstrap()
     results = [bootstrap(dump, evaluate(dump)) for dump in joined.dumps]
-    tables = [Table.of(r, dump.about.get("seen_generators")) for r, dump in zip(results, joined.dumps, strict=True)]
+    tables = [
+        Table.of(r, dump.about.get("seen_generators"), tracer=dump.class_names is not None)
+        for r, dump in zip(results, joined.dumps, strict=True)
+    ]
     gallery = collect(joined, images, pictures, picture_bytes)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

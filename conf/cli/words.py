@@ -19,7 +19,7 @@ from contracts.errors import ConfigError, nearest
 MEASURED = (
     "Leave it out: AUROC, average precision, accuracy, precision, recall, F1 and calibration are always measured and "
     "written to metrics_<stage>.csv. To add your own: metrics.NAME._target_=benchmarks.MODULE.FUNCTION "
-    "metrics.NAME._partial_=true (docs/adding.md)."
+    "metrics.NAME._partial_=true, or metrics.NAME._target_=torchmetrics.classification.CLASS (docs/adding.md)."
 )
 """The next step for a metric chosen by name."""
 

@@ -18,6 +18,7 @@ LIBRARIES = (
     "pytorch_lightning.plugins.",
     "pytorch_lightning.profilers.",
     "pytorch_lightning.strategies.",
+    "torchmetrics.",
 )
 """Libraries' parts: classes alone, since some of their functions load files."""
 
@@ -27,7 +28,11 @@ HOMES = (*LIBRARIES, "pytorch_lightning.trainer.trainer.Trainer", "lightning_fab
 MARKS = frozenset({"_target_", "_partial_"})
 """Keys of a node that are no arguments."""
 
-SUPPLIED = {"callbacks": frozenset({"folder", "monitor", "mode"}), "logger": frozenset({"name", "group"})}
+SUPPLIED = {
+    "callbacks": frozenset({"folder", "monitor", "mode"}),
+    "logger": frozenset({"name", "group"}),
+    "metrics": frozenset({"num_classes", "num_labels"}),
+}
 """Arguments a task supplies itself to members of a group, which no YAML file has to name."""
 
 TAKEN = {"trainer": frozenset({"callbacks", "enable_checkpointing", "logger", "plugins"})}

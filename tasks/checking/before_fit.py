@@ -10,6 +10,7 @@ import numpy as np
 import pytorch_lightning as L
 from numpy.typing import NDArray
 
+from benchmarks.metrics import Metric
 from benchmarks.predictions import from_crops
 from callbacks.validation_metrics import validation_values
 from contracts.errors import ConfigError
@@ -45,7 +46,10 @@ def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> No
 
 
 def check_monitors(
-    callbacks: Mapping[str, L.Callback], detector: L.LightningModule, labels: NDArray[np.integer[Any]]
+    callbacks: Mapping[str, L.Callback],
+    detector: L.LightningModule,
+    labels: NDArray[np.integer[Any]],
+    metrics: Mapping[str, Metric] | None = None,
 ) -> None:
     """Refuses a callback that watches a value which nothing logs; Lightning says so after an epoch.
 
@@ -53,11 +57,12 @@ def check_monitors(
         callbacks: the configured ones by name.
         detector: about to be trained.
         labels: of the validation images; with one class alone some metrics do not exist.
+        metrics: of the user's own, by name.
 
     Raises:
         ConfigError: with the names that are logged.
     """
-    known = _validated(labels)
+    known = _validated(labels, metrics or {})
     for one in (detector, *callbacks.values()):
         found = logged_by(type(one))
         if found is None:
@@ -78,14 +83,15 @@ def check_monitors(
             )
 
 
-def _validated(labels: NDArray[np.integer[Any]]) -> set[str]:
+def _validated(labels: NDArray[np.integer[Any]], metrics: Mapping[str, Metric]) -> set[str]:
     """Names that `ValidationMetrics` logs, found by measuring an image of each label."""
     kinds = np.unique(labels)
     if not len(kinds):
         return {"val/loss"}
-    zeros, order = np.zeros(len(kinds), np.float32), np.arange(len(kinds))
-    one_each = from_crops(zeros, order, kinds, 0 * order, [str(kind) for kind in kinds], generator_id_to_name=[""])
-    return set(validation_values(one_each)[0])
+    logits, order = kinds.astype(np.float32), np.arange(len(kinds))
+    one_each = from_crops(logits, order, kinds, 0 * order, [str(kind) for kind in kinds], generator_id_to_name=[""])
+    of_classes = {f"val/{name}" for name, one in metrics.items() if getattr(one, "multiclass", False)}
+    return set(validation_values(one_each, metrics)[0]) | of_classes
 
 
 def logged_by(kind: type) -> set[str] | None:

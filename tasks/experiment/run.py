@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.torch_metrics import TorchMetric, is_torch_metric
 from conf.build import build, build_each
 from conf.compose import Composed
 from conf.keys.options import (
@@ -26,6 +27,7 @@ from conf.keys.options import (
     TraceOptions,
     TuneOptions,
 )
+from conf.keys.targets import resolve
 from contracts.errors import ConfigError
 from contracts.names import given_path
 from contracts.stop import slurm_started
@@ -188,8 +190,14 @@ class Run:
         return list(build_each(self.config.logger, "logger", **extra).values())
 
     def metrics(self) -> dict[str, Any]:
-        """Metrics of the user's own, by name: functions as `benchmarks.metrics` describes them."""
-        return build_each(self.config.metrics, "metrics")
+        """Metrics of the user's own, by name: functions as `benchmarks.metrics` describes them, or of torchmetrics."""
+        made = {}
+        for name, node in self.config.metrics.items():
+            if is_torch_metric(resolve(node.get("_target_"), f"metrics.{name}")):
+                made[name] = TorchMetric(name, build({**node, "_partial_": True}, f"metrics.{name}"))
+            else:
+                made[name] = build(node, f"metrics.{name}")
+        return made
 
     def callbacks(self, **extra: Any) -> list[Any]:
         """Builds the callbacks; each gets those extra arguments its constructor names and its node leaves out."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.attribution.measures import Attribution, attribution
+from benchmarks.attribution.measures import Attribution, attribution, own_figures
 from benchmarks.attribution.tables import markdown as attribution_markdown
 from benchmarks.attribution.tables import rich_table as attribution_table
 from benchmarks.attribution.tables import tidy_csv as attribution_csv
 from benchmarks.evaluation import Result, evaluate
 from benchmarks.intervals import Bootstrap
-from benchmarks.metrics import Metric
+from benchmarks.metrics import Metric, own_spec
 from benchmarks.predictions import Predictions
 from benchmarks.tables import COLUMNS, Table, tidy_csv
 from benchmarks.views import views_of
@@ -37,22 +37,28 @@ def report(
         stage: "validate" or "test".
         predictions: what was scored.
         threshold: chosen on validation, or None.
-        metrics: of the user's own, by name; each has a column of the table, at the threshold chosen on validation.
+        metrics: of the user's own, by name; each has a column of the table, at the threshold chosen on validation if it
+            depends on one. On a tracer's dump, those of class probabilities are in the attribution table only.
     """
-    results = measured(predictions, metrics)
+    metrics = metrics or {}
+    tracer = predictions.class_names is not None
+    binary = {name: one for name, one in metrics.items() if not (tracer and getattr(one, "multiclass", False))}
+    results = measured(predictions, binary)
     content = {"threshold": threshold, stage: [result.as_json() for result in results]}
     folder.write_json("metrics.json", folder.read_json("metrics.json") | content)
     at = "validation" if predictions.about.get("threshold") is not None else "0.5"
-    columns = (*COLUMNS, *((name, at) for name in metrics or ()))
-    table = Table.of(results, predictions.about.get("seen_generators"), columns, views_of(predictions))
+    columns = (*COLUMNS, *((name, at if own_spec(name, one).thresholded else "") for name, one in binary.items()))
+    table = Table.of(results, predictions.about.get("seen_generators"), columns, views_of(predictions), tracer)
     write_atomically(folder.path / f"metrics_{stage}.csv", tidy_csv(results).encode())
     write_atomically(folder.path / f"metrics_{stage}.md", table.markdown().encode())
     display(table.rich())
-    if predictions.class_names is not None:
-        report_attribution(folder, f"attribution_{stage}", predictions, f"{stage}: which generator")
+    if tracer:
+        report_attribution(folder, f"attribution_{stage}", predictions, f"{stage}: which generator", metrics)
 
 
-def report_attribution(folder: StageFolder, name: str, predictions: Predictions, title: str) -> None:
+def report_attribution(
+    folder: StageFolder, name: str, predictions: Predictions, title: str, metrics: Mapping[str, Metric]
+) -> None:
     """The same of a tracer's answers: an entry of ``metrics.json``, and ``<name>.{csv,md}``.
 
     Args:
@@ -60,11 +66,12 @@ def report_attribution(folder: StageFolder, name: str, predictions: Predictions,
         name: of the results.
         predictions: of a tracer; images of unknown origin are left out.
         title: of the table shown.
+        metrics: of the user's own, by name.
     """
     answers = Attribution.of(predictions)
     if not len(answers):
         return
-    figures = attribution(answers)
+    figures = attribution(answers) + own_figures(answers, metrics)
     content = [figure.as_json() for figure in figures]
     folder.write_json("metrics.json", folder.read_json("metrics.json") | {name: content})
     write_atomically(folder.path / f"{name}.csv", attribution_csv(figures).encode())

@@ -44,3 +44,13 @@ def test_tidy_csv_is_complete_and_exact():
         assert row["reason"] == result.reason
         assert (row["value"] == "") == isnan(result.value)
         assert isnan(result.value) or float(row["value"]) == result.value
+
+
+def test_a_tracers_tables_say_outlier():
+    table = Table.of(RESULTS, tracer=True)
+    for text in (table.markdown(), table.latex(), table.caption):
+        assert "60 outlier and 60 generated images; each generator against all outliers" in text
+        assert "real" not in text
+    several = Table.of(RESULTS, views=("a", "b"), tracer=True)
+    assert "the outliers seen through the same view (a, b)" in several.caption
+    assert "60 real and 60 generated images; each generator against all real ones" in TABLE.caption

@@ -1,17 +1,30 @@
 """What is logged of validation is exact, computed on all images at once."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import drawn_predictions
 import numpy as np
 import pytest
 import tiny
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
-from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, log_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
+from torchmetrics.classification import BinaryMatthewsCorrCoef
 
+from benchmarks.torch_metrics import TorchMetric
 from callbacks.collector import Collector
 from callbacks.validation_metrics import ValidationMetrics, validation_values
+from contracts.errors import ConfigError
+from tasks.checking.before_fit import check_monitors
 
 
 def test_values_are_those_of_scikit_learn() -> None:
@@ -66,3 +79,18 @@ def test_training_logs_them_once_an_epoch_and_a_last_look_does_not(tmp_path: Pat
     lines = (tmp_path / "x/version_0/metrics.csv").read_text().splitlines()
     place = lines[0].split(",").index("val/auroc")
     assert sum(bool(line.split(",")[place]) for line in lines[1:]) == 3
+
+
+def test_a_metric_of_torchmetrics_is_logged_and_may_be_watched(tmp_path: Path) -> None:
+    own = {"mcc": TorchMetric("mcc", partial(BinaryMatthewsCorrCoef))}
+    collector = Collector()
+    metrics = ValidationMetrics(collector, own)
+    stop = EarlyStopping(monitor="val/mcc", mode="max")
+    check_monitors({"stop": stop}, tiny.Tiny(), np.array([0, 1]), own)
+    with pytest.raises(ConfigError, match="'val/mcc' is not logged"):
+        check_monitors({"stop": stop}, tiny.Tiny(), np.array([0, 1]))
+    made = tiny.trainer(collector, metrics, stop, max_epochs=1)
+    made.fit(tiny.Tiny(), datamodule=tiny.data(tmp_path))
+    assert collector.predictions is not None
+    called, labels = collector.predictions.fused_scores > 0.5, collector.predictions.fused_labels
+    assert float(made.callback_metrics["val/mcc"]) == pytest.approx(matthews_corrcoef(labels, called), abs=1e-6)
