@@ -22,6 +22,8 @@ from benchmarks.intervals import Bootstrap
 from benchmarks.torch_metrics import TorchMetric, check_metrics, is_torch_metric
 from callbacks.validation_metrics import validation_values
 from contracts.errors import ConfigError
+from tasks.experiment.stage_folder import StageFolder
+from tasks.scoring.report import report
 
 CLASSES = ("a", "b", "c", "outlier")
 
@@ -194,3 +196,16 @@ def test_torchmetrics_is_not_imported_for_tables():
     code = "import sys, benchmarks.torch_metrics, benchmarks.attribution.measures; print('torchmetrics' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("tracer", [False, True])
+def test_a_report_stores_and_shows_it(tracer, tmp_path):
+    metrics = {"mcc": made(tm.BinaryMatthewsCorrCoef), "f": made(tm.MulticlassF1Score), "roc": made(tm.BinaryAUROC)}
+    report(StageFolder(tmp_path, 0), "test", tracer_dump() if tracer else dump(), None, metrics)
+    head = (tmp_path / "window_0/metrics_test.md").read_text().splitlines()[0]
+    assert "| mcc @ val. |" in head
+    assert ("| f |" in head) == (not tracer)
+    assert "| roc |" in head
+    if tracer:
+        text = (tmp_path / "window_0/attribution_test.md").read_text()
+        assert all(f"\n| {name} | 90 | " in text for name in metrics)
