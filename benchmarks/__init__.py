@@ -1,1 +1,1 @@
-"""Protocols: which images, in which order, what is measured and what is averaged."""
+"""Protocols: which images are used, in which order, and how metrics are measured and averaged."""

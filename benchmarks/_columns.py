@@ -39,10 +39,10 @@ class Predictions:
         fused_losses: [N] binary cross-entropy, mean over the image's crops; NaN where the label is unknown.
         pairing: [N] for a real image the generator id it is paired with, else -1 (AI-GenBench pairs reals and fakes).
         source: [N] where the image comes from (a data set, a package); "" where unknown.
-        group: [N] the photograph or prompt under the image; "" means the image stands alone.
+        group: [N] the photograph or prompt the image was made from; "" where it shares one with no other image.
         where: [N] file or container the image is in; "" where unknown.
         row: [N] row in that container, -1 for a file.
-        crop_scores: [M] as ``fused_scores``, of each crop; likewise the other ``crop_`` columns.
+        crop_scores: [M] as ``fused_scores``, of each crop; the other ``crop_`` columns follow the same rule.
         crop_to_image_index: [M] position 0..N-1 of the crop's image in the fused columns. (AI-GenBench's own dumps
             count within a batch; the reader recovers the position from ``crop_identifiers``.)
         generator_id_to_name: [G] names; index 0 is "".

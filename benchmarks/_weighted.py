@@ -1,4 +1,4 @@
-"""Metrics of weighted images, presorted once, all generators in one pass: what a bootstrap repeats a thousand times.
+"""Metrics of weighted images, presorted once, all generators in one pass; a bootstrap needs them a thousand times.
 
 Every formula equals its namesake in `benchmarks.metrics` on images repeated as often as their weight says.
 """

@@ -62,7 +62,7 @@ class Result:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What identifies the number: (kind, generator, metric, at)."""
+        """The key of the number: (kind, generator, metric, at)."""
         return self.kind, self.generator, self.metric, self.at
 
     def as_json(self) -> dict[str, Any]:
@@ -73,7 +73,8 @@ class Result:
 def subsets(predictions: Predictions) -> list[Subset]:
     """Pooled; seen and unseen generators; every generator; and against its paired real images where there are such.
 
-    Which generators were seen comes from the provenance's ``seen_generators``; without it nothing is told apart.
+    Which generators were seen comes from the provenance's ``seen_generators``; without it there is no
+    such subset.
     """
     labels, generators = predictions.fused_labels, predictions.fused_generator_ids
     real = np.flatnonzero(labels == 0)
@@ -117,7 +118,7 @@ def evaluate(
 def measured(
     predictions: Predictions, found: Sequence[Subset], thresholds: Mapping[str, float], specs: Mapping[str, Spec]
 ) -> list[Result]:
-    """The metrics of subsets of a dump; generated images are held against real ones seen through the same view."""
+    """The metrics of subsets of a dump; generated images are compared with real ones seen through the same view."""
     parts = by_view(predictions)
     results = []
     for subset in found:
@@ -138,8 +139,8 @@ def measured(
 def seen_alike(parts: Sequence[Part], subset: Subset) -> list[tuple[Part, Subset]]:
     """A subset of the whole dump by view, as positions in each part that holds anything of it.
 
-    A set or generator with generated images has nothing in a part without them: real images seen otherwise than they
-    are no match for them.
+    A set or generator with generated images has nothing in a part without them: real images seen through another view
+    are not comparable with them.
     """
     if len(parts) == 1:
         return [(parts[0], subset)]
@@ -155,7 +156,7 @@ def seen_alike(parts: Sequence[Part], subset: Subset) -> list[tuple[Part, Subset
 
 
 def share(spec: Spec, real: int, generated: int) -> float:
-    """What a view counts in a mean over views: a metric is a mean over the images that it needs.
+    """The weight of a view in a mean over views: a metric is a mean over the images that it needs.
 
     So recall is that of all generated images, specificity that of all real ones, accuracy that of all; an AUROC is the
     mean over generated images of the share of real ones, seen alike, that each outranks.

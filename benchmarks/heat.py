@@ -1,4 +1,4 @@
-"""A map of numbers as a picture: one screen pixel a value, and a colour bar."""
+"""A map of numbers as an image: one pixel a value, and a colour bar."""
 
 import io
 
@@ -11,7 +11,7 @@ BAR = 90
 HEAD = 22
 """Pixels the title takes above."""
 LEAST = 64
-"""Height of the smallest picture's panel, so that its colour bar can be read."""
+"""Least height of the panel, which keeps the colour bar legible."""
 
 
 def limits(values: NDArray[np.floating], robust: float = 1.0) -> tuple[float, float]:
@@ -36,7 +36,7 @@ def draw(values: NDArray[np.floating], title: str, robust: float = 1.0) -> bytes
 
     Args:
         values: [H, W].
-        title: what is shown, with its unit.
+        title: quantity and unit.
         robust: see `limits`.
     """
     from matplotlib import colormaps  # slow to import, needed for drawing only
@@ -57,7 +57,7 @@ def draw(values: NDArray[np.floating], title: str, robust: float = 1.0) -> bytes
     figure.text(2 / whole[0], 1 - 15 / whole[1], title, fontsize=8)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
-    # the map itself is laid in afterwards: the drawing library would resample it by fractions of a pixel
+    # the map is pasted in afterwards: matplotlib would resample it by fractions of a pixel
     page = Image.open(file).convert("RGB")
     page.paste(Image.fromarray(np.ascontiguousarray(pixels)), (0, HEAD))
     file = io.BytesIO()

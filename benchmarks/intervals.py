@@ -1,8 +1,8 @@
 """Confidence intervals by a bootstrap of photographs, not of images.
 
-Crops and edits of one photograph are alike; drawing images one by one would make intervals too narrow. So clusters
-(the dump's ``group``) are drawn with replacement, within three strata: clusters of real images only, of generated
-images only, and of both. Every generator and every metric sees the same draws. Percentile intervals (Efron 1979).
+Crops and edits of one photograph are alike; resampling single images would make intervals too narrow. So clusters
+(the dump's ``group``) are sampled with replacement, within three strata: clusters of real images only, of generated
+images only, and of both. Every generator and every metric uses the same resamples. Percentile intervals (Efron 1979).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,11 +77,12 @@ class Bootstrap:
     ) -> list[Result]:
         """The results with ``low`` and ``high``.
 
-        A metric of a user's own is drawn too (slower: images are repeated as often as drawn); ECE has an interval on
-        the pooled images only. No interval where the metric is undefined in more than half of the draws.
+        A function of a user's own is resampled too (slower: images are repeated as often as sampled), a class of
+        torchmetrics is not; ECE has an interval on the pooled images
+        only. No interval where the metric is undefined in more than half of the draws.
 
         Args:
-            predictions: what the results were measured on.
+            predictions: the images the results were measured on.
             results: from `benchmarks.evaluation.evaluate`.
             metrics: as given there.
         """
@@ -174,7 +175,7 @@ class Bootstrap:
         return replace(result, low=float(low), high=float(high))
 
     def as_json(self, predictions: Predictions) -> dict[str, Any]:
-        """What a reader of the intervals must know."""
+        """Facts a reader of the intervals needs."""
         count = np.unique(clusters(predictions)[predictions.fused_labels >= 0]).size
         return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
 

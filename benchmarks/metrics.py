@@ -1,4 +1,4 @@
-"""What is measured of scores: exact, in float64 on float32 scores, once, on all images together.
+"""Metrics of scores: exact, in float64 on float32 scores, once, on all images together.
 
 A metric is a plain function ``(scores [N] float64, labels [N] 0/1, threshold) -> float``; strictly above the threshold
 means "generated". One of your own is such a function and one YAML line, e.g.
@@ -84,7 +84,7 @@ def choose(metrics: Mapping[str, Metric] | Sequence[str] | None = None) -> dict[
     """The metrics to measure: registered ones by name, further ones as ``{name: function}`` (added to all registered).
 
     Raises:
-        ConfigError: a name is unknown, or a function bears the name of a registered metric.
+        ConfigError: a name is unknown, or a function has the name of a registered metric.
     """
     if metrics is None:
         return dict(METRICS)
@@ -143,7 +143,7 @@ def average_precision(scores: Scores, labels: Labels, threshold: float = 0.5) ->
 
 @register("accuracy", "Acc", thresholded=True, needs=())
 def accuracy(scores: Scores, labels: Labels, threshold: float = 0.5) -> float:
-    """Share of images called rightly."""
+    """Share of images called correctly."""
     tp, _, _, tn = counts(scores, labels, threshold)
     return (tp + tn) / labels.size
 
@@ -193,7 +193,7 @@ def tpr_at_fpr_1(scores: Scores, labels: Labels, threshold: float = 0.5) -> floa
 
 @register("tpr_at_fpr_5", "TPR@5%FPR")
 def tpr_at_fpr_5(scores: Scores, labels: Labels, threshold: float = 0.5) -> float:  # noqa: ARG001
-    """Likewise for 5 %."""
+    """Largest true positive rate of any threshold that calls at most 5 % of the real images generated."""
     return tpr_at_fpr(scores, labels, 0.05)
 
 

@@ -1,4 +1,4 @@
-"""The plain protocol: train on one split, choose on the next, test on the last."""
+"""The plain protocol: train on one split, validate on the next, test on the last."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,19 +19,19 @@ from datamodules.tables.manifest import Manifest
 class Plain:
     """One stage: the splits ``train``, ``valid`` and ``test`` of the manifest.
 
-    Where a set names no validation images, some are drawn from the training images: whole groups (photographs), by a
-    key of the seed and the group, so that the draw does not change when other images come or go.
+    Where a set names no validation images, some are sampled from the training images: whole groups (photographs), by a
+    key of the seed and the group. The sample does not change when other images are added or removed.
 
     Args:
-        seed: for the drawn validation images.
-        validation_share: share of the training groups drawn where the set has no ``valid`` split.
+        seed: for the sampled validation images.
+        validation_share: share of the training groups sampled where the set has no ``valid`` split.
         classes: labels that both splits must hold, of 0 (real) and 1 (generated).
         fusion: how the scores of several crops become one; a name of `benchmarks.fusion`, or such a function.
     """
 
     degrade: SampleFunction | Chain | None = None
     features: Path | None = None
-    """Folder in which ``task=fit`` and ``task=test`` keep what a probe's frozen backbone makes of images, or None."""
+    """Folder in which ``task=fit`` and ``task=test`` keep the features of a probe's frozen backbone, or None."""
     copies: int = 1
     """Fixed looks at each training image in an epoch, see `Stage.copies`."""
     dumps: Mapping[str, tuple[str, ...]] = MappingProxyType({"validate": ("validate",), "test": ("test",)})
@@ -88,7 +88,7 @@ class Plain:
                 raise DataError(
                     f"split '{name}' holds {len(rows)} images of label(s) {sorted(labels)}, needed: {wanted}",
                     "Check the label column and its name map (datamodule.columns, datamodule.labels); a detector "
-                    "trained on real images alone needs no others: benchmark.classes=[0].",
+                    "trained on real images only needs no others: benchmark.classes=[0].",
                 )
         return [Stage(0, "all", train, validate)]
 
@@ -112,15 +112,15 @@ class Plain:
         return self.test_rows(manifest)
 
     def annotated(self, predictions: Predictions, manifest: Manifest, index: int) -> Predictions:  # noqa: ARG002
-        """The test predictions of one stage with what the protocol adds to them: here nothing."""
+        """The test predictions of one stage with the protocol's additions: none here."""
         return predictions
 
     def summarise(self, experiment: Path) -> list[Any]:  # noqa: ARG002 - the protocol's signature
-        """What ``task=test`` shows at its end beside each stage's table: nothing, there is one stage alone."""
+        """Tables that ``task=test`` shows after those of the stages: none, there is only one stage."""
         return []
 
     def _drawn(self, manifest: Manifest, train: Rows) -> np.ndarray:
-        """Mask over the training rows: those drawn for validation."""
+        """Mask over the training rows: those sampled for validation."""
         units = [g or i for g, i in zip(manifest.column("group")[train], manifest.column("id")[train], strict=True)]
         limit = int(self.validation_share * 2**63)
         return np.array([random_key(self.seed, "validation", str(unit)) < limit for unit in units], dtype=bool)

@@ -1,6 +1,6 @@
-"""The npz dump: what a detector said about every image. One writer, one reader, no pickle.
+"""The npz dump: a detector's scores of every image. One writer, one reader, no pickle.
 
-Arrays bear AI-GenBench's names and meanings (training_metrics/predictions_dump.py of MI-BioLab/AI-GenBench), so its
+Arrays have AI-GenBench's names and meanings (training_metrics/predictions_dump.py of MI-BioLab/AI-GenBench), so its
 own evaluation scripts read our dumps and we read theirs; ours add string ids, logits, origins and provenance.
 """
 

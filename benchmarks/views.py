@@ -2,7 +2,7 @@
 
 A generated image is only ever compared with real images seen through the same view; otherwise the size alone would
 tell them apart. Each image is once in a dump, with its scores through the first view. The extra column ``view`` names
-that view, and ``score@NAME`` and ``logit@NAME`` hold what further views gave, NaN where there are none.
+that view, and ``score@NAME`` and ``logit@NAME`` hold the scores of further views, NaN where there are none.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ VIEW = "view"
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What was seen through one view.
+    """The images seen through one view.
 
     Attributes:
-        view: its name, "" where a dump knows of one alone.
+        view: its name, "" where a dump has only one.
         images: [K] positions in the whole dump, ascending.
         predictions: of those images, through this view.
     """
@@ -33,7 +33,7 @@ class Part:
 
 
 def views_of(predictions: Predictions) -> list[str]:
-    """Names of the views of a dump, [""] where it knows of one alone."""
+    """Names of the views of a dump, [""] where it has only one."""
     if VIEW not in predictions.extra:
         return [""]
     further = [name.partition("@")[2] for name in predictions.extra if name.startswith("logit@")]
@@ -68,10 +68,10 @@ def by_view(predictions: Predictions) -> list[Part]:
 
 
 def joined(parts: Sequence[tuple[str, Predictions]], ids: Sequence[str] | Strings) -> Predictions:
-    """The parts that views gave, in the order of the ids, as one dump.
+    """The parts of several views, in the order of the ids, as one dump.
 
     Args:
-        parts: name of each view and what was scored through it.
+        parts: name of each view and the predictions through it.
         ids: of all images.
     """
     if len(parts) == 1:

@@ -1,4 +1,4 @@
-"""Plots of a trace, as PNG: what was mistaken for what, how scores lie, and what the evidence looks like.
+"""Plots of a trace, as PNG: confusion of the classes, distribution of the scores, and the evidence.
 
 They follow the diagnosis that the provenance and PRADA authors publish: histograms of every generator's score by where
 an image comes from, the calibrating curve g(d), the weights of the scales, d by scale or place, features by generator.
@@ -20,7 +20,7 @@ COLOURS = {"own": "#1b6ca8", "siblings": "#e08214", "other family": "#7b3294", "
 
 
 @dataclass(frozen=True)
-class Picture:
+class Plot:
     """A plot.
 
     Attributes:
@@ -34,21 +34,21 @@ class Picture:
     png: bytes
 
 
-def figures(predictions: Predictions, folder: Path) -> list[Picture]:
-    """All plots of a tracer's dump; those of evidence only where its diagnosis lies beside it.
+def figures(predictions: Predictions, folder: Path) -> list[Plot]:
+    """All plots of a tracer's dump; plots of the evidence only where its diagnosis is in the same folder.
 
     Args:
         predictions: with class names.
-        folder: where the dump lies.
+        folder: that holds the dump.
     """
     answers = Attribution.of(predictions)
     made = []
     if len(answers):
         made.append(
-            Picture("Confusion", "Rows: the truth; columns: the answer; shade: share of the row.", _confusion(answers))
+            Plot("Confusion", "Rows: the truth; columns: the answer; shade: share of the row.", _confusion(answers))
         )
         made.append(
-            Picture(
+            Plot(
                 "Scores of each generator",
                 "Log-posterior of the generator less that of outlier; right of 0 it beats outlier.",
                 _histograms(answers),
@@ -62,26 +62,22 @@ def figures(predictions: Predictions, folder: Path) -> list[Picture]:
         arrays = {key: stored[key] for key in stored.files}
     if any(key.startswith("curve/") for key in arrays):
         made.append(
-            Picture(
-                "Calibration g(d)", "Score a token gets from its balanced ratio d; α in the legend.", _curves(arrays)
-            )
+            Plot("Calibration g(d)", "Score a token gets from its balanced ratio d; α in the legend.", _curves(arrays))
         )
-        made.append(
-            Picture("Weights of the scales", "Of PRADA's score; VAR's scales coarse to fine.", _weights(arrays))
-        )
-        made.append(Picture("Fitting", "PRADA's loss by epoch.", _losses(arrays)))
+        made.append(Plot("Weights of the scales", "Of PRADA's score; VAR's scales coarse to fine.", _weights(arrays)))
+        made.append(Plot("Fitting", "PRADA's loss by epoch.", _losses(arrays)))
     position = {str(i): k for k, i in enumerate(arrays["id"].tolist())}
     rows = np.array([position[i] for i in answers.ids.tolist() if i in position], dtype=np.int64)
     if len(answers) and len(rows) == len(answers):
         made.append(
-            Picture(
+            Plot(
                 "Where the evidence is",
                 "Mean ratio d: VAR by scale (own images and all others), RAR by place (own less others).",
                 _maps(arrays, answers, rows),
             )
         )
         made.append(
-            Picture(
+            Plot(
                 "Features",
                 "Each variant's features of its own images, its siblings', the other family's and outliers; below: "
                 "AUROC of own against siblings.",
@@ -157,7 +153,7 @@ def _histograms(answers: Attribution) -> bytes:
             axis.axvline(0, color="black", lw=0.8, ls=":")
             axis.set_title(answers.classes[k], fontsize=10)
             axis.set_yticks([])
-        # beside the plots: where the bars stand is not known
+        # outside the plots: inside, it could cover the histograms
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
 
     return _drawn(draw, len(known), 2.8, 2.0)

@@ -1,4 +1,4 @@
-"""Which generator made it: metrics of a tracer's dump, exact, with bootstrap intervals.
+"""Metrics of a tracer's dump, exact, with bootstrap intervals.
 
 The truth of an image is its generator if the tracer knows it, else ``outlier`` (a real image, or one by a generator it
 does not know). Images of unknown label are left out.
@@ -93,7 +93,7 @@ class Figure:
         of: a family or class, "" for all.
         value: NaN where undefined.
         images: behind it.
-        chance: what guessing gives, NaN where there is no such figure.
+        chance: expected value of a guess, NaN where there is none.
         low: lower end of the 95 % interval, or NaN.
         high: upper end.
     """
@@ -116,7 +116,7 @@ Measure = Callable[[Floats], float]
 
 
 def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> list[Figure]:
-    """All figures, with percentile intervals from draws of images within each true class.
+    """All figures, with percentile intervals from resampling the images of each true class.
 
     ``accuracy`` over all classes; ``balanced_accuracy`` mean recall of the classes present; ``macro_f1`` mean F1 of
     the classes present or answered; per family ``family_accuracy`` (the family is right) and ``variant_accuracy``

@@ -1,4 +1,4 @@
-"""Training on the images of some generators alone, as an inverse decoder is trained."""
+"""Training on the images of some generators only, as an inverse decoder is trained."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from datamodules.tables.manifest import Manifest
 
 
 class OwnImages(Plain):
-    """The plain protocol on generated images of some generators; others are neither trained nor chosen on.
+    """The plain protocol on generated images of some generators; the others are not used at all.
 
     Args:
         seed: as `Plain`.
@@ -28,7 +28,7 @@ class OwnImages(Plain):
         """The one stage.
 
         Raises:
-            DataError: a generator has no image, or a split none of any of them.
+            DataError: a generator has no image, or a split has no image of any of them.
         """
         for name in self.generators or ():
             if name not in manifest.generator_names:

@@ -31,7 +31,7 @@ def write_submission(
 
 
 def check_submission(path: Path, files: Iterable[str], classes: Iterable[str]) -> Mapping[str, str]:
-    """Read a submission and hold it against the folder.
+    """Read a submission and check it against the folder.
 
     Returns:
         File name → class.
@@ -58,8 +58,9 @@ def _check(pairs: list[tuple[str, str]], files: list[str], classes: list[str], w
     for what, names in (("files to answer for", files), ("answers", [name for name, _ in pairs])):
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DataError(
-                f"{where}: {len(twice)} names stand twice among the {what}, {twice[0]!r} first",
-                "File names must be unique over the whole test set, folders apart.",
+                f"{where}: {len(twice)} name{'s' * (len(twice) > 1)} given more than once among the {what}, "
+                f"{twice[0]!r} first",
+                "File names must be unique over the whole test set, whatever their folders.",
             )
     answered = {name for name, _ in pairs}
     if missing := sorted(set(files) - answered):

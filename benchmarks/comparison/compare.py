@@ -1,4 +1,4 @@
-"""Several runs against the first of them, set by set, on the images that all of them scored."""
+"""Several runs compared with the first, set by set, on the images that all of them scored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ Sets = Mapping[str, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Change:
-    """A metric of one run less that of the first, on one set ("" for the mean over sets).
+    """A metric of one run minus that of the first, on one set ("" for the mean over sets).
 
     Attributes:
         name: the set.
@@ -45,7 +45,7 @@ class Change:
 
     @property
     def value(self) -> float:
-        """Other less first."""
+        """Other minus first."""
         return self.other - self.first
 
 
@@ -66,7 +66,7 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes:
         names: of the runs.
@@ -74,7 +74,7 @@ class Comparison:
         sets: the sets, by name.
         values: for each run (set, metric, threshold) to its value; "" is the mean, `POOLED` all images together.
         changes: for each run but the first, its changes.
-        tests: likewise McNemar's test over all images.
+        tests: for each run but the first, McNemar's test over all images.
     """
 
     names: tuple[str, ...]

@@ -36,8 +36,8 @@ class Difference:
 def differences(first: Predictions, second: Predictions, bootstrap: Bootstrap) -> list[Difference]:
     """Every metric on every subset of the images that both scored, each at its own thresholds.
 
-    Both detectors see the same draws, so what they share (hard photographs) cancels: the interval of a difference is
-    narrower than two intervals side by side suggest.
+    Both detectors get the same resamples, which cancels the difficulty of the photographs they share: the interval of
+    a difference is narrower than two intervals side by side suggest.
 
     Raises:
         DataError: no image was scored by both, or they disagree on labels.

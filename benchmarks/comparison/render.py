@@ -74,7 +74,7 @@ def terminal(found: Comparison, metric: str, at: str) -> RichTable:
 
 
 def summary(found: Comparison, metric: str, at: str) -> list[str]:
-    """What came out, a line each: mean and pooled difference with intervals, sets improved, McNemar's test."""
+    """The findings, a line each: mean and pooled difference with intervals, sets improved, McNemar's test."""
     return [*(_sentence(found, run, metric, at) for run in range(1, len(found.names))), *mcnemar_lines(found)]
 
 

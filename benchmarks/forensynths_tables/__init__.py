@@ -1,1 +1,1 @@
-"""The tables of the NPR paper and its relatives: their sets, what is published of them, and ours beside it."""
+"""The tables of the NPR paper and its relatives: their sets, published results, and ours."""

@@ -1,4 +1,4 @@
-"""Which images belong to which set of which table, by the names of the folders they lie in."""
+"""Which images belong to which set of which table, by the names of their folders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -33,7 +33,7 @@ class ForenSynthsTables(Plain):
     """The plain protocol's stage, tested on every set of the tables, each by the table's own size policy.
 
     Test images that no table names are tested too, and shown in tables of other sets without published figures; with
-    ``tables`` given, a warning names those that lie in none of their folders, and leaves them out.
+    ``tables`` given, images in none of their folders are left out with a warning.
 
     Args:
         seed: see `Plain`.

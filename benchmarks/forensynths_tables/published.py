@@ -1,4 +1,4 @@
-"""The data files of the tables: sets, folder names, options, and what is published of them."""
+"""The data files of the tables: sets, folder names, options, and published results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ Figures = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Column:
-    """What is published of one method on a table.
+    """Published results of one method on a table.
 
     Attributes:
         sets: figures of each set, in the table's order; empty where only the mean is published.
@@ -36,9 +36,9 @@ class PublishedTable:
     Attributes:
         name: of the file.
         title: for people.
-        folders: what a folder holding the table's sets is called.
+        folders: names of a folder that holds the table's sets.
         size_policy: name of the input the figures were measured with (see `protocol.SIZE_POLICIES`).
-        source: where the figures stand.
+        source: where the figures are published.
         note: which of them are not to be expected, and why.
         sets: name of each set to further names its folder has in users' copies.
         beside: names of further sets of the same corpus, of which nothing is published here.
@@ -58,7 +58,7 @@ class PublishedTable:
     beside: tuple[str, ...] = ()
 
     def set_of(self, folder: str) -> str | None:
-        """The set a folder's name stands for, in any case; None for another folder."""
+        """The set a folder's name means, whatever its case; None for another folder."""
         name = folder.lower()
         return next((s for s, more in self.sets.items() if name in {s.lower(), *(m.lower() for m in more)}), None)
 
@@ -70,13 +70,13 @@ class PublishedTable:
         )  # fmt: skip
 
     def figures(self, method: str, name: str) -> Figures:
-        """What is published of a method on a set."""
+        """Published results of a method on a set."""
         column = self.published.get(method)
         return column.sets[list(self.sets).index(name)] if column and column.sets else (None, None)
 
 
 LOOSE = PublishedTable("other_sets", "Other sets", (), "detector", "", "", {}, {}, {})
-"""For sets that no table names and that lie in no table's folder; seen as the detector sees images."""
+"""For sets that no table names and that are in no table's folder; scored through the detector's own view."""
 
 
 def names() -> list[str]:
@@ -115,7 +115,9 @@ def _column(text: str, count: int, place: str) -> Column:
     cells, _, mean = text.partition("|")
     figures = tuple(_figures(cell) for cell in cells.split())
     if len(figures) not in (0, count):
-        raise ConfigError(f"{place}: {len(figures)} figures for {count} sets", "Mend the table's file.")
+        raise ConfigError(
+            f"{place}: {len(figures)} figures for {count} sets", "Correct the table's file: one figure a set."
+        )
     return Column(figures, _figures(mean))
 
 

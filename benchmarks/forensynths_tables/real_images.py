@@ -1,4 +1,4 @@
-"""Which real images a set is measured against, and what the sets are called that no table names."""
+"""Which real images a set is measured against, and names for the sets that are in no table."""
 
 from collections.abc import Collection, Sequence
 
@@ -30,7 +30,7 @@ class RealImages:
         """Keys of the rest that are in some set by now."""
 
     def of(self, chosen: Collection[int], table: PublishedTable, name: str) -> tuple[set[int], str]:
-        """Real images for a set without any: those that lie with it, or that its table names, or the nearest.
+        """Real images for a set without any: those of its own folder, those its table names, or the nearest.
 
         Args:
             chosen: the set's keys.
@@ -67,7 +67,7 @@ class RealImages:
         return found
 
     def unused(self, left: set[int]) -> dict[str, set[int]]:
-        """Sets of real images alone that nothing is measured against."""
+        """Sets of only real images that nothing is measured against."""
         found: dict[str, set[int]] = {}
         for k in sorted(left - self.fakes - self.used):
             found.setdefault(self._title(k), set()).add(k)

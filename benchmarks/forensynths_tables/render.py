@@ -23,7 +23,7 @@ TIDY = (
 
 
 def tidy(results: SetResults, method: str) -> str:
-    """One line a number, shares as fractions of 1; missing sets stand in it with their reason."""
+    """One line a number, shares as fractions of 1; missing sets are listed with their reason."""
     table, text = results.assigned.table, io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(TIDY)
@@ -138,10 +138,10 @@ def authors_form(results: SetResults) -> str:
 
 
 def caption(results: SetResults, method: str, intervals: bool = True) -> str:
-    """What a reader of the table must know.
+    """Notes for a reader of the table.
 
     Args:
-        results: what the table holds.
+        results: of the table.
         method: published method beside it.
         intervals: whether the table shows them where there are any.
     """
@@ -155,7 +155,7 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
         parts.append(f"Missing, and left out of the mean: {', '.join(assigned.missing)}.")
     single = [r.generator for s in assigned.sets if (r := results.of(s, "accuracy", "0.5")) and r.reason]
     if single:
-        parts.append(f"Images of one class alone, so no ACC, AP or AUROC: {', '.join(single)}.")
+        parts.append(f"Images of one class only, so no ACC, AP or AUROC: {', '.join(single)}.")
     undefined = {r.reason for r in results.results if r.kind == "mean" and r.reason}
     if undefined:
         parts.append(f"Means that need both classes are {' or '.join(sorted(undefined))}.")

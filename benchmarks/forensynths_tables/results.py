@@ -1,4 +1,4 @@
-"""What is measured of every set of a table, and of their mean."""
+"""Metrics of every set of a table, and their mean."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ SPECS = {
     name: replace(spec, needs=(0, 1)) if name == "accuracy" else spec
     for name, spec in choose(("accuracy", "average_precision", "auroc", "specificity", "recall")).items()
 }
-"""ACC, AP, AUROC, real-ACC, fake-ACC. Published ACC is of both classes; that of one alone is no match for it."""
+"""ACC, AP, AUROC, real-ACC, fake-ACC. Published ACC is of both classes; that of one class is not comparable."""
 POOLED = "all images"
 """Name of all images together, among sets."""
 MEASURED = tuple(SPECS)

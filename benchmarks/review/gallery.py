@@ -1,4 +1,4 @@
-"""Which pictures a page carries: the confidently wrong first, capped in number and in bytes."""
+"""Which images a page shows: the confidently wrong first, limited in number and in bytes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ ImageSource = Callable[[str], "bytes | NDArray[np.uint8]"]
 
 @dataclass
 class Gallery:
-    """Pictures of a page.
+    """Images of a page.
 
     Attributes:
-        pictures: position among the joined images to picture.
+        pictures: position among the joined images to its pixels.
         problems: message to the number of images it kept from being shown.
     """
 
@@ -29,12 +29,12 @@ class Gallery:
 
 
 def collect(joined: Joined, images: ImageSource | None, number: int, size: int) -> Gallery:
-    """Reads the pictures most worth seeing.
+    """Reads the images most worth seeing.
 
     Args:
         joined: the dumps.
         images: where pixels come from; None reads them from where the dumps say.
-        number: most pictures.
+        number: of images at most.
         size: most bytes of page they may take together.
     """
     readers = [PixelReader(dump) for dump in joined.dumps]

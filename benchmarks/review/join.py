@@ -15,7 +15,7 @@ from contracts.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """D dumps over the K images that any of them scored; what several views gave counts as a dump each.
+    """D dumps over the K images that any of them scored; the scores of each view count as a dump of their own.
 
     Attributes:
         names: D short names.
@@ -57,7 +57,7 @@ class Joined:
 
     @property
     def thresholds(self) -> list[float]:
-        """What calls an image generated in each dump: the threshold chosen on validation, else 0.5."""
+        """The threshold of each dump: the one chosen on validation, else 0.5."""
         return [float(t) if (t := dump.about.get("threshold")) is not None else 0.5 for dump in self.dumps]
 
 
@@ -97,7 +97,7 @@ def join(inputs: Sequence[Path]) -> Joined:
 
 
 def _names(dumps: Sequence[Predictions], paths: Sequence[Path]) -> list[str]:
-    """Experiment and stage where the provenance names them, else the file's name; told apart where equal."""
+    """Experiment and stage where the provenance names them, else the file's name; numbered where equal."""
     names = []
     for dump, path in zip(dumps, paths, strict=True):
         about = dump.about

@@ -1,4 +1,4 @@
-"""Learning curves of the stage that a dump lies in, from what its training wrote of every epoch."""
+"""Learning curves of the stage a dump belongs to, from the values its training logged every epoch."""
 
 import io
 from pathlib import Path

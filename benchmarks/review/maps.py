@@ -1,4 +1,4 @@
-"""Maps drawn beside a dump (``maps/index.json`` of ``task=predict predict.maps=N``), for the page's viewer."""
+"""Maps written with a dump (``maps/index.json`` of ``task=predict predict.maps=N``), for the page's viewer."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def collect_maps(joined: Joined, positions: Iterable[int], most: int = BYTES) ->
 
 
 def _index(path: Path) -> dict[str, dict[str, Path]]:
-    """Image id to files by name; empty where no map was drawn."""
+    """Image id to files by name; empty where there are no maps."""
     if not path.is_file():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Assembles the page: everything it needs stands inside it, so it opens from a disk without any network."""
+"""Assembles the page: one file that holds everything it needs and opens without a network."""
 
 import json
 import os
@@ -48,7 +48,7 @@ class Reviewed:
         page: the HTML file.
         files: tidy files beside it.
         tables: name of each dump to its table.
-        problems: why pictures are missing, if any are.
+        problems: why images are missing, if any are.
     """
 
     page: Path
@@ -73,7 +73,7 @@ def review(
         out: folder, made if absent.
         images: bytes or pixels of an image by id; by default they are read from where the dumps say.
         bootstrap: how intervals are made; 1000 resamples with seed 0 by default.
-        pictures: most pictures in the page.
+        pictures: number of images in the page at most.
         picture_bytes: most bytes of page they take.
 
     Raises:
@@ -201,7 +201,7 @@ def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
 
 
 def _training(joined: Joined) -> list[dict[str, str]]:
-    """Learning curves of the stages the dumps lie in."""
+    """Learning curves of the stages the dumps belong to."""
     drawn = ((name, learning_curves(path)) for name, path in zip(joined.names, joined.paths, strict=True))
     return [
         {"name": name, "src": "data:image/png;base64," + b64encode(png).decode()}

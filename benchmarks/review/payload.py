@@ -1,4 +1,4 @@
-"""What the page's script computes from: columns as base64, names as dictionaries."""
+"""The data of the page's script: columns as base64, names as dictionaries."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from benchmarks.review.maps import collect_maps
 
 
 def payload(joined: Joined, gallery: Gallery) -> str:
-    """JSON that may stand inside a script element of a page."""
+    """JSON that is safe inside a script element of a page."""
     generators, generator = _dictionary(joined.column("generators"))
     sources, source = _dictionary(joined.column("source"))
     places, place = _dictionary(joined.column("where"))
@@ -44,7 +44,7 @@ def payload(joined: Joined, gallery: Gallery) -> str:
 
 
 def negative(dumps: Sequence[Predictions]) -> str:
-    """What label 0 means: a tracer's images are by one of its generators or by none of them, real or not."""
+    """The name of label 0: a tracer's images are by one of its generators or by none of them, real or not."""
     return "outlier" if all(dump.class_names is not None for dump in dumps) else "real"
 
 

@@ -83,7 +83,7 @@ class PixelReader:
             raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
     def _check_id(self, where: str, row: int, expected: str) -> None:
-        """Refuses to show another image where an HDF5 file was prepared anew since the dump was written."""
+        """Refuses to show another image where an HDF5 file was prepared again after the dump was written."""
         if where not in self._ids:
             name, _, group = where.rpartition(GROUP_SEPARATOR)
             with h5py.File(as_path(name), "r", locking=False) as file:
@@ -91,7 +91,9 @@ class PixelReader:
                 self._ids[where] = None if ids is None else np.asarray(ids.asstr()[:], dtype=np.str_)
         known = self._ids[where]
         if known is not None and (row >= known.size or known[row] != expected):
-            raise DataError(f"{where} holds another image in row {row}: it was prepared anew since")
+            raise DataError(
+                f"{where} holds another image in row {row}: the file was prepared again after the dump was written"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Picture:
     Attributes:
         src: data URL: the original bytes, or a lossless PNG of the centre.
         width: of the whole image, as displayed.
-        height: likewise.
+        height: in pixels.
         whole: all of it is in ``src``; else the central `CROP_SIDE` square.
         format: of the original ("" for bare pixels).
         size: bytes of the original (0 for bare pixels).

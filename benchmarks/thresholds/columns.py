@@ -1,7 +1,7 @@
 """A threshold on any score of any table: the orientation, the rules, and how it is kept for later.
 
 Scores need no unit and no direction: whether higher or lower values mean "generated" is found from the AUROC, or given,
-and every threshold is told in the sign of the score itself.
+and every threshold has the sign of the score itself.
 """
 
 import json

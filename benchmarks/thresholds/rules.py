@@ -32,7 +32,7 @@ def fpr_1(tpr: Rates, fpr: Rates) -> Rates:
 
 
 def fpr_5(tpr: Rates, fpr: Rates) -> Rates:
-    """Likewise for 5 %."""
+    """TPR where at most 5 % of the real images are called generated."""
     return np.where(fpr <= 0.05 + 1e-12, tpr, -fpr)
 
 

@@ -37,7 +37,7 @@ const state = {
   generator: -1, source: -1, label: null, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
 };
 
-/** Sorted scores of the real and generated images that the filter leaves. One generator is held against all real images. */
+/** Sorted scores of the real and generated images that pass the filter. One generator is compared with all real images. */
 function scores(d, name = state.generator) {
   const real = [], fake = [];
   for (let i = 0; i < N; i++) {

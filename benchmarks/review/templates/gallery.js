@@ -127,7 +127,7 @@ function open(i) {
       const left = maps ? 0 : Math.max(0, Math.floor((stage.clientWidth - image.width) / 2));
       image.style.left = `${left}px`;
       image.style.top = maps ? "0" : `${Math.max(0, Math.floor((stage.clientHeight - image.naturalHeight * viewerZoom) / 2))}px`;
-      if (maps) {  // beside the picture, in as many columns as there is room for
+      if (maps) {  // beside the image, in as many columns as fit
         maps.style.left = `${image.width + 12}px`;
         maps.style.maxWidth = `${Math.max(320 * viewerZoom, stage.clientWidth - image.width - 24)}px`;
       }

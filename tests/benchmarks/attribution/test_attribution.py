@@ -104,7 +104,10 @@ def test_submission_goes_round(tmp_path):
     [
         ("image,label\n", "header 'image,label'"),
         ("image_name,label\na.png,outlier,1\n", "line 2 has 3 cells"),
-        ("image_name,label\na.png,outlier\nb.png,rarb\nb.png,rarb\nc.png,rarb\n", "1 names stand twice.*'b.png'"),
+        (
+            "image_name,label\na.png,outlier\nb.png,rarb\nb.png,rarb\nc.png,rarb\n",
+            "1 name given more than once.*'b.png'",
+        ),
         ("image_name,label\na.png,outlier\nb.png,rarb\n", "1 of 3 files have no answer, 'c.png'"),
         ("image_name,label\na.png,outlier\nb.png,rarb\nc.png,rarb\nd.png,rarb\n", "1 answers are for no file, 'd.png'"),
         ("image_name,label\na.png,outlier\nb.png,RARB\nc.png,rarb\n", "b.png is answered 'RARB'"),
@@ -119,7 +122,7 @@ def test_a_bad_submission_is_told(tmp_path, text, message):
 
 
 def test_equal_file_names_are_refused_before_writing(tmp_path):
-    with pytest.raises(DataError, match="stand twice among the files"):
+    with pytest.raises(DataError, match="given more than once among the files"):
         write_submission(tmp_path / "s.csv", [("a.png", "rarb")], ["a.png", "a.png"], CLASSES)
     assert not (tmp_path / "s.csv").exists()
     with pytest.raises(DataError, match="no such file"):

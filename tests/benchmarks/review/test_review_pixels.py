@@ -59,7 +59,7 @@ def test_another_image_is_never_shown(tmp_path):
         file["test/id"] = draw(images=4).fused_ids.tolist()[::-1]
         file["test/image"] = np.stack(PIXELS)
     reader = PixelReader(draw(images=4, where=[f"{tmp_path}/data.h5::test"] * 4, row=np.arange(4)))
-    with pytest.raises(DataError, match="prepared anew"):
+    with pytest.raises(DataError, match="prepared again"):
         reader.read(0)
 
 
