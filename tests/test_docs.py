@@ -8,6 +8,7 @@ from string import Template
 import pytest
 
 import conf.check
+from conf.cli.flags import read_flags
 from conf.cli.groups import CONF
 from conf.cli.words import expand
 from conf.compose import compose
@@ -82,11 +83,11 @@ def defined(name: str) -> bool:
 
 def refused(words: list[str]) -> list[str]:
     """What is wrong with a command, whatever data and experiments there are."""
-    given = [word for word in words if not word.startswith("-")]
-    if "--help" in words:
-        help_for(given, CONF)
+    given = read_flags(words)
+    if "--help" in given.flags:
+        help_for(given.words, CONF)
         return []
-    jobs = expand(given) if "-m" in words else [given]
+    jobs = expand(given.words) if "--multirun" in given.flags else [given.words]
     ends = jobs[:: max(1, len(jobs) - 1)]
     problems = [problem for job in ends for problem in conf.check.check(compose(job))]
     return [str(problem) for problem in problems if not problem.what.endswith(" is not set")]
