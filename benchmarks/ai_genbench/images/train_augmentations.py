@@ -50,11 +50,7 @@ FLIP_PROBABILITY = 0.5
 
 
 def augment(
-    levels: Levels,
-    seeds: ItemSeeds,
-    pipeline: Pipeline,
-    protocol: Protocol,
-    maximum_size: int | None = MAXIMUM_SIZE,
+    levels: Levels, seeds: ItemSeeds, pipeline: Pipeline, protocol: Protocol, maximum_size: int | None = MAXIMUM_SIZE
 ) -> Picture:
     """The deterministic part: the same seeds give the same picture, every epoch.
 

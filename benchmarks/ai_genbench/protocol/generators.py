@@ -113,9 +113,7 @@ def check_leaderboard_names(names: Iterable[str]) -> None:
 
 
 def sliding_windows(
-    generators: Sequence[Generator] | None = None,
-    size: int = DEFAULT_WINDOW_SIZE,
-    step: int | None = None,
+    generators: Sequence[Generator] | None = None, size: int = DEFAULT_WINDOW_SIZE, step: int | None = None
 ) -> tuple[tuple[Generator, ...], ...]:
     """Cut the generators, ordered by release date, into windows.
 

@@ -28,10 +28,11 @@ from detectors.zed.averaged_detector import ENTRY
 from detectors.zed.calibration import calibrate
 from detectors.zed.detector import ZED
 from detectors.zed.models.averaging import WeightAverage
-from detectors.zed.scores import FIRST_COLUMNS, score_image
+from detectors.zed.scores import FIRST_COLUMNS
 from tasks.experiment.run import Run
 from tasks.fit import fit, readable
 from tests import drawn
+from tests.detectors.zed.scored import score_image
 from tests.detectors.zed.zed_golden_models import filled_state, images
 
 SMALL = {"mixtures": 2, "hidden": 8, "blocks": 1}

@@ -7,9 +7,10 @@ import torch
 
 from detectors.zed.maps import LevelMaps, level_maps
 from detectors.zed.models.coding import coding_cost, lossless_bits_per_subpixel
-from detectors.zed.models.heads import build_heads
+from detectors.zed.models.networks import make_model
 from detectors.zed.models.srec import SReC
-from detectors.zed.scores import delta_map, filled, score_image, scores_of_maps
+from detectors.zed.scores import delta_map, filled, scores_of_maps
+from tests.detectors.zed.scored import score_image
 
 
 def picture(h: int, w: int, n: int = 1, seed: int = 0) -> torch.Tensor:
@@ -28,7 +29,7 @@ def srec() -> SReC:
 @pytest.fixture(scope="module")
 def heads():
     torch.manual_seed(2)
-    model = build_heads(2, 8, 1).eval()
+    model = make_model("heads", 2, 8, 1).eval()
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.1)
     return model
@@ -140,7 +141,7 @@ def test_scores_of_hand_made_maps():
 
 
 def test_bad_requests_are_named(srec):
-    with pytest.raises(ValueError, match=r"levels \[3\] asked of a model that has 0..2"):
+    with pytest.raises(ValueError, match=r"levels \[3\] are not among the model's levels 0..2"):
         level_maps(srec, picture(8, 8), (3,))
     with pytest.raises(ValueError, match=r"\(1, 1, 8, 8\)"):
         level_maps(srec, picture(8, 8)[:, :1], (0,))

@@ -16,12 +16,13 @@ from conf.compose import compose
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from detectors.zed.detector import ZED
-from detectors.zed.scores import FIRST_COLUMNS, score_image
+from detectors.zed.scores import FIRST_COLUMNS
 from tasks.experiment.run import Run
 from tasks.predict import predict
 from tasks.scoring.drawn_maps import file_name
 from tasks.scoring.score_frame import LEADING
 from tasks.threshold import threshold
+from tests.detectors.zed.scored import score_image
 
 SMALL = ["detector=zed", "detector.mixtures=2", "detector.hidden=8", "detector.blocks=1", "trainer=cpu"]
 QUIET = ["+trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]

@@ -10,11 +10,13 @@ from PIL import Image
 
 from detectors.zed.models.coding import coding_cost
 from detectors.zed.models.density import scale_input
-from detectors.zed.models.heads import HalfResolutionHead, Heads, build_heads
+from detectors.zed.models.heads import HalfResolutionHead, Heads
 from detectors.zed.models.legacy import legacy_maps, legacy_scores, load_legacy
+from detectors.zed.models.networks import make_model
 from detectors.zed.models.published_heads import MixtureHead, RawMaps, ResidualHead, load_published_head
 from detectors.zed.models.pyramid import build_pyramid, upsample_nearest
-from detectors.zed.scores import FIRST_COLUMNS, score_image
+from detectors.zed.scores import FIRST_COLUMNS
+from tests.detectors.zed.scored import score_image
 from tests.detectors.zed.zed_golden_models import exactly, filled_state, head, images
 
 KINDS = ("residual", "mixture")
@@ -173,7 +175,7 @@ def test_input_scale_moves_the_network_input_and_nothing_else():
 @pytest.mark.parametrize("mixtures", [1, 3])
 def test_new_heads_learn_with_live_gradients_everywhere(mixtures):
     torch.manual_seed(0)
-    model = build_heads(mixtures, 16, 1)
+    model = make_model("heads", mixtures, 16, 1)
     image = torch.randint(0, 60, (2, 3, 13, 18), dtype=torch.uint8)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []

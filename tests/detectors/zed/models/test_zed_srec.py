@@ -11,7 +11,7 @@ from detectors.zed.entropy.logistic import SREC_CLAMP, mixture_log_prob
 from detectors.zed.models.coding import coding_cost, lossless_bits_per_subpixel, overhead_bits
 from detectors.zed.models.pyramid import build_pyramid
 from detectors.zed.models.srec import SReC, subpixel_mixtures
-from detectors.zed.scores import score_image
+from tests.detectors.zed.scored import score_image
 from tests.detectors.zed.zed_golden_models import filled_state, images, srec
 
 MODELS = ("r3", "r5")
