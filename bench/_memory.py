@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench._pictures import jpegs, parquet
+from bench._images import jpegs, parquet
 from bench.table import Row
 
 LIMIT = 1.5

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from bench._pictures import jpegs, parquet
+from bench._images import jpegs, parquet
 from bench.table import Row, rate
 from bench.timing import interleaved, pick
 from contracts.stage import Stage

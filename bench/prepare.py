@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow.dataset
 from PIL import Image
 
+from bench._images import jpegs, parquet
 from bench._memory import prepared_memory
-from bench._pictures import jpegs, parquet
 from bench.table import Row, rate
 from bench.timing import effort, interleaved, pick
 from datamodules.loading.decode import decode

@@ -1,7 +1,7 @@
-"""A miniature AI-GenBench: its 36 names, its columns and its layout on disk, with drawn pictures.
+"""A miniature AI-GenBench: its 36 names, its columns and its layout on disk, with drawn images.
 
 ``python -m tests.drawn_ai_genbench FOLDER [--train 16] [--validation 8] [--size 96]`` writes what ``save_to_disk``
-would: real pictures are crops of the sample corpus's photographs, generated ones the same kind of crop reduced and
+would: real images are crops of the sample corpus's photographs, generated ones the same kind of crop reduced and
 enlarged again, with a faint grid; filter, factor and grid differ from generator to generator, and later ones leave
 fainter traces.
 """
@@ -35,7 +35,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 @cache
 def photographs() -> tuple[np.ndarray, ...]:
-    """The sample corpus's real pictures of 256 pixels and more, [H, W, 3] uint8."""
+    """The sample corpus's real images of 256 pixels and more, [H, W, 3] uint8."""
     found = []
     for file in sorted(CORPUS.glob("*.parquet")):
         table = pq.read_table(file, columns=["image", "label", "control", "width", "height"])
@@ -45,7 +45,7 @@ def photographs() -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
-def real_picture(rng: np.random.Generator, size: int) -> np.ndarray:
+def real_image(rng: np.random.Generator, size: int) -> np.ndarray:
     """A crop of a photograph, [size, size, 3] uint8, mirrored or not."""
     photographs_ = photographs()
     photograph = photographs_[int(rng.integers(len(photographs_)))]
@@ -54,12 +54,12 @@ def real_picture(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
 
 
-def generated_picture(rng: np.random.Generator, size: int, number: int) -> np.ndarray:
+def generated_image(rng: np.random.Generator, size: int, number: int) -> np.ndarray:
     """What generator ``number`` (0 is the oldest) makes, [size, size, 3] uint8."""
     window, place = divmod(number, 4)
     factor = (2, 3, 4, 2)[place]
     small = max(2, size // factor)
-    crop = Image.fromarray(real_picture(rng, size)).resize((small, small), Image.Resampling.BOX)
+    crop = Image.fromarray(real_image(rng, size)).resize((small, small), Image.Resampling.BOX)
     pixels = np.asarray(crop.resize((size, size), FILTERS[(window + place) % 4]), dtype=np.float64)
     period = 4 + (window + place) % 5
     y, x = np.mgrid[:size, :size]
@@ -70,7 +70,7 @@ def generated_picture(rng: np.random.Generator, size: int, number: int) -> np.nd
 
 
 def encoded(pixels: np.ndarray, index: int) -> bytes:
-    """PNG, or JPEG of quality 95 for every third picture of either class."""
+    """PNG, or JPEG of quality 95 for every third image of either class."""
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     image.save(buffer, "JPEG", quality=95) if index % 3 == 0 else image.save(buffer, "PNG", compress_level=1)
@@ -86,10 +86,10 @@ def split_table(
     rows = []
     for name in names:
         for index in range(per_generator):
-            pixels = generated_picture(rng, size, numbers.get(name, 0))
+            pixels = generated_image(rng, size, numbers.get(name, 0))
             rows.append((1, name, f"Drawn/{name.replace(' ', '_')}/{split}/{index}", encoded(pixels, index), "Drawn"))
     for index in range(per_generator * len(names)):
-        pixels = real_picture(rng, size)
+        pixels = real_image(rng, size)
         rows.append((0, "", f"Sample_{split}/{index}", encoded(pixels, index), ("Sample_a", "Sample_b")[index % 2]))
     labels, generators, ids, images, origins = zip(*rows, strict=True)
     count = len(rows)

@@ -1,1 +1,1 @@
-"""AI-GenBench (arXiv 2504.20865): the sliding-window benchmark's protocol as plain functions."""
+"""AI-GenBench (arXiv 2504.20865), the sliding-window benchmark: its protocol as plain functions."""

@@ -1,4 +1,4 @@
-"""AI-GenBench as a protocol of the house: its windows are the stages."""
+"""AI-GenBench as a benchmark: each window is a stage."""
 
 import json
 from collections.abc import Sequence
@@ -36,43 +36,42 @@ class AiGenBench(Plain):
     """The sliding-window benchmark (arXiv 2504.20865): stage k trains up to window k and is tested on window k + 1.
 
     Args:
-        seed: of what the benchmark itself leaves open: images held out.
-        protocol: `v1` is the published one, bit for bit; `fixed` mends its mistakes and keys all draws by image id.
+        seed: random seed of the images held out, which the original does not define.
+        protocol: `v1` is the published one, bit for bit; `fixed` corrects its mistakes and seeds by image id.
         mode: `cumulative` (official), `continual`, or `full` (one stage on everything).
         window_size: generators in a window.
         window_step: generators between starts of windows; None for `window_size`.
-        generators: names of those used, off the leaderboard; None for all 36.
-        replay: images of earlier windows in `continual` mode: `none`, `uniform`, or `harmonic` in time.
-        replay_memory: how many; None for as many as the window has itself.
+        generators: names of the generators used (not comparable with the leaderboard); None for all 36.
+        replay: replay of earlier windows in `continual` mode: `none`, `uniform`, or `harmonic` in time.
+        replay_memory: images replayed; None for as many as the window has itself.
         train_pipeline: `baseline` (the benchmark's default), `soft` (the evaluation's degradation), or `none`.
         augmentation_factor: fixed variants of each training image; an epoch shows them all.
-        stochastic: whether training images are also turned by quarters and mirrored, afresh at every look.
+        stochastic: also rotate training images by quarter turns and mirror them, at random each time they are shown.
         train_cropping: `resize`, `random_crop`, `center_crop`, or `as_is` (left to the detector's view).
         eval_cropping: `resize`, `crop`, `multicrop` (five), or `as_is`.
         crop_size: side of the crops.
         fusion: how the scores of several crops become one, see `benchmarks.fusion`.
         global_batch: images of an optimiser step over all devices; None leaves accumulation to the trainer.
-        test_images: `needed` tests stage k on windows 0..k+1, which is what Past, Next and Whole take; `all` fills the
-            whole matrix.
+        test_images: `needed` tests stage k on windows 0..k+1, which Past, Next and Whole require; `all` on all windows.
         pairing: which of the original's stages pairs real images with generators, `validate` or `test`.
-        holdout: share of a stage's training images kept out of it, to choose checkpoint and threshold on. The official
-            lists leave none out; checkpoint and threshold are then chosen on some of the images trained on, and one
-            epoch leaves nothing to choose. Where the data set has both ``valid`` and ``test``, the former serves.
-        monitor_images: most images that serve for choosing.
-        base_seed: of degradation and augmentation.
-        maximum_size: longest side kept before anything else happens.
-        features: folder for what a probe's frozen backbone makes of images, computed once for each copy; None runs it
-            live. Needs images that look the same again (``stochastic=false``). Under `v1` the copies of a training
-            image change from window to window, so training gains under `fixed` alone, evaluation under both.
-        cache: folder for degraded evaluation crops, used by all windows, models and runs; None makes them anew.
+        holdout: fraction of a stage's training images held out to choose checkpoint and threshold on. The official
+            lists hold out none; checkpoint and threshold are then chosen on some of the training images, which matters
+            little after one epoch. If the data set has both ``valid`` and ``test``, ``valid`` is used instead.
+        monitor_images: largest number of images to choose on.
+        base_seed: seed of degradation and augmentation.
+        maximum_size: longest side in pixels to which images are cropped first.
+        features: folder for the features of a probe's frozen backbone, computed once for each copy of an image; None
+            runs the backbone each time. Requires ``stochastic=false``. Under `v1` the copies of a training image change
+            from window to window, so training is only faster under `fixed`; evaluation is faster under both.
+        cache: folder for degraded evaluation crops, shared by all windows, models and runs; None stores none.
 
     Raises:
-        ConfigError: for an unknown name or a number out of range.
+        ConfigError: an unknown name or a number out of range.
     """
 
     dumps = MappingProxyType({"validate": ("selection",), "test": ("test", "validate")})
-    """The original calls its test images validation images, and its scripts look for their dump by that name; the
-    images a checkpoint is chosen on are others here, and their dump has a name of its own."""
+    """The original calls its test images validation images, and its scripts look for a dump of that name. Here a
+    checkpoint is chosen on other images, whose dump is called ``selection``."""
 
     def __init__(
         self,
@@ -114,11 +113,17 @@ class AiGenBench(Plain):
             if number < 1:
                 raise ConfigError(f"benchmark.{name}={number}", "Give 1 or more.")
         if not 0 <= holdout < 1:
-            raise ConfigError(f"benchmark.holdout={holdout}", "Give a share from 0 to below 1.")
+            raise ConfigError(f"benchmark.holdout={holdout}", "Give a fraction from 0 to below 1.")
         if replay != "none" and mode != "continual":
-            raise ConfigError(f"benchmark.replay={replay} with benchmark.mode={mode}", "Only mode=continual replays.")
+            raise ConfigError(
+                f"benchmark.replay={replay} with benchmark.mode={mode}",
+                "Set benchmark.mode=continual or benchmark.replay=none.",
+            )
         if cache is not None and eval_cropping == "as_is":
-            raise ConfigError("benchmark.cache with benchmark.eval_cropping=as_is", "Only crops of one size are kept.")
+            raise ConfigError(
+                "benchmark.cache with benchmark.eval_cropping=as_is, whose crops differ in size",
+                "Choose another cropping, or leave out the cache.",
+            )
         as_fusion(fusion)
         self.options = ChainOptions(
             protocol, base_seed, maximum_size, train_pipeline, stochastic, train_cropping, eval_cropping, crop_size
@@ -140,7 +145,7 @@ class AiGenBench(Plain):
         self._selection: Selection | None = None
 
     def rules(self) -> Rules:
-        """What a table has to say about these settings."""
+        """The protocol, and the settings by which these results deviate from the leaderboard's rules."""
         options = self.options
         checks = {
             f"protocol={options.protocol}": options.protocol != "v1",
@@ -156,7 +161,7 @@ class AiGenBench(Plain):
         return Rules(options.protocol, tuple(text for text, off in checks.items() if off))
 
     def stages(self, manifest: Manifest) -> list[Stage]:
-        """One stage a window, or one alone under `full`; never looks at test rows."""
+        """One stage per window, or a single one in mode `full`; test rows are not read."""
         selection = self.select(manifest)
         count = 1 if self.mode == "full" else len(selection.windows)
         return [self._stage(selection, index) for index in range(count)]
@@ -172,7 +177,7 @@ class AiGenBench(Plain):
         validate = selection.balanced(validate, self.monitor_images)
         if not len(validate):
             raise ConfigError(
-                f"benchmark.holdout={self.holdout} leaves no images of both classes to choose on",
+                f"benchmark.holdout={self.holdout} holds out no images of both classes to choose on",
                 "Raise it, or set it to 0.",
             )
         name = "all" if self.mode == "full" else f"window {index}"
@@ -183,13 +188,13 @@ class AiGenBench(Plain):
         return self.select(manifest).test_order
 
     def stage_test_rows(self, manifest: Manifest, index: int) -> Rows:
-        """Test rows of the windows up to the next one, or all."""
+        """Test rows of the windows up to the next one, or of all."""
         selection = self.select(manifest)
         everything = self.test_images == "all" or self.mode == "full"
         return selection.test_rows(len(selection.windows) if everything else index + 2)
 
     def annotated(self, predictions: Predictions, manifest: Manifest, index: int) -> Predictions:
-        """The pairing of real images, the windows, and the settings."""
+        """The predictions with the pairing of real images, the windows and the settings."""
         selection = self.select(manifest)
         names = {name: number for number, name in enumerate(manifest.generator_names)}
         place = {generator.id: names[generator.name] for generator in selection.generators} | {-1: -1}
@@ -217,12 +222,12 @@ class AiGenBench(Plain):
         )
 
     def summarise(self, experiment: Path) -> list[Any]:
-        """The tables of all windows tested, also written into the experiment's folder."""
+        """The tables of all windows tested; they are also written to the experiment's folder."""
         text = reported(sorted(experiment.glob(DUMPS.format(stage="test"))), experiment)
         return [Text(text, no_wrap=True, overflow="ignore")] if text else []
 
     def select(self, manifest: Manifest) -> Selection:
-        """The rows of this data set; the chain of its images is made along."""
+        """The rows of this data set; sets ``degrade`` to the chain of its images."""
         if self._selection is None or self._selection.manifest is not manifest:
             self._selection = Selection(
                 manifest, self.generators, self.window_size, self.window_step, self.pairing, self.seed

@@ -1,4 +1,4 @@
-"""Exact metrics of a binary score, for many subsets of one set of scores that is sorted once."""
+"""Exact metrics of a binary score for many subsets of one set of scores, which is sorted once."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ THRESHOLD = 0.5
 """Default decision threshold; a score must exceed it to count as generated."""
 
 F1_STEPS = 1001
-"""Points of the grid on which the benchmark looks for the best F1 threshold."""
+"""Points of the grid on which the benchmark searches for the threshold of highest F1."""
 
 
 @dataclass(frozen=True)
 class BinaryMetrics:
-    """Metrics of one subset; "positive" is generated. A metric that the subset does not define is NaN.
+    """Metrics of one subset; "positive" means generated. A metric that is undefined for the subset is NaN.
 
     Attributes:
         n_real: Real images.
         n_generated: Generated images.
         roc_auc: Exact area under the pooled ROC curve, ties counted half.
         average_precision: Step-wise area under the precision-recall curve.
-        accuracy: Fraction of right decisions.
+        accuracy: Fraction of correct decisions.
         balanced_accuracy: Mean of recall and specificity.
-        precision: True among positive decisions; 0 where there are none.
+        precision: Fraction of generated images among positive decisions; 0 if there are none.
         recall: True positive rate.
         specificity: True negative rate.
-        f1: Harmonic mean of precision and recall; 0 where both are.
+        f1: Harmonic mean of precision and recall; 0 if both are 0.
         best_f1_threshold: First grid point (score >= point) of highest F1.
         best_f1: That F1.
         true_positives: Count.
@@ -61,7 +61,7 @@ class BinaryMetrics:
 def f1_grid() -> NDArray[np.float32]:
     """The benchmark's 1001 thresholds: i / 1000 in float32, rounded as torch's `linspace` rounds them.
 
-    That steps up from 0 in the lower half and down from 1 in the upper, each with one rounding.
+    `linspace` steps up from 0 in the lower half and down from 1 in the upper half, with one rounding each.
     """
     steps = F1_STEPS - 1
     step = float(np.float32(1 / steps))
@@ -76,7 +76,7 @@ def round_to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class RankedScores:
-    """Scores sorted once, from which metrics of any subset follow without sorting again.
+    """Scores sorted once; metrics of any subset follow without another sort.
 
     Attributes:
         order: Shape (N,), positions of the scores in descending order.
@@ -88,8 +88,7 @@ class RankedScores:
         Args:
             scores: Shape (N,), probability of "generated".
             labels: Shape (N,), 1 generated, 0 real.
-            bfloat16: The scores were computed in bfloat16, so that the original compared them with thresholds
-                rounded to it.
+            bfloat16: Whether the scores were computed in bfloat16; the original then rounds the thresholds to it.
 
         Raises:
             ValueError: Shapes differ, a label is neither 0 nor 1, or a score is outside [0, 1] or not finite.
@@ -125,7 +124,7 @@ class RankedScores:
         hits = np.cumsum(positive, dtype=np.int64)
         n_generated = int(hits[-1]) if hits.size else 0
         n_real = positive.size - n_generated
-        # last place of every run of equal scores: the points of the ROC and precision-recall curves
+        # the last of each series of equal scores is a point of the ROC and precision-recall curves
         ends = np.flatnonzero(np.append(score[1:] != score[:-1], True)) if score.size else np.zeros(0, dtype=np.int64)
         tp = hits[ends]
         fp = ends + 1 - tp
@@ -145,7 +144,7 @@ def _areas(tp: NDArray[np.int64], fp: NDArray[np.int64], positives: int, negativ
     before_tp = np.concatenate([[0], tp[:-1]]) if tp.size else tp
     before_fp = np.concatenate([[0], fp[:-1]]) if fp.size else fp
     if positives and negatives:
-        # whole numbers up to 2 P N: exact, and in one division
+        # whole numbers up to 2 P N are exact, and are divided once
         twice = int(((fp - before_fp) * (tp + before_tp)).sum())
         roc_auc = twice / (2 * positives * negatives)
     if positives:

@@ -1,17 +1,17 @@
 """AI-GenBench's own configuration (pipeline, model and local YAML of its LightningCLI) → an experiment of ours.
 
-Every key of theirs has a rule here; one that has none, or a value that nothing of ours does, is an error.
+Every key of theirs has a rule here. A key without a rule, or a value without a counterpart, is an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.ai_genbench.foreign_merge import merged
+from benchmarks.ai_genbench.foreign_merge import merged, nested
 from contracts.errors import ConfigError, nearest
 
 Values = dict[str, Any]
-"""Dotted keys of ours to values."""
+"""Values by our dotted keys."""
 
 WINDOWS = "experiment_info.sliding_windows_definition"
 MODES = {"cumulative": "cumulative", "continual_learning": "continual", "none": "full"}
@@ -23,27 +23,27 @@ LOGGERS = {
     "WandbLogger": ("wandb", ("save_dir", "project", "offline", "tags", "job_type")),
     "CSVLogger": ("csv", ("save_dir", "version", "prefix", "flush_logs_every_n_steps")),
 }
-"""Loggers of Lightning's: ours, and the arguments it takes, too."""
+"""Lightning's loggers: the name of ours, and the arguments that ours accepts too."""
 METRICS = {"compute_mechanism", "gt_keys", "pred_keys"}
 CALLBACKS: dict[str, set[str] | None] = {
     "DeepFakePredictionsDump": METRICS, "PredictionsDump": METRICS, "MetricsManager": METRICS,
     "MetricsManagerSlidingWindow": METRICS, "ModelCheckpoint": None, "LearningRateMonitor": None,
     "TQDMProgressBar": None, "RichProgressBar": None,
 }  # fmt: skip
-"""What these do is part of our tasks; with the arguments that change nothing of that (None: all)."""
+"""Callbacks whose work our tasks do anyway, with the arguments that do not change it (None: all)."""
 MODELS = {"BaseDeepfakeDetectionModel": "baseline", "SoftTrainAugmentationsModel": "soft"}
 """Model classes by train pipeline."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one key of theirs becomes.
+    """How one of their keys is converted.
 
     Attributes:
-        to: Keys of ours that get the value; none where ours does the same without a key.
+        to: Our keys that get the value; none if we do the same without a key.
         by: Translates the value.
-        only: The only values for which ours does the same; None for any.
-        neutral: Values that say what is done without the key, so that nothing is written for them.
+        only: The only values that have a counterpart; None for any.
+        neutral: Values equal to our default, for which nothing is written.
     """
 
     to: tuple[str, ...] = ()
@@ -121,17 +121,17 @@ SPECIAL = {
 """Keys that need more than their own value."""
 
 MOVED = {"model.optimizer": "optimizer", "model.scheduler": "lr_scheduler", "model.lr_scheduler": "lr_scheduler"}
-"""Where else they keep the optimiser and its schedule; a plain word there is a class."""
+"""Other places of the optimiser and its schedule in their files; a plain word there names a class."""
 
 
 def converted(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """An experiment in plain, nested containers, without its defaults list; ``logger`` holds settings by logger.
+    """An experiment in plain nested containers, without its defaults list; ``logger`` holds settings by logger.
 
     Args:
-        documents: Their files' contents and options in the order of the command line; later ones win.
+        documents: Contents of their files and options, in the order of the command line; later ones win.
 
     Raises:
-        ConfigError: Naming each key or value of theirs that has no counterpart.
+        ConfigError: Keys or values without a counterpart; the error names each.
     """
     theirs = _places(merged(documents))
     problems, ours = [], _recipe()
@@ -142,7 +142,7 @@ def converted(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if rule is None:
             problems.append(f"{key} is unknown; {nearest(key, [*RULES, *SPECIAL], 2)}")
         elif value is None:
-            continue  # the default of Lightning or of theirs
+            continue  # Lightning's default, or theirs
         elif rule.only is not None and rule.by(value) not in rule.only:
             problems.append(f"{key}={value!r}: only {' or '.join(map(str, rule.only or (None,)))} has a counterpart")
         elif not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in rule.neutral):
@@ -150,14 +150,13 @@ def converted(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     problems += _special(theirs, ours)
     if problems:
         shown = "\n    ".join(problems)
-        raise ConfigError(
-            f"{len(problems)} settings of AI-GenBench's cannot be converted:\n    {shown}", "Remove them."
-        )
-    return _nested(ours)
+        count = f"{len(problems)} setting{'s' * (len(problems) > 1)}"
+        raise ConfigError(f"{count} of AI-GenBench cannot be converted:\n    {shown}", "Remove or correct them.")
+    return merged([nested(key, value) for key, value in ours.items()])
 
 
 def _places(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys with ``init_args`` hoisted, and the optimiser where we look for it."""
+    """Values by dotted key, without ``init_args``; the optimiser and its schedule at the top level."""
     theirs: dict[str, Any] = {}
     for key, value in _leaves(settings):
         old = next((old for old in MOVED if key == old or key.startswith(f"{old}.")), None)
@@ -169,7 +168,7 @@ def _places(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recipe() -> Values:
-    """What their code does without a key."""
+    """Our values for what their code does by default."""
     return {
         "seed": 0,
         "benchmark.mode": "full",
@@ -185,7 +184,7 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
         f"{key} is not given" for key in ("model.model_name", "optimizer.class_path") if theirs.get(key) is None
     ]
     seed = theirs.get("seed_everything", True)
-    ours["seed"] = 0 if seed is None or isinstance(seed, bool) else int(seed)  # Lightning takes true for 0
+    ours["seed"] = 0 if seed is None or isinstance(seed, bool) else int(seed)  # Lightning reads true as 0
     ours["datamodule.batch_size"] = batch = int(ours.get("datamodule.batch_size", 128))
     accumulated = theirs.get("trainer.accumulate_grad_batches") or 1
     ours["benchmark.global_batch"] = batch * int(accumulated) * _devices(theirs)
@@ -201,12 +200,12 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
         }
         peak, lr = theirs.get("lr_scheduler.max_lr"), theirs.get("optimizer.lr")
         if peak is not None and peak != lr:
-            problems.append(f"lr_scheduler.max_lr={peak} with optimizer.lr={lr}: ours has one rate, the cycle's peak")
+            problems.append(f"lr_scheduler.max_lr={peak} differs from optimizer.lr={lr}: ours has one rate, the peak")
     return problems + _loggers(theirs.get("trainer.logger"), ours) + _callbacks(theirs.get("trainer.callbacks"))
 
 
 def _devices(theirs: Mapping[str, Any]) -> int:
-    """Devices that are counted in the files; those of "auto" are not known to them."""
+    """Number of devices that the files give; 1 for "auto"."""
     devices = theirs.get("trainer.devices")
     if isinstance(devices, str) and devices.lstrip("-").isdigit():
         devices = int(devices)
@@ -248,7 +247,7 @@ def _callbacks(given: Any) -> list[str]:
 
 
 def _leaves(node: Any, place: str = "") -> list[tuple[str, Any]]:
-    """Dotted keys with ``init_args`` hoisted; lists are values."""
+    """Values by dotted key, without ``init_args``; lists are values."""
     if isinstance(node, Mapping) and node:
         pairs = []
         for key, value in node.items():
@@ -256,17 +255,6 @@ def _leaves(node: Any, place: str = "") -> list[tuple[str, Any]]:
             pairs += _leaves(value, inner)
         return pairs
     return [] if isinstance(node, Mapping) else [(place, node)]
-
-
-def _nested(values: Values) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        *parents, last = key.split(".")
-        node = nested
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
-    return nested
 
 
 def _members(given: Any) -> list[tuple[str, Mapping[str, Any]]]:
@@ -287,7 +275,7 @@ def _last(path: Any) -> str:
 def _side(size: Any) -> int:
     sides = set(size) if isinstance(size, list | tuple) else {size}
     if len(sides) != 1:
-        raise ConfigError(f"model.model_input_size={size} is no square", "Ours takes squares alone.")
+        raise ConfigError(f"model.model_input_size={size} is not square", "Give one side, or two equal ones.")
     return int(sides.pop())
 
 

@@ -1,4 +1,4 @@
-"""AI-GenBench's settings put together as its LightningCLI does: files and dotted options in order, later ones win."""
+"""AI-GenBench's settings merged as its LightningCLI does: files and dotted options in order, later ones win."""
 
 import inspect
 import re
@@ -14,17 +14,14 @@ from contracts.errors import ConfigError, DataError
 Document = Mapping[str, Any]
 
 LINKED = {"dataset_path": "data.init_args.dataset_loader.init_args.dataset_path"}
-"""Keys of the top level that their command line links to a place further down, where they win."""
-
-COMMANDS = ("fit", "validate", "test", "predict")
-
+"""Keys of the top level that their command line links to nested ones, which they override."""
 
 TEXTS = ("experiment_id", "dataset_path", "save_dir", "project", "model_name", "default_root_dir")
-"""Keys whose values are texts, whatever they look like: ``12_3`` is an id and no number."""
+"""Keys whose values are strings, whatever they look like: ``12_3`` is an id, not a number."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-3`` is a number, as theirs reads it, and the values of `TEXTS` stay as they are written."""
+    """YAML in which ``1e-3`` is a number, as in their loader, and the values of `TEXTS` stay as written."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, value in node.value:
@@ -40,17 +37,17 @@ _Loader.add_implicit_resolver(
 
 
 def read_arguments(words: Sequence[str]) -> list[Document]:
-    """What a command line of theirs says.
+    """The settings of one of their command lines.
 
     Args:
         words: YAML files, ``--config FILE``, options such as ``--data.train_batch_size=32``, or a whole command in one
-            word; what stands before the first option of a command is left out.
+            word, of which everything before the first option is ignored.
 
     Returns:
-        A document for each, in their order.
+        One document per file or option, in their order.
 
     Raises:
-        DataError: a file is no YAML.
+        DataError: a file is not YAML.
         ConfigError: an option without a value.
     """
     parts: list[str] = []
@@ -73,7 +70,7 @@ def read_arguments(words: Sequence[str]) -> list[Document]:
             documents.append(read_file(Path(value).expanduser()))
         else:
             text = key.rpartition(".")[2] in TEXTS
-            documents.append(_nested(key, value if text else yaml.load(value, _Loader)))  # noqa: S506 - a SafeLoader
+            documents.append(nested(key, value if text else yaml.load(value, _Loader)))  # noqa: S506 - a SafeLoader
     return documents
 
 
@@ -81,7 +78,7 @@ def read_file(file: Path) -> Document:
     """A YAML file's settings.
 
     Raises:
-        DataError: it cannot be read, is no YAML, or holds no settings.
+        DataError: it cannot be read, is not YAML, or holds no settings.
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
@@ -90,23 +87,24 @@ def read_file(file: Path) -> Document:
             f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", "Check the path."
         ) from error
     except yaml.YAMLError as error:
-        raise DataError(f"{file} is no YAML: {error}", "Correct the line named here.") from error
+        raise DataError(f"{file} is not valid YAML: {error}", "Correct the line named above.") from error
     if not isinstance(content, dict):
-        raise DataError(f"{file} holds no settings", "Give the files that --config names.")
+        raise DataError(f"{file} holds no settings", "Give the files that their --config option names.")
     return content
 
 
 def merged(documents: Sequence[Document]) -> dict[str, Any]:
-    """All settings in one: mappings key by key, lists whole, but list entries without ``class_path`` by position.
+    """All settings in one document.
 
-    A class given anew keeps those of the earlier ``init_args`` that it has, too, where it is one of torch's.
+    Mappings are merged key by key and lists replaced, except that list entries without ``class_path`` are merged by
+    position. If the class changes, earlier ``init_args`` are kept; a class of torch's keeps only those it accepts.
     """
     whole: dict[str, Any] = {}
     for document in documents:
         whole = _merge(whole, document)
     for top, place in LINKED.items():
         if whole.get(top) is not None:
-            whole = _merge(whole, _nested(place, whole.pop(top)))
+            whole = _merge(whole, nested(place, whole.pop(top)))
     return whole
 
 
@@ -117,7 +115,7 @@ def _merge(old: Any, new: Any) -> Any:
             kept["init_args"] = _kept(old.get("init_args"), str(new["class_path"]))
         for key, value in new.items():
             name = str(key)
-            if name.endswith("+") and isinstance(value, list):  # theirs to append to a list
+            if name.endswith("+") and isinstance(value, list):  # their syntax to append to a list
                 kept[name[:-1]] = [*(kept.get(name[:-1]) or []), *value]
             else:
                 kept[name] = _merge(kept.get(name), value)
@@ -129,13 +127,13 @@ def _merge(old: Any, new: Any) -> Any:
 
 
 def _continues(entry: Any) -> bool:
-    """Whether a list's entry goes on with the earlier one of its position."""
+    """Whether a list's entry is merged with the earlier one at its position."""
     return isinstance(entry, Mapping) and "class_path" not in entry
 
 
 def _kept(arguments: Any, class_path: str) -> dict[str, Any]:
-    """Earlier arguments that a class given anew accepts."""
-    from torch import optim  # slow to import, and seldom asked
+    """The earlier arguments that a new class accepts."""
+    from torch import optim  # slow to import and rarely needed
 
     kind = getattr(optim, class_path.rpartition(".")[2], None) if class_path.startswith("torch.optim") else None
     if not isinstance(arguments, Mapping):
@@ -146,7 +144,8 @@ def _kept(arguments: Any, class_path: str) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key in known}
 
 
-def _nested(place: str, value: Any) -> dict[str, Any]:
+def nested(place: str, value: Any) -> dict[str, Any]:
+    """The value under its dotted key, as nested mappings."""
     for key in reversed(place.split(".")):
         value = {key: value}
     return dict(value)

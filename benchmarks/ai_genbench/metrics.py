@@ -1,7 +1,7 @@
-"""AI-GenBench's metrics: per stage over Past, Next and Whole periods, and over time.
+"""AI-GenBench's metrics (arXiv 2504.20865): per stage over the periods Past, Next and Whole, and over time.
 
-All are pure functions of predictions; nothing here imports torch. Definitions: AI-GenBench (arXiv 2504.20865). Every
-AUROC pools the selected generators' images and the real images paired with them.
+All are pure functions of predictions; nothing here imports torch. Every AUROC pools the images of the selected
+generators and the real images paired with them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ORIGINAL_NAMES: dict[Period, str] = {
     "strict_past": "past",
     "all": "all",
 }
-"""What the original calls the periods."""
+"""The original's names of the periods."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What the metrics of one stage are computed from, one entry an image.
+    """Predictions of one stage, one entry per image.
 
     Attributes:
         scores: Shape (N,), probability of "generated", fused over crops.
@@ -63,7 +63,7 @@ class Evaluated:
 
 
 def windows_of(dump: Predictions) -> list[list[int]]:
-    """Generator ids of each window, as the dump itself names them.
+    """Generator ids of each window, from the dump itself.
 
     Raises:
         DataError: The dump has no windows, names a generator it has no id for, or holds images of a generator that no
@@ -89,7 +89,7 @@ class StageMetrics:
 
     Attributes:
         stage: Window k trained last.
-        periods: Metrics by period; those without images at this stage are absent (`next` of the last stage always).
+        periods: Metrics by period; periods without images are absent (such as `next` of the last stage).
         recall_per_generator: True positive rate of each generator's images at the threshold, by id.
         roc_auc_per_window: Shape (windows,), AUROC of each window alone; NaN where it has no images.
     """
@@ -102,7 +102,7 @@ class StageMetrics:
 
 @dataclass(frozen=True)
 class Headline:
-    """Means over stages of one metric; NaN where no stage has the period.
+    """Means of one metric over stages; NaN if no stage has the period.
 
     Attributes:
         next: Mean of Next over the stages that have a next window (k = 0..7 of 9): the leaderboard's figure.
@@ -120,7 +120,7 @@ class Headline:
 
 
 def period_windows(period: Period, stage: int, windows: int) -> range:
-    """Windows of a period at a stage; empty where there are none, as Next of the last stage.
+    """Windows of a period at a stage; empty if there are none, such as Next of the last stage.
 
     Raises:
         ValueError: Unknown period, or a stage that does not exist.
@@ -142,17 +142,17 @@ def period_windows(period: Period, stage: int, windows: int) -> range:
 def window_of_images(
     predictions: Evaluated, windows: Sequence[Sequence[int]], paired: bool = True
 ) -> NDArray[np.int64]:
-    """Window of every image, shape (N,): of its generator, or of a real image's pair; −1 for none.
+    """Window of every image, shape (N,): that of its generator, or of the generator paired with it; −1 for none.
 
     Args:
         predictions: The images.
         windows: Generator ids of each window.
-        paired: Give real images the window of their pair; otherwise −2, "every window".
+        paired: Give real images the window of their pair; otherwise −2, which means every window.
     """
     ids = np.asarray(predictions.generator_ids)
     reference = np.where(ids == 0, np.asarray(predictions.pairing), ids)
     highest = max(int(reference.max(initial=0)), max((max(window) for window in windows if window), default=0))
-    table = np.full(highest + 2, -1, dtype=np.int64)  # the last place is that of −1, "unpaired"
+    table = np.full(highest + 2, -1, dtype=np.int64)  # index −1, unpaired, reads the last entry
     for number in range(len(windows) - 1, -1, -1):
         table[list(windows[number])] = number
     result = table[reference]
@@ -170,13 +170,12 @@ def stage_metrics(
     """All metrics of one stage.
 
     Args:
-        predictions: The stage's predictions; images of generators outside `windows` are left out of every period
-            but get a recall.
+        predictions: The stage's predictions; images of generators outside `windows` get a recall but are in no period.
         stage: Window trained last, k.
         windows: Generator ids of each window.
         threshold: Scores strictly above it are decided "generated".
-        paired: Take the real images paired with a period's generators; all real images otherwise.
-        bfloat16: The scores were computed in bfloat16, see `RankedScores`.
+        paired: Use only the real images paired with a period's generators; otherwise all real images.
+        bfloat16: Whether the scores were computed in bfloat16, see `RankedScores`.
     """
     ranked = RankedScores(predictions.scores, predictions.labels, bfloat16)
     window = window_of_images(predictions, windows, paired)
@@ -217,8 +216,8 @@ def auroc_matrix(stages: Sequence[StageMetrics]) -> NDArray[np.float64]:
 def headline(stages: Sequence[StageMetrics], metric: str = "roc_auc") -> Headline:
     """Average a metric over time.
 
-    The last stage has no next window and is never scored as one. The published Past and Whole do not say whether
-    they include the last stage; both means are given.
+    The last stage has no next window and does not count towards Next. The paper does not say whether its Past and
+    Whole include the last stage, so both means are given.
 
     Args:
         stages: Metrics of all stages, in any order.
@@ -232,7 +231,7 @@ def headline(stages: Sequence[StageMetrics], metric: str = "roc_auc") -> Headlin
     numbers = sorted(stage.stage for stage in stages)
     count = len(stages[0].roc_auc_per_window) if stages else 0
     if numbers != list(range(count)):
-        raise ValueError(f"the mean over time needs every stage 0..{count - 1} once and was given {numbers}.")
+        raise ValueError(f"the mean over time needs every stage 0..{count - 1} once, not {numbers}.")
 
     def mean(period: Period, last: bool) -> float:
         values = [

@@ -15,20 +15,20 @@ from benchmarks.predictions import Predictions, read_predictions
 from contracts.errors import DataError
 
 DUMPS = "window_*/predictions_{stage}_all.npz"
-"""Dumps of an experiment's folder, ours or the original's."""
+"""Pattern of the dumps in an experiment's folder, ours or the original's."""
 
 WINDOW = re.compile(r"window_(\d+)")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run's dumps say.
+    """Results of one run.
 
     Attributes:
-        stages: By window trained last.
-        windows: Windows of the benchmark.
+        stages: Metrics by the window trained last.
+        windows: Number of windows of the benchmark.
         names: Generator name of every id.
-        rules: How comparable it is.
+        rules: The protocol, and deviations from the leaderboard's rules.
     """
 
     stages: tuple[StageMetrics, ...]
@@ -38,7 +38,7 @@ class Result:
 
     @property
     def complete(self) -> bool:
-        """Whether there is a dump for every window, as means over time need."""
+        """Whether there is a dump for every window, which means over time require."""
         return [stage.stage for stage in self.stages] == list(range(self.windows))
 
 
@@ -46,14 +46,14 @@ def reported(paths: Sequence[Path], out: Path) -> str:
     """Write the tables of AI-GenBench dumps to a folder: Markdown, JSON, and a heat map for each run.
 
     Args:
-        paths: Dumps, of one run or several; others than AI-GenBench's are left alone.
+        paths: Dumps of one or more runs; those of other benchmarks are ignored.
         out: Folder for ``ai_genbench.md``, ``ai_genbench.json`` and ``ai_genbench*.png``.
 
     Returns:
-        The Markdown; empty where no dump is of AI-GenBench.
+        The Markdown; empty if no dump is of AI-GenBench.
 
     Raises:
-        DataError: A dump is of a half-finished window, does not say of which, or two are of one window.
+        DataError: A dump's window is unfinished or unknown, or two dumps are of one window.
     """
     results = {name: result_of(dumps) for name, dumps in by_run(paths).items()}
     if not results:
@@ -86,16 +86,16 @@ def by_run(paths: Sequence[Path]) -> dict[str, dict[int, Predictions]]:
 
 
 def window_of(path: Path, dump: Predictions) -> int:
-    """Window trained last before a dump: its provenance says so, or, in the original's layout, its folder.
+    """Window trained last before a dump, from its provenance or, in the original's layout, from its folder's name.
 
     Raises:
-        DataError: Neither does, or there is no such window.
+        DataError: Neither names it, or there is no such window.
     """
     noted = dump.about.get("benchmark", {}).get("window")
     found = WINDOW.fullmatch(path.resolve().parent.name)
     if noted is None and not found:
         raise DataError(
-            f"{path} does not say which window was trained last", "Keep dumps in folders window_0, window_1, …"
+            f"{path} does not say which window was trained last", "Put the dumps into folders window_0, window_1, …"
         )
     window = int(noted) if noted is not None else int(found[1]) if found else 0
     if not 0 <= window < len(dump.windows_timeline):
@@ -104,15 +104,15 @@ def window_of(path: Path, dump: Predictions) -> int:
 
 
 def refuse_unfinished(path: Path) -> None:
-    """Refuse a dump in a window's folder that has checkpoints and no mark of its end.
+    """Check that a dump's window is finished.
 
     Raises:
-        DataError: As said.
+        DataError: The window's folder has checkpoints, but no file ``done``.
     """
     folder = path.parent
     if (folder / "checkpoints").is_dir() and not (folder / "done").exists():
         raise DataError(
-            f"{path} is of a half-finished window: {folder} has no file 'done'",
+            f"{path} is of an unfinished window: {folder} has no file 'done'",
             "Let task=fit finish the window, then test it again.",
         )
 
@@ -135,7 +135,7 @@ def result_of(dumps: Mapping[int, Predictions]) -> Result:
 
 
 def _stage(dump: Predictions, window: int) -> StageMetrics:
-    """Metrics of one dump; a period of which windows were not scored is left out."""
+    """Metrics of one dump; the period ``all`` is left out if some windows were not scored."""
     windows = windows_of(dump)
     metrics = stage_metrics(Evaluated.of(dump), window, windows)
     held = set(np.unique(dump.fused_generator_ids).tolist())
@@ -151,7 +151,7 @@ def _stage(dump: Predictions, window: int) -> StageMetrics:
 
 
 def markdown(results: Mapping[str, Result]) -> str:
-    """All tables: means over time beside the published rows, then each run's stages and matrix."""
+    """All tables: means over time together with the published rows, then each run's stages and matrix."""
     parts = ["# AI-GenBench"]
     complete = {name: result for name, result in results.items() if result.complete}
     for protocol in ("v1", "fixed"):
@@ -164,7 +164,7 @@ def markdown(results: Mapping[str, Result]) -> str:
             parts.append(sentence)
         if not result.complete:
             done = ", ".join(str(stage.stage) for stage in result.stages)
-            parts.append(f"Windows {done} of {result.windows}: no mean over time before all are tested.")
+            parts.append(f"Tested windows: {done} of {result.windows}. Means over time need all of them.")
         parts.append(stage_table(result.stages, result.rules.protocol))
         numbers = [stage.stage for stage in result.stages]
         parts.append(matrix_table(auroc_matrix(result.stages), result.rules.protocol, numbers))
@@ -172,7 +172,7 @@ def markdown(results: Mapping[str, Result]) -> str:
 
 
 def as_json(result: Result) -> dict[str, object]:
-    """The figures in plain containers; NaN is null."""
+    """The figures in plain containers; NaN becomes null."""
 
     def plain(value: float) -> float | None:
         return None if np.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""AI-GenBench results as Markdown tables, the published rows beside ours, and as a heat map."""
+"""AI-GenBench results as Markdown tables, together with the published rows, and as a heat map."""
 
 import csv
 import math
@@ -30,7 +30,7 @@ _TABLE_METRICS = {"roc_auc": "AUROC", "average_precision": "AP", "accuracy": "ac
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published result: AUROC in percent, None where it is not given."""
+    """One published result: AUROC in percent, None if it is not given."""
 
     model: str
     setting: str
@@ -43,30 +43,31 @@ class PublishedRow:
 @cache
 def load_leaderboard() -> tuple[PublishedRow, ...]:
     """Published results, the leaderboard's first."""
-
-    def figure(text: str) -> float | None:
-        return float(text) if text else None
-
     with (Path(__file__).parent / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            PublishedRow(
-                row["model"],
-                row["setting"],
-                figure(row["past"]),
-                figure(row["next"]),
-                figure(row["whole"]),
-                row["source"],
-            )
-            for row in csv.DictReader(file)
+        rows = list(csv.DictReader(file))
+    return tuple(
+        PublishedRow(
+            row["model"],
+            row["setting"],
+            _figure(row["past"]),
+            _figure(row["next"]),
+            _figure(row["whole"]),
+            row["source"],
         )
+        for row in rows
+    )
+
+
+def _figure(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def over_time_table(runs: Mapping[str, Sequence[StageMetrics]], protocol: Protocol) -> str:
-    """Mean AUROC over time of our runs, published rows below.
+    """Mean AUROC over time of our runs, followed by the published rows.
 
     Args:
         runs: All stages of each run, by the run's name.
-        protocol: Under which the runs were evaluated; said under the table.
+        protocol: Protocol of the runs, named below the table.
     """
     rows = [["model", "setting", "Past", "Next", "Whole", "source"]]
     for name, stages in runs.items():
@@ -95,11 +96,11 @@ def stage_table(stages: Sequence[StageMetrics], protocol: Protocol) -> str:
 
 
 def matrix_table(matrix: NDArray[np.float64], protocol: Protocol, trained: Sequence[int] | None = None) -> str:
-    """AUROC after training up to a window (rows) on each window alone (columns).
+    """AUROC after training up to a window (rows), tested on each single window (columns).
 
     Args:
         matrix: Shape (stages, windows); NaN where a window was not scored.
-        protocol: Under which it was evaluated.
+        protocol: Protocol of the run.
         trained: Window trained last of each row; 0, 1, … by default.
     """
     numbers = range(len(matrix)) if trained is None else trained
@@ -113,17 +114,17 @@ def matrix_table(matrix: NDArray[np.float64], protocol: Protocol, trained: Seque
 def save_heat_map(
     matrix: NDArray[np.float64], path: Path, protocol: Protocol, trained: Sequence[int] | None = None
 ) -> None:
-    """Draw the AUROC matrix (see `matrix_table`); the format follows the file's suffix (svg, png, pdf)."""
+    """Plot the AUROC matrix (see `matrix_table`); the file's suffix chooses the format (svg, png, pdf)."""
     numbers = list(range(len(matrix)) if trained is None else trained)
-    from matplotlib.figure import Figure  # slow to import, needed for drawing only
+    from matplotlib.figure import Figure  # slow to import and only needed here
 
     figure = Figure(figsize=(1.5 + 0.62 * matrix.shape[1], 1.3 + 0.5 * matrix.shape[0]), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(100 * matrix, vmin=50, vmax=100, cmap="viridis")
     for (k, w), value in np.ndenumerate(100 * matrix):
-        color = "w" if value <= 80 else "k"  # also where it is NaN, on white
+        color = "w" if value <= 80 else "k"  # black for NaN too, which is shown in white
         axes.text(w, k, _percent(value / 100), ha="center", va="center", fontsize=8, color=color)
-    # the first window a model has not trained on: its Next
+    # a line before the first window that the model was not trained on, its Next
     for row, k in enumerate(numbers):
         if k + 1 < matrix.shape[1]:
             axes.plot([k + 0.5, k + 0.5], [row - 0.5, row + 0.5], color="w", linewidth=2)
@@ -140,7 +141,7 @@ def save_heat_map(
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first row being its head."""
+    """A Markdown table whose header is the first row."""
     head, *body = rows
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
 

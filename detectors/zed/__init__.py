@@ -1,1 +1,1 @@
-"""ZED: zero-shot detection from the coding cost of a lossless compressor trained on real images only."""
+"""ZED: zero-shot detection by the coding cost of a lossless compressor trained only on real images."""

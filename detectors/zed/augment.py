@@ -1,4 +1,4 @@
-"""JPEG compression as an augmentation: real photographs come in every quality, and the model must know them all."""
+"""JPEG compression as an augmentation: photographs come in every quality, and the model has to learn all of them."""
 
 import io
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from contracts.errors import ConfigError
 
 
 class Jpeg:
-    """Compresses an image at a random quality (libjpeg, 4:2:0), and decodes it.
+    """Compresses an image at a random quality (libjpeg, 4:2:0) and decodes it.
 
     Args:
-        quality: lowest and highest quality, 1..100, drawn uniformly.
-        probability: of compressing at all.
+        quality: lowest and highest quality, 1..100; uniform between them.
+        probability: probability that an image is compressed.
 
     Raises:
         ConfigError: a value out of range.
@@ -31,12 +31,14 @@ class Jpeg:
         self.probability = probability
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """One image ``[3, H, W]`` uint8, and the generator of its draws."""
-        drawn, quality = rng.random(), int(rng.integers(self.quality[0], self.quality[1] + 1))
-        if drawn >= self.probability:
+        """Compress one uint8 image ``[3, H, W]`` with randomness from ``rng``."""
+        chance, quality = rng.random(), int(rng.integers(self.quality[0], self.quality[1] + 1))
+        if chance >= self.probability:
             return image
         if image.dtype != torch.uint8:
-            raise ConfigError(f"Jpeg was handed {image.dtype} pixels", "Put it before what leaves the 8-bit grid.")
+            raise ConfigError(
+                f"Jpeg was given {image.dtype} pixels", "Put it before augmentations whose results are not uint8."
+            )
         file = io.BytesIO()
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
         return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)

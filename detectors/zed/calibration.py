@@ -1,4 +1,4 @@
-"""Where the scores of real images lie: the only thing a zero-shot detector may calibrate on."""
+"""Calibration on the scores of real images, the only ones that a zero-shot detector may use."""
 
 import math
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ def calibrate(scores: Sequence[float]) -> tuple[float, float] | None:
         scores: of real images, higher means more likely generated.
 
     Returns:
-        Centre and spread, such that P(generated) is 0.5 at the 95th percentile and 0.05 at the median; None where the
-        scores say nothing of the spread (fewer than two, or nearly all alike).
+        Centre and spread, such that P(generated) is 0.5 at the 95th percentile and 0.05 at the median; None if the
+        scores do not determine a spread (fewer than two, or nearly all equal).
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.size < 2:

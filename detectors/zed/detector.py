@@ -1,4 +1,4 @@
-"""ZED as a detector: a density model of real images, trained on them alone, and one score an image."""
+"""ZED as a detector: a density model trained only on real images, and one score per image."""
 
 import warnings
 from collections.abc import Sequence
@@ -32,34 +32,34 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 class ZED(AveragedDetector):
     """Zero-shot detection by the surprise of a lossless compressor (Cozzolino et al. 2024).
 
-    Trained on real images only: the task hands it no other. The logit is the chosen score, shifted and scaled by where
-    the scores of real validation images lie: P(generated) is 0.05 at their median and 0.5 at their 95th percentile.
-    With weights from elsewhere it is the bare score. All other scores are named extras.
+    It is trained on real images; tasks give it no others. The logit is the chosen score, calibrated on the scores of
+    real validation images: P(generated) is 0.05 at their median and 0.5 at their 95th percentile. With published
+    weights, which have no calibration, the logit is the score itself. All scores are named extras.
 
     Args:
         train_view: see `Detector`.
-        eval_view: native size is what the statistic wants; ``least`` refuses images without a 2x2 block.
+        eval_view: keep the native size, which the statistic needs; ``least`` rejects images without a 2x2 block.
         model: ``srec`` (the paper's), ``heads`` (half-resolution heads) or ``zed_rep`` (heads of that code base).
-        mixtures: see `make_model`, as the following up to ``input_scale``.
+        mixtures: logistics per subpixel; None, here and up to ``levels``, for the model's default.
         hidden: channels.
         blocks: residual blocks.
         levels: levels modelled.
-        means: of SReC: ``residual`` (learns fast) or ``absolute`` (as published).
-        input_scale: affine of the heads' input, ``uint8``, ``unit`` or ``tanh``.
-        level1: file of ZED_Rep's head for level 1, beside ``ckpt`` for level 0.
-        legacy: bit-faithful scores of ZED_Rep, mistakes included; for ``model=zed_rep`` alone.
-        train_levels: levels trained, None for all; the rest keeps its weights.
+        means: means of SReC: ``residual`` (learns fast) or ``absolute`` (as published).
+        input_scale: affine of the heads' input, ``uint8``, ``unit`` or ``tanh``; None for the model's default.
+        level1: file of ZED_Rep's head for level 1; ``ckpt`` gives that for level 0.
+        legacy: scores bit-identical to ZED_Rep's, mistakes included; only for ``model=zed_rep``.
+        train_levels: levels trained, None for all; the others keep their weights.
         score: name of the score that becomes the logit.
         score_levels: levels evaluated; level 2 costs time and only ``Delta12`` and ``bpsp`` need it.
-        percentiles: percentiles over pixels, as further scores.
-        temperature: divides the logits of the mixture weights; one number, or one a level from level 0 on.
-        rounding: of the pyramid, ``ties_down`` (SReC) or ``half_even`` (``torch.round``).
+        percentiles: percentiles over pixels that become further scores.
+        temperature: divides the logits of the mixture weights; one number, or one per level from level 0 on.
+        rounding: rounding of the pyramid, ``ties_down`` (SReC) or ``half_even`` (``torch.round``).
         clamp_p: floor of a component's mass, for parity with code that has one.
-        upsampling: how D1 is brought up to full resolution in maps: ``nearest``, ``bilinear`` or ``bicubic``.
-        max_side: larger images are reduced to this longest side, which removes evidence; None keeps them.
-        conv_dtype: of the convolutions in evaluation; the last layer and the likelihood stay float32.
+        upsampling: how D1 is upsampled to full resolution in maps: ``nearest``, ``bilinear`` or ``bicubic``.
+        max_side: longest side to which larger images are reduced, which removes evidence; None keeps them.
+        conv_dtype: type of the convolutions in evaluation; the last layer and the likelihood stay float32.
         positions: half-resolution positions evaluated at once: bounds memory, changes no score.
-        ema_decay: of the averaged weights that validation, checkpoints and scores use; None for none.
+        ema_decay: decay of the averaged weights that validation, checkpoints and scores use; None for no average.
         training: see `Detector`.
 
     Raises:
@@ -107,16 +107,15 @@ class ZED(AveragedDetector):
         if max_side is not None and max_side < 2:
             raise ConfigError(f"detector.max_side={max_side}", "Give a side in pixels, or null for the native size.")
         if ema_decay is not None and not 0 <= ema_decay < 1:
-            raise ConfigError(f"detector.ema_decay={ema_decay}", "Give a share from 0 to below 1, or null for none.")
+            raise ConfigError(f"detector.ema_decay={ema_decay}", "Give a number from 0 to below 1, or null for none.")
         if legacy and model != "zed_rep":
             raise ConfigError(f"detector.legacy=true with detector.model={model}", "Choose detector.model=zed_rep.")
         self.score_levels = _known_levels(score_levels, count, "score_levels")
         self.train_levels = _known_levels(range(count) if train_levels is None else train_levels, count, "train_levels")
         names = FIRST_COLUMNS if legacy else score_names(self.score_levels, percentiles)
         if score not in names:
-            raise ConfigError(
-                f"detector.score={score!r} is no score of levels {list(self.score_levels)}", nearest(score, names)
-            )
+            place = f"levels {list(self.score_levels)}"
+            raise ConfigError(f"detector.score={score!r} is not a score of {place}", nearest(score, names))
         self.temperature = (temperature,) * count if isinstance(temperature, int | float) else tuple(temperature)
         if len(self.temperature) != count or min(self.temperature) <= 0:
             raise ConfigError(f"detector.temperature={temperature}", f"Give one positive number, or {count} of them.")
@@ -135,7 +134,7 @@ class ZED(AveragedDetector):
             )
 
     def sides(self) -> Sides:
-        """An image without a 2x2 block has nothing below its finest level."""
+        """At least one 2x2 block: without it there is no level below the finest."""
         return Sides(2)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -145,8 +144,8 @@ class ZED(AveragedDetector):
     def costs(self, images: Tensor) -> dict[str, Tensor]:
         """Mean cost of a batch: ``bits``, and ``bits0``, ``bits1`` … per coded subpixel of each level.
 
-        Where a lossless model codes all its levels, ``bits`` is the size of the file per subpixel; else the mean of the
-        levels, which are independent of each other.
+        If a lossless model codes all its levels, ``bits`` is the size of the file per subpixel; otherwise it is the
+        mean over the levels, which are then independent of each other.
         """
         model = self.net.model
         found = coding_cost(model, as_pixels(images), self.train_levels, rounding=self.rounding, clamp_p=self.clamp_p)
@@ -157,7 +156,7 @@ class ZED(AveragedDetector):
         return {"bits": torch.stack(list(each.values())).mean(), **each}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
-        """One optimiser step's loss, logged with that of each level and a running mean."""
+        """The loss of one step; logs it, its running mean and the cost of each level."""
         costs = self.costs(batch.images)
         smoothed = self.smooth(float(costs["bits"].detach()))
         count = len(batch.label)
@@ -167,7 +166,7 @@ class ZED(AveragedDetector):
         return costs["bits"]
 
     def score(self, batch: Batch) -> Scores:
-        """One logit an image, and every score as a named extra."""
+        """One logit per image, and every score as a named extra."""
         found = self.scores(batch.images)
         centre, spread = self.net.calibration.double()
         logits = (found[self.score_name].double() - centre) / spread
@@ -198,11 +197,11 @@ class ZED(AveragedDetector):
         )
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        """Maps to look at of one image ``[3, H, W]``, float32 in nats per subpixel.
+        """Maps of one image ``[3, H, W]`` for display, float32 in nats per subpixel.
 
         Returns:
-            ``D0_native``, ``D1_native`` and ``Delta01_vis`` (D0 less D1 brought up), and NLL and entropy of each level,
-            each ``[H_l, W_l]``. Pixels that carry no cost show the mean of their 2x2 block.
+            ``D0_native``, ``D1_native`` and ``Delta01_vis`` (D0 less the upsampled D1), and NLL and entropy of each
+            level, each ``[H_l, W_l]``. Pixels that carry no cost show the mean of their 2x2 block.
         """
         found = self.level_maps(self.sized(as_pixels(image[None].to(self.device))))
         shown = {f"D{level}_native": filled(m.d, m.coded) for level, m in sorted(found.items())}
@@ -213,7 +212,7 @@ class ZED(AveragedDetector):
         return {name: values[0].float().cpu() for name, values in shown.items()}
 
     def sized(self, pixels: Tensor) -> Tensor:
-        """Images no longer than ``max_side``, reduced by an antialiased bicubic where they were."""
+        """Images whose longest side is at most ``max_side``; larger ones are reduced (bicubic, antialiased)."""
         H, W = pixels.shape[-2:]
         if self.max_side is None or max(H, W) <= self.max_side:
             return pixels
@@ -222,7 +221,7 @@ class ZED(AveragedDetector):
         return reduced
 
     def validation_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]
-        """Scores; what real images cost and score is kept for the end of the epoch."""
+        """Scores of a batch; also logs the cost of its real images and keeps their scores for the calibration."""
         scores = super().validation_step(batch, batch_idx)
         if batch is not None and scores is not None and self._fitting():
             real = (batch.label == 0).nonzero().flatten().tolist()
@@ -233,12 +232,12 @@ class ZED(AveragedDetector):
         return scores
 
     def on_validation_start(self) -> None:
-        """What real images score is gathered anew."""
+        """Forget the scores of earlier real images."""
         self._real = []
         super().on_validation_start()
 
     def on_validation_epoch_end(self) -> None:
-        """Find where the scores of real images lie, before any callback saves the weights."""
+        """Calibrate on the scores of real images, before any callback saves the weights."""
         if not self._fitting():
             return
         found = calibrate(gathered(self._real))
@@ -246,7 +245,7 @@ class ZED(AveragedDetector):
             self.net.calibration.copy_(torch.tensor(found))
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Published layouts (SReC's ``nets``, a ZED_Rep head) replace the model, sizes read off their keys."""
+        """Replace the model if the weights are published ones (SReC's ``nets``, a ZED_Rep head), by their sizes."""
         model = foreign_model(state, self.level1, self.input_scale)
         if model is None:
             return state
@@ -255,7 +254,7 @@ class ZED(AveragedDetector):
         return dict(self.net.state_dict())
 
     def configure_model(self) -> None:
-        """Memory format, and compilation of the networks inside the model, which has no forward pass of its own."""
+        """Set the memory format and compile the networks inside the model, which has no forward pass itself."""
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last)
         if self.compile_net:
@@ -266,7 +265,10 @@ class ZED(AveragedDetector):
     def _legacy_heads(self) -> tuple[PublishedHead, PublishedHead]:
         fine, coarse = (self.net.model.get_submodule(f"heads.{level}") for level in (0, 1))
         if not isinstance(fine, PublishedHead) or not isinstance(coarse, PublishedHead):
-            raise ConfigError("detector.legacy=true with heads of our own", "Give the weights of two ZED_Rep heads.")
+            raise ConfigError(
+                "detector.legacy=true with a model that has no ZED_Rep heads",
+                "Give the weights of two ZED_Rep heads: ckpt=FILE and detector.level1=FILE.",
+            )
         return fine, coarse
 
     def _fitting(self) -> bool:
@@ -275,12 +277,12 @@ class ZED(AveragedDetector):
 
 
 def as_pixels(images: Tensor) -> Tensor:
-    """Images as uint8: those that a degradation left as floats are rounded to the 8-bit grid again."""
+    """Images as uint8; floats in 0..1, which a degradation may leave, are rounded to 8 bits."""
     return images if images.dtype == torch.uint8 else (images * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def gathered(values: list[float]) -> list[float]:
-    """The values of all ranks, the same everywhere."""
+    """The values of all ranks, identical on each."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return values
     parts: list[list[float]] = [[] for _ in range(torch.distributed.get_world_size())]

@@ -1,9 +1,9 @@
-"""Per-pixel surprise of an image, level by level, in bands of rows so that any size fits in memory.
+"""Per-pixel surprise of an image, level by level, in bands of rows, so that any size fits in memory.
 
-A band is evaluated with the model's halo around it, so that its rows equal those of the whole-image run.
+A band is evaluated with the model's halo around it, so its rows equal those of the whole image evaluated at once.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detectors.zed.entropy.entropy import Backend, entropy, negative_log_prob
 from detectors.zed.entropy.logistic import Mixture
-from detectors.zed.models.density import CodedBlock, DensityModel
+from detectors.zed.models.density import DensityModel, StepOptions, Steps
 from detectors.zed.models.pyramid import Rounding, build_pyramid
 
 POSITIONS = 2**18
@@ -24,7 +24,7 @@ class LevelMaps(NamedTuple):
 
     Attributes:
         nll: Negative log-likelihood of the actual pixels, float32 ``[B, H, W]``; 0 where not coded.
-        entropy: Its expectation under the model, likewise.
+        entropy: Its expectation under the model, float32 ``[B, H, W]``; 0 where not coded.
         coded: Which pixels carry cost, bool ``[H, W]``.
     """
 
@@ -52,19 +52,19 @@ def level_maps(
     backend: Backend = "auto",
     draw: torch.Generator | None = None,
 ) -> dict[int, LevelMaps]:
-    """Surprise of every pixel of the asked levels.
+    """Surprise of every pixel of the levels wanted.
 
     Args:
         model: A density model in evaluation mode.
         image: uint8 ``[B, 3, H, W]``, any size from 2 x 2, on the model's device.
         levels: Levels wanted, 0 being full resolution. A chained model runs the coarser ones for their context only.
-        temperature: Divides the logits of the mixture weights; one number, or one a level from level 0 on.
+        temperature: Divides the logits of the mixture weights; one number, or one per level from level 0 on.
         rounding: Rounding of the pyramid.
         clamp_p: Floor of each component's mass, for parity with code that has one.
         positions: Half-resolution positions evaluated at once; bounds memory, changes no result beyond 1e-5.
         conv_dtype: bfloat16 or float16 run the convolutions by autocast; last layers and likelihood stay float32.
         backend: How entropies are computed, see `entropy`.
-        draw: Score pixels drawn from the model itself, given the image's averages, instead of the image's own. Their
+        draw: Score pixels sampled from the model itself, given the image's averages, instead of the image's own. Their
             D has mean zero whatever the model has learnt.
 
     Raises:
@@ -74,10 +74,10 @@ def level_maps(
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < 2:
         raise ValueError(f"expected images [B, 3, H, W] of at least 2 x 2 pixels, got {tuple(image.shape)}")
     if not wanted or wanted[0] >= model.levels or wanted[-1] < 0:
-        raise ValueError(f"levels {wanted} asked of a model that has 0..{model.levels - 1}")
+        raise ValueError(f"levels {wanted} are not among the model's levels 0..{model.levels - 1}")
     heat = [temperature] * model.levels if isinstance(temperature, int | float) else list(temperature)
     if len(heat) != model.levels or not min(heat) > 0:
-        raise ValueError(f"temperature {temperature} must be positive: one number, or one for each of {model.levels}")
+        raise ValueError(f"temperature {temperature}: give a positive number, or one for each of {model.levels} levels")
     top = model.levels if model.chained else wanted[0] + 1
     pyramid = build_pyramid(image, top, rounding)
     maps: dict[int, LevelMaps] = {}
@@ -85,9 +85,11 @@ def level_maps(
     for level in range(top - 1, wanted[-1] - 1, -1):
         if not model.chained and level not in wanted:
             continue
-        run = _LevelRun(model, level, pyramid.x[level], pyramid.y[level], context, heat[level], clamp_p, backend, draw)
+        coded = level in wanted
+        options = StepOptions(coded, heat[level], draw if coded else None)
+        run = _LevelRun(model, level, pyramid.x[level], pyramid.y[level], context, options, clamp_p, backend)
         with torch.autocast(image.device.type, conv_dtype, enabled=conv_dtype != torch.float32):
-            found, context = run(positions, coded=level in wanted, keep_context=model.chained and level > wanted[-1])
+            found, context = run(positions, keep_context=model.chained and level > wanted[-1])
         if found is not None:
             maps[level] = found
     return maps
@@ -102,13 +104,13 @@ class _LevelRun:
     x: Tensor
     y: Tensor
     context: Tensor | None
-    temperature: float
+    options: StepOptions
     clamp_p: float | None
     backend: Backend
-    draw: torch.Generator | None
 
-    def __call__(self, positions: int, *, coded: bool, keep_context: bool) -> tuple[LevelMaps | None, Tensor | None]:
+    def __call__(self, positions: int, keep_context: bool) -> tuple[LevelMaps | None, Tensor | None]:
         B, _, h, w = self.y.shape
+        coded = self.options.coded
         halo = self.model.halo(self.level)
         rows = h if halo is None else max(1, positions // (B * w))
         shape, device = (B, 2 * h, 2 * w), self.y.device
@@ -120,7 +122,7 @@ class _LevelRun:
             first, last = max(0, start - (halo or 0)), min(h, stop + (halo or 0))
             inside = slice(start - first, stop - first)
             latest: Tensor | None = None
-            for block, context in self._steps(first, last, coded):
+            for block, context in self._steps(first, last):
                 latest = context
                 if block is None:
                     continue
@@ -139,16 +141,14 @@ class _LevelRun:
         H, W = self.x.shape[-2:]
         return LevelMaps(nll[:, :H, :W], expected[:, :H, :W], mask[:H, :W]), kept
 
-    def _steps(self, first: int, last: int, coded: bool) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
+    def _steps(self, first: int, last: int) -> Steps:
         """The model's blocks on rows ``first..last`` of the half-resolution grid, halo included."""
         x = self.x[..., 2 * first : 2 * last, :].float()
         y = self.y[..., first:last, :]
         context = None
         if self.context is not None:
-            # one row more on each side for the upsampling convolution
+            # with one more row on each side for the upsampling convolution
             low, high = max(0, first // 2 - 1), last // 2 + 2
             wide = self.model.expand(self.level, self.context[..., low:high, :])
             context = wide[..., first - 2 * low : last - 2 * low, : y.shape[-1]]
-        return self.model.steps(
-            self.level, x, y, context, coded=coded, temperature=self.temperature, draw=self.draw if coded else None
-        )
+        return self.model.steps(self.level, x, y, context, self.options)

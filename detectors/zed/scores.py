@@ -5,7 +5,7 @@ full resolution (Delta01 = D0 - D1) for generated ones; the absolute values catc
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -13,55 +13,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detectors.zed.entropy.entropy import Backend
-from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
+from detectors.zed.maps import LevelMaps
 from detectors.zed.models.coding import LevelCost, lossless_bits_per_subpixel
 from detectors.zed.models.density import DensityModel
-from detectors.zed.models.pyramid import Rounding
 
 FIRST_COLUMNS = ("D1", "D0", "Delta01", "AbsDelta01", "AbsD0")
-"""Names users of the public code know, in its order; all others come after."""
+"""Columns that users of ZED_Rep know, in its order; all others come after them."""
 
 Upsampling = Literal["nearest", "bilinear", "bicubic"]
-
-
-def score_image(
-    model: DensityModel,
-    image: Tensor,
-    levels: Iterable[int] = (0, 1),
-    percentiles: Iterable[float] = (50, 90),
-    *,
-    temperature: float | Sequence[float] = 1.0,
-    rounding: Rounding = "ties_down",
-    clamp_p: float | None = None,
-    positions: int = POSITIONS,
-    conv_dtype: torch.dtype = torch.float32,
-    backend: Backend = "auto",
-) -> dict[str, Tensor]:
-    """All scores of a batch of images of one size, in bounded memory; arguments as of `level_maps`.
-
-    Returns:
-        Name to float64 ``[B]``: the five known columns first (those the levels allow), then per-level means, gaps,
-        percentiles, bits; and ``bpsp``, the lossless size in bits per subpixel, where such a model ran all its levels.
-    """
-    maps = level_maps(
-        model,
-        image,
-        levels,
-        temperature=temperature,
-        rounding=rounding,
-        clamp_p=clamp_p,
-        positions=positions,
-        conv_dtype=conv_dtype,
-        backend=backend,
-    )
-    return scored_maps(model, maps, (image.shape[-2], image.shape[-1]), percentiles)
 
 
 def scored_maps(
     model: DensityModel, maps: Mapping[int, LevelMaps], size: tuple[int, int], percentiles: Iterable[float] = (50, 90)
 ) -> dict[str, Tensor]:
-    """What `score_image` returns, from maps already made of images of ``size`` (H, W)."""
+    """All scores of images of one size ``(H, W)`` from their maps.
+
+    Returns:
+        What `scores_of_maps` returns; also ``bpsp``, the lossless size in bits per subpixel, if the model is lossless
+        and the maps cover all its levels.
+    """
     scores = scores_of_maps(maps, percentiles)
     if model.lossless and len(maps) == model.levels:
         costs = {}
@@ -73,14 +43,15 @@ def scored_maps(
 
 
 def scores_of_maps(maps: Mapping[int, LevelMaps], percentiles: Iterable[float] = (50, 90)) -> dict[str, Tensor]:
-    """Scores from maps already made.
+    """Scores that need only the maps.
 
     Args:
-        maps: Levels' maps.
-        percentiles: Percentiles, 0..100, over the coded pixels of each D map, and over those of |D0 - D1 brought up|.
+        maps: Maps by level.
+        percentiles: Percentiles, 0..100, over the coded pixels of each D map and of |D0 - upsampled D1|.
 
     Returns:
-        Name to float64 ``[B]``; see `score_image`.
+        Name to float64 ``[B]``: first those of `FIRST_COLUMNS` that the levels allow, then means, bits and percentiles
+        of each level, and gaps between levels.
 
     Raises:
         ValueError: If a percentile lies outside 0..100.
@@ -106,13 +77,13 @@ def scores_of_maps(maps: Mapping[int, LevelMaps], percentiles: Iterable[float] =
 
 
 def score_names(levels: Iterable[int], percentiles: Iterable[float] = (50, 90)) -> tuple[str, ...]:
-    """Names of the scores that maps of these levels give."""
+    """Names of the scores that maps of these levels allow."""
     none, mask = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
     return tuple(scores_of_maps({level: LevelMaps(none, none, mask) for level in levels}, percentiles))
 
 
 def filled(values: Tensor, coded: Tensor) -> Tensor:
-    """Give pixels without cost the mean of the coded ones in their 2x2 block.
+    """Fill pixels without cost with the mean of the coded ones in their 2x2 block.
 
     Args:
         values: ``[B, H, W]``, 0 where not coded.
@@ -129,11 +100,11 @@ def filled(values: Tensor, coded: Tensor) -> Tensor:
 
 
 def delta_map(maps: Mapping[int, LevelMaps], upsampling: Upsampling = "nearest") -> Tensor:
-    """D0 minus D1 brought up to full resolution, ``[B, H, W]``, nats per subpixel.
+    """D0 minus D1 upsampled to full resolution, ``[B, H, W]``, nats per subpixel.
 
     Args:
         maps: Maps of levels 0 and 1.
-        upsampling: How D1 is brought up.
+        upsampling: How D1 is upsampled.
     """
     fine, coarse = (filled(maps[level].d, maps[level].coded) for level in (0, 1))
     corners = None if upsampling == "nearest" else False
@@ -142,13 +113,13 @@ def delta_map(maps: Mapping[int, LevelMaps], upsampling: Upsampling = "nearest")
 
 
 def _mean(values: Tensor, coded: Tensor) -> Tensor:
-    # rows in float32, then float64: exact enough for 50 megapixels without a copy of the map
+    # summing rows in float32, then in float64, is exact enough for 50 megapixels and copies no map
     return values.sum(dim=-1).double().sum(dim=-1) / coded.sum()
 
 
 def _percentiles(name: str, values: Tensor, coded: Tensor, ranks: list[float]) -> dict[str, Tensor]:
     if not ranks:
         return {}
-    # torch.quantile refuses more than 16 million values
+    # torch.quantile rejects more than 16 million values
     rows = np.stack([np.percentile(row[coded].cpu().numpy(), ranks) for row in values])
     return {f"{name}_p{q:g}": torch.from_numpy(rows[:, i]).to(values.device) for i, q in enumerate(ranks)}

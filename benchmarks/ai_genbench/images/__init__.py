@@ -1,1 +1,1 @@
-"""The pixels of AI-GenBench: degradation, crops, training augmentation."""
+"""The pixels of AI-GenBench: degradation, crops and training augmentations."""

@@ -1,7 +1,7 @@
-"""A picture between two degradations: uint8 levels for as long as possible, float values only where they differ.
+"""An image between two degradations: uint8 levels for as long as possible, float values only where they differ.
 
-The original converts between PIL images, uint8 and float tensors at nearly every step. Levels survive all of these
-unchanged, so one array serves until a bilinear or bicubic resize of the float tensor makes values between levels.
+The original converts between PIL images, uint8 and float tensors at nearly every step. These conversions do not change
+levels, so one array is enough until a bilinear or bicubic resize of the float tensor gives values between levels.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Levels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An RGB picture, held either as levels or as values.
+class RgbImage:
+    """An RGB image, held either as levels or as values.
 
     Attributes:
         pixels: uint8 of shape (H, W, 3), or a float32 tensor of shape (3, H, W), about [0, 1] (a bicubic resize
             may leave that range).
-        pil: Whether the original holds a PIL image at this point, which is resized in integers, not in floats.
+        pil: Whether the original has a PIL image at this point, which is resized in integers, not in floats.
     """
 
     pixels: Levels | Tensor
@@ -41,32 +41,32 @@ class Picture:
         """Width in pixels."""
         return int(self.pixels.shape[-1 if isinstance(self.pixels, Tensor) else 1])
 
-    def crop(self, top: int, left: int, height: int, width: int) -> Picture:
-        """The given box, a view of this picture's memory."""
+    def crop(self, top: int, left: int, height: int, width: int) -> RgbImage:
+        """The given box, a view of this image's memory."""
         box = slice(top, top + height), slice(left, left + width)
         pixels = self.pixels[:, *box] if isinstance(self.pixels, Tensor) else self.pixels[box]
-        return Picture(pixels, self.pil)
+        return RgbImage(pixels, self.pil)
 
-    def pad(self, top: int, bottom: int, left: int, right: int) -> Picture:
-        """This picture with black borders of these widths."""
+    def pad(self, top: int, bottom: int, left: int, right: int) -> RgbImage:
+        """This image with black borders of these widths."""
         if isinstance(self.pixels, Tensor):
-            return Picture(torch.nn.functional.pad(self.pixels, (left, right, top, bottom)), self.pil)
-        return Picture(np.pad(self.pixels, ((top, bottom), (left, right), (0, 0))), self.pil)
+            return RgbImage(torch.nn.functional.pad(self.pixels, (left, right, top, bottom)), self.pil)
+        return RgbImage(np.pad(self.pixels, ((top, bottom), (left, right), (0, 0))), self.pil)
 
-    def rotate(self, quarter_turns: int) -> Picture:
+    def rotate(self, quarter_turns: int) -> RgbImage:
         """Rotated counter-clockwise by 90° a turn."""
         if isinstance(self.pixels, Tensor):
-            return Picture(torch.rot90(self.pixels, quarter_turns, (-2, -1)), self.pil)
-        return Picture(np.rot90(self.pixels, quarter_turns), self.pil)
+            return RgbImage(torch.rot90(self.pixels, quarter_turns, (-2, -1)), self.pil)
+        return RgbImage(np.rot90(self.pixels, quarter_turns), self.pil)
 
-    def flip(self) -> Picture:
+    def flip(self) -> RgbImage:
         """Mirrored left to right."""
-        return Picture(self.pixels.flip(-1) if isinstance(self.pixels, Tensor) else self.pixels[:, ::-1], self.pil)
+        return RgbImage(self.pixels.flip(-1) if isinstance(self.pixels, Tensor) else self.pixels[:, ::-1], self.pil)
 
     def values(self) -> Tensor:
         """float32 tensor of shape (3, H, W); levels become level / 255.
 
-        From a PIL image the original multiplies by 1/255 (torchvision's `to_dtype`) instead of dividing by 255
+        The original multiplies a PIL image by 1/255 (torchvision's `to_dtype`) instead of dividing it by 255
         (`to_tensor`), which differs in the last bit.
         """
         if isinstance(self.pixels, Tensor):
@@ -80,8 +80,8 @@ class Picture:
         """uint8 array of shape (H, W, 3).
 
         Args:
-            wrap: Truncate values and reduce them modulo 256, as the original's cast does on x86; otherwise round
-                and clamp. Levels are returned as they are.
+            wrap: Truncate values and reduce them modulo 256, as the original's cast does on x86, instead of rounding
+                and clamping. Levels are returned unchanged.
         """
         if not isinstance(self.pixels, Tensor):
             return self.pixels

@@ -1,4 +1,4 @@
-"""From a stored image to the crops a detector sees: augmentation in training, degradation in evaluation, cropping."""
+"""From a stored image to a detector's crops: augmentation in training, degradation in evaluation, cropping."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.ai_genbench.images.arrays import Levels, Picture
+from benchmarks.ai_genbench.images.arrays import Levels, RgbImage
 from benchmarks.ai_genbench.images.crop_cache import CropCache
 from benchmarks.ai_genbench.images.cropping import EvaluationCropping, TrainCropping, evaluation_crops, train_crop
 from benchmarks.ai_genbench.images.degrade import check_protocol, degrade
@@ -24,14 +24,14 @@ TrainPipeline = Literal["baseline", "soft", "none"]
 
 @dataclass(frozen=True)
 class ChainOptions:
-    """What happens to images.
+    """How images are changed.
 
     Attributes:
         protocol: `v1` or `fixed`.
-        base_seed: Of all deterministic draws.
+        base_seed: Seed of degradation and augmentation.
         maximum_size: Longest side kept.
         pipeline: Deterministic part of the training augmentations; `none` has neither part.
-        stochastic: Whether quarter turns and mirroring follow.
+        stochastic: Whether random quarter turns and mirroring follow.
         train_cropping: See `cropping.train_crop`.
         eval_cropping: See `cropping.evaluation_crops`.
         size: Side of a crop.
@@ -62,12 +62,12 @@ class ChainOptions:
 
 @dataclass
 class AiGenBenchChain(Chain):
-    """The benchmark's images, each by its own seeds.
+    """The benchmark's images, each with its own seeds.
 
     Attributes:
-        options: What happens to them.
+        options: How they are changed.
         ids: Id of every row of the manifest.
-        positions: Place of every row in the order of evaluation, which seeds its degradation under `v1`.
+        positions: Position of every row in the order of evaluation, which seeds its degradation under `v1`.
         cache: Degraded crops on disk, or None.
     """
 
@@ -89,13 +89,13 @@ class AiGenBenchChain(Chain):
         self.crops_per_image = 5 if crops.eval_cropping == "multicrop" else 1
 
     def enter(self, stage: Stage) -> None:
-        """Seeds of training images follow their place in the stage's list (`v1`)."""
+        """Note the positions of the stage's training images, which seed their copies under `v1`."""
         self._copies = stage.copies
         self._train_positions = np.full(len(self.ids), -1, dtype=np.int64)
         self._train_positions[stage.train] = np.arange(len(stage.train))
 
     def look_keys(self, rows: Rows, train: bool) -> Rows:
-        """Under `v1` the place in the stage's list, or in the order of evaluation; under `fixed` nothing more."""
+        """Under `v1` the positions in the stage's list or in the order of evaluation; under `fixed` zeros."""
         if self.options.protocol == "fixed":
             return np.zeros(len(rows), dtype=np.int64)
         return (self._train_positions if train else self.positions)[rows]
@@ -112,23 +112,23 @@ class AiGenBenchChain(Chain):
         return v1_seeds(int(positions[row]), copy, self.options.base_seed)
 
     def train(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:
-        """The image's augmented copy, turned, mirrored and cropped by the look's own draws."""
+        """The image's augmented copy, rotated, mirrored and cropped at random."""
         options = self.options
-        picture = Picture(_levels(sample.decode(sample.read())))
+        image = RgbImage(_levels(sample.decode(sample.read())))
         if options.pipeline != "none":
             seeds = self.seeds(sample.row, sample.look % self._copies, train=True)
             pipeline: Pipeline = options.pipeline
-            picture = augment(picture.levels(), seeds, pipeline, options.protocol, options.maximum_size)
+            image = augment(image.levels(), seeds, pipeline, options.protocol, options.maximum_size)
         seed = int(rng.integers(2**62))
         if options.stochastic and options.pipeline != "none":
-            picture = vary(picture, seed, options.train_cropping, options.size)
+            image = vary(image, seed, options.train_cropping, options.size)
         else:
             draws = torch.Generator().manual_seed(seed)
-            picture = train_crop(picture, options.train_cropping, draws, options.size)
-        return [as_image(picture)]
+            image = train_crop(image, options.train_cropping, draws, options.size)
+        return [as_image(image)]
 
     def evaluate(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:  # noqa: ARG002 - draws have seeds
-        """The image's degraded crops, out of the cache where they are there."""
+        """The image's degraded crops, from the cache if it has them."""
         encoded = sample.read()
         if self.cache is None:
             return [as_image(crop) for crop in self._degraded(sample, encoded)]
@@ -139,18 +139,18 @@ class AiGenBenchChain(Chain):
             self.cache.put(sample.row, encoded, about, found)
         return [torch.from_numpy(crop).permute(2, 0, 1) for crop in found]
 
-    def _degraded(self, sample: Sample, encoded: Encoded) -> list[Picture]:
+    def _degraded(self, sample: Sample, encoded: Encoded) -> list[RgbImage]:
         options = self.options
         levels = _levels(sample.decode(encoded))
-        picture = degrade(levels, self.seeds(sample.row), options.protocol, options.maximum_size)
-        return evaluation_crops(picture, options.eval_cropping, options.size)
+        image = degrade(levels, self.seeds(sample.row), options.protocol, options.maximum_size)
+        return evaluation_crops(image, options.eval_cropping, options.size)
 
 
-def as_image(picture: Picture) -> Tensor:
-    """[3, H, W]: uint8 levels, or the float32 values between levels that some steps leave."""
-    if isinstance(picture.pixels, Tensor):
-        return picture.pixels
-    return torch.from_numpy(np.require(picture.pixels, requirements=("C", "W"))).permute(2, 0, 1)
+def as_image(image: RgbImage) -> Tensor:
+    """[3, H, W]: uint8 levels, or the float32 values between levels that some steps give."""
+    if isinstance(image.pixels, Tensor):
+        return image.pixels
+    return torch.from_numpy(np.require(image.pixels, requirements=("C", "W"))).permute(2, 0, 1)
 
 
 def _levels(image: Tensor) -> Levels:

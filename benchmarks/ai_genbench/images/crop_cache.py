@@ -1,9 +1,10 @@
-"""Degraded evaluation crops on disk: made once, read by every later window, model and run.
+"""Degraded evaluation crops on disk: computed once, read by every later window, model and run.
 
-A folder holds one sub-folder for each way of making crops (protocol, cropping, size, seed, decoder) and data set. In it
-``crops.u8`` has a slot of uint8 pixels for every image and ``index.bin`` a record: the crops in the slot, a digest of
-what they were made of (the encoded bytes and the image's seeds) and a checksum of the pixels. A slot counts only if
-both agree, so an image that changed, or a write that was cut off, is made anew. Processes and ranks share the files.
+A folder has one sub-folder for each data set and way of making crops (protocol, cropping, size, seed, decoder). In it
+``crops.u8`` has a slot of uint8 pixels for every image and ``index.bin`` a record: the number of crops in the slot, a
+digest of their source (the encoded bytes and the image's seeds) and a checksum of the pixels. A slot is used only if
+both agree, so the crops of an image that changed, or of an interrupted write, are computed again. Processes and ranks
+share the files.
 """
 
 import os
@@ -20,7 +21,7 @@ from contracts.view import Encoded
 from datamodules.loading.versioned_folder import room, versioned_folder
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "torch", "torchvision")
-"""What the pixels depend on."""
+"""Libraries on whose versions the pixels depend."""
 
 RECORD = np.dtype([("crops", "<u4"), ("checksum", "<u4"), ("digest", "S24")])
 _VERSION = b"ai-genbench crops 1"
@@ -33,9 +34,9 @@ class CropCache:
 
     Args:
         folder: Root of the cache.
-        settings: How crops are made, in plain containers; each gets a sub-folder.
+        settings: How crops are made, in plain containers; different settings have different sub-folders.
         rows: Rows of the manifest, one slot each.
-        crops: Most crops of an image.
+        crops: Largest number of crops of an image.
         size: Side of a crop.
 
     Raises:
@@ -62,15 +63,12 @@ class CropCache:
         return self._files
 
     def get(self, row: int, encoded: Encoded, about: str) -> NDArray[np.uint8] | None:
-        """The crops of an image, or None where they are not there (any more).
+        """The crops of an image, uint8 [crops, size, size, 3]; None if they are missing, damaged or outdated.
 
         Args:
-            row: Of the manifest.
+            row: The image's row in the manifest.
             encoded: The image as stored.
-            about: What else its crops depend on (seeds, decoder).
-
-        Returns:
-            [crops, size, size, 3].
+            about: Everything else that its crops depend on (seeds, decoder).
         """
         crops, index = self._open()
         record = np.frombuffer(os.pread(index, RECORD.itemsize, row * RECORD.itemsize), RECORD)[0]
@@ -82,16 +80,16 @@ class CropCache:
         return pixels if whole and zlib.crc32(pixels.data) == record["checksum"] else None
 
     def put(self, row: int, encoded: Encoded, about: str, pixels: NDArray[np.uint8]) -> None:
-        """Keep the crops of an image, [crops, size, size, 3], under what `get` will be asked with."""
+        """Store the crops of an image, uint8 [crops, size, size, 3]; `get` takes the same arguments."""
         crops, index = self._open()
         pixels = np.ascontiguousarray(pixels)
-        os.pwrite(crops, pixels.data, row * self._slot)  # the record follows, so that a slot is never half full
+        os.pwrite(crops, pixels.data, row * self._slot)  # before the record, so that no record has a partial slot
         record = np.array([(len(pixels), zlib.crc32(pixels.data), _digest(encoded, about))], RECORD)
         os.pwrite(index, record.tobytes(), row * RECORD.itemsize)
 
 
 def _digest(encoded: Encoded, about: str) -> bytes:
-    """24 bytes of what crops are made of; SHA-1, which processors compute themselves, guards against accidents only."""
+    """24 bytes; SHA-1, for which processors have instructions, is enough against accidents."""
     hashed = sha1(_VERSION, usedforsecurity=False)
     hashed.update(about.encode())
     if isinstance(encoded, np.ndarray):

@@ -1,7 +1,7 @@
 """The mandatory degradation of AI-GenBench's evaluation images (and the deterministic part of `soft` training).
 
-Every decision depends on the seed and on the picture's size alone, so a plan is drawn first, without touching pixels;
-applying it then does only the work that the plan asks for.
+Every decision depends only on the seed and on the image's size, so a plan is made first, without reading pixels, and
+then applied.
 """
 
 import random
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.ai_genbench.images.arrays import Levels, Picture
+from benchmarks.ai_genbench.images.arrays import Levels, RgbImage
 from benchmarks.ai_genbench.images.jpeg import Jpeg, draw_jpeg, draw_v1_jpeg, jpeg_round_trip
 from benchmarks.ai_genbench.images.noise import EVALUATION_STD_RANGE, GaussianNoise, add_noise, draw_noise
 from benchmarks.ai_genbench.images.resized_crop import ResizedCrop, apply_resized_crop, draw_evaluation_crop
@@ -41,7 +41,7 @@ class CropBox:
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens to one picture, in this order; None or False where a step does not fire."""
+    """The steps of one image's degradation, in this order; None or False for a step that is left out."""
 
     protocol: Protocol
     crop: CropBox | None
@@ -58,8 +58,8 @@ def draw_size_crop(
 ) -> CropBox | None:
     """Crop to at most `maximum_size` a side, without padding; None where both sides fit.
 
-    The original declares its evaluation crop central and then draws it at random like the training crop: left before
-    top, only along a side with slack, never the last offset. `fixed` evaluates the centre and trains on any offset.
+    The original declares its evaluation crop central, but chooses it at random like the training crop: left before top,
+    only along sides that are too long, never the last offset. `fixed` evaluates the centre and trains on any offset.
     """
     if max(height, width) <= maximum_size:
         return None
@@ -81,16 +81,16 @@ def draw_plan(
     maximum_size: int | None = MAXIMUM_SIZE,
     train: bool = False,
 ) -> Plan:
-    """Draw the evaluation chain for one picture.
+    """Choose the evaluation chain of one image.
 
     Args:
-        height: Height of the picture in pixels.
-        width: Width of the picture in pixels.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
         seeds: From `seeds.v1_seeds` or `seeds.fixed_seeds`.
-        protocol: `v1` draws as the original does: JPEG quality 50 or 100 only, a random crop of large pictures.
-            `fixed` draws quality 50..100 and crops centrally.
-        maximum_size: Longest side kept; None leaves the size alone.
-        train: Draw for training (the `soft` pipeline), where large pictures are cropped at random.
+        protocol: `v1` chooses as the original does: JPEG quality 50 or 100, a random crop of large images. `fixed`
+            chooses quality 50..100 and crops centrally.
+        maximum_size: Longest side kept; None keeps any size.
+        train: Whether it is for training (the `soft` pipeline), where large images are cropped at random.
 
     Raises:
         ConfigError: Unknown protocol.
@@ -118,11 +118,11 @@ def draw_plan(
     return Plan(protocol, crop, grayscale, jpeg_first, noise, jpeg_second, resized, jpeg(JPEG_PROBABILITIES[2]))
 
 
-def apply_plan(levels: Levels, plan: Plan) -> Picture:
-    """Degrade one picture.
+def apply_plan(levels: Levels, plan: Plan) -> RgbImage:
+    """Degrade one image.
 
     Args:
-        levels: uint8 RGB of shape (H, W, 3), of the size the plan was drawn for.
+        levels: uint8 RGB of shape (H, W, 3), of the plan's image size.
         plan: From `draw_plan`.
 
     Returns:
@@ -140,20 +140,20 @@ def apply_plan(levels: Levels, plan: Plan) -> Picture:
         levels = add_noise(levels, plan.noise, truncate=v1)
     if plan.jpeg_second:
         levels = jpeg_round_trip(levels, plan.jpeg_second)
-    picture = Picture(levels)
+    image = RgbImage(levels)
     if plan.resized_crop:
-        picture = apply_resized_crop(picture, plan.resized_crop, in_floats=v1)
+        image = apply_resized_crop(image, plan.resized_crop, in_floats=v1)
     if plan.jpeg_third:
-        # v1 casts unclamped bicubic values to uint8, which wraps them round
-        picture = Picture(jpeg_round_trip(picture.levels(wrap=v1), plan.jpeg_third), picture.pil)
-    return picture
+        # v1 casts unclamped bicubic values to uint8, modulo 256
+        image = RgbImage(jpeg_round_trip(image.levels(wrap=v1), plan.jpeg_third), image.pil)
+    return image
 
 
-def degrade(levels: Levels, seeds: ItemSeeds, protocol: Protocol, maximum_size: int | None = MAXIMUM_SIZE) -> Picture:
-    """Draw and apply the evaluation chain; see `draw_plan` and `apply_plan`.
+def degrade(levels: Levels, seeds: ItemSeeds, protocol: Protocol, maximum_size: int | None = MAXIMUM_SIZE) -> RgbImage:
+    """Choose and apply the evaluation chain; see `draw_plan` and `apply_plan`.
 
     Raises:
-        ValueError: The picture is not uint8 RGB.
+        ValueError: The image is not uint8 RGB.
         ConfigError: Unknown protocol.
     """
     check_levels(levels)
@@ -167,17 +167,17 @@ def to_grayscale(levels: Levels) -> Levels:
 
 
 def check_levels(levels: Levels) -> None:
-    """Refuse anything but uint8 RGB.
+    """Check that an array is uint8 RGB.
 
     Raises:
         ValueError: Another dtype or shape than uint8 (H, W, 3).
     """
     if levels.dtype != np.uint8 or levels.ndim != 3 or levels.shape[2] != 3:
-        raise ValueError(f"a picture of {levels.dtype} {levels.shape} is not uint8 RGB of shape (H, W, 3).")
+        raise ValueError(f"an image of {levels.dtype} {levels.shape} is not uint8 RGB of shape (H, W, 3).")
 
 
 def check_protocol(protocol: str) -> None:
-    """Refuse an unknown protocol.
+    """Check a protocol's name.
 
     Raises:
         ConfigError: `protocol` is neither `v1` nor `fixed`.

@@ -1,4 +1,4 @@
-"""JPEG compression of the evaluation and training chains, through OpenCV or Pillow."""
+"""JPEG compression in the evaluation and training chains, by OpenCV or Pillow."""
 
 import io
 import random
@@ -16,14 +16,14 @@ Codec = Literal["cv2", "pil"]
 CODECS: tuple[Codec, ...] = ("cv2", "pil")
 
 V1_QUALITIES = (50, 101)
-"""The original picks one of the two ends of the range it meant; both codecs treat 101 as 100."""
+"""The original chooses one of the two ends of the range it meant; both codecs treat 101 as 100."""
 
 MAX_QUALITY = 100
 
 
 @dataclass(frozen=True)
 class Jpeg:
-    """One compression: which library, and quality as drawn (101 acts as 100)."""
+    """One compression: the library, and the quality as chosen (101 acts as 100)."""
 
     codec: Codec
     quality: int
@@ -44,8 +44,8 @@ def draw_jpeg(draw: random.Random, lowest: int) -> Jpeg:
 def jpeg_round_trip(levels: Levels, jpeg: Jpeg) -> Levels:
     """Compress and decode again.
 
-    Both codecs sit on libjpeg-turbo with the same defaults (4:2:0, accurate DCT, smooth upsampling). Where their
-    pixels agree, tried once on a test picture, the faster one does the work of both.
+    Both codecs use libjpeg-turbo with the same defaults (4:2:0, accurate DCT, smooth upsampling). If their pixels agree
+    on a test image, which is tried once, OpenCV, the faster one, is used for both.
     """
     quality = min(jpeg.quality, MAX_QUALITY)
     if jpeg.codec == "cv2" or codecs_agree():

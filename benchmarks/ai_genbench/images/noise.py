@@ -1,7 +1,7 @@
 """Gaussian pixel noise as albumentations 2.0.8 adds it, without albumentations.
 
-Its draws: Python's `random.Random(seed)` decides and gives sigma, then the (zero) mean; NumPy's generator of the same
-seed gives 16 bits that seed OpenCV's generator, which gives the noise.
+Python's `random.Random(seed)` decides whether there is noise and gives sigma, then the (zero) mean; NumPy's generator
+of the same seed gives the 16-bit seed of OpenCV's generator, which gives the noise.
 """
 
 import random
@@ -19,7 +19,7 @@ LIBRARY_STD_RANGE = (0.2, 0.44)
 
 _CV2_SEEDS = 2**16
 _BLOCK = 3 * 2**14
-"""Elements handled at a time: what stays in the cache."""
+"""Elements handled at a time, few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class GaussianNoise:
 
 
 def draw_noise(seed: int, probability: float, std_range: tuple[float, float]) -> GaussianNoise | None:
-    """Whether there is noise (None: not), and which, from the transform's private generators seeded with `seed`."""
+    """The noise, or None for none, from the transform's private generators seeded with `seed`."""
     draw = random.Random(seed)
     if draw.random() >= probability:
         return None
@@ -45,7 +45,7 @@ def draw_noise(seed: int, probability: float, std_range: tuple[float, float]) ->
 
 
 def noise_map(noise: GaussianNoise, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The noise itself in levels, float32 of the given shape (for inspection; `add_noise` never holds it whole)."""
+    """The noise itself in levels, float32 of the given shape (for inspection; `add_noise` works in blocks)."""
     blocks = np.empty(int(np.prod(shape)), dtype=np.float32)
     cv2.setRNGSeed(noise.seed)
     for start in range(0, blocks.size, _BLOCK):
@@ -81,6 +81,6 @@ def add_noise(levels: Levels, noise: GaussianNoise, truncate: bool = True) -> Le
 
 
 def _draw_block(block: NDArray[np.float32], std: float) -> None:
-    # the library hands sigma over as float32
+    # the library passes sigma as float32
     cv2.randn(block, np.zeros(1), np.array([np.float32(std)], dtype=np.float64))
     block *= np.float32(255)

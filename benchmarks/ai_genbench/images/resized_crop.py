@@ -1,4 +1,4 @@
-"""Random resized crop to a square, with the choice of interpolation the evaluation chain makes."""
+"""Random resized crop to a square, with the evaluation chain's random interpolation."""
 
 import math
 import random
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.ai_genbench.images.arrays import Picture
+from benchmarks.ai_genbench.images.arrays import RgbImage
 
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("bilinear", "bicubic", "lanczos")
@@ -37,14 +37,14 @@ class ResizedCrop:
 def draw_box(
     generator: torch.Generator, height: int, width: int, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """A random `(top, left, height, width)`, draw by draw that of torchvision's `RandomResizedCrop`.
+    """A random `(top, left, height, width)`, with the random numbers of torchvision's `RandomResizedCrop`.
 
     Args:
-        generator: Source of the draws.
-        height: Height of the picture.
-        width: Width of the picture.
-        area: Range of the fraction of the picture's area.
-        ratio: Range of width / height, drawn on a logarithmic scale.
+        generator: Source of randomness.
+        height: Height of the image.
+        width: Width of the image.
+        area: Range of the fraction of the image's area.
+        ratio: Range of width / height, uniform on a logarithmic scale.
     """
     low, high = (float(bound) for bound in torch.log(torch.tensor(ratio)))
     for _ in range(_ATTEMPTS):
@@ -73,7 +73,7 @@ def draw_evaluation_crop(draw: random.Random, generator: torch.Generator, height
 
 
 def resize_values(values: torch.Tensor, height: int, width: int, interpolation: str = "bilinear") -> torch.Tensor:
-    """Antialiased resize of a float tensor (3, H, W); nothing is done at equal size."""
+    """Antialiased resize of a float tensor (3, H, W), which is returned unchanged at equal size."""
     if tuple(values.shape[-2:]) == (height, width):
         return values
     resized: torch.Tensor = torch.nn.functional.interpolate(
@@ -82,26 +82,25 @@ def resize_values(values: torch.Tensor, height: int, width: int, interpolation: 
     return resized[0]
 
 
-def resize_levels(picture: Picture, height: int, width: int, interpolation: Interpolation = "bilinear") -> Picture:
+def resize_levels(image: RgbImage, height: int, width: int, interpolation: Interpolation = "bilinear") -> RgbImage:
     """Pillow's resize, in integers: clamped and rounded."""
-    levels = picture.levels()
+    levels = image.levels()
     if levels.shape[:2] != (height, width):
-        image = Image.fromarray(levels).resize((width, height), _PIL_FILTERS[interpolation])
-        levels = np.asarray(image)
-    return Picture(levels, picture.pil)
+        levels = np.asarray(Image.fromarray(levels).resize((width, height), _PIL_FILTERS[interpolation]))
+    return RgbImage(levels, image.pil)
 
 
-def apply_resized_crop(picture: Picture, crop: ResizedCrop, in_floats: bool) -> Picture:
+def apply_resized_crop(image: RgbImage, crop: ResizedCrop, in_floats: bool) -> RgbImage:
     """Cut the box and resize it.
 
     Args:
-        picture: What to cut.
+        image: The image to cut from.
         crop: The box, side and interpolation.
-        in_floats: Resize bilinear and bicubic as float tensors like the original (bicubic is not clamped), instead of
-            as levels like Lanczos.
+        in_floats: Whether bilinear and bicubic resize float tensors, as in the original (bicubic is not clamped),
+            instead of levels, as Lanczos always does.
     """
-    box = picture.crop(crop.top, crop.left, crop.height, crop.width)
+    box = image.crop(crop.top, crop.left, crop.height, crop.width)
     if in_floats and crop.interpolation != "lanczos":
-        return Picture(resize_values(box.values(), crop.side, crop.side, crop.interpolation))
+        return RgbImage(resize_values(box.values(), crop.side, crop.side, crop.interpolation))
     resized = resize_levels(box, crop.side, crop.side, crop.interpolation)
-    return Picture(resized.pixels, pil=in_floats)
+    return RgbImage(resized.pixels, pil=in_floats)

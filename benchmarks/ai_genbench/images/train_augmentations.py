@@ -1,7 +1,7 @@
-"""AI-GenBench's training pipelines: a deterministic part, seeded by item or image id, and a stochastic one.
+"""AI-GenBench's training pipelines: a deterministic part, seeded by position or image id, and a stochastic one.
 
-`baseline` is the benchmark's default; `soft` is the evaluation chain applied to training images. The rules of the
-leaderboard limit the stochastic part to rotation, flip and crop.
+`baseline` is the benchmark's default; `soft` applies the evaluation chain to training images. The leaderboard's rules
+restrict the stochastic part to rotation, flip and crop.
 """
 
 import random
@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torchvision.transforms.v2 import functional as vision
 
-from benchmarks.ai_genbench.images.arrays import Levels, Picture
+from benchmarks.ai_genbench.images.arrays import Levels, RgbImage
 from benchmarks.ai_genbench.images.cropping import CROP_SIZE, TrainCropping, train_crop
 from benchmarks.ai_genbench.images.degrade import (
     MAXIMUM_SIZE,
@@ -51,19 +51,19 @@ FLIP_PROBABILITY = 0.5
 
 def augment(
     levels: Levels, seeds: ItemSeeds, pipeline: Pipeline, protocol: Protocol, maximum_size: int | None = MAXIMUM_SIZE
-) -> Picture:
-    """The deterministic part: the same seeds give the same picture, every epoch.
+) -> RgbImage:
+    """The deterministic part: the same seeds give the same image in every epoch.
 
     Args:
         levels: uint8 RGB of shape (H, W, 3).
-        seeds: Of this copy of the item (`seeds.v1_seeds` by row, `seeds.fixed_seeds` by image id).
+        seeds: Seeds of this copy of the image (`seeds.v1_seeds` by row, `seeds.fixed_seeds` by image id).
         pipeline: `baseline` or `soft`.
-        protocol: `v1` keeps the original's arithmetic (truncating blur, noise and hole decided by one draw), `fixed`
-            rounds and decides independently.
+        protocol: `v1` keeps the original's arithmetic (blur truncates; one random number decides on both noise and
+            hole), `fixed` rounds and decides independently.
         maximum_size: Longest side kept; longer ones are cropped at random.
 
     Raises:
-        ValueError: The picture is not uint8 RGB.
+        ValueError: The image is not uint8 RGB.
         ConfigError: Unknown pipeline or protocol.
     """
     check_levels(levels)
@@ -71,31 +71,31 @@ def augment(
         plan = draw_plan(levels.shape[0], levels.shape[1], seeds, protocol, maximum_size, train=True)
         return apply_plan(levels, plan)
     if pipeline == "baseline":
-        return Picture(_baseline(levels, seeds, protocol, maximum_size))
+        return RgbImage(_baseline(levels, seeds, protocol, maximum_size))
     raise ConfigError(f"training pipeline {pipeline!r} is unknown", nearest(pipeline, get_args(Pipeline)))
 
 
-def vary(picture: Picture, seed: int, cropping: TrainCropping, size: int = CROP_SIZE) -> Picture:
-    """The stochastic part: quarter turns, mirror, crop.
+def vary(image: RgbImage, seed: int, cropping: TrainCropping, size: int = CROP_SIZE) -> RgbImage:
+    """The stochastic part: quarter turns, mirroring, crop.
 
     Args:
-        picture: From `augment`.
-        seed: A fresh one for every visit of the item (the original draws it from the operating system's entropy;
-            derive it from run seed, epoch and item to resume exactly).
+        image: From `augment`.
+        seed: A new seed each time the image is shown. The original takes it from the operating system's entropy; derive
+            it from the run's seed, epoch and image to resume exactly.
         cropping: Size adaptation, see `cropping.train_crop`.
         size: Side of the crop.
     """
     generator = torch.Generator().manual_seed(seed)
     turns = random.Random(seed).choice((0, 90, 180, 270)) // 90
-    torch.rand(1, generator=generator)  # the rotation, though certain, takes a draw
-    picture = picture.rotate(turns)
+    torch.rand(1, generator=generator)  # the original decides at random on a rotation of probability 1
+    image = image.rotate(turns)
     if bool(torch.rand(1, generator=generator) < FLIP_PROBABILITY):
-        picture = picture.flip()
-    return train_crop(picture, cropping, generator, size)
+        image = image.flip()
+    return train_crop(image, cropping, generator, size)
 
 
 def color_jitter(levels: Levels, generator: torch.Generator) -> Levels:
-    """Brightness, contrast, saturation and hue in random order, draw by draw torchvision's `ColorJitter` on PIL."""
+    """Brightness, contrast, saturation and hue in random order, as torchvision's `ColorJitter` on PIL images."""
     order = torch.randperm(4, generator=generator).tolist()
     ranges = [(1 - width, 1 + width) for width in JITTER[:3]] + [(-JITTER[3], JITTER[3])]
     factors = [float(torch.empty(1).uniform_(*bounds, generator=generator)) for bounds in ranges]
@@ -128,8 +128,8 @@ def blur(levels: Levels, sigma: float, truncate: bool) -> Levels:
     Args:
         levels: uint8 of shape (H, W, 3).
         sigma: Standard deviation in pixels.
-        truncate: Cut to uint8 after each of the two passes, as SciPy does on uint8 (about 0.95 levels darker on
-            average), instead of rounding once.
+        truncate: Truncate to uint8 after each of the two passes, as SciPy does on uint8 (on average about 0.95 levels
+            darker), instead of rounding once.
     """
     if truncate:
         planes = [gaussian_filter(levels[:, :, channel], sigma, output=np.uint8) for channel in range(3)]
@@ -171,5 +171,5 @@ def _resized_crop(levels: Levels, generator: torch.Generator) -> Levels:
     height, width, _ = levels.shape
     box = draw_box(generator, height, width, (0.08, 1.0), (3 / 4, 4 / 3))
     crop = ResizedCrop(*box, RESIZED_CROP_SIDE, "bilinear")
-    cut = Picture(levels).crop(crop.top, crop.left, crop.height, crop.width)
+    cut = RgbImage(levels).crop(crop.top, crop.left, crop.height, crop.width)
     return resize_levels(cut, crop.side, crop.side).levels()

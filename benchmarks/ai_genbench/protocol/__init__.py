@@ -1,1 +1,1 @@
-"""The rules of AI-GenBench: windows, generators, seeds, selection."""
+"""The rules of AI-GenBench: windows, generators, seeds and selection of images."""

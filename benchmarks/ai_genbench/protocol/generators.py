@@ -1,6 +1,6 @@
-"""The 36 generators of AI-GenBench, read from `generators.csv`, and the windows their release dates make.
+"""The 36 generators of AI-GenBench, read from `generators.csv`, and their windows by release date.
 
-Source: AI-GenBench (arXiv 2504.20865), release 1.0.0; names, dates and integer ids as the benchmark writes them.
+Source: AI-GenBench (arXiv 2504.20865), release 1.0.0; names, dates and integer ids are the benchmark's.
 """
 
 import csv
@@ -13,12 +13,10 @@ from pathlib import Path
 from contracts.errors import ConfigError, DataError, nearest
 
 REAL_NAME = ""
-"""How the benchmark writes the generator of a real image; its id is 0."""
+"""The benchmark's generator name of a real image; its id is 0."""
 
 DEFAULT_WINDOW_SIZE = 4
-"""Generators in a window of the official protocol, which steps by as many (nine windows, no overlap)."""
-
-_FOLDER = Path(__file__).parent
+"""Generators in a window of the official protocol, which has nine windows without overlap."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Generator:
     """One generator of the benchmark.
 
     Attributes:
-        id: Place of the name in byte order among all names, 0 being real images.
+        id: Index of the name among all names in byte order; 0 is real images.
         name: Name as the data set's `generator` column spells it.
         release_date: Public release, which orders the windows.
     """
@@ -36,37 +34,15 @@ class Generator:
     release_date: date
 
 
-@dataclass(frozen=True)
-class Origin:
-    """How many images of one split and label come from one source collection."""
-
-    split: str
-    label: str
-    origin: str
-    images: int
-
-
 @cache
 def load_generators() -> tuple[Generator, ...]:
     """All generators of the benchmark, oldest first."""
-    with (_FOLDER / "generators.csv").open(encoding="utf-8", newline="") as file:
+    with (Path(__file__).parent / "generators.csv").open(encoding="utf-8", newline="") as file:
         rows = [
             Generator(int(row["id"]), row["name"], date.fromisoformat(row["release_date"]))
             for row in csv.DictReader(file)
         ]
     return tuple(sorted(rows, key=lambda generator: generator.release_date))
-
-
-@cache
-def load_origins() -> tuple[Origin, ...]:
-    """Published composition of the release per split, label and source collection.
-
-    The benchmark gives no such counts for the generated validation images.
-    """
-    with (_FOLDER / "origins.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Origin(row["split"], row["label"], row["origin"], int(row["images"])) for row in csv.DictReader(file)
-        )
 
 
 def names_by_id() -> tuple[str, ...]:
@@ -78,7 +54,7 @@ def find_generators(names: Iterable[str]) -> tuple[Generator, ...]:
     """The generators of these names, oldest first.
 
     Raises:
-        ConfigError: A name is not in the table (the nearest names are suggested), or is given twice.
+        ConfigError: A name is unknown (the error suggests the nearest ones) or given twice.
     """
     table = {generator.name: generator for generator in load_generators()}
     wanted = list(names)
@@ -91,7 +67,7 @@ def find_generators(names: Iterable[str]) -> tuple[Generator, ...]:
 
 
 def check_leaderboard_names(names: Iterable[str]) -> None:
-    """Refuse a data set whose generators are not exactly the benchmark's, as its leaderboard requires.
+    """Check that a data set's generators are exactly the benchmark's, as its leaderboard requires.
 
     Args:
         names: Generator names found in the data set; `""` (real) is ignored.
@@ -104,24 +80,24 @@ def check_leaderboard_names(names: Iterable[str]) -> None:
     if missing := sorted(expected - found):
         raise DataError(
             f"the data set lacks {len(missing)} of AI-GenBench's {len(expected)} generators: {', '.join(missing)}",
-            "Complete it, or name the generators to use and give up comparison with the leaderboard.",
+            "Complete it, or list the generators to use in benchmark.generators (not comparable with the leaderboard).",
         )
     if foreign := sorted(found - expected):
         raise DataError(
-            f"the data set holds generators that AI-GenBench does not: {', '.join(foreign)}", "Filter them out first."
+            f"the data set has generators that AI-GenBench lacks: {', '.join(foreign)}", "Filter them out first."
         )
 
 
 def sliding_windows(
     generators: Sequence[Generator] | None = None, size: int = DEFAULT_WINDOW_SIZE, step: int | None = None
 ) -> tuple[tuple[Generator, ...], ...]:
-    """Cut the generators, ordered by release date, into windows.
+    """Divide the generators, ordered by release date, into windows.
 
     Generators of one date are never separated: a window is extended, and the next start moved, past equal dates. A
-    window that would add no generator to those before is left out.
+    window that would add no generator to the earlier ones is left out.
 
     Args:
-        generators: Generators to cut; all of the benchmark by default.
+        generators: Generators to divide; all of the benchmark by default.
         size: Generators in a window before extension.
         step: Generators between the starts of successive windows; `size` by default, so that windows do not overlap.
 

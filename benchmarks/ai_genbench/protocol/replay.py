@@ -1,9 +1,9 @@
-"""Replay of earlier windows in continual learning: how many images each gives, and which.
+"""Replay of earlier windows in continual learning: how many of each window's images, and which.
 
 The follow-up of AI-GenBench (arXiv 2511.21507) names replay strategies, harmonic-in-time among them, without
-publishing the exact lists. Ours: a memory of a given size is divided over the earlier windows, equally (`uniform`) or
-in proportion to 1/age (`harmonic`: the window before gets 1, the one before that 1/2, …), and filled with as many
-generated as real images of each window.
+publishing the exact lists. Ours divide a memory of a given size between the earlier windows, equally (`uniform`) or in
+proportion to 1/age (`harmonic`: 1 for the previous window, 1/2 for the one before, …), and fill each part with equally
+many generated and real images.
 """
 
 import random
@@ -17,23 +17,23 @@ from contracts.errors import ConfigError, nearest
 Replay = Literal["none", "uniform", "harmonic"]
 
 REPLAY_SEED = 1337
-"""Default seed of the draw of replayed images; window k adds k."""
+"""Default random seed of the replayed images; window k adds k."""
 
 _ROUNDING = 1e-9
 """Shares this close below a whole number are that number."""
 
 
 def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[int]:
-    """Images that each earlier window gives, oldest first.
+    """Number of images replayed from each earlier window, oldest first.
 
     Args:
         strategy: How the memory is divided.
-        capacities: Images each earlier window has.
-        memory: Images to replay in all; fewer where the earlier windows hold fewer.
+        capacities: Number of images in each earlier window.
+        memory: Images to replay in total; fewer if the earlier windows have fewer.
 
     Returns:
-        One count per earlier window, at most its capacity. What a small window cannot give goes to the others;
-        rounding is by largest remainder, ties to the later window.
+        One count per earlier window, at most its capacity. The others make up for a window that is too small; rounding
+        is by largest remainder, with ties going to the later window.
 
     Raises:
         ConfigError: Unknown strategy, or negative memory.
@@ -46,19 +46,19 @@ def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[
     if strategy == "none" or not sum(capacities):
         return [0] * count
     weights = np.ones(count) if strategy == "uniform" else 1.0 / np.arange(count, 0, -1)
-    room = np.asarray(capacities, dtype=np.int64)
+    capacity = np.asarray(capacities, dtype=np.int64)
     quotas = np.zeros(count, dtype=np.int64)
-    left = min(memory, int(room.sum()))
+    left = min(memory, int(capacity.sum()))
     unfilled = np.ones(count, dtype=bool)
     share = np.zeros(count)
     while unfilled.any():
         share = np.where(unfilled, weights, 0.0)
         share *= left / share.sum()
-        full = unfilled & (share >= room)
+        full = unfilled & (share >= capacity)
         if not full.any():
             break
-        quotas[full] = room[full]
-        left -= int(room[full].sum())
+        quotas[full] = capacity[full]
+        left -= int(capacity[full].sum())
         unfilled &= ~full
     if unfilled.any():
         whole = np.floor(share + _ROUNDING).astype(np.int64)
@@ -72,14 +72,14 @@ def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[
 def replayed_rows(
     training: TrainingWindows, window: int, strategy: Replay, memory: int | None = None, seed: int = REPLAY_SEED
 ) -> Rows:
-    """Rows of earlier windows to train on beside `window`'s own, under `mode="continual"`.
+    """Rows of earlier windows to train on in addition to `window`'s own, under `mode="continual"`.
 
     Args:
         training: The training rows of all windows.
         window: Window being trained.
-        strategy: How the memory is divided over earlier windows.
-        memory: Images to replay; as many as the window's own by default. Odd memories are rounded down to pairs.
-        seed: Seed of the draw; the same window always replays the same images.
+        strategy: How the memory is divided between earlier windows.
+        memory: Images to replay; by default as many as the window has. An odd number is rounded down to pairs.
+        seed: Random seed; the same window always replays the same images.
 
     Returns:
         Rows, oldest window first, each window's real rows before its generated ones; none of them is in `window`.

@@ -1,4 +1,4 @@
-"""How far a run's settings are from the leaderboard's rules."""
+"""How a run's settings deviate from the leaderboard's rules."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from benchmarks.ai_genbench.protocol.seeds import Protocol
 
 @dataclass(frozen=True)
 class Rules:
-    """What a table of results has to say.
+    """Protocol and deviations of a run, which its tables name.
 
     Attributes:
-        protocol: Under which images were degraded.
-        deviations: Settings that the leaderboard does not allow, in words; empty where the rows are comparable.
+        protocol: Protocol of the degradation.
+        deviations: Settings that the leaderboard does not allow, in words; empty if the run is comparable.
     """
 
     protocol: Protocol = "v1"
     deviations: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """For under a table; empty where there is nothing to say."""
+        """A sentence that names the deviations, for below a table; empty if there are none."""
         if not self.deviations:
             return ""
         return f"Not comparable with the leaderboard: {'; '.join(self.deviations)}."

@@ -1,4 +1,4 @@
-"""Which images of a data set each stage of AI-GenBench trains, chooses and is tested on."""
+"""The images that each stage of AI-GenBench is trained, chosen and tested on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ class Selection:
 
     Attributes:
         manifest: The data set.
-        names: Generators used; None for the benchmark's 36, which must then all be there and no other.
+        names: Generators used; None for exactly the benchmark's 36.
         window_size: Generators in a window.
         window_step: Generators between starts of windows; None for `window_size`.
-        pairing: Which of the original's two stages pairs the real images of the test set.
-        seed: Of the draw of images held out.
+        pairing: The one of the original's two stages that pairs the real images of the test set.
+        seed: Random seed of the images held out.
 
     Raises:
         DataError: Generators are missing or foreign, or there are no training images.
-        ConfigError: An unknown generator's name, or windows that cannot be.
+        ConfigError: An unknown generator's name, or impossible windows.
     """
 
     manifest: Manifest
@@ -59,7 +59,7 @@ class Selection:
         elif missing := sorted({generator.name for generator in self.generators} - set(held)):
             raise DataError(
                 f"the data set has no training image of {', '.join(missing)}",
-                "Name generators it has in benchmark.generators.",
+                "List only generators that it has in benchmark.generators.",
             )
 
     @cached_property
@@ -74,7 +74,7 @@ class Selection:
 
     @cached_property
     def ids(self) -> NDArray[np.int64]:
-        """[N] the benchmark's generator id of every row; 0 is real, -1 an image that is not used."""
+        """[N] the benchmark's generator id of every row; 0 for real, -1 for an image that is not used."""
         used = {generator.name: generator.id for generator in self.generators}
         table = np.array([0, *(used.get(name, -1) for name in self.manifest.generator_names[1:])], dtype=np.int64)
         ids = table[self.manifest.generator_index]
@@ -103,22 +103,25 @@ class Selection:
         """Test rows in the order of evaluation, which seeds their `v1` degradation.
 
         Raises:
-            DataError: There are none, or those of a generator are missing.
+            DataError: There are none, or none of one of the generators.
         """
         rows = self.rows("test")
         if not len(rows):
             raise DataError(
                 "the data set has no image in split 'test'",
-                "Give one with a split 'test', or 'validation', which datamodule=ai_genbench takes for it.",
+                "Give one with a split 'test', or 'validation', which datamodule=ai_genbench uses as 'test'.",
             )
         held = set(self.ids[rows].tolist())
         if missing := sorted(generator.name for generator in self.generators if generator.id not in held):
-            raise DataError(f"the data set has no test image of {', '.join(missing)}", "Complete it.")
+            raise DataError(
+                f"the data set has no test image of {', '.join(missing)}",
+                "Complete it, or list only generators that it has in benchmark.generators.",
+            )
         return rows[validation_order(self.ids[rows], names_by_id())]
 
     @cached_property
     def positions(self) -> Rows:
-        """[N] place of every test row in `test_order`; of any other row the row itself."""
+        """[N] position of every test row in `test_order`; for any other row the row itself."""
         positions = np.arange(len(self.manifest), dtype=np.int64)
         if len(self.rows("test")):
             positions[self.test_order] = np.arange(len(self.test_order))
@@ -126,7 +129,7 @@ class Selection:
 
     @cached_property
     def paired(self) -> NDArray[np.int64]:
-        """[N] generator id whose real counterpart a test row is; -1 for all others."""
+        """[N] generator id with which a real test row is paired; -1 for all others."""
         pairing = np.full(len(self.manifest), -1, dtype=np.int64)
         pairing[self.test_order] = pair_reals(self.ids[self.test_order], self.pairing)
         return pairing
@@ -139,24 +142,24 @@ class Selection:
         return order[np.isin(reference, members)]
 
     def validation_rows(self, trained: Rows) -> Rows:
-        """Rows of the split ``valid`` of generators that are trained on, with as many real ones; none without one."""
+        """Rows of the split ``valid`` of the generators trained on, and as many real ones; empty without that split."""
         rows = self.rows("valid")
         generated = rows[np.isin(self.ids[rows], np.unique(self.ids[trained][self.ids[trained] > 0]))]
         real = self.first_by_key(rows[self.ids[rows] == 0], len(generated))
         return np.sort(np.concatenate([generated, real]))
 
     def balanced(self, rows: Rows, count: int) -> Rows:
-        """About ``count`` of some rows, as many of each class, by a key of their ids; ascending."""
+        """About ``count`` of the rows, equally many of each class, chosen by a key of their ids; ascending."""
         classes = [rows[self.ids[rows] == 0], rows[self.ids[rows] > 0]]
         most = min(-(-count // 2), *(len(members) for members in classes))
         return np.sort(np.concatenate([self.first_by_key(members, most) for members in classes]))
 
     def first_by_key(self, rows: Rows, count: int) -> Rows:
-        """The rows with the lowest keys: a draw that depends on no other image."""
+        """The rows with the lowest keys: a random choice in which other images do not change a row's key."""
         return as_rows(rows[np.argsort(self._keys[rows], kind="stable")[:count]])
 
     def held_out(self, rows: Rows, share: float) -> NDArray[np.bool_]:
-        """Mask over rows: those kept out of training, the same in every stage."""
+        """Mask of the rows held out of training, the same in every stage."""
         return np.asarray(self._keys[rows] < int(share * 2**63))
 
     @cached_property

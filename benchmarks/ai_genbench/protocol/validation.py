@@ -1,7 +1,7 @@
 """Order of AI-GenBench's validation images and the pairing of real images with generators.
 
-Every random draw is the original's: the order decides each image's degradation under `v1`, and the pairing decides
-which real images stand beside a window's generators.
+All random numbers are the original's: the order determines each image's degradation under `v1`, and the pairing the
+real images that are scored together with a window's generators.
 """
 
 import random
@@ -25,13 +25,13 @@ UNPAIRED = -1
 def validation_order(generator_ids: NDArray[np.int64], names: tuple[str, ...] | None = None) -> Rows:
     """Rows of the validation (and test) set in the order they are evaluated.
 
-    Surplus real rows are dropped at random, surplus generated rows by a split stratified over generators, so that
-    both classes are equally many; then all rows are shuffled.
+    Both classes are made equally large: surplus real rows are dropped at random, surplus generated rows by a split
+    stratified by generator. Then all rows are shuffled.
 
     Args:
         generator_ids: Shape (rows,), 0 for a real row.
-        names: Generator name of every id, used to stratify; the ids themselves by default, which orders strata
-            the same way where ids follow the names' byte order.
+        names: Generator name of every id, by which to stratify; by default the ids themselves, which gives the same
+            order of strata if ids follow the names' byte order.
 
     Returns:
         Row indices in order of evaluation.
@@ -42,7 +42,7 @@ def validation_order(generator_ids: NDArray[np.int64], names: tuple[str, ...] | 
     if real.size > generated.size:
         real = as_rows(random.Random(BALANCE_SEED).sample(real.tolist(), generated.size))
     elif generated.size > real.size:
-        from sklearn.model_selection import train_test_split  # slow to import, needed for unbalanced sets only
+        from sklearn.model_selection import train_test_split  # slow to import and only needed for unbalanced sets
 
         strata = ids[generated] if names is None else np.asarray(names)[ids[generated]]
         kept, _ = train_test_split(generated, train_size=real.size, stratify=strata, random_state=BALANCE_SEED)
@@ -52,11 +52,11 @@ def validation_order(generator_ids: NDArray[np.int64], names: tuple[str, ...] | 
 
 
 def pair_reals(ordered_generator_ids: NDArray[np.int64], stage: Literal["validate", "test"]) -> NDArray[np.int64]:
-    """The generator whose real counterpart each real image is.
+    """The generator with which each real image is paired.
 
     Args:
         ordered_generator_ids: Shape (N,), generator ids in the order of evaluation.
-        stage: The benchmark's stage, which fixes the seed.
+        stage: The benchmark's stage, which determines the seed.
 
     Returns:
         Shape (N,): a generator id for real images, −1 for generated ones.

@@ -1,7 +1,7 @@
-"""Which images each window of AI-GenBench trains on: the exact index lists, and replay for continual learning.
+"""The images that each window of AI-GenBench trains on, as exact index lists.
 
 All functions take the generator id of every row (0 for a real image) and return row indices into that array.
-Source: AI-GenBench (arXiv 2504.20865); its sampling is reproduced draw by draw.
+Source: AI-GenBench (arXiv 2504.20865); its random sampling is reproduced exactly.
 """
 
 import random
@@ -17,11 +17,11 @@ from benchmarks.ai_genbench.protocol.generators import Generator
 from contracts.errors import ConfigError, DataError, nearest
 
 Mode = Literal["cumulative", "continual", "full"]
-"""`cumulative` (official): a window trains on its own and all earlier data; `continual`: its own, plus replay;
-`full`: one window with the whole split."""
+"""`cumulative` (official): a window trains on its own and all earlier data; `continual`: on its own data and replayed
+images; `full`: one window with the whole split."""
 
 REAL_SPLIT_SEED = 1337
-"""`data_management_seed` of the benchmark: window w draws its real images with this seed plus w."""
+"""`data_management_seed` of the benchmark: window w samples its real images with this seed plus w."""
 
 Rows = NDArray[np.int64]
 
@@ -37,8 +37,8 @@ class TrainingWindows:
 
     Attributes:
         generator_ids: Shape (rows,), the generator id of each row of the training split, 0 being real.
-        windows: Windows as `generators.sliding_windows` cuts them.
-        seed: Seed of window 0's draw of real images.
+        windows: Windows from `generators.sliding_windows`.
+        seed: Random seed of window 0's real images; window w adds w.
     """
 
     generator_ids: NDArray[np.int64]
@@ -49,9 +49,9 @@ class TrainingWindows:
     def own(self) -> tuple[tuple[Rows, Rows], ...]:
         """Per window its own `(real, generated)` rows.
 
-        Generated rows are in data-set order. As many real rows are drawn without replacement over the windows. Where
-        windows overlap, only generators that no earlier window held take new real rows; each other one brings
-        real rows drawn from those earlier windows used.
+        Generated rows are in data-set order. Equally many real rows are sampled, without replacement across windows. If
+        windows overlap, only generators that are in no earlier window get new real rows; for the others, real rows are
+        sampled from those that earlier windows used.
 
         Raises:
             DataError: The split has fewer real rows than the windows need, or none of a window's generators.
@@ -68,14 +68,14 @@ class TrainingWindows:
                 raise DataError(
                     f"window {number} ({', '.join(g.name for g in window)}) has no images in this split of "
                     f"{ids.size} rows",
-                    "Leave its generators out of the benchmark or complete the data.",
+                    "Leave its generators out of benchmark.generators, or complete the data.",
                 )
             fresh = int(np.isin(ids[generated], [m for m in members if m not in seen]).sum())
             if fresh > remaining.size:
                 raise DataError(
                     f"window {number} needs {fresh} real images and {remaining.size} are left of "
                     f"{int((ids == 0).sum())}",
-                    "Each generated image takes one real image: add real images or drop generated ones.",
+                    "Each generated image needs one real image: add real images or remove generated ones.",
                 )
             draw = random.Random(self.seed + number)
             real = as_rows(draw.sample(remaining.tolist(), fresh))
@@ -88,12 +88,12 @@ class TrainingWindows:
         return tuple(result)
 
     def continual(self, window: int) -> Rows:
-        """Rows of `window` alone: its real rows in drawing order, then its generated rows."""
+        """Rows of `window` only: its real rows in the order sampled, then its generated rows."""
         real, generated = self.own[window]
         return np.concatenate([real, generated])
 
     def cumulative(self, window: int) -> Rows:
-        """Rows of `window` followed by those of the windows before it, latest first, each row once."""
+        """Rows of `window` followed by those of earlier windows, latest first, each row once."""
         rows = np.concatenate([self.continual(number) for number in range(window, -1, -1)])
         _, first = np.unique(rows, return_index=True)
         return rows[np.sort(first)]

@@ -24,9 +24,9 @@ def entropy(mixture: Mixture, backend: Backend = "auto") -> Tensor:
 
     Args:
         mixture: Parameters ``[..., K]``.
-        backend: ``torch`` is the plain route in the dtype of the parameters, differentiable; ``numba`` (CPU) and
-            ``triton`` (GPU) are fused float32 kernels without gradient, within 2e-5 nats of it. ``auto`` takes the
-            fused kernel of the device unless a gradient or float64 is asked for.
+        backend: ``torch`` is differentiable and keeps the dtype of the parameters; ``numba`` (CPU) and ``triton``
+            (GPU) are fused float32 kernels without gradient, within 2e-5 nats of it. ``auto`` takes the device's fused
+            kernel unless a parameter is float64 or needs a gradient.
 
     Returns:
         ``[...]``, between 0 and log 256.
@@ -57,12 +57,15 @@ def entropy(mixture: Mixture, backend: Backend = "auto") -> Tensor:
 
 
 def negative_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = None) -> Tensor:
-    """NLL of every value, by a fused kernel where scores are made on a CPU in float32, else by `mixture_log_prob`.
+    """NLL of every value: by a fused kernel on a CPU in float32 without gradient, otherwise by `mixture_log_prob`.
 
     Args:
         value: Pixel values ``[...]``.
         mixture: Parameters ``[..., K]``.
-        clamp_p: See `detectors.zed.entropy.logistic.log_prob`; the kernel has no such floor.
+        clamp_p: See `detectors.zed.entropy.logistic.log_prob`; the fused kernel has no such floor.
+
+    Returns:
+        ``[...]``, in nats.
     """
     plain = mixture.mu.device.type != "cpu" or mixture.mu.dtype != torch.float32 or clamp_p is not None
     if plain or (torch.is_grad_enabled() and mixture.mu.requires_grad):
@@ -78,12 +81,12 @@ def negative_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = N
 
 
 def entropy_by_edges(mixture: Mixture, chunk: int = CHUNK) -> Tensor:
-    """Entropy by the cumulative function at the bin edges; the readable reference, differentiable."""
+    """Entropy by the cumulative function at the bin edges: the readable, differentiable reference."""
     return _chunked(_by_edges, mixture, chunk)
 
 
 def entropy_by_log_probs(mixture: Mixture, chunk: int = CHUNK) -> Tensor:
-    """Entropy from the 256 log-masses of every component: the straightforward route, kept to check and to time."""
+    """Entropy from the 256 log-masses of every component: the direct route, kept as a check and as a baseline."""
     return _chunked(_by_log_probs, mixture, chunk)
 
 

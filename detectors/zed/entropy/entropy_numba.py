@@ -1,13 +1,10 @@
 """Entropy of 256-bin logistic mixtures on a CPU: one pass over the bins each component reaches, one over their sum.
 
-Beyond `REACH` scales of its mean a component's cumulative function is 0 or 1 to 2e-8, so only the edges within are
+Beyond `REACH` scales from its mean a component's cumulative function is 0 or 1 to 2e-8, so only the edges within are
 evaluated. There it is 1 / (1 + t) with t = exp(-(edge - mu) / s), which shrinks by one factor from edge to edge. Inner
-loops hold neither branch nor call: they vectorise. Exponentials are taken of `BLOCK` subpixels together for the same
-reason.
+loops contain neither branch nor call, so that they vectorise.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from math import isfinite
 
 import numba
@@ -16,15 +13,12 @@ from numpy.typing import NDArray
 
 from detectors.zed.entropy.exp_numba import exp32, exp64
 from detectors.zed.entropy.lanes_numba import STRIDE, add_logistic
+from detectors.zed.entropy.rows_numba import BLOCK, FloatArray, in_threads, load_block
 
-FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
 
 REACH = np.float32(18)
 NEGLIGIBLE = np.float32(1e-8)
-BLOCK = 128
-MIN_BLOCK = 2048
-"""Fewest subpixels worth a thread of their own."""
 
 _BINS = 256
 _LAST = np.float32(_BINS - 1)
@@ -41,7 +35,7 @@ _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _entropy_of_steps(cdf: FloatArray, left: FloatArray, p: FloatArray, bits: IntArray) -> np.float32:
-    """-sum p log p over the steps of ``cdf``, to which what has ``left`` it is added; ``p`` and ``bits`` are scratch.
+    """-sum p log p over the steps of ``cdf`` plus the weights in ``left``; ``p`` and ``bits`` are scratch.
 
     log p = e ln 2 + 2 artanh((m - 1) / (m + 1)) for p = m 2^e; four terms of artanh leave 3e-8.
     """
@@ -68,7 +62,7 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
     N, K = logits.shape
     size = BLOCK * K
     # cdf[j] is the mass up to edge j + 1/2 of the components that reach it; left[j] is the weight of those whose reach
-    # ends there, so that nothing has to be added at all edges behind
+    # ends there, which saves adding it at every later edge
     cdf, left = np.empty(_BINS + STRIDE, np.float32), np.empty(_BINS, np.float32)
     p, bits = np.empty(_BINS, np.float32), np.empty(_BINS, np.int32)
     scratch = np.empty(size, np.int32)
@@ -81,16 +75,8 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
     )
     lo, strides = np.empty(size, np.int32), np.empty(size, np.int32)
     for start in range(0, N, BLOCK):
-        rows = min(BLOCK, N - start)
+        rows, m, s = load_block(start, logits, mu, log_s, x)
         count = rows * K
-        here = slice(start * K, start * K + count)
-        g, m, s = logits.ravel()[here], mu.ravel()[here], log_s.ravel()[here]
-        for n in range(rows):
-            top = g[n * K]
-            for j in range(n * K, (n + 1) * K):
-                top = max(top, g[j])
-            for j in range(n * K, (n + 1) * K):
-                x[j] = g[j] - top
         exp32(x[:count], w[:count], scratch[:count])
         for j in range(count):
             x[j] = -s[j]
@@ -123,7 +109,7 @@ def _kernel(logits: FloatArray, mu: FloatArray, log_s: FloatArray, out: FloatArr
                 stop = min(lo[j] + strides[j] * STRIDE, _BINS - 1)
                 left[stop] += share
                 begin, end = min(begin, lo[j]), max(end, stop)
-            cdf[_BINS - 1] = _ZERO  # what reaches it has left: the last bin takes all the rest
+            cdf[_BINS - 1] = _ZERO  # the last bin takes all the rest, which `left` holds
             valid = valid and begin <= end
             out[start + n] = (
                 _entropy_of_steps(cdf[begin : end + 1], left[begin : end + 1], p, bits) if valid else np.float32(np.nan)
@@ -137,21 +123,11 @@ def entropy_numpy(logits: FloatArray, mu: FloatArray, log_s: FloatArray, threads
         logits: Unnormalised log-weights ``[N, K]``.
         mu: Means ``[N, K]`` in pixel units.
         log_s: Log-scales ``[N, K]``, from -80 to 80.
-        threads: Threads to share the rows between.
+        threads: Threads that share the rows.
 
     Returns:
         ``[N]``; NaN where a parameter is not finite.
     """
-    N = logits.shape[0]
-    out = np.empty(N, np.float32)
-    logits, mu, log_s = (np.ascontiguousarray(a) for a in (logits, mu, log_s))
-    blocks = max(1, min(threads * 4, N // MIN_BLOCK))
-    bounds = np.linspace(0, N, blocks + 1).astype(int)
-    parts = [slice(a, b) for a, b in pairwise(bounds)]
-    if blocks == 1 or threads == 1:
-        _kernel(logits, mu, log_s, out)
-        return out
-    # own threads, not numba's: its pools end the process after a fork or when two Python threads enter at once
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: _kernel(logits[part], mu[part], log_s[part], out[part]), parts))
+    out = np.empty(len(logits), np.float32)
+    in_threads(_kernel, (*(np.ascontiguousarray(a) for a in (logits, mu, log_s)), out), threads)
     return out

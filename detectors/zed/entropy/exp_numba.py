@@ -1,8 +1,8 @@
-"""e^x of many numbers at once, for kernels on a CPU: loops without a call, which compilers turn into vector code.
+"""e^x of many numbers at once, for kernels on a CPU: loops without calls, which compilers turn into vector code.
 
-x = n ln 2 + r with |r| <= ln 2 / 2; 2^n is put together from bits, e^r is a polynomial. Arguments beyond what the type
-holds are clipped, so that a result is never 0 or infinite; NaN must be kept out by the caller. The float32 polynomial
-has the coefficients of Moshier's Cephes library (``expf``), the float64 one those of Taylor's series.
+x = n ln 2 + r with |r| <= ln 2 / 2; 2^n is assembled from bits, e^r is a polynomial. Arguments beyond the type's range
+are clipped, so a result is never 0 or infinite; the caller must not pass NaN. The float32 polynomial has the
+coefficients of Moshier's Cephes library (``expf``), the float64 one those of the Taylor series.
 """
 
 from math import factorial, log
@@ -25,7 +25,7 @@ _BIAS, _SHIFT = np.int32(127), np.int32(23)
 
 _MOST64 = 700.0
 _HI64 = 0.693145751953125
-_LO64 = 1.42860682030941723e-6  # more digits of ln 2 than a float64 of it has
+_LO64 = 1.42860682030941723e-6  # with _HI64, ln 2 to more digits than one float64 holds
 _T2, _T3, _T4, _T5, _T6, _T7, _T8, _T9, _T10, _T11, _T12 = (1 / factorial(n) for n in range(2, 13))
 
 

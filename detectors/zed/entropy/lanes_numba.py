@@ -1,7 +1,7 @@
-"""A logistic's cumulative function at many edges, as vector instructions put together by hand.
+"""A logistic's cumulative function at many edges, in vector instructions written by hand.
 
-Loops over a few dozen edges gain little from a compiler's own vector code: its main loop takes 64 at a time, and what
-is left over goes one by one. LLVM makes instructions of any processor of these vectors of 16.
+Loops over a few dozen edges gain little from a compiler's own vector code, whose main loop takes 64 at a time and the
+rest one by one. LLVM translates these vectors of 16 for any processor.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 LANES = 16
 STRIDE = 2 * LANES
-"""Edges that are dealt with together."""
+"""Edges handled together."""
 
 _FAST = ("contract", "reassoc", "nsz", "arcp")
 _INDEX = ir.IntType(64)
@@ -24,7 +24,7 @@ _ONES = ir.Constant(_VECTOR, [1.0] * LANES)
 def _add_logistic(
     _typing: Any, cdf: Any, _start: Any, _strides: Any, _weight: Any, _first: Any, _factor: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """What numba asks for: the types of the arguments, and a function that writes the instructions."""
+    """The signature, and the function that writes the instructions, as `numba.extending.intrinsic` requires."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -59,14 +59,14 @@ def _add_logistic(
 add_logistic: Callable[..., None] = intrinsic(_add_logistic)
 """``(cdf, start, strides, weight, first, factor)``: ``cdf[start + j] += weight / (1 + first * factor**j)``.
 
-For all ``j < strides * STRIDE``; no bounds are checked. Two vectors share a division: with a = 1 + t[j] and
-b = 1 + t[j + 16], w / a = (w / ab) b. So the square of ``first`` must be well within float32, as e^36 is. ``cdf`` is a
-contiguous float32 array, ``weight`` and ``first`` are float32; ``factor``, below 1, is a float64, as its powers are.
+This holds for all ``j < strides * STRIDE``; no bounds are checked. Two vectors share a division: with a = 1 + t[j] and
+b = 1 + t[j + 16], w / a = (w / ab) b, so the square of ``first`` must be well within float32, as e^36 is. ``cdf`` is a
+contiguous float32 array, ``weight`` and ``first`` are float32; ``factor``, below 1, and its powers are float64.
 """
 
 
 def _spread(builder: Any, value: Any) -> Any:
-    """A vector of one number."""
+    """A vector whose lanes all hold one number."""
     lane = ir.IntType(32)
     one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(lane, 0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, LANES), [0] * LANES))

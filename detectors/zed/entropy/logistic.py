@@ -13,7 +13,7 @@ from torch import Tensor
 
 VALUES = 256
 SREC_CLAMP = 1e-12
-"""Floor which SReC and ZED_Rep put under each component's mass."""
+"""Floor of each component's mass in SReC and ZED_Rep."""
 
 
 class Mixture(NamedTuple):
@@ -62,8 +62,8 @@ def mixture_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = No
 def chain_weights(value: Tensor, shared: Mixture, clamp_p: float | None = None) -> Mixture:
     """Turn a mixture whose weights the channels share into one mixture per channel, by the chain rule.
 
-    Where one hidden component explains all channels of a pixel, knowing R re-weights the components for G, and R and G
-    those for B: w_R = pi, w_G ~ pi p_R(x_R), w_B ~ w_G p_G(x_G). The channels' log-masses then add up to the joint's.
+    One hidden component explains all channels of a pixel. Knowing R therefore re-weights the components for G, and R
+    and G those for B: w_R = pi, w_G ~ pi p_R(x_R), w_B ~ w_G p_G(x_G). The channels' log-masses add up to the joint's.
 
     Args:
         value: Pixel values ``[B, C, ...]``.
@@ -79,7 +79,7 @@ def chain_weights(value: Tensor, shared: Mixture, clamp_p: float | None = None) 
 
 
 def sample(mixture: Mixture, generator: torch.Generator | None = None) -> Tensor:
-    """Draw one pixel value ``[...]``, float32 in 0..255, from each mixture."""
+    """Sample one pixel value ``[...]``, float32 in 0..255, from each mixture."""
     weights = torch.softmax(mixture.logits, dim=-1)
     shape = weights.shape[:-1]
     k = torch.multinomial(weights.reshape(-1, weights.shape[-1]), 1, generator=generator).view(*shape, 1)

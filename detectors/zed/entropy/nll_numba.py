@@ -1,27 +1,20 @@
-"""Negative log-likelihood of 256-bin logistic mixtures on a CPU, one pass and four exponentials a component.
+"""Negative log-likelihood of 256-bin logistic mixtures on a CPU: one pass, and four exponentials a component.
 
 With a and b the standardised bin edges on the far side of the mean, a component's mass is
 (e^-a - e^-b) / ((1 + e^-a) (1 + e^-b)): no cancellation in either tail. Masses are summed in float64; where even that
-underflows (some 700 scales off), the result is NaN and `logistic.mixture_log_prob` has to say. `BLOCK` subpixels are
-worked on together, so that loops are long enough to be vector code.
+underflows (about 700 scales from the mean), the result is NaN, and the caller has to use `logistic.mixture_log_prob`.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from math import log
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.zed.entropy.exp_numba import exp64
-
-FloatArray = NDArray[np.float32]
+from detectors.zed.entropy.rows_numba import BLOCK, FloatArray, in_threads, load_block
 
 LEAST = 1e-290
-BLOCK = 128
-MIN_BLOCK = 2048
-"""Fewest subpixels worth a thread of their own."""
+"""Smallest mass whose logarithm is trusted."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
@@ -31,16 +24,8 @@ def _fill(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: FloatArr
     x, w, inv, near, far = np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     bits = np.empty(size, np.int64)
     for start in range(0, N, BLOCK):
-        rows = min(BLOCK, N - start)
+        rows, m, s = load_block(start, logits, mu, log_s, x)
         count = rows * K
-        here = slice(start * K, start * K + count)
-        g, m, s = logits.ravel()[here], mu.ravel()[here], log_s.ravel()[here]
-        for n in range(rows):
-            top = g[n * K]
-            for j in range(n * K, (n + 1) * K):
-                top = max(top, g[j])
-            for j in range(n * K, (n + 1) * K):
-                x[j] = g[j] - top
         exp64(x[:count], w[:count], bits[:count])
         for j in range(count):
             x[j] = -s[j]
@@ -51,7 +36,7 @@ def _fill(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: FloatArr
             inside = 0 < v < 255
             for j in range(n * K, (n + 1) * K):
                 centred = v - m[j]
-                # the edges that take a whole tail have one exponential, the others two
+                # a bin with a whole tail needs one exponential, any other two
                 nearest = 0.5 - abs(centred) if inside else side * centred - 0.5
                 x[j] = nearest * inv[j]
                 far[j] = (-0.5 - abs(centred)) * inv[j]
@@ -76,17 +61,8 @@ def nll_numpy(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: Floa
         logits: Unnormalised log-weights.
         mu: Means in pixel units.
         log_s: Log-scales, at least -7.
-        threads: Threads to share the work between.
+        threads: Threads that share the rows.
     """
-    count = len(value)
-    out = np.empty(count, dtype=np.float32)
-    blocks = max(1, min(threads, count // MIN_BLOCK))
-    edges = [count * block // blocks for block in range(blocks + 1)]
-    arrays = [np.ascontiguousarray(a) for a in (value, logits, mu, log_s)]
-    parts = [[a[i:j] for a in (*arrays, out)] for i, j in pairwise(edges)]
-    if blocks == 1:
-        _fill(*parts[0])
-    else:
-        with ThreadPoolExecutor(blocks) as pool:
-            list(pool.map(lambda part: _fill(*part), parts))
+    out = np.empty(len(value), dtype=np.float32)
+    in_threads(_fill, (*(np.ascontiguousarray(a) for a in (value, logits, mu, log_s)), out), threads)
     return out

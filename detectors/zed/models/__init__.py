@@ -1,1 +1,1 @@
-"""Density models of images: pyramid, heads, SReC."""
+"""Density models of images: the pyramid, heads and SReC."""

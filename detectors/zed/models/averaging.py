@@ -1,4 +1,4 @@
-"""An exponential moving average of weights that checkpoints carry and evaluation uses."""
+"""An exponential moving average of weights, for evaluation and checkpoints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 class WeightAverage:
     """The running average of a network's parameters.
 
-    The first averages would be dominated by random weights, so the decay of update n is min(decay, (1 + n) / (10 + n)),
-    the rule of TensorFlow's ``ExponentialMovingAverage``.
+    Random initial weights would dominate the first averages, so the decay of update n is
+    min(decay, (1 + n) / (10 + n)), the rule of TensorFlow's ``ExponentialMovingAverage``.
 
     Args:
         net: the network that is trained.
-        decay: share of the old average kept at each update.
+        decay: fraction of the old average kept at each update.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
@@ -27,7 +27,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights behind an optimiser step."""
+        """Update the average after an optimiser step."""
         self.updates += 1
         keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, parameter in self.net.named_parameters():
@@ -35,7 +35,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the weights in the network with the others."""
+        """Exchange the network's weights with those stored here."""
         for name, parameter in self.net.named_parameters():
             held = parameter.detach().clone()
             parameter.copy_(self._other[name])
@@ -43,19 +43,19 @@ class WeightAverage:
         self.swapped = not self.swapped
 
     def raw(self) -> dict[str, Tensor]:
-        """The weights that are trained, wherever they are now."""
+        """The trained weights, whether they are in the network or stored here."""
         return dict(self._other) if self.swapped else self._current()
 
     def average(self) -> dict[str, Tensor]:
-        """Their average, wherever it is now."""
+        """Their average, whether it is in the network or stored here."""
         return self._current() if self.swapped else dict(self._other)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a restart needs."""
+        """The number of updates and the average."""
         return {"updates": self.updates, "average": self.average()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; the network holds its trained weights."""
+        """Continue from a state; the network must hold its trained weights."""
         self.updates = int(state["updates"])
         self._other = {name: tensor.clone() for name, tensor in state["average"].items()}
 

@@ -1,4 +1,4 @@
-"""Coding cost of images under a density model: what training minimises, and the size of the lossless file."""
+"""Coding cost of images under a density model: the training loss, and the size of the lossless file."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detectors.zed.entropy.logistic import Mixture, mixture_log_prob
-from detectors.zed.models.density import DensityModel
+from detectors.zed.models.density import DensityModel, StepOptions
 from detectors.zed.models.pyramid import Rounding, build_pyramid
 
 
@@ -17,7 +17,7 @@ class LevelCost(NamedTuple):
 
     Attributes:
         bits: Total over the coded subpixels of each image, float32 ``[B]``.
-        subpixels: How many those are.
+        subpixels: Number of coded subpixels in an image.
     """
 
     bits: Tensor
@@ -44,11 +44,14 @@ def coding_cost(
         image: uint8 ``[B, 3, H, W]``.
         levels: Levels wanted; None for all.
         rounding: Rounding of the pyramid.
-        clamp_p: Floor of each component's mass, for parity only: it stops gradients.
+        clamp_p: Floor of each component's mass, for parity with other code; it stops gradients.
+
+    Raises:
+        ValueError: If no level is wanted, or one does not exist.
     """
     wanted = set(range(model.levels) if levels is None else levels)
     if not wanted <= set(range(model.levels)) or not wanted:
-        raise ValueError(f"levels {sorted(wanted)} asked of a model that has 0..{model.levels - 1}")
+        raise ValueError(f"levels {sorted(wanted)} are not among the model's levels 0..{model.levels - 1}")
     top = model.levels if model.chained else max(wanted) + 1
     pyramid = build_pyramid(image, top, rounding)
     costs: dict[int, LevelCost] = {}
@@ -58,10 +61,10 @@ def coding_cost(
         if context is not None:
             context = model.expand(level, context)[..., : y.shape[-2], : y.shape[-1]]
         nats, count = torch.zeros(len(image), device=image.device), 0
-        for block, latest in model.steps(level, x, y, context, coded=level in wanted):
+        for block, latest in model.steps(level, x, y, context, StepOptions(coded=level in wanted)):
             context = latest
             if block is not None:
-                # a phase may be one row or column short of the grid
+                # a phase may have one row or column less than the grid
                 i, j = block.offset
                 real = (..., slice((x.shape[-2] - i + 1) // 2), slice((x.shape[-1] - j + 1) // 2))
                 value, mixture = block.value[real], Mixture(*(p[(*real, slice(None))] for p in block.mixture))
@@ -73,7 +76,7 @@ def coding_cost(
 
 
 def overhead_bits(height: int, width: int, levels: int = 3) -> int:
-    """Bits of a lossless file that no model predicts: 2 a rounded subpixel, and 8 a subpixel of the coarsest image."""
+    """Bits of a lossless file outside the model: 2 per rounded subpixel, and 8 per subpixel of the coarsest image."""
     bits = 0
     for _ in range(levels):
         height, width = (height + 1) // 2, (width + 1) // 2

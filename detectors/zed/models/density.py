@@ -1,7 +1,7 @@
-"""What every density model of ZED promises: one mixture per subpixel, level by level of the pyramid.
+"""The interface of ZED's density models: one mixture per subpixel, for each level of the pyramid.
 
-A level is seen on its half-resolution grid ``[h, w]``, that of the averages y. A *block* is one of the four phases of
-the 2x2 grid (`pyramid.OFFSETS`), so it too is ``[h, w]``, and any range of rows can be evaluated with a halo.
+A level is predicted on its half-resolution grid ``[h, w]``, that of the averages y. A *block* is one of the four phases
+of the 2x2 grid (`pyramid.OFFSETS`), so it is ``[h, w]`` too, and any range of rows can be evaluated with a halo.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ _AFFINE: dict[str, tuple[float, float]] = {"uint8": (1.0, 0.0), "unit": (1 / 255
 
 
 class CodedBlock(NamedTuple):
-    """One phase of the 2x2 grid with the model's prediction of it.
+    """One phase of the 2x2 grid and the model's prediction of it.
 
     Attributes:
         offset: Row and column inside the 2x2 block.
@@ -30,6 +30,24 @@ class CodedBlock(NamedTuple):
     offset: tuple[int, int]
     value: Tensor
     mixture: Mixture
+
+
+class StepOptions(NamedTuple):
+    """How a level is predicted.
+
+    Attributes:
+        coded: False skips the predictions where only the context is wanted.
+        temperature: Divides the logits of the mixture weights.
+        draw: Sample the pixels from the model, given the averages, instead of taking those of the image.
+    """
+
+    coded: bool = True
+    temperature: float = 1.0
+    draw: torch.Generator | None = None
+
+
+Steps = Iterator[tuple[CodedBlock | None, Tensor | None]]
+PLAIN = StepOptions()
 
 
 class DensityModel(nn.Module, ABC):
@@ -47,24 +65,14 @@ class DensityModel(nn.Module, ABC):
 
     @abstractmethod
     def networks(self) -> list[nn.Module]:
-        """The parts that do the work, each of which can be compiled by itself."""
+        """The parts that compute, each of which can be compiled separately."""
 
     @abstractmethod
     def halo(self, level: int) -> int | None:
-        """Rows of the half-resolution grid which a prediction sees on each side; None if it sees the whole image."""
+        """Rows of the half-resolution grid that a prediction sees on each side; None if it sees the whole image."""
 
     @abstractmethod
-    def steps(
-        self,
-        level: int,
-        x: Tensor,
-        y: Tensor,
-        context: Tensor | None,
-        *,
-        coded: bool = True,
-        temperature: float = 1.0,
-        draw: torch.Generator | None = None,
-    ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
+    def steps(self, level: int, x: Tensor, y: Tensor, context: Tensor | None, options: StepOptions = PLAIN) -> Steps:
         """Predict a level block by block.
 
         Args:
@@ -72,9 +80,7 @@ class DensityModel(nn.Module, ABC):
             x: The level's pixels, float32 ``[B, 3, H, W]`` in 0..255.
             y: Their averages, float32 ``[B, 3, h, w]`` with ``h = ceil(H / 2)`` and ``w = ceil(W / 2)``.
             context: Features ``[B, F, h, w]`` from the coarser level, for chained models.
-            coded: False skips the predictions where only the context is wanted.
-            temperature: Divides the logits of the mixture weights.
-            draw: Draw the pixels from the model, given ``y``, instead of taking those of ``x``.
+            options: How to predict it.
 
         Yields:
             A block (None if not ``coded``) and the context so far, the last of which goes to the finer level.
@@ -86,7 +92,7 @@ class DensityModel(nn.Module, ABC):
 
 
 def scale_input(pixels: Tensor, preset: InputScale) -> Tensor:
-    """Affine of the network's input only: likelihood and entropy stay in pixel units whatever the preset.
+    """Scale the network's input; likelihood and entropy stay in pixel units.
 
     Args:
         pixels: Values in 0..255.
@@ -102,11 +108,11 @@ def scale_input(pixels: Tensor, preset: InputScale) -> Tensor:
 
 
 def draw_pixels(predict: Callable[[Tensor], Mixture], like: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a phase channel by channel, each given the channels drawn before it.
+    """Sample a phase channel by channel, each given the channels sampled before it.
 
     Args:
-        predict: From pixels ``[B, 3, h, w]`` to their mixtures, where a channel depends on those before it alone.
-        like: Gives shape, dtype and device.
+        predict: From pixels ``[B, 3, h, w]`` to their mixtures, where a channel depends only on those before it.
+        like: Tensor whose shape, dtype and device the result gets.
         generator: Source of randomness.
     """
     value = torch.zeros_like(like)
@@ -116,7 +122,7 @@ def draw_pixels(predict: Callable[[Tensor], Mixture], like: Tensor, generator: t
 
 
 def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """Run a last layer outside autocast: means rounded to bfloat16 alone would shift D by 0.03 nats."""
+    """Run a last layer outside autocast: rounding only the means to bfloat16 would shift D by 0.03 nats."""
     with torch.autocast(x.device.type, enabled=False):
         out: Tensor = layer(x if x.dtype == torch.float64 else x.float())
     return out

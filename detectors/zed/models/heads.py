@@ -1,12 +1,12 @@
-"""Conditional heads: every pixel of a level predicted from the average image alone, by mixtures shared by R, G and B.
+"""Conditional heads: they predict every pixel of a level from the average image, by mixtures that R, G and B share.
 
-New heads run their trunk on the half-resolution grid of the averages and emit the four phases of each block at once,
-a quarter of the work of a trunk on the upsampled average. They hold no normalisation over the image, so that a score
-does not depend on what else is in view. The forms of the ZED_Rep code base are in `published_heads`.
+New heads run their trunk on the half-resolution grid of the averages and predict the four phases of each block at once,
+a quarter of the work of a trunk on the upsampled average. They contain no normalisation over the image, so a pixel's
+score does not depend on distant parts of it. The heads of the ZED_Rep code base are in `published_heads`.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -14,7 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.zed.entropy.logistic import Mixture, chain_weights
-from detectors.zed.models.density import CodedBlock, DensityModel, InputScale, draw_pixels, in_float32, scale_input
+from detectors.zed.models.density import (
+    PLAIN,
+    CodedBlock,
+    DensityModel,
+    InputScale,
+    StepOptions,
+    Steps,
+    draw_pixels,
+    in_float32,
+    scale_input,
+)  # fmt: skip
 from detectors.zed.models.pyramid import OFFSETS, subimages
 
 MIN_LOG_SCALE = -7.0
@@ -58,7 +68,7 @@ class HalfResolutionHead(Head):
     """Trunk on the averages, one output convolution for all four phases.
 
     Args:
-        mixtures: Components K; 1 is the residual head, a single logistic round the average.
+        mixtures: Components K; 1 gives the residual head, a single logistic around the average.
         hidden: Channels of the trunk.
         blocks: Residual blocks of two 3x3 convolutions.
         input_scale: Affine of the network's input.
@@ -71,7 +81,7 @@ class HalfResolutionHead(Head):
         self.stem = nn.Conv2d(3, hidden, 3, padding=1)
         self.trunk = nn.Sequential(*(_Residual(hidden) for _ in range(blocks)))
         self.head = nn.Conv2d(hidden, PHASES * 7 * mixtures, 3, padding=1)
-        # starts as components of several widths round the average, from where gradients are alive
+        # components of several widths around the average to start with, where gradients do not vanish
         nn.init.normal_(self.head.weight, std=1e-3)
         bias = torch.zeros(PHASES, 7, mixtures)
         bias[:, 4:] = torch.linspace(0.5, 2.5, mixtures) if mixtures > 1 else 1.5
@@ -88,13 +98,13 @@ class HalfResolutionHead(Head):
 
 
 class Heads(DensityModel):
-    """One independent head a level, finest first.
+    """One independent head per level, finest first.
 
-    Scores follow the exact chain: the components' weights are updated by the channels already seen, so that channel
+    Scores follow the exact chain rule: the channels already seen update the components' weights, so that the channels'
     costs add up to the joint cost and each subpixel has an exact entropy.
 
     Args:
-        heads: Head of level 0, of level 1 and so on.
+        heads: The heads of level 0, level 1 and so on.
     """
 
     chained = False
@@ -103,7 +113,7 @@ class Heads(DensityModel):
     def __init__(self, heads: Sequence[Head]) -> None:
         super().__init__()
         if not heads:
-            raise ValueError("no head given: a head for level 0 is the least")
+            raise ValueError("no head given: give at least one for level 0")
         self.heads = nn.ModuleList(heads)
         self.levels = len(heads)
 
@@ -115,40 +125,22 @@ class Heads(DensityModel):
         """See the base class."""
         return self._head(level).reach
 
-    def steps(
-        self,
-        level: int,
-        x: Tensor,
-        y: Tensor,
-        context: Tensor | None,
-        *,
-        coded: bool = True,
-        temperature: float = 1.0,
-        draw: torch.Generator | None = None,
-    ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
+    def steps(self, level: int, x: Tensor, y: Tensor, context: Tensor | None, options: StepOptions = PLAIN) -> Steps:
         """See the base class; four blocks a level, none of which sees another."""
-        if not coded:
+        if not options.coded:
             return
         logits, mu, log_s = self._head(level)(y)
         for phase, (offset, value) in enumerate(zip(OFFSETS, subimages(x), strict=True)):
-            predict = partial(
-                chain_weights, shared=Mixture(logits[:, phase] / temperature, mu[:, phase], log_s[:, phase])
-            )
-            pixels = value if draw is None else draw_pixels(predict, value, draw)
+            shared = Mixture(logits[:, phase] / options.temperature, mu[:, phase], log_s[:, phase])
+            predict = partial(chain_weights, shared=shared)
+            pixels = value if options.draw is None else draw_pixels(predict, value, options.draw)
             yield CodedBlock(offset, pixels, predict(pixels)), context
 
     def _head(self, level: int) -> Head:
         head = self.heads[level]
         if not isinstance(head, Head):
-            raise TypeError(f"level {level} holds a {type(head).__name__}, which is no Head")
+            raise TypeError(f"level {level} holds a {type(head).__name__}, which is not a Head")
         return head
-
-
-def build_heads(
-    mixtures: int = 5, hidden: int = 96, blocks: int = 4, input_scale: InputScale = "tanh", levels: int = 2
-) -> Heads:
-    """New heads of one kind for the finest ``levels`` levels; see `HalfResolutionHead`."""
-    return Heads([HalfResolutionHead(mixtures, hidden, blocks, input_scale) for _ in range(levels)])
 
 
 def receptive_rows(convolutions: int) -> int:

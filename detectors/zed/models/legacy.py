@@ -1,8 +1,8 @@
-"""Scores bit-faithful to the ZED_Rep code base, known mistakes included, for comparison with numbers made by it.
+"""Scores bit-identical to those of the ZED_Rep code base, known mistakes included, to compare with its numbers.
 
-What differs from the default scores: the entropy is the differential one of a logistic, log s + 2, weighted by the
-posterior at the observed pixel; mixture log-masses are averaged, not summed, over the channels; end bins lose their
-tails; masses are float32 differences of sigmoids floored at 1e-12; averages are rounded half to even.
+They differ from the default scores as follows: the entropy is the differential one of a logistic, log s + 2, weighted
+by the posterior at the observed pixel; mixture log-masses are averaged, not summed, over the channels; end bins lose
+their tails; masses are float32 differences of sigmoids floored at 1e-12; averages are rounded half to even.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class LegacyMaps(NamedTuple):
     Attributes:
         nll: ``[B, H, W]``, for residual heads ``[B, 3, H, W]``.
         entropy: ``[B, H, W]``.
-        d: Their difference, of the shape of ``nll``.
+        d: Their difference, shaped like ``nll``.
     """
 
     nll: Tensor
@@ -58,7 +58,7 @@ def load_legacy(image: Image.Image, max_side: int | None = 1536) -> Tensor:
         image = image.resize((W, H), Image.Resampling.LANCZOS)
     w, h = W // MULTIPLE * MULTIPLE, H // MULTIPLE * MULTIPLE
     if not w or not h:
-        raise ValueError(f"an image of {W} x {H} pixels is too small: that code crops sides to multiples of {MULTIPLE}")
+        raise ValueError(f"an image of {W} x {H} pixels is too small: ZED_Rep crops sides to multiples of {MULTIPLE}")
     left, top = (W - w) // 2, (H - h) // 2
     return torch.from_numpy(np.array(image.crop((left, top, left + w, top + h)))).permute(2, 0, 1).contiguous()
 
@@ -102,7 +102,7 @@ def image_scores(
 def legacy_scores(
     head0: PublishedHead, head1: PublishedHead, image: Tensor, temperature0: float = 1.0, temperature1: float = 1.0
 ) -> dict[str, Tensor]:
-    """The five columns of that code's batch scores, each float32 ``[B]``, per pixel as it averages them.
+    """The five columns of that code's batch scores, each float32 ``[B]``, averaged over pixels as it does.
 
     Args:
         head0: Head of full resolution.

@@ -1,7 +1,8 @@
-"""Heads with the parameter names of the ZED_Rep code base, to run its checkpoints.
+"""Heads with the parameter names of the ZED_Rep code base, for its checkpoints.
 
-They work at full resolution on the nearest-upsampled average. The raw outputs, needed for that code's own scores
-(`legacy`), come from `maps`; calling a head gives the same predictions in the form every ZED score is computed from.
+They work at full resolution on the average upsampled by nearest neighbours. Their method `maps` gives the raw outputs,
+from which that code's own scores are computed (`legacy`); calling a head gives the same predictions in the form from
+which all other scores are computed.
 """
 
 import re
@@ -35,7 +36,7 @@ class RawMaps(NamedTuple):
 
 
 class PublishedHead(Head):
-    """What the two forms share.
+    """Base of the two forms.
 
     Args:
         input_scale: Affine of the network's input.
@@ -105,7 +106,7 @@ class _NormalisedResidual(nn.Module):
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        # in place: at full resolution every further copy costs as much as a tenth of a convolution
+        # in place: at full resolution every copy costs as much as a tenth of a convolution
         h = F.relu_(group_norm_(self.conv1(x), self.norm1))
         return F.relu_(group_norm_(self.conv2(h), self.norm2).add_(x))
 
@@ -113,7 +114,7 @@ class _NormalisedResidual(nn.Module):
 class MixtureHead(PublishedHead):
     """K logistics with weights shared by the channels and absolute means.
 
-    Its group normalisation runs over the whole image: bands would change the scores, so it sees the image whole.
+    Its group normalisation runs over the whole image, so it cannot be evaluated in bands of rows.
 
     Args:
         mixtures: Components K.
@@ -135,7 +136,7 @@ class MixtureHead(PublishedHead):
     def maps(self, y_up: Tensor) -> RawMaps:
         """See the base class."""
         z = self.trunk(self.stem(scale_input(y_up, self.input_scale)))
-        # one convolution for all three: reading z is what costs
+        # one convolution for all three, because reading z dominates the cost
         layers = [self.head_pi, self.head_mu, self.head_ls]
         weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
         with torch.autocast(z.device.type, enabled=False):
@@ -150,21 +151,20 @@ def load_published_head(
 ) -> ResidualHead | MixtureHead:
     """Load a ZED_Rep checkpoint, a bare state dict; kind and sizes are read off the keys and shapes.
 
-    1x1 output layers of old mixture checkpoints become the same 3x3 layers with a zero rim. Keys must fit exactly,
-    where that code base ignored what did not.
+    1x1 output layers of old mixture checkpoints become 3x3 layers with a rim of zeros. Keys must fit exactly; that code
+    base ignores those that do not.
 
     Args:
         source: Checkpoint file, or the state dict itself.
         input_scale: Affine of the network's input.
 
     Raises:
-        ValueError: If the keys are of neither form.
+        ValueError: If the keys fit neither form.
     """
     state = torch.load(source, map_location="cpu", weights_only=True) if isinstance(source, Path) else dict(source)
     if not isinstance(state, dict) or "stem.weight" not in state:
-        raise ValueError(
-            f"no ZED_Rep head in {source if isinstance(source, Path) else 'the state dict'}: no stem.weight"
-        )
+        place = source if isinstance(source, Path) else "the state dict"
+        raise ValueError(f"{place} is not a ZED_Rep head: it has no stem.weight")
     hidden = state["stem.weight"].shape[0]
     head: ResidualHead | MixtureHead
     if "head_pi.weight" in state:

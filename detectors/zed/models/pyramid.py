@@ -1,6 +1,6 @@
-"""The multi-resolution pyramid under every ZED density model (Cozzolino et al. 2024, after Cao et al. 2020, SReC).
+"""The multi-resolution pyramid of all ZED density models (Cozzolino et al. 2024, after Cao et al. 2020, SReC).
 
-Each level averages 2x2 blocks of the *rounded* level below it. All arithmetic is in integers, hence exact.
+Each level averages 2x2 blocks of the *rounded* finer level. All arithmetic is in integers, hence exact.
 """
 
 from typing import Literal, NamedTuple
@@ -46,13 +46,13 @@ def block_sum(x: Tensor) -> Tensor:
 def subimages(x: Tensor) -> list[Tensor]:
     """The four phases of the 2x2 grid in coding order, each ``[..., ceil(H / 2), ceil(W / 2)]``.
 
-    Where a side is odd, a phase that is one short repeats *its own* last row or column, which is what SReC's networks
-    see (unlike the average, for which the image's last row or column is repeated).
+    Where a side is odd, the phase that is one row or column short repeats *its own* last one, as SReC's networks do;
+    for the average, the image's last row or column is repeated.
     """
     h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
     phases = []
     for i, j in OFFSETS:
-        # a side of one pixel leaves a phase nothing of its own to repeat
+        # with a side of one pixel, a phase has nothing of its own to repeat
         phase = x[..., min(i, x.shape[-2] - 1) :: 2, min(j, x.shape[-1] - 1) :: 2]
         if phase.shape[-1] < w:
             phase = torch.cat([phase, phase[..., -1:]], dim=-1)
@@ -67,9 +67,9 @@ def bottom_right(y: Tensor, top_left: Tensor, top_right: Tensor, bottom_left: Te
 
     Args:
         y: Averages of the blocks, multiples of 0.25.
-        top_left: Pixel values of the same shape; likewise ``top_right`` and ``bottom_left``.
-        top_right: See ``top_left``.
-        bottom_left: See ``top_left``.
+        top_left: Pixel values of the same shape.
+        top_right: As ``top_left``.
+        bottom_left: As ``top_left``.
     """
     return 4 * y - top_left - top_right - bottom_left
 
@@ -80,8 +80,8 @@ def build_pyramid(image: Tensor, levels: int = 3, rounding: Rounding = "ties_dow
     Args:
         image: uint8 ``[..., H, W]``, any size.
         levels: Number of halvings.
-        rounding: ``ties_down`` is SReC's rule, an average ending in .5 goes down; ``half_even`` is ``torch.round``,
-            used by ZED_Rep, and differs on one block in eight of random pixels.
+        rounding: ``ties_down`` is SReC's rule, by which an average ending in .5 is rounded down; ``half_even`` is
+            ``torch.round``, used by ZED_Rep, and differs in one block in eight of random pixels.
 
     Raises:
         TypeError: If the image is not uint8.

@@ -1,11 +1,11 @@
 """SReC, the super-resolution based compressor ZED scores with (Cao, Wu, Krähenbühl 2020, sections 3 and 4).
 
-Three levels; in each, top-left, top-right and bottom-left pixels of every 2x2 block are predicted in turn from the
-exact average and the pixels before, and the bottom-right one follows from them for free.
+In each of three levels it predicts the top-left, top-right and bottom-left pixel of every 2x2 block in turn, from the
+exact average and the pixels already predicted; the bottom-right one follows from them at no cost.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal, Self, cast
@@ -14,7 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from detectors.zed.entropy.logistic import Mixture
-from detectors.zed.models.density import CodedBlock, DensityModel, draw_pixels, in_float32, scale_input
+from detectors.zed.models.density import (
+    PLAIN,
+    CodedBlock,
+    DensityModel,
+    StepOptions,
+    Steps,
+    draw_pixels,
+    in_float32,
+    scale_input,
+)  # fmt: skip
 from detectors.zed.models.pyramid import OFFSETS, subimages
 
 CODED = 3
@@ -38,7 +47,7 @@ class _Residual(nn.Module):
 
 
 class _PixelDecoder(nn.Module):
-    """Features of one phase from the average, the phases known so far and the running context."""
+    """Features of one phase, from the average, the phases known so far and the current context."""
 
     def __init__(self, phase: int, features: int, blocks: int) -> None:
         super().__init__()
@@ -106,7 +115,7 @@ class SReC(DensityModel):
         if means not in ("absolute", "residual"):
             raise ValueError(f"means={means!r} is unknown: choose 'absolute' or 'residual'")
         self.features, self.mixtures, self.blocks, self.levels, self.means = features, mixtures, blocks, levels, means
-        # coarsest first, as published, and nothing comes in at the coarsest
+        # coarsest first, as published; the coarsest has no context to upsample
         shuffles = (
             nn.Sequential(nn.Conv2d(features, 4 * features, 3, padding=1), nn.PixelShuffle(2))
             for _ in range(levels - 1)
@@ -130,17 +139,7 @@ class SReC(DensityModel):
         out: Tensor = self.upsamplers[self.levels - 1 - level](context)
         return out
 
-    def steps(
-        self,
-        level: int,
-        x: Tensor,
-        y: Tensor,
-        context: Tensor | None,
-        *,
-        coded: bool = True,
-        temperature: float = 1.0,
-        draw: torch.Generator | None = None,
-    ) -> Iterator[tuple[CodedBlock | None, Tensor | None]]:
+    def steps(self, level: int, x: Tensor, y: Tensor, context: Tensor | None, options: StepOptions = PLAIN) -> Steps:
         """See the base class; three blocks a level."""
         decoder = cast(_Level, self.decoders[self.levels - 1 - level])
         phases = subimages(x)
@@ -149,11 +148,11 @@ class SReC(DensityModel):
             known = scale_input(torch.cat([y, *phases[:i]], dim=1), "tanh")
             z = decoder.rgb_decs[i](known, context)
             block = None
-            if coded:
+            if options.coded:
                 raw = decoder.mix_logits_prob_clf[i](z)
-                predict = partial(subpixel_mixtures, raw, temperature=temperature, anchor=anchor)
-                if draw is not None:
-                    phases[i] = draw_pixels(predict, phases[i], draw)
+                predict = partial(subpixel_mixtures, raw, temperature=options.temperature, anchor=anchor)
+                if options.draw is not None:
+                    phases[i] = draw_pixels(predict, phases[i], options.draw)
                 block = CodedBlock(OFFSETS[i], phases[i], predict(phases[i]))
             context = decoder.feat_convs[i](z)
             yield block, context
@@ -171,10 +170,10 @@ class SReC(DensityModel):
         """Load weights in the published layout; sizes are read off the keys and shapes.
 
         Args:
-            source: A checkpoint file holding ``nets``, or that state dict itself.
+            source: A checkpoint file with an entry ``nets``, or that state dict itself.
 
         Raises:
-            ValueError: If the file or its keys are not of that layout, naming the first that do not fit.
+            ValueError: If the file or its keys do not have that layout; it names the first keys that do not fit.
         """
         state = _published_state(source) if isinstance(source, Path) else dict(source)
         try:
@@ -205,10 +204,10 @@ def subpixel_mixtures(raw: Tensor, value: Tensor, temperature: float = 1.0, anch
     """Mixtures of each subpixel given the actual channels before it (SReC section 4, after L3C).
 
     Args:
-        raw: Network output ``[B, 12 K, h, w]``, to be read as (logit, mean, log-scale, lambda) x (R, G, B) x K.
+        raw: Network output ``[B, 12 K, h, w]``, laid out as (logit, mean, log-scale, lambda) x (R, G, B) x K.
         value: Actual pixels ``[B, 3, h, w]`` in 0..255.
         temperature: Divides the logits.
-        anchor: Averages ``[B, 3, h, w]`` which means and channels are taken relative to; None for the published form.
+        anchor: Averages ``[B, 3, h, w]`` that means and channels are relative to; None for the published form.
 
     Returns:
         Parameters ``[B, 3, h, w, K]``; means within 0..255, log-scales at least -7.

@@ -1,6 +1,6 @@
 """The evaluation chain written plainly, with torchvision's transforms and global generators: oracle and yardstick.
 
-It follows the description of the original step by step: every generator is seeded for every picture, PIL images become
+It follows the description of the original step by step: every generator is seeded for every image, PIL images become
 float tensors after the noise, and JPEG steps convert to uint8 and back. Its pixels must equal those of
 `benchmarks.ai_genbench.images.degrade`, which takes none of these detours.
 """

@@ -136,8 +136,8 @@ def test_training_shows_every_copy_once_an_epoch_by_its_own_seed(module: AiGenBe
     assert isinstance(data, bytes)
     levels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     for copy in range(3):
-        picture = augment(levels, v1_seeds(place[row], copy), "baseline", "v1")
-        (expected,) = evaluation_crops(picture, "resize", SIDE)
+        image = augment(levels, v1_seeds(place[row], copy), "baseline", "v1")
+        (expected,) = evaluation_crops(image, "resize", SIDE)
         assert any(torch.allclose(image, expected.values(), atol=1e-6) for image in seen[row])
 
 
@@ -234,10 +234,10 @@ def test_a_cache_of_other_libraries_is_refused(folder: Path, tmp_path: Path, mon
         ({"mode": "cumulativ"}, "did you mean 'cumulative'"),
         ({"train_cropping": "multicrop"}, "benchmark.train_cropping='multicrop' is unknown"),
         ({"eval_cropping": "center"}, "benchmark.eval_cropping='center' is unknown"),
-        ({"replay": "uniform"}, "Only mode=continual replays"),
+        ({"replay": "uniform"}, "Set benchmark.mode=continual"),
         ({"augmentation_factor": 0}, "benchmark.augmentation_factor=0"),
         ({"fusion": "mean"}, "fusion='mean' is unknown"),
-        ({"cache": "x", "eval_cropping": "as_is"}, "Only crops of one size"),
+        ({"cache": "x", "eval_cropping": "as_is"}, "Choose another cropping"),
         ({"holdout": 1.0}, "share from 0 to below 1"),
     ],
 )

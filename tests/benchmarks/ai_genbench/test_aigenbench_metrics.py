@@ -231,7 +231,7 @@ def test_the_last_stage_has_no_next_and_needs_all_stages():
     assert "strict_past" not in stages[0].periods
     assert headline(stages).next == pytest.approx(np.mean([s.periods["next"].roc_auc for s in stages[:2]]))
     assert stages[0].periods["next"].n_real == stages[0].periods["next"].n_generated == 10
-    with pytest.raises(ValueError, match=r"0\.\.2 once and was given \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"0\.\.2 once, not \[0, 1\]"):
         headline(stages[:2])
     with pytest.raises(ValueError, match="'auc' is none"):
         headline(stages, "auc")

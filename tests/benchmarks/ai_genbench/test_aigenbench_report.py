@@ -89,7 +89,7 @@ def test_task_review_prints_it_for_foreign_dumps(tmp_path: Path, monkeypatch: py
     words = ["task=review", f"review.inputs=[{paths[0]},{paths[1]}]", f"review.out={tmp_path}/page"]
     assert lightning_main.main(words) == 0
     assert (tmp_path / "page/ai_genbench.md").read_text() == expected
-    assert "Windows 0, 1 of 9: no mean over time" in expected
+    assert "Tested windows: 0, 1 of 9." in expected
 
 
 @pytest.mark.golden
@@ -118,7 +118,7 @@ def test_windows_not_scored_are_left_open(tmp_path: Path) -> None:
 def test_sets_of_dumps_that_say_nothing_are_refused(tmp_path: Path) -> None:
     (path,) = write_ours(tmp_path / "run", {1: drawn(1)})
     (path.parent / "checkpoints").mkdir()
-    with pytest.raises(DataError, match=r"half-finished window[\s\S]*Let task=fit finish"):
+    with pytest.raises(DataError, match=r"unfinished window[\s\S]*Let task=fit finish"):
         reported([path], tmp_path)
     (path.parent / "done").touch()
     assert reported([path], tmp_path)

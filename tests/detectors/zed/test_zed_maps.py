@@ -116,7 +116,7 @@ def test_reduced_precision_of_convolutions_hardly_moves_the_scores(srec):
 def test_temperature_flattens_the_mixture(srec):
     image = picture(16, 16)
     assert score_image(srec, image, temperature=50.0)["H0"].item() != score_image(srec, image)["H0"].item()
-    with pytest.raises(ValueError, match="temperature 0 must be positive"):
+    with pytest.raises(ValueError, match="temperature 0: give a positive number"):
         score_image(srec, image, temperature=0)
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from benchmarks.ai_genbench.images import jpeg as jpeg_module
-from benchmarks.ai_genbench.images.arrays import Picture
+from benchmarks.ai_genbench.images.arrays import RgbImage
 from benchmarks.ai_genbench.images.cropping import evaluation_crops, normalise, train_crop
 from benchmarks.ai_genbench.images.degrade import Plan, apply_plan, degrade, draw_plan
 from benchmarks.ai_genbench.images.jpeg import Jpeg, codecs_agree, jpeg_round_trip
@@ -24,7 +24,7 @@ from benchmarks.ai_genbench.protocol.seeds import fixed_seeds, v1_seeds
 from contracts.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from plain_chain import plain_chain, plain_input
+from tests.benchmarks.ai_genbench.plain_chain import plain_chain, plain_input
 
 EXACT = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 """The original's float resize differs in the last bits on hosts without these (measured with the golden vectors)."""
@@ -59,7 +59,7 @@ class Golden:
 def golden(golden_path):
     loaded = Golden(golden_path("aigenbench_degrade/cases.json").parent)
     if not loaded.cases:
-        pytest.skip("aigenbench_degrade: none of the cases' input pictures is there")
+        pytest.skip("aigenbench_degrade: none of the cases' input images is there")
     return loaded
 
 
@@ -67,11 +67,11 @@ def sha(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def stored(picture):
-    """As the vectors hold a picture: levels where every value is one."""
-    if not isinstance(picture.pixels, torch.Tensor):
-        return picture.pixels
-    values = picture.pixels.numpy()
+def stored(image):
+    """As the vectors hold an image: levels where every value is one."""
+    if not isinstance(image.pixels, torch.Tensor):
+        return image.pixels
+    values = image.pixels.numpy()
     levels = np.rint(values * 255)
     if np.array_equal(levels.astype(np.float32) / np.float32(255), values):
         return levels.astype(np.uint8).transpose(1, 2, 0)
@@ -129,9 +129,9 @@ def test_every_stage_is_bit_identical(golden):
 @pytest.mark.golden
 def test_model_inputs_are_bit_identical(golden):
     for case in golden.cases:
-        picture = apply_plan(golden.images[case["image"]], golden.plan(case))
+        image = apply_plan(golden.images[case["image"]], golden.plan(case))
         for cropping, facts in case["tail"].items():
-            crops = [normalise(crop.values()).numpy() for crop in evaluation_crops(picture, cropping)]
+            crops = [normalise(crop.values()).numpy() for crop in evaluation_crops(image, cropping)]
             assert [list(crop.shape) for crop in crops] == [fact["shape"] for fact in facts]
             for crop, fact in zip(crops, facts, strict=True):
                 if EXACT:
@@ -148,7 +148,7 @@ def test_clamping_fails_exactly_where_values_wrap(golden):
             continue
         before = apply_plan(golden.images[case["image"]], dataclasses.replace(plan, jpeg_third=None))
         scaled = before.values() * 255
-        clamped = Picture(before.values().clamp(0, 1)).levels(wrap=True)
+        clamped = RgbImage(before.values().clamp(0, 1)).levels(wrap=True)
         if isinstance(before.pixels, torch.Tensor):
             wraps = bool((scaled <= -1).any() or (scaled >= 256).any())
             same = sha(jpeg_round_trip(clamped, plan.jpeg_third)) == case["stages"][6]["sha256"]
@@ -160,14 +160,14 @@ def test_jpeg_is_identical_without_the_shortcut_between_codecs(golden, monkeypat
     monkeypatch.setattr(jpeg_module, "codecs_agree", lambda: False)
     fired = [case for case in golden.cases if any(op["op"] == "jpeg" and op["codec"] == "pil" for op in case["ops"])]
     for case in fired[:6]:
-        picture = apply_plan(golden.images[case["image"]], golden.plan(case))
+        image = apply_plan(golden.images[case["image"]], golden.plan(case))
         if EXACT:
-            assert sha(stored(picture)) == case["stages"][6]["sha256"]
+            assert sha(stored(image)) == case["stages"][6]["sha256"]
 
 
 @pytest.mark.parametrize("size", [(90, 70), (140, 61)])
 def test_the_plain_chain_gives_the_same_pixels(size):
-    """With a small maximum size, so that both the large-picture crop and all other steps occur."""
+    """With a small maximum size, so that both the large-image crop and all other steps occur."""
     levels = photo(*size)
     for position in range(70):
         plain = plain_chain(Image.fromarray(levels), position, maximum_size=80)
@@ -199,7 +199,7 @@ def test_fixed_depends_on_the_id_alone_and_stays_in_levels():
         np.testing.assert_array_equal(again.pixels, results[name].pixels)
         assert not again.pil
         assert again.pixels.dtype == np.uint8
-    assert len({sha(picture.pixels) for picture in results.values()}) > 60
+    assert len({sha(image.pixels) for image in results.values()}) > 60
 
 
 def test_fixed_corrects_the_draws():
@@ -231,7 +231,7 @@ def test_bicubic_wraps_under_v1_and_clamps_under_fixed():
     step = np.zeros((64, 64, 3), np.uint8)
     step[:, 32:] = 255
     crop = ResizedCrop(0, 0, 64, 64, 256, "bicubic")
-    floats = apply_resized_crop(Picture(step), crop, in_floats=True)
+    floats = apply_resized_crop(RgbImage(step), crop, in_floats=True)
     assert floats.pixels.max() > 1.01
     assert floats.pixels.min() < -0.01
     assert floats.levels(wrap=True)[0, :128].max() > 240, "just below 0 wraps to just below 256"
@@ -260,23 +260,23 @@ def test_codecs_and_quality():
     assert np.abs(worse).mean() > np.abs(better).mean() > 0
 
 
-def test_crops_of_a_known_picture():
+def test_crops_of_a_known_image():
     levels = np.arange(300 * 250 * 3, dtype=np.uint32).reshape(300, 250, 3).astype(np.uint8)
-    picture = Picture(levels)
-    crops = evaluation_crops(picture, "multicrop", 224)
+    image = RgbImage(levels)
+    crops = evaluation_crops(image, "multicrop", 224)
     expected = [levels[:224, :224], levels[:224, -224:], levels[-224:, :224], levels[-224:, -224:]]
     for crop, wanted in zip(crops, [*expected, levels[38:262, 13:237]], strict=True):
         np.testing.assert_array_equal(crop.pixels, wanted)
-    assert len(evaluation_crops(Picture(levels[:224]), "multicrop")) == 1
-    small = evaluation_crops(Picture(np.full((101, 250, 3), 9, np.uint8)), "crop")[0].pixels
+    assert len(evaluation_crops(RgbImage(levels[:224]), "multicrop")) == 1
+    small = evaluation_crops(RgbImage(np.full((101, 250, 3), 9, np.uint8)), "crop")[0].pixels
     assert small.shape == (224, 224, 3)
     assert (small[:61] == 0).all()
     assert (small[61:162] == 9).all()
     assert (small[162:] == 0).all()
-    (whole,) = evaluation_crops(picture, "as_is")
-    assert whole is picture
+    (whole,) = evaluation_crops(image, "as_is")
+    assert whole is image
     with pytest.raises(ConfigError, match="'fivecrop' is unknown"):
-        evaluation_crops(picture, "fivecrop")
+        evaluation_crops(image, "fivecrop")
 
 
 def test_train_crops_are_torchvisions():
@@ -287,13 +287,13 @@ def test_train_crops_are_torchvisions():
         torch.manual_seed(seed)
         wanted = v2.RandomCrop(224, pad_if_needed=True)(values)
         generator = torch.Generator().manual_seed(seed)
-        assert torch.equal(train_crop(Picture(values), "random_crop", generator).values(), wanted)
-    centre = train_crop(Picture(values), "center_crop", torch.Generator())
+        assert torch.equal(train_crop(RgbImage(values), "random_crop", generator).values(), wanted)
+    centre = train_crop(RgbImage(values), "center_crop", torch.Generator())
     assert torch.equal(centre.values(), v2.CenterCrop(224)(values))
-    resized = train_crop(Picture(values), "resize", torch.Generator())
+    resized = train_crop(RgbImage(values), "resize", torch.Generator())
     assert torch.equal(resized.values(), v2.Resize((224, 224), antialias=True)(values))
     with pytest.raises(ConfigError, match="'multicrop' is unknown"):
-        train_crop(Picture(values), "multicrop", torch.Generator())
+        train_crop(RgbImage(values), "multicrop", torch.Generator())
 
 
 def test_bad_input_is_refused():

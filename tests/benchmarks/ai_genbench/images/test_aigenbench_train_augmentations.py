@@ -11,15 +11,15 @@ from scipy.ndimage import gaussian_filter
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from benchmarks.ai_genbench.images.arrays import Picture
+from benchmarks.ai_genbench.images.arrays import RgbImage
 from benchmarks.ai_genbench.images.degrade import degrade, draw_size_crop
 from benchmarks.ai_genbench.images.noise import LIBRARY_STD_RANGE, add_noise, draw_noise
 from benchmarks.ai_genbench.images.train_augmentations import augment, blur, color_jitter, drop_hole, vary
 from benchmarks.ai_genbench.protocol.seeds import fixed_seeds, v1_seeds
 from contracts.errors import ConfigError
 
-# albumentations 2.0.8, seeds 4321..4342 that fire: hole (top, left, height, width) in a picture of 173 x 151, and sum
-# and digest of default GaussNoise on a grey (100) picture of 31 x 17
+# albumentations 2.0.8, seeds 4321..4342 that fire: hole (top, left, height, width) in an image of 173 x 151, and sum
+# and digest of default GaussNoise on a grey (100) image of 31 x 17
 ALBUMENTATIONS = [
     (4325, (33, 131, 41, 12), 156846, "b0f69b47596ca963"),
     (4327, (13, 100, 29, 16), 165685, "024a871a4991462b"),
@@ -106,7 +106,7 @@ def test_soft_is_the_evaluation_chain(protocol):
 
 
 @pytest.mark.parametrize(("protocol", "offsets"), [("fixed", {0, 1, 2, 3}), ("v1", {0, 1, 2})])
-def test_large_training_pictures_are_cropped_at_random(protocol, offsets):
+def test_large_training_images_are_cropped_at_random(protocol, offsets):
     """The original never draws the last offset."""
     boxes = []
     for seed in range(80):
@@ -114,8 +114,8 @@ def test_large_training_pictures_are_cropped_at_random(protocol, offsets):
     assert {box.top for box in boxes} == offsets
     assert {(box.left, box.height, box.width) for box in boxes} == {(0, 27, 21)}
     assert draw_size_crop(torch.Generator(), 27, 27, 27, protocol, train=True) is None
-    picture = augment(photo(30, 21), fixed_seeds("x"), "baseline", protocol, maximum_size=27)
-    assert max(picture.height, picture.width) <= 256
+    image = augment(photo(30, 21), fixed_seeds("x"), "baseline", protocol, maximum_size=27)
+    assert max(image.height, image.width) <= 256
 
 
 @pytest.mark.parametrize("pipeline", ["baseline", "soft"])
@@ -123,9 +123,9 @@ def test_large_training_pictures_are_cropped_at_random(protocol, offsets):
 def test_copies_are_deterministic_and_differ(pipeline, protocol):
     levels = photo()
     make = v1_seeds if protocol == "v1" else lambda row, copy: fixed_seeds(f"image {row}", copy)
-    pictures = [augment(levels, make(11, copy), pipeline, protocol).values() for copy in (0, 1, 2, 3, 0)]
-    assert torch.equal(pictures[0], pictures[4])
-    assert sum(not torch.equal(pictures[0], other) for other in pictures[1:4]) >= 2
+    images = [augment(levels, make(11, copy), pipeline, protocol).values() for copy in (0, 1, 2, 3, 0)]
+    assert torch.equal(images[0], images[4])
+    assert sum(not torch.equal(images[0], other) for other in images[1:4]) >= 2
 
 
 def test_stochastic_part_draws_as_the_original():
@@ -137,13 +137,13 @@ def test_stochastic_part_draws_as_the_original():
         values = F.rotate(values, random.choice([0, 90, 180, 270]), expand=True)
         torch.rand(1)
         values = v2.RandomCrop(64)(v2.RandomHorizontalFlip(0.5)(values))
-        assert torch.equal(vary(Picture(levels), seed, "random_crop", 64).values(), values)
+        assert torch.equal(vary(RgbImage(levels), seed, "random_crop", 64).values(), values)
 
 
 def test_stochastic_part_only_turns_mirrors_and_crops():
     levels = photo(64, 64)
     allowed = {np.rot90(side, turns).tobytes() for side in (levels, levels[:, ::-1]) for turns in range(4)}
-    seen = {np.ascontiguousarray(vary(Picture(levels), seed, "as_is").pixels).tobytes() for seed in range(120)}
+    seen = {np.ascontiguousarray(vary(RgbImage(levels), seed, "as_is").pixels).tobytes() for seed in range(120)}
     assert seen == allowed
 
 

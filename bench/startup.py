@@ -1,0 +1,94 @@
+"""Start-up: whole commands on the demo, against ``python -c "import torch"``.
+
+Each command is a fresh process. Its figure is its time divided by that of importing torch, so that it depends little on
+the machine.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from bench._images import jpegs
+from bench._memory import PROGRAM
+from bench.table import Row
+from bench.timing import Timing, interleaved, pick
+
+TARGETS = {
+    "--help": 0.25,
+    "a refused typo": 0.25,
+    "task=review of a dump": 0.9,
+    "task=doctor of the demo": 1.5,
+    "task=predict of one image": 2.2,
+    "task=fit to its first training step": 2.6,
+}
+"""Largest ratios wanted."""
+
+DEMO = ("experiment=demo", "datamodule.path=experiments_data/demo/data.h5", "trainer.enable_progress_bar=false")
+
+
+def measure() -> list[Row]:
+    """Ratio of each command to the import of torch, best of three rounds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        return rows(interleaved(_ways(folder), pick(1, 3)))
+
+
+def rows(timings: Mapping[str, Timing]) -> list[Row]:
+    """A row for each command; ``timings["torch"]`` is the baseline."""
+    base = timings["torch"].best
+    return [
+        Row("start-up", way, None, timings[way].best / base, "× import torch", None, target, _note(timings[way], base))
+        for way, target in TARGETS.items()
+    ]
+
+
+def _note(timing: Timing, base: float) -> str:
+    return f"{timing.best:.2f} s, importing torch {base:.2f} s"
+
+
+def _run(folder: Path, words: Sequence[str], code: int = 0) -> None:
+    """Run Python with these arguments in a folder; its output is shown if the exit code is not the expected one."""
+    paths = {"PYTHONPATH": str(PROGRAM.parent)}
+    done = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, *words], cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=False
+    )
+    if done.returncode != code:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def _ways(folder: Path) -> dict[str, Callable[[], None]]:
+    """The commands, after a demo of one epoch that gives them a checkpoint and a dump."""
+    run = partial(_run, folder)
+    run([str(PROGRAM), "task=prepare", "experiment_id=demo", "datamodule=sample"])
+    run([str(PROGRAM), *DEMO, "experiment_id=demo", "trainer.max_epochs=1"])
+    run([str(PROGRAM), "task=test", "experiment_id=demo"])
+    window = next(folder.glob("experiments_data/demo/window_*"))
+    dump, checkpoint = window / "predictions_test_all.npz", window / "checkpoints" / "best.ckpt"
+    image = folder / "image.jpg"
+    image.write_bytes(jpegs(512, 1)[0])
+    number = itertools.count()
+
+    def fit() -> None:
+        run(["-m", "bench._first_step", *DEMO, f"experiment_id=fit{next(number)}"])
+
+    return {
+        "torch": lambda: run(["-c", "import torch"]),
+        "--help": lambda: run([str(PROGRAM), "--help"]),
+        "a refused typo": lambda: run([str(PROGRAM), *DEMO, "trainer.max_epoch=1"], 2),
+        "task=review of a dump": lambda: run(
+            [str(PROGRAM), "task=review", f"review.inputs=[{dump}]", "review.out=review"]
+        ),
+        "task=doctor of the demo": lambda: run([str(PROGRAM), "task=doctor", *DEMO]),
+        "task=predict of one image": lambda: run(
+            [
+                str(PROGRAM), "task=predict", f"ckpt={checkpoint}", "datamodule=folder", f"datamodule.path={image}",
+                "predict.out=scores", "trainer=cpu",
+            ]
+        ),
+        "task=fit to its first training step": fit,
+    }  # fmt: skip
