@@ -18,19 +18,19 @@ def main(argv: list[str]) -> int:
     """Measure the named subjects, or all; the page keeps the last rows of the others.
 
     Returns:
-        0, or 1 where a subject failed or, but for a quick run, a target was missed.
+        0; 1 if a subject failed or, except in a quick run, a target was missed.
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"of: {', '.join(subjects())} (default: all)")
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"any of {', '.join(subjects())} (default: all)")
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--quick", action="store_true", help="few repetitions, small inputs; docs stay as they are")
-    amount.add_argument("--full", action="store_true", help="also what takes minutes, e.g. memory on 20,000 images")
+    amount.add_argument("--quick", action="store_true", help="few repetitions, small inputs; does not change docs")
+    amount.add_argument("--full", action="store_true", help="adds long measurements, e.g. memory on 20,000 images")
     options = parser.parse_args(argv)
     for name in options.subjects:
         if name not in subjects():
-            parser.error(f"no subject {name!r}; {nearest(name, subjects())}")
+            parser.error(f"unknown subject {name!r}; {nearest(name, subjects())}")
     os.environ[EFFORT] = "quick" if options.quick else "full" if options.full else "normal"
-    os.environ["TQDM_DISABLE"] = "1"  # a hundred bars would hide the tables
+    os.environ["TQDM_DISABLE"] = "1"  # many progress bars would hide the tables
     missed, failed = 0, []
     for name in options.subjects or subjects():
         print(f"\n{name}", flush=True)
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         if not options.quick:
             record(DOCS, name, section)
     if missed:
-        print(f"{missed} targets missed", file=sys.stderr)
+        print(f"{missed} target{'s' * (missed > 1)} missed", file=sys.stderr)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed or (missed and not options.quick) else 0

@@ -1,4 +1,4 @@
-"""Picture sets the subjects draw for themselves: JPEG-coded and PNG-coded, in Parquet, with the aiornot columns."""
+"""Random images for the subjects: JPEG files, and Parquet files of them with the aiornot columns."""
 
 import io
 from pathlib import Path
@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 DISTINCT = 32
-"""Different pictures in a set; ids differ for every row."""
+"""Different images in a set; every row has an id of its own."""
 
 
 def jpegs(size: int, count: int = DISTINCT, quality: int = 90) -> list[bytes]:
-    """Encoded pictures of about 1.5 bits a pixel: what cameras and generators give, not what is easy."""
+    """Encoded images of about 1.5 bits per pixel, like those of cameras and generators."""
     rng = np.random.default_rng(size)
     found = []
     for _ in range(count):
@@ -33,11 +33,11 @@ def jpegs(size: int, count: int = DISTINCT, quality: int = 90) -> list[bytes]:
 
 
 def parquet(path: Path, images: list[bytes], count: int, rows_a_group: int = 256) -> Path:
-    """``count`` rows of ``id``, ``image`` and ``label``; pictures repeat."""
+    """``count`` rows of ``id``, ``image`` and ``label``; images repeat."""
     schema = pa.schema(
         {"id": pa.string(), "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()}
     )
-    with pq.ParquetWriter(path, schema, use_dictionary=False) as writer:  # pictures repeat, unlike real ones
+    with pq.ParquetWriter(path, schema, use_dictionary=False) as writer:  # images repeat, unlike real ones
         for start in range(0, count, rows_a_group):
             rows = [
                 {"id": str(row), "image": {"bytes": images[row % len(images)], "path": None}, "label": row % 2}

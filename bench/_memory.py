@@ -1,4 +1,4 @@
-"""How much memory a preparation takes, over all its processes."""
+"""Peak memory of a preparation, over all its processes."""
 
 import subprocess
 import sys
@@ -30,15 +30,15 @@ def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Ro
 
 
 def peak_memory(command: Sequence[str], folder: Path, interval: float = 0.1) -> tuple[float, float]:
-    """Run a command, and watch its process and all below it.
+    """Run a command and sample the memory of its process and all descendants.
 
     Args:
         command: program and arguments.
-        folder: to run it in.
-        interval: seconds between two looks.
+        folder: working directory.
+        interval: seconds between two samples.
 
     Returns:
-        Largest sum of proportional set sizes in GB (10⁹ bytes), in which shared pages count once; and seconds taken.
+        Largest sum of proportional set sizes in GB (10⁹ bytes), which count shared pages once; and the seconds taken.
 
     Raises:
         CalledProcessError: the command failed.
@@ -51,11 +51,11 @@ def peak_memory(command: Sequence[str], folder: Path, interval: float = 0.1) -> 
             time.sleep(interval)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, list(command))
-    return peak * 1024 / 1e9, time.perf_counter() - started  # the kernel tells KiB
+    return peak * 1024 / 1e9, time.perf_counter() - started  # the kernel counts in KiB
 
 
 def family(process: int) -> list[int]:
-    """The process and all below it."""
+    """The process and all its descendants."""
     found = [process]
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         try:

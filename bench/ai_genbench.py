@@ -1,7 +1,7 @@
-"""AI-GenBench: degradation, its cache, probing on kept features, and metrics.
+"""AI-GenBench: degradation, its cache, probing on stored features, and metrics.
 
-The chain's baseline is the plain implementation of the tests: torchvision's transforms on PIL images, every global
-generator seeded for every picture. Both sides decode a JPEG of about one megapixel and end with the model's 224² crop.
+The chain's baseline is the plain implementation in the tests: torchvision's transforms on PIL images, with every global
+generator seeded for every image. Both sides decode a JPEG of about one megapixel and end with the model's 224² crop.
 """
 
 import importlib
@@ -52,8 +52,8 @@ def measure() -> list[Row]:
     return rows if pick(True, False) else [*rows, *_probe()]
 
 
-def _pictures(count: int) -> list[bytes]:
-    """JPEGs of 1024x1024, each of sixteen photographs."""
+def _mosaics(count: int) -> list[bytes]:
+    """JPEGs of 1024x1024, each made of sixteen photographs."""
     encoded = []
     for index in range(count):
         tiles = [photographs()[(16 * index + k) % len(photographs())] for k in range(16)]
@@ -65,7 +65,7 @@ def _pictures(count: int) -> list[bytes]:
 
 
 def _chain(count: int) -> list[Row]:
-    encoded = _pictures(count)
+    encoded = _mosaics(count)
     options = AiGenBench(0).options
     ids = np.array([f"image {k}" for k in range(count)], dtype=object)
     chain = AiGenBenchChain(options, ids, np.arange(count))
@@ -112,7 +112,7 @@ def _decoded(data: Encoded) -> torch.Tensor:
 
 
 def _metrics(count: int) -> Row:
-    """Nine stages' metrics, periods, recalls and windows, and the means over time."""
+    """Metrics of nine stages (periods, recalls, windows) and the means over time."""
     rng = np.random.default_rng(0)
     half = count // 2
     ids = rng.permutation(np.repeat(np.arange(1, len(names_by_id())), half // 36))
@@ -141,7 +141,7 @@ def _metrics(count: int) -> Row:
 
 
 def _probe() -> list[Row]:
-    """Nine windows of probing by the real command: the backbone live, filling the cache, and on the filled cache."""
+    """Nine windows of probing by the real command: without stored features, while storing them, and with them."""
     with TemporaryDirectory() as folder, chdir(folder):
         miniature(Path("mini"), train=2, validation=1, size=128)
         torch.manual_seed(0)

@@ -1,8 +1,8 @@
 """The training loader on prepared pixels, against the aiornot notebook's.
 
-The notebook's way: an open HDF5 file, one image read at a time, turned into a float tensor and normalised in the
-worker, collated by PyTorch. Ours hands over uint8 batches in shared memory, normalised on the device;
-a second row includes that, on the processor.
+The notebook reads one image at a time from an open HDF5 file, converts it to a float tensor and normalises it in the
+worker; PyTorch collates. Our loader gives uint8 batches in shared memory, which are normalised on the device; a second
+row includes that normalisation, on the CPU.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ TARGET = 4.0
 def measure() -> list[Row]:
     """Images/s delivered with no and with two workers."""
     torch.set_num_threads(cores())
-    count = pick(256, 1280)  # 28 batches an epoch: starting workers is a part of it, as in life
+    count = pick(256, 1280)  # 28 batches an epoch: starting workers is included, as in training
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = ParquetDataModule(parquet(folder / "images.parquet", jpegs(SIDE), count))
@@ -60,12 +60,12 @@ def _compared(file: Path, workers: int) -> list[Row]:
     way = f"{SIDE}², batch {BATCH}, {workers} workers"
     return [
         rate("loader", way, timings["notebook"], timings["delivered"], count, TARGET, "batches delivered"),
-        rate("loader", way, timings["notebook"], timings["normalised"], count, None, "normalised by the detector, too"),
+        rate("loader", way, timings["notebook"], timings["normalised"], count, None, "normalisation included"),
     ]
 
 
 class NotebookDataset(Dataset[tuple[Tensor, Tensor]]):
-    """One image at a time from an open file, converted and normalised where it is read.
+    """One image at a time from an open file, converted and normalised in the worker.
 
     Args:
         file: prepared file.

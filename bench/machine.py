@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine on which figures are measured."""
 
 import datetime
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("torch", "torchvision", "pillow", "h5py", "pyarrow", "numpy")
 
 
 def machine() -> dict[str, str]:
-    """Date, processor, cores, memory, versions, and how busy the machine was when asked."""
+    """Date, processor, cores, load average and versions."""
     with Path("/proc/loadavg").open() as file:
         load = file.read().split()[0]
     described = {

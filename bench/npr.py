@@ -1,7 +1,7 @@
 """NPR evaluation at 256², batch 32, against plain eager PyTorch of the same net.
 
-The baseline is the published network as one would write it down: convolution, batch norm, activation, in the default
-memory order.
+The baseline is a straightforward implementation of the published network: convolution, batch norm, activation, in the
+default memory order.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from bench._npr import disturb_norms, ready
 from bench.table import Row, rate
 from bench.timing import Timing, interleaved, pick
 from contracts.batch import Batch
@@ -78,7 +79,7 @@ def _rows(timings: dict[str, Timing], errors: dict[str, float], score_error: flo
 
 
 def _batch(count: int, size: int = SIZE, seed: int = 0) -> Batch:
-    """Noisy smooth pictures, every second one enlarged twofold as a generator's last layer does, as uint8."""
+    """Smooth uint8 images with noise; every second one is enlarged twofold, as a generator's last layer does."""
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.integers(0, 256, (count, 3, size // 8, size // 8)).astype(np.float32))
     smooth = F.interpolate(coarse, size=(size, size), mode="bicubic")
@@ -90,37 +91,28 @@ def _batch(count: int, size: int = SIZE, seed: int = 0) -> Batch:
 
 
 def _weights() -> dict[str, Tensor]:
-    """Weights with batch norms that are no identities; the head's products reach 3, and scores lie round 0.5.
+    """Weights with batch norms that are not the identity; the head's products reach 3, and scores are near 0.5.
 
-    There a score moves most with its logit, so that the errors stated are not flattered.
+    There a score changes most with its logit, so the errors stated are close to the largest possible.
     """
     torch.manual_seed(0)
     net = NPRNet()
     images = normalise(_batch(8).images)
+    disturb_norms(net, images)
     with torch.no_grad():
-        for _ in range(10):
-            net.train()(images)  # running statistics that fit
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.0)
-                module.bias.uniform_(-0.1, 0.1)
         net.fc1.bias.zero_()
-        net.fc1.weight.mul_(3 / net.eval()(images).abs().max())
+        net.fc1.weight.mul_(3 / net(images).abs().max())
         net.fc1.bias.sub_(net(images).mean())
     return net.state_dict()
 
 
 def _detector(state: dict[str, Tensor], compile_net: bool = False) -> NPR:
     view = View(resize=SIZE)
-    detector = NPR(view, view, compile=compile_net)
-    detector.net.load_state_dict(state)
-    detector.eval()
-    detector.configure_model()
-    return detector
+    return ready(NPR(view, view, compile=compile_net), state)
 
 
 def _plain(net: NPRNet, images: Tensor) -> Tensor:
-    """The network written out: nothing folded, nothing in place, no memory order asked for."""
+    """The network operation by operation: nothing folded, nothing in place, in the default memory order."""
     half = F.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
     back = F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
     x = torch.relu(net.bn1(net.conv1((images - back) * 2.0 / 3.0)))

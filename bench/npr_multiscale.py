@@ -1,7 +1,7 @@
 """Multi-scale NPR evaluation at 256², batch 32, three scales, against the plain loop over its branches.
 
-The baseline is the extension as one would write it down: for each scale nearest down- and up-sampling, convolution,
-batch norm, activation, in the default memory order.
+The baseline is a straightforward implementation of the extension: for each scale nearest down- and up-sampling,
+convolution, batch norm, activation, in the default memory order.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from bench._npr import disturb_norms, ready
 from bench.table import Row, rate
 from bench.timing import interleaved, pick
 from contracts.batch import Batch
@@ -70,33 +71,24 @@ def measure() -> list[Row]:
 
 def _detector(state: dict[str, Tensor], compile_net: bool = False, channels_last: bool = True) -> NPRMultiScale:
     view = View(resize=SIZE)
-    detector = NPRMultiScale(view, view, scales=SCALES, compile=compile_net, channels_last=channels_last)
-    detector.net.load_state_dict(state)
-    detector.eval()
-    detector.configure_model()
-    return detector
+    return ready(NPRMultiScale(view, view, scales=SCALES, compile=compile_net, channels_last=channels_last), state)
 
 
 def _weights() -> dict[str, Tensor]:
-    """Weights whose batch norms are no identities, and whose logits lie round 0, where a score moves most."""
+    """Weights with batch norms that are not the identity and logits near 0, where a score changes most."""
     torch.manual_seed(0)
     view = View(resize=SIZE)
     net = NPRMultiScale(view, view, scales=SCALES).net
     images = normalise(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
+    disturb_norms(net, images)
     with torch.no_grad():
-        for _ in range(10):
-            net.train()(images)  # running statistics that fit
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.0)
-                module.bias.uniform_(-0.1, 0.1)
         net.classifier.bias.zero_()
-        net.classifier.weight.mul_(1 / net.eval()(images).logits.abs().max())
+        net.classifier.weight.mul_(1 / net(images).logits.abs().max())
     return net.state_dict()
 
 
 def _plain(net: MultiScaleNet, images: Tensor) -> Tensor:
-    """The network written out: a loop over scales, nothing folded, nothing in place."""
+    """The network operation by operation: a loop over scales, nothing folded, nothing in place."""
     features = []
     branches: list[Any] = list(net.feature_branches)
     for scale, branch in zip(SCALES, branches, strict=True):

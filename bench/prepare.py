@@ -1,8 +1,8 @@
 """Parquet to HDF5 pixels, against the aiornot notebook's way.
 
 The notebook reads the whole table into memory, then decodes and resizes one image at a time with Pillow and writes the
-batch to a contiguous dataset. The other measure is what the processor could do at most: decoding and resizing alone, on
-all cores, with nothing read or written.
+batch to a contiguous dataset. The other baseline is an upper bound: decoding and resizing on all cores, with nothing
+read or written.
 """
 
 import io
@@ -28,7 +28,7 @@ from datamodules.tables.folds import fold_splits
 
 SIDE = 512
 SOURCES = ((1024, 1152, 4.0), (512, 1536, 1.7), (512, 6144, 1.7))
-"""Side and number of the sources, and the least ratio wanted; few fit the page cache, many must go to the disk."""
+"""Side and number of the source images, and the ratio wanted; a small set fits the page cache, a large one does not."""
 
 OF_PURE = 0.8
 READ = 1024
@@ -94,7 +94,7 @@ def prepared(source: Path, out: Path) -> None:
 
 
 def pure(images: list[bytes], count: int) -> None:
-    """Decode and resize ``count`` images on all cores; nothing is kept."""
+    """Decode and resize ``count`` images on all cores, and discard them."""
     piece = 64
 
     def work(number: int) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Which subjects there are, and one of them measured."""
+"""The list of subjects, and the measurement of one of them."""
 
 import importlib
 import pkgutil
@@ -12,7 +12,7 @@ from bench.machine import machine
 from bench.table import Section, load, save
 
 INFRASTRUCTURE = {"__main__", "machine", "subjects", "table", "timing"}
-"""Files of the package that are no subjects; a subject's helpers begin with an underscore."""
+"""Files of the package that are not subjects; names of the subjects' helpers begin with an underscore."""
 
 
 def subjects() -> list[str]:
@@ -30,9 +30,9 @@ def measured(name: str) -> Section:
 
 
 def measured_apart(name: str) -> Section:
-    """Measure one subject in a fresh interpreter: none inherits another's threads, memory or compiled kernels.
+    """Measure one subject in a fresh interpreter, so that none inherits another's threads, memory or compiled kernels.
 
-    A command of its own rather than multiprocessing's spawn, under which data loaders would spawn their workers, too.
+    It is a separate command rather than a process of multiprocessing's spawn method, which data loaders would inherit.
 
     Raises:
         subprocess.CalledProcessError: the subject failed; its traceback is on standard error.

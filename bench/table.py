@@ -1,4 +1,4 @@
-"""The row every subject returns, and the page made of them."""
+"""The rows that subjects return, and the page that shows them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ class Row:
     """One comparison, or one figure without a baseline.
 
     Attributes:
-        subject: what is measured, e.g. "prepare".
+        subject: name of the work measured, e.g. "prepare".
         way: inputs and settings, e.g. "1024² JPEG → 512²".
-        baseline: figure of the way compared with, or None.
+        baseline: the baseline's figure, or None.
         ours: this project's figure.
-        unit: of both.
+        unit: unit of both.
         ratio: how many times better ours is, or None.
-        target: the least ratio (or the most of a unit, where there is no ratio) wanted, or None.
-        note: what the baseline is; spread; anything a reader must know.
+        target: the smallest ratio wanted, or, without a ratio, the largest figure; None for no target.
+        note: the baseline; the spread; anything else a reader must know.
     """
 
     subject: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none. Without a ratio the target is a ceiling."""
+        """Whether the target is met; None if there is none."""
         if self.target is None:
             return None
         return self.ours <= self.target if self.ratio is None else self.ratio >= self.target
@@ -58,11 +58,11 @@ def rate(
 
 @dataclass(frozen=True)
 class Section:
-    """What one subject's last run gave.
+    """Results of one subject's last run.
 
     Attributes:
         title: first line of the subject's docstring.
-        machine: where and when.
+        machine: date, machine and versions.
         rows: its rows.
     """
 
@@ -72,7 +72,7 @@ class Section:
 
 
 def load(path: Path) -> dict[str, Section]:
-    """Sections by subject, of earlier runs; none where the file is not there."""
+    """Sections of earlier runs by subject; none if the file does not exist."""
     if not path.exists():
         return {}
     stored: dict[str, dict[str, Any]] = json.loads(path.read_text())
@@ -83,25 +83,27 @@ def load(path: Path) -> dict[str, Section]:
 
 
 def save(path: Path, sections: Mapping[str, Section]) -> None:
-    """Write the rows behind the page."""
+    """Write the page's rows as JSON."""
     content = {name: asdict(sections[name]) for name in sorted(sections)}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def record(docs: Path, name: str, section: Section) -> None:
-    """Put a subject's rows into ``speed.json`` and ``speed.md``; the other subjects keep their last ones."""
+    """Replace a subject's rows in ``speed.json`` and ``speed.md``; the others keep those of their last run."""
     sections = load(docs / "speed.json") | {name: section}
     save(docs / "speed.json", sections)
     (docs / "speed.md").write_text(page(sections))
 
 
 def page(sections: Mapping[str, Section]) -> str:
-    """All sections as a Markdown page, each with the machine it was measured on."""
+    """All sections as a Markdown page, each with the machine on which it was measured."""
     lines = [
         "# Speed",
         "",
-        "Written by `make bench` (`python -m bench [subject …]`), not by hand; `speed.json` holds the same rows.",
-        "A ratio is the best repetition of one way against the best of the other, both timed in turn in one run.",
+        "`make bench` (`python -m bench [subject …]`) writes this page; `speed.json` has the same rows. Each section",
+        "names the machine of its last run. The baseline and this project are timed in turn within one run. Figures",
+        "are those of the best repetition, and a ratio above 1 means that this project is better. Notes also give the",
+        "ratios of the medians and of the CPU seconds.",
     ]
     for name in sorted(sections):
         section = sections[name]

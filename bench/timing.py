@@ -1,4 +1,4 @@
-"""Several ways of doing the same thing, timed in turn within one run."""
+"""Several ways of doing the same work, timed in turn within one run."""
 
 import os
 import resource
@@ -11,11 +11,11 @@ from typing import Literal, TypeVar, cast, get_args
 T = TypeVar("T")
 Effort = Literal["quick", "normal", "full"]
 EFFORT = "PIXELPROOF_BENCH_EFFORT"
-"""Environment variable that carries ``--quick`` or ``--full`` to the subjects and their processes."""
+"""Environment variable that passes ``--quick`` or ``--full`` to the subjects' processes."""
 
 
 def effort() -> Effort:
-    """How much work is asked for: "quick" tries that everything runs, "full" adds what takes minutes."""
+    """Amount of work: "quick" only checks that everything runs, "full" adds measurements that take minutes."""
     value = os.environ.get(EFFORT, "normal")
     if value not in get_args(Effort):
         raise ValueError(f"{EFFORT}={value!r}: choose one of {', '.join(get_args(Effort))}")
@@ -23,7 +23,7 @@ def effort() -> Effort:
 
 
 def pick(quick: T, normal: T, full: T | None = None) -> T:
-    """The amount that fits the effort; a full run takes the normal one unless given its own."""
+    """The amount for the current effort; a full run uses the normal one unless given its own."""
     return {"quick": quick, "normal": normal, "full": normal if full is None else full}[effort()]
 
 
@@ -32,7 +32,7 @@ class Timing:
     """Repetitions of one way.
 
     Attributes:
-        seconds: wall clock of each repetition.
+        seconds: wall-clock seconds of each repetition.
         cpu: CPU seconds of each, in this process and in the children it waited for.
     """
 
@@ -41,28 +41,28 @@ class Timing:
 
     @property
     def best(self) -> float:
-        """Least wall clock: what the machine does when nobody else wants it."""
+        """Least wall-clock seconds, those of the repetition disturbed least."""
         return min(self.seconds)
 
     @property
     def median(self) -> float:
-        """Middle wall clock."""
+        """Median of the wall-clock seconds."""
         return statistics.median(self.seconds)
 
     @property
     def best_cpu(self) -> float:
-        """Least CPU seconds, which neighbours on the machine disturb less."""
+        """Least CPU seconds, which other processes disturb less."""
         return min(self.cpu)
 
 
 def interleaved(
     ways: Mapping[str, Callable[[], object]], repetitions: int | None = None, after: Callable[[], object] = lambda: None
 ) -> dict[str, Timing]:
-    """Time each way once a round, so that whatever slows the machine slows all of them.
+    """Time each way once per round, so that anything that slows the machine slows all of them.
 
     Args:
-        ways: what to time; each is called once before the first round, unmeasured.
-        repetitions: rounds; by default 2 in a quick run, else 5.
+        ways: functions to time; each is called once before the first round, unmeasured.
+        repetitions: number of rounds; by default 2 in a quick run, otherwise 5.
         after: cleans up after each call, unmeasured.
     """
     timings = {name: Timing() for name in ways}

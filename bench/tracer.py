@@ -1,4 +1,4 @@
-"""The tracer: one pass an image and variant, parallel scoring, exact token search."""
+"""The tracer: one pass per image and variant, parallel scoring, exact token search."""
 
 from collections.abc import Callable
 
@@ -32,11 +32,11 @@ def measure() -> list[Row]:
 
 @torch.no_grad()
 def _four_variants() -> Row:
-    """All evidence of four VAR variants: once through each model, against the passes that the originals' code makes.
+    """All evidence of four VAR variants: one pass through each model, against the passes of the originals' code.
 
-    Those were counted by hooks in the published code: 23 encodings and 11 decodings an image, all in batches of one;
-    3 and 3 for the provenance score, and for each variant 2, 2 and a token-map-by-token-map run with condition and null
-    stacked (PRADA), and 3 encodings with a pass for the condition and one for null (membership features).
+    Those were counted by hooks in the published code: 23 encodings and 11 decodings per image, all in batches of one.
+    The provenance score takes 3 of each. Each variant takes 2 encodings, 2 decodings and a run scale by scale with
+    condition and null stacked (PRADA), and 3 encodings and one pass each for condition and null (membership features).
     """
     count = pick(2, 8)
     vqvae = VarVqvae(VarVqvaeSize(32, 8, 64, SCALES)).eval()
@@ -75,7 +75,7 @@ def _four_variants() -> Row:
     for theirs, our in zip(originals(), ours(), strict=True):
         torch.testing.assert_close(theirs, our, rtol=1e-3, atol=1e-2)
     if passes != {"encode": 23 * count, "decode": 11 * count}:
-        raise AssertionError(f"the originals make 23 encodings and 11 decodings an image, this made {passes}")
+        raise AssertionError(f"the originals make 23 encodings and 11 decodings per image, not {passes}")
     timings = interleaved({"originals": originals, "ours": ours}, pick(1, 3))
     way = f"{VARIANTS} VAR variants, {vqvae.image_size}² pixels, {count} images"
     note = "against: the originals' 23 encodings, 11 decodings, and 20 passes of the transformers, image by image"
@@ -85,7 +85,7 @@ def _four_variants() -> Row:
 def _provenance(
     vqvae: VarVqvae, image: Tensor, encoded: Callable[[Tensor, int], Tensor], decoded: Callable[[Tensor, int], Tensor]
 ) -> Tensor:
-    """Score of one image: both losses encode it anew."""
+    """Score of one image; each of the two losses encodes it."""
     f = encoded(image, 1)
     _, f_z = vqvae.quantise(f)
     decoded(f_z, 1)
@@ -96,7 +96,7 @@ def _provenance(
 
 
 def _prada_likelihood(vqvae: VarVqvae, model: VarTransformer, tokens: Tensor) -> Tensor:
-    """Log-likelihoods with and without class, summed: one call a scale, with a key-value cache, both stacked."""
+    """Sum of the log-likelihoods with and without class, stacked: one call per scale, with a key-value cache."""
     cache, fed = KeyValueCache(), vqvae.quantize.teacher_input(tokens)
     both, total = torch.tensor([0, model.null_label]), torch.zeros(())
     for scale, at in enumerate(tokens.split(list(model.lengths), 1)):  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ def _prada_likelihood(vqvae: VarVqvae, model: VarTransformer, tokens: Tensor) ->
 
 
 def _membership(vqvae: VarVqvae, model: VarTransformer, tokens: Tensor) -> dict[str, Tensor]:
-    """The 18 features: condition and null apart."""
+    """The 18 features, with separate passes for condition and null."""
     fed = vqvae.quantize.teacher_input(tokens)
     cond, null = (model(torch.tensor([label]), fed) for label in (0, model.null_label))
     return membership_features(token_statistics(cond - null, tokens), zlib_lengths(tokens))
@@ -143,7 +143,7 @@ def _token_search() -> Row:
     """Coordinate descent against Algorithm 3's 1,200 steps."""
     scales = pick((1, 2, 3, 4), (1, 2, 3, 4, 5, 6))
     quantiser = VarQuantiser(pick(64, 512), 16, scales).requires_grad_(False)
-    # codes on the scale of what they explain, as training makes them
+    # codes of several magnitudes, as training gives them
     quantiser.embedding.weight.mul_(torch.linspace(0.1, 1.0, len(quantiser.embedding.weight))[:, None])
     f = torch.randn(1, 16, scales[-1], scales[-1])
     stages = len(scales) - len(scales) // 2 + 1

@@ -1,7 +1,7 @@
-"""ZED: exact entropy against the log route, and scores of a 512² picture against plain full-resolution heads.
+"""ZED: exact entropy against the log route, and scores of a 512² image against plain full-resolution heads.
 
-The baseline of the scores is a pair of 96-wide, 4-block heads of five mixtures at full resolution with that code's
-approximate entropy, one image at a time, written the plain way.
+The baseline of the scores is a straightforward implementation of ZED_Rep: a pair of 96-wide, 4-block heads of five
+mixtures at full resolution with its approximate entropy, one image at a time.
 """
 
 import torch
@@ -23,14 +23,14 @@ SIDE = 512
 
 
 def measure() -> list[Row]:
-    """Microseconds a subpixel of entropy and likelihood; images/s of scores; errors of each stated."""
+    """Microseconds per subpixel of entropy and likelihood; images/s of scores; each with its error."""
     torch.set_num_threads(cores())
     with torch.inference_mode():
         return [*_likelihood(), *_scores(), *_throughput()]
 
 
 def mixtures(count: int, seed: int = 0) -> tuple[Tensor, Mixture]:
-    """Values and mixtures as a model of photographs predicts them: means near the value, scales from 0.3 to 20."""
+    """Values, and mixtures like those of a model of photographs: means near the value, scales from 0.3 to 20."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -42,7 +42,7 @@ def mixtures(count: int, seed: int = 0) -> tuple[Tensor, Mixture]:
 
 
 def _likelihood() -> list[Row]:
-    few, many = pick(2**9, 2**12), pick(2**12, 3 * SIDE**2)  # the fused kernels: as many as in one picture
+    few, many = pick(2**9, 2**12), pick(2**12, 3 * SIDE**2)  # for the fused kernels, as many as in one image
     slow_value, slow = mixtures(few)
     value, fast = mixtures(many)
     error = float((entropy(slow) - entropy_by_log_probs(Mixture(*(p.double() for p in slow)))).abs().max())
@@ -66,13 +66,13 @@ def _likelihood() -> list[Row]:
 
 def _scores() -> list[Row]:
     side = pick(64, SIDE)
-    image = picture(side)
+    image = smooth_image(side)
     torch.manual_seed(0)
     heads = [MixtureHead(5, 96, 4).eval() for _ in range(2)]
     for head in heads:
         for parameter in head.parameters():
             parameter.add_(0.003 * torch.randn(parameter.shape))  # no layer is left at its zero start
-        # wide components round mid-grey: that code's masses are differences of sigmoids, noise where they are tiny
+        # wide components around mid-grey: the legacy masses are differences of sigmoids, noisy where they are tiny
         for layer in (head.head_pi, head.head_mu, head.head_ls):
             layer.weight.mul_(0.01)
         head.head_mu.bias.fill_(128.0)  # type: ignore[union-attr]
@@ -117,10 +117,10 @@ def _scores() -> list[Row]:
 
 
 def _throughput() -> list[Row]:
-    """Megapixels/s of a 1024² picture on a GPU; nothing where there is none."""
+    """Megapixels/s of a 1024² image on a GPU; no row without one."""
     if not torch.cuda.is_available():
         return []
-    detector, image = _detector().to("cuda"), picture(1024).to("cuda")
+    detector, image = _detector().to("cuda"), smooth_image(1024).to("cuda")
 
     def run() -> None:
         detector.scores(image)
@@ -128,13 +128,11 @@ def _throughput() -> list[Row]:
 
     rate = image.shape[-2] * image.shape[-1] / 1e6 / interleaved({"gpu": run})["gpu"].best
     what = f"D0, D1, Δ01 of 1024², default model, {torch.cuda.get_device_name()}"
-    return [
-        Row("zed", what, None, rate, "MP/s", None, None, "one picture at a time, exact entropy by the fused kernel")
-    ]
+    return [Row("zed", what, None, rate, "MP/s", None, None, "one image at a time, exact entropy by the fused kernel")]
 
 
 def plain(heads: list[MixtureHead], image: Tensor) -> dict[str, Tensor]:
-    """The scores as that code computes them: both levels' maps in full, in the default memory order."""
+    """The scores as ZED_Rep computes them: full maps of both levels, in the default memory order."""
     pyramid = build_pyramid(image, 3, "half_even")
     d = [
         legacy_maps(head, pyramid.x[level], pyramid.y[level]).d.flatten(1).mean(dim=1)
@@ -143,8 +141,8 @@ def plain(heads: list[MixtureHead], image: Tensor) -> dict[str, Tensor]:
     return {"D1": d[1], "D0": d[0], "Delta01": d[0] - d[1]}
 
 
-def picture(side: int, seed: int = 0) -> Tensor:
-    """A smooth picture with some noise, uint8 ``[1, 3, side, side]``."""
+def smooth_image(side: int, seed: int = 0) -> Tensor:
+    """A smooth image with some noise, uint8 ``[1, 3, side, side]``."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randint(30, 220, (1, 3, side // 16, side // 16), generator=generator).float()
     smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")

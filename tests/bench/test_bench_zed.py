@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bench.timing import EFFORT
-from bench.zed import _likelihood, mixtures, picture, plain
+from bench.zed import _likelihood, mixtures, plain, smooth_image
 from detectors.zed.models.legacy import legacy_scores
 from detectors.zed.models.published_heads import MixtureHead
 
@@ -20,7 +20,7 @@ def test_a_quick_run_measures_the_likelihood(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_baseline_is_the_code_it_stands_for() -> None:
     torch.manual_seed(0)
     heads = [MixtureHead(2, 8, 1).eval() for _ in range(2)]
-    found, expected = plain(heads, picture(32)), legacy_scores(*heads, picture(32))
+    found, expected = plain(heads, smooth_image(32)), legacy_scores(*heads, smooth_image(32))
     for name, value in found.items():
         torch.testing.assert_close(value, expected[name])
 
@@ -28,5 +28,5 @@ def test_the_baseline_is_the_code_it_stands_for() -> None:
 def test_what_is_timed_is_drawn_alike_every_time() -> None:
     for first, second in zip(mixtures(8)[1], mixtures(8)[1], strict=True):
         assert torch.equal(first, second)
-    assert torch.equal(picture(32), picture(32))
-    assert picture(32).shape == (1, 3, 32, 32)
+    assert torch.equal(smooth_image(32), smooth_image(32))
+    assert smooth_image(32).shape == (1, 3, 32, 32)
