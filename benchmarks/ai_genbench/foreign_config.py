@@ -3,7 +3,7 @@
 Every key of theirs has a rule here. A key without a rule, or a value without a counterpart, is an error.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,13 +216,10 @@ def _devices(theirs: Mapping[str, Any]) -> int:
 
 
 def _loggers(given: Any, ours: Values) -> list[str]:
-    problems = []
+    problems = _unknown("trainer.logger", given, LOGGERS)
     ours["logger"] = {}
-    for place, (name, arguments) in enumerate(_members(given)):
+    for name, arguments in _members(given):
         if name not in LOGGERS:
-            problems.append(
-                f"trainer.logger {name} is unknown" if name else f"trainer.logger[{place}] has no class_path"
-            )
             continue
         word, known = LOGGERS[name]
         unknown = [key for key in arguments if key not in known]
@@ -232,18 +229,20 @@ def _loggers(given: Any, ours: Values) -> list[str]:
 
 
 def _callbacks(given: Any) -> list[str]:
-    problems = []
-    for place, (name, arguments) in enumerate(_members(given)):
-        if name not in CALLBACKS:
-            problems.append(
-                f"trainer.callbacks {name} is unknown" if name else f"trainer.callbacks[{place}] has no class_path"
-            )
-            continue
-        known = CALLBACKS[name]
-        problems += [
-            f"trainer.callbacks {name}.{key} is unknown" for key in arguments if known is not None and key not in known
-        ]
+    problems = _unknown("trainer.callbacks", given, CALLBACKS)
+    for name, arguments in _members(given):
+        if (known := CALLBACKS.get(name)) is not None:
+            problems += [f"trainer.callbacks {name}.{key} is unknown" for key in arguments if key not in known]
     return problems
+
+
+def _unknown(key: str, given: Any, known: Container[str]) -> list[str]:
+    """Problems of a list's classes that are unknown or not named."""
+    return [
+        f"{key} {name} is unknown" if name else f"{key}[{place}] has no class_path"
+        for place, (name, _) in enumerate(_members(given))
+        if name not in known
+    ]
 
 
 def _leaves(node: Any, place: str = "") -> list[tuple[str, Any]]:

@@ -23,15 +23,6 @@ PERIODS: tuple[Period, ...] = ("past", "next", "whole", "strict_past", "all")
 """At stage k: `past` is windows 0..k (the current one included), `next` window k+1, `whole` 0..k+1, `strict_past`
 0..k−1, `all` every window. Generators of overlapping windows belong to the earliest."""
 
-ORIGINAL_NAMES: dict[Period, str] = {
-    "past": "growing",
-    "next": "immediate_future",
-    "whole": "growing_whole",
-    "strict_past": "past",
-    "all": "all",
-}
-"""The original's names of the periods."""
-
 
 @dataclass(frozen=True)
 class Evaluated:

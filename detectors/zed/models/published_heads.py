@@ -177,6 +177,6 @@ def load_published_head(
         head = ResidualHead(hidden, input_scale)
     wrong = sorted(set(state) ^ set(head.state_dict()))
     if wrong:
-        raise ValueError(f"{len(wrong)} keys do not fit a {type(head).__name__}: {wrong[:5]}")
+        raise ValueError(f"keys do not fit a {type(head).__name__}: {wrong[:5]} ({len(wrong)} in all)")
     head.load_state_dict(state)
     return head

@@ -62,18 +62,6 @@ def subimages(x: Tensor) -> list[Tensor]:
     return phases
 
 
-def bottom_right(y: Tensor, top_left: Tensor, top_right: Tensor, bottom_left: Tensor) -> Tensor:
-    """The fourth pixel of each block, which the average and the other three determine: it costs no bits.
-
-    Args:
-        y: Averages of the blocks, multiples of 0.25.
-        top_left: Pixel values of the same shape.
-        top_right: As ``top_left``.
-        bottom_left: As ``top_left``.
-    """
-    return 4 * y - top_left - top_right - bottom_left
-
-
 def build_pyramid(image: Tensor, levels: int = 3, rounding: Rounding = "ties_down") -> Pyramid:
     """Halve an image ``levels`` times.
 

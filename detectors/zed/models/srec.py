@@ -188,7 +188,8 @@ class SReC(DensityModel):
         renamed = {f"{'upsamplers' if k[:2] == '0.' else 'decoders'}.{k[2:]}": v for k, v in state.items()}
         wrong = sorted(set(renamed) ^ set(model.state_dict()))
         if wrong:
-            raise ValueError(f"{len(wrong)} keys do not fit SReC with {blocks} blocks, {levels} levels: {wrong[:5]}")
+            size = f"{blocks} blocks and {levels} levels"
+            raise ValueError(f"keys do not fit SReC with {size}: {wrong[:5]} ({len(wrong)} in all)")
         model.load_state_dict(renamed)
         return model
 

@@ -15,7 +15,6 @@ from sklearn import metrics as sklearn_metrics
 
 from benchmarks.ai_genbench.binary_metrics import F1_STEPS, RankedScores, f1_grid
 from benchmarks.ai_genbench.metrics import (
-    ORIGINAL_NAMES,
     Evaluated,
     auroc_matrix,
     headline,
@@ -25,6 +24,15 @@ from benchmarks.ai_genbench.metrics import (
 )
 from benchmarks.predictions import read_predictions
 from contracts.errors import DataError
+
+ORIGINAL_NAMES = {
+    "past": "growing",
+    "next": "immediate_future",
+    "whole": "growing_whole",
+    "strict_past": "past",
+    "all": "all",
+}
+"""The original's names of the periods."""
 
 OFFLINE = {
     "roc_auc": "roc_auc",
