@@ -99,7 +99,7 @@ def test_without_windows_it_is_the_full_training() -> None:
         ({"trainer": {"max_epoch": 1}}, "trainer.max_epoch is unknown; did you mean 'trainer.max_epochs'"),
         ({"data": {"deterministic_augmentations": False}}, "deterministic_augmentations=False: only True"),
         ({"data": {"train_subset_size": 100}}, "train_subset_size=100: only 0 or None"),
-        ({"lr_scheduler": {"init_args": {"max_lr": 0.1}}}, "max_lr=0.1 with optimizer.lr=0.001"),
+        ({"lr_scheduler": {"init_args": {"max_lr": 0.1}}}, "max_lr=0.1 differs from optimizer.lr=0.001"),
         ({"lr_scheduler": {"class_path": "torch.optim.lr_scheduler.StepLR"}}, "only OneCycleLR"),
         ({"trainer": {"callbacks": [{"class_path": "my.Callback"}]}}, "trainer.callbacks Callback is unknown"),
         ({"trainer": {"logger": [{"class_path": "my.Logger"}]}}, "trainer.logger Logger is unknown"),

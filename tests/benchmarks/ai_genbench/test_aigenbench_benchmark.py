@@ -238,7 +238,7 @@ def test_a_cache_of_other_libraries_is_refused(folder: Path, tmp_path: Path, mon
         ({"augmentation_factor": 0}, "benchmark.augmentation_factor=0"),
         ({"fusion": "mean"}, "fusion='mean' is unknown"),
         ({"cache": "x", "eval_cropping": "as_is"}, "Choose another cropping"),
-        ({"holdout": 1.0}, "share from 0 to below 1"),
+        ({"holdout": 1.0}, "fraction from 0 to below 1"),
     ],
 )
 def test_mistakes_in_settings_name_what_is_near(options: dict[str, Any], part: str) -> None:
