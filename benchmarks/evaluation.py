@@ -109,10 +109,14 @@ def evaluate(
         metrics: see `benchmarks.metrics.choose`.
     """
     specs = choose(metrics)
-    given = predictions.about.get("threshold") if threshold is None else threshold
-    thresholds = {"0.5": 0.5} | ({} if given is None else {"validation": float(given)})
-    results = measured(predictions, subsets(predictions), thresholds, specs)
+    results = measured(predictions, subsets(predictions), thresholds_of(predictions, threshold), specs)
     return results + _macro(results, int((predictions.fused_labels == 0).sum()))
+
+
+def thresholds_of(predictions: Predictions, chosen: float | None = None) -> dict[str, float]:
+    """0.5, and the threshold chosen on validation: the one given, else the provenance's, if it has one."""
+    given = predictions.about.get("threshold") if chosen is None else chosen
+    return {"0.5": 0.5} | ({} if given is None else {"validation": float(given)})
 
 
 def measured(

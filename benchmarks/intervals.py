@@ -87,7 +87,7 @@ class Bootstrap:
             metrics: as given there.
         """
         draws = self.draw(predictions, results, metrics)
-        return [self._bounded(result, draws.get(result.key)) for result in results]
+        return [bounded(result, draws.get(result.key), self.level) for result in results]
 
     def draw(
         self,
@@ -168,16 +168,26 @@ class Bootstrap:
                     ]
         return values
 
-    def _bounded(self, result: Result, drawn: NDArray[np.float64] | None) -> Result:
-        if drawn is None or isnan(result.value) or np.isnan(drawn).mean() > 0.5:
-            return result
-        low, high = np.nanquantile(drawn, [(1 - self.level) / 2, (1 + self.level) / 2])
-        return replace(result, low=float(low), high=float(high))
-
     def as_json(self, predictions: Predictions) -> dict[str, Any]:
         """Facts a reader of the intervals needs."""
         count = np.unique(clusters(predictions)[predictions.fused_labels >= 0]).size
         return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
+
+
+def interval_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Ends of the percentile interval of resampled values; NaN where more than half of them are undefined."""
+    if np.isnan(values).mean() > 0.5:
+        return nan, nan
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high
+
+
+def bounded(result: Result, values: NDArray[np.float64] | None, level: float) -> Result:
+    """The result with its interval, if it is defined and was resampled."""
+    if values is None or isnan(result.value):
+        return result
+    low, high = interval_of(values, level)
+    return replace(result, low=low, high=high)
 
 
 def clusters(predictions: Predictions) -> NDArray[np.int64]:

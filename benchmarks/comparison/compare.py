@@ -12,7 +12,7 @@ from benchmarks.evaluation import Result, subsets
 from benchmarks.forensynths_tables.assign import assign
 from benchmarks.forensynths_tables.published import load, names
 from benchmarks.forensynths_tables.results import POOLED, point_results, set_draws
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals import Bootstrap, interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 
@@ -195,8 +195,6 @@ def _changes(first: Found, other: Found, level: float) -> list[Change]:
             continue
         low = high = nan
         if key in first[1] and key in other[1]:
-            drawn = other[1][key] - first[1][key]
-            if np.isnan(drawn).mean() <= 0.5:
-                low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
+            low, high = interval_of(other[1][key] - first[1][key], level)
         changes.append(Change(*key, first[0][key], other[0][key], low, high))
     return changes

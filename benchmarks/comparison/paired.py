@@ -6,14 +6,14 @@ from math import isnan, nan
 import numpy as np
 
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals import Bootstrap, interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of the first detector less that of the second.
+    """A metric of the first detector minus that of the second.
 
     Attributes:
         first: result of the first detector on the common images.
@@ -29,7 +29,7 @@ class Difference:
 
     @property
     def value(self) -> float:
-        """First less second."""
+        """First minus second."""
         return self.first.value - self.second.value
 
 
@@ -56,9 +56,8 @@ def differences(first: Predictions, second: Predictions, bootstrap: Bootstrap) -
     for result in results[0]:
         if result.key not in others:
             continue
-        change = draws[0][result.key] - draws[1][result.key]
         low = high = nan
-        if not isnan(result.value - others[result.key].value) and np.isnan(change).mean() <= 0.5:
-            low, high = np.nanquantile(change, [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2]).tolist()
+        if not isnan(result.value - others[result.key].value):
+            low, high = interval_of(draws[0][result.key] - draws[1][result.key], bootstrap.level)
         found.append(Difference(result, others[result.key], low, high))
     return found

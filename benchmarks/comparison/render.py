@@ -23,7 +23,7 @@ def markdown(found: Comparison) -> str:
         f"# {found.names[0]} against {', '.join(found.names[1:])}",
         "",
         f"{found.images} images that all runs scored. In brackets the 95 % interval of the difference, from a "
-        "bootstrap with the same draws of photographs for both.",
+        "bootstrap with the same resamples of photographs for both.",
         "",
     ]
     for metric, at in METRICS:

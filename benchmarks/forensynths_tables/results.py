@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._weighted import Family
-from benchmarks.evaluation import Result, Subset, seen_alike, share
+from benchmarks.evaluation import Result, Subset, seen_alike, share, thresholds_of
 from benchmarks.evaluation import measured as subset_results
 from benchmarks.forensynths_tables.assign import Assigned
-from benchmarks.intervals import BLOCK, Bootstrap
+from benchmarks.intervals import BLOCK, Bootstrap, bounded
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions
 from benchmarks.views import Part, by_view
@@ -55,7 +55,7 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
     sets = assigned.sets
     results = point_results(predictions, sets)
     draws = set_draws(predictions, sets, bootstrap)
-    bounded = [_bounded(r, draws.get((r.generator, r.metric, r.at)), bootstrap.level) for r in results]
+    found = [bounded(r, draws.get((r.generator, r.metric, r.at)), bootstrap.level) for r in results]
     for metric, at in dict.fromkeys((r.metric, r.at) for r in results):
         members = [r for r in results if (r.metric, r.at) == (metric, at) and not isnan(r.value)]
         absent = [r.generator for r in results if (r.metric, r.at) == (metric, at) and isnan(r.value)]
@@ -71,8 +71,8 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
             sum(r.generated for r in members),
         )
         parts = [draws[r.generator, metric, at] for r in members]
-        bounded.append(_bounded(mean, np.mean(parts, axis=0) if parts else None, bootstrap.level))
-    return SetResults(assigned, bounded)
+        found.append(bounded(mean, np.mean(parts, axis=0) if parts else None, bootstrap.level))
+    return SetResults(assigned, found)
 
 
 def point_results(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]]) -> list[Result]:
@@ -83,12 +83,6 @@ def point_results(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]
 
 def _kind(name: str) -> str:
     return "pooled" if name == POOLED else "set"
-
-
-def thresholds_of(predictions: Predictions) -> dict[str, float]:
-    """0.5, and the one chosen on validation where the dump knows it."""
-    given = predictions.about.get("threshold")
-    return {"0.5": 0.5} | ({} if given is None else {"validation": float(given)})
 
 
 def set_draws(predictions: Predictions, sets: Mapping[str, NDArray[np.int64]], bootstrap: Bootstrap) -> Draws:
@@ -127,10 +121,3 @@ def _blocks(bootstrap: Bootstrap, predictions: Predictions) -> Iterator[NDArray[
             held = []
     if held:
         yield np.stack(held)
-
-
-def _bounded(result: Result, drawn: NDArray[np.float64] | None, level: float) -> Result:
-    if drawn is None or isnan(result.value) or np.isnan(drawn).mean() > 0.5:
-        return result
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return replace(result, low=low, high=high)

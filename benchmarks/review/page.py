@@ -74,7 +74,7 @@ def review(
         images: bytes or pixels of an image by id; by default they are read from where the dumps say.
         bootstrap: how intervals are made; 1000 resamples with seed 0 by default.
         pictures: number of images in the page at most.
-        picture_bytes: most bytes of page they take.
+        picture_bytes: of the page that they take at most.
 
     Raises:
         DataError: a dump cannot be read, or dumps contradict each other.
