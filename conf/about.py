@@ -1,4 +1,4 @@
-"""What ``--version`` and ``--hydra-help`` print."""
+"""The texts of ``--version`` and ``--hydra-help``."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -13,7 +13,7 @@ from conf.keys.targets import MARKS, resolve, targets
 from contracts.errors import ConfigError
 
 TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment"})
-"""Keys of a detector's node that evaluation has no use for."""
+"""Keys of a detector's node that evaluation does not use."""
 
 
 def build(node: Mapping[str, Any], where: str = "", **extra: Any) -> Any:
@@ -22,10 +22,10 @@ def build(node: Mapping[str, Any], where: str = "", **extra: Any) -> Any:
     Args:
         node: plain containers with a ``_target_``; with ``_partial_: true`` a ``functools.partial`` is made.
         where: dotted place of the node, for errors.
-        extra: further arguments of the outermost target, objects welcome.
+        extra: further arguments of the outermost target, which may be objects.
 
     Raises:
-        ConfigError: a target anywhere in the node is not allowed, or there is none.
+        ConfigError: a target anywhere in the node is not allowed, or the node has none.
     """
     if "_target_" not in node:
         raise ConfigError(f"{where or 'the node'} has no _target_", "Choose an option of its group.")
@@ -48,7 +48,7 @@ def build_each(nodes: Mapping[str, Mapping[str, Any]], where: str, **extra: Any)
 
 
 def build_for_scoring(node: Mapping[str, Any], from_checkpoint: bool) -> Any:
-    """The detector of a node whose weights a checkpoint brings: no training parts, and nothing downloaded.
+    """The detector of a node whose weights come from a checkpoint: without training parts or downloads.
 
     Args:
         node: of a detector.

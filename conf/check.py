@@ -1,4 +1,4 @@
-"""Finds every mistake of a configuration before anything heavy is imported or built."""
+"""Finds every mistake in a configuration before anything heavy is imported or built."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,25 +20,25 @@ from contracts.errors import ConfigError, nearest
 
 GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get("group") and name != "local")
 SEVERAL = ("logger", "callbacks", "metrics")
-"""Groups that hold members by name."""
+"""Groups that hold several members by name."""
 
 OPTIONAL = ("launcher",)
-"""Groups of which nothing need be chosen."""
+"""Groups that may be left empty."""
 
 
 def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     """All problems of a composed configuration.
 
-    Libraries are imported, for their signatures, only if all that concerns ourselves is right.
+    Libraries are imported, for their signatures, only if nothing is wrong with our own classes.
 
     Args:
         composed: the configuration.
-        thorough: look at libraries' parts even so, and at those the task has no use for.
+        thorough: check libraries' classes in any case, and also groups that the task does not use.
     """
     task, known = composed.config.task, verbs()
     if task not in known:
         meant = task_meant(str(task))
-        return [ConfigError(f"there is no task={task}", f"Write task={meant}." if meant else nearest(task, known))]
+        return [ConfigError(f"task={task} does not exist", f"Write task={meant}." if meant else nearest(task, known))]
     used = GROUPS if task == "doctor" else tuple(groups_used(task))
     problems = list(_names(composed))
     for group in GROUPS:
@@ -55,36 +55,40 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
 def _names(composed: Composed) -> Iterator[ConfigError]:
     name = composed.config.experiment_id
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        yield ConfigError(f"experiment_id={name!r} is no name of a folder", "Use letters, digits and . _ - alone.")
+        yield ConfigError(
+            f"experiment_id={name!r} cannot be the name of a folder", "Use only letters, digits and . _ -"
+        )
 
 
 def _group(resolved: Mapping[str, Any], group: str, used: bool, options: Sequence[str] = ()) -> Iterator[ConfigError]:
-    """Problems of a group, as far as they can be seen without importing libraries."""
+    """Problems of a group that can be found without importing libraries."""
     node = resolved[group]
     if group in SEVERAL:
         for name, member in node.items():
             if isinstance(member, dict) and "_target_" in member:
                 yield from _node(member, f"{group}.{name}", used, SUPPLIED.get(group, frozenset()))
             else:
-                yield ConfigError(f"{group}.{name} is no part of {group}", _choose_first(group, name, node, options))
+                yield ConfigError(f"{group}.{name} is not part of {group}", _choose_first(group, name, node, options))
     elif "_target_" in node:
         yield from _node(node, group, used, frozenset())
         for key in TAKEN.get(group, frozenset()) & set(node):
             step = "Choose loggers and callbacks as groups of their own."
             yield ConfigError(f"{group}.{key} is set by the task itself", step)
     elif used and group not in OPTIONAL:
-        yield ConfigError(f"there is no {group}", f"Choose one: {group}=NAME (see --help).")
+        yield ConfigError(f"no {group} is chosen", f"Choose one: {group}=NAME (see --help).")
     elif node:
-        yield ConfigError(f"{group}.{next(iter(node))} without a {group}", f"Choose one: {group}=NAME (see --help).")
+        yield ConfigError(
+            f"{group}.{next(iter(node))} is set but no {group} is chosen", f"Choose one: {group}=NAME (see --help)."
+        )
 
 
 def _choose_first(group: str, name: str, node: Mapping[str, Any], options: Sequence[str]) -> str:
-    """How a member of a group comes to be there, in words that work as they are printed."""
+    """The arguments that add a member to a group, ready to paste."""
     if group == "metrics":
         return MEASURED
     if name not in options:
         own = f"{group}.{name}._target_=module.Name"
-        known = f"; ready to choose are {', '.join(options)}" if options else ""
+        known = f"; existing options are {', '.join(options)}" if options else ""
         return f"Name the class or function: {own} (docs/adding.md){known}."
     chosen = [part for part, member in node.items() if isinstance(member, dict) and "_target_" in member]
     kept = [part for part in chosen if part in options]
@@ -121,8 +125,8 @@ def _bind(
 ) -> Iterator[ConfigError]:
     """Keys of a node against a signature.
 
-    Libraries' annotations are often narrower than what they take, so there text alone is judged by them; those of the
-    trainer are exact.
+    Libraries' annotations are often narrower than the values they accept, so only text is checked against them; those
+    of the trainer are exact.
     """
 
     def judged(value: Any) -> bool:
@@ -135,7 +139,7 @@ def _bind(
         if key in taken.parameters:
             annotation = taken.parameters[key].annotation
             if value != "???" and not _is_node(value) and not fits(value, annotation) and judged(value):
-                what = f"{where}.{key}={value!r} is no {described(annotation)}"
+                what = f"{where}.{key}={value!r} is not {described(annotation)}"
                 yield ConfigError(what, "Give a value of that type.")
         elif not taken.anything and not taken.library:
             yield _unknown(node, where, str(key), taken)
@@ -145,7 +149,7 @@ def _bind(
 
 
 def _unknown(node: Mapping[str, Any], where: str, key: str, taken: Signature) -> ConfigError:
-    return ConfigError(f"{where}.{key} is no argument of {node['_target_']}", nearest(key, taken.parameters))
+    return ConfigError(f"{where}.{key} is not an argument of {node['_target_']}", nearest(key, taken.parameters))
 
 
 def _is_node(value: Any) -> bool:
@@ -153,7 +157,7 @@ def _is_node(value: Any) -> bool:
 
 
 def _libraries(value: Any, where: str) -> Iterator[ConfigError]:
-    """Problems of nodes whose classes come from libraries, or have their bases there."""
+    """Problems of nodes whose classes, or base classes, come from libraries."""
     if isinstance(value, dict):
         if "_target_" in value:
             try:

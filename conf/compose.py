@@ -139,5 +139,5 @@ def _in_short(error: Exception, folders: Sequence[Path]) -> ConfigError:
     if any(line.startswith("Key ") for line in lines):
         parent, _, name = key.rpartition(".")
         known = verb_options(parent) if parent else root_keys()
-        return ConfigError(f"{place}: there is no key {key!r}", nearest(name, known))
+        return ConfigError(f"{place}: the key {key!r} does not exist", nearest(name, known))
     return ConfigError("; ".join(lines[:2]), "Correct the argument or file named here.")

@@ -1,4 +1,4 @@
-"""What ``--help`` prints."""
+"""The text of ``--help``."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ EXAMPLES = """
     pixelproof task=predict ckpt=best.ckpt datamodule=folder datamodule.path=IMAGE|FOLDER|GLOB|LIST.txt|TABLE.csv
     pixelproof task=review review.inputs=[a.npz,b.npz] review.out=DIR
     pixelproof -m seed=1,2,3                                         one run after another
-    pixelproof task=doctor trainer=ddp                               the whole configuration, and what is wrong with it
+    pixelproof task=doctor trainer=ddp                               the whole configuration and its problems
 """
 
 WIDEST = 48
-"""Characters of the first column; a longer name has a line of its own."""
+"""Characters of the first column; a longer name gets its own line."""
 
 
 def help_for(words: Sequence[str], folder: Path) -> str:
@@ -63,7 +63,7 @@ def help_text(folders: Sequence[Path]) -> str:
         "pixelproof task=VERB | GROUP | GROUP=OPTION | KEY --help      explains one of them",
         section("Tasks", tasks),
         section("Keys", keys),
-        section("Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE sets any argument of what was chosen", groups),
+        section("Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE sets any argument of the chosen option", groups),
         section("Options of tasks", options),
         section("Flags", flag_lines()),
         "Examples\n" + indent(dedent(EXAMPLES).strip("\n"), "  "),

@@ -1,4 +1,4 @@
-"""Help for one task, group, option or key, read from YAML files and from the source of what they configure."""
+"""Help for one task, group, option or key, read from YAML files and from the source of the classes they name."""
 
 import ast
 import re
@@ -53,13 +53,13 @@ def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
         else:
             meant = key_meant(key)
             step = f"Try: pixelproof {meant} --help" if meant else nearest(root, [*root_keys(), *verbs()])
-            raise ConfigError(f"there is no key {key!r} to explain", step)
+            raise ConfigError(f"the key {key!r} does not exist", step)
 
 
 def _task(name: str) -> Iterator[Part]:
     if name not in verbs():
         meant = task_meant(name)
-        raise ConfigError(f"there is no task={name}", f"Write task={meant}." if meant else nearest(name, verbs()))
+        raise ConfigError(f"task={name} does not exist", f"Write task={meant}." if meant else nearest(name, verbs()))
     yield f"task={name}: {clean(verb_text(name))}", {}
     needed = REQUIRED.get(name, ())
     if needed:
@@ -110,7 +110,7 @@ def _group(group: str, names: Any, folders: Sequence[Path]) -> Iterator[Part]:
 
 
 def _of_target(place: str, node: Mapping[str, Any]) -> Part:
-    """All arguments of a part, with the defaults they have where the file leaves them out."""
+    """All arguments of a class, with their values in the file or else their defaults."""
     target = str(node["_target_"])
     texts = argument_texts(target)
     found = signature(target) if is_own(target) else by_source(target)
@@ -125,7 +125,7 @@ def _of_target(place: str, node: Mapping[str, Any]) -> Part:
 
 
 def _argument(key: str, words: Sequence[str], folder: Path) -> Iterator[Part]:
-    """One argument of what the words, or the defaults, have chosen."""
+    """One argument of the options that the words, or the defaults, choose."""
     chosen = [
         word for word in words if is_search_word(word) or ("=" in word and word.partition("=")[0] in group_names())
     ]
@@ -139,12 +139,12 @@ def _argument(key: str, words: Sequence[str], folder: Path) -> Iterator[Part]:
         yield _of_target(key, inner)
         return
     if not isinstance(node, Mapping) or "_target_" not in node:
-        raise ConfigError(f"{key} is no argument of what is chosen", f"See pixelproof {path[0]} --help.")
+        raise ConfigError(f"{key} is not an argument of the chosen option", f"See pixelproof {path[0]} --help.")
     title, lines = _of_target(place, node)
     said = {line: text for line, text in lines.items() if line.partition("=")[0] == key}
     if not said:
         raise ConfigError(
-            f"{key} is no argument of {node['_target_']}", nearest(key, [line.partition("=")[0] for line in lines])
+            f"{key} is not an argument of {node['_target_']}", nearest(key, [line.partition("=")[0] for line in lines])
         )
     yield title, said
 
@@ -178,7 +178,7 @@ def _chosen(entry: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _nodes(node: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The outermost parts of a file."""
+    """The outermost nodes of a file that name a class."""
     if isinstance(node, dict) and "_target_" in node:
         yield place, node
     elif isinstance(node, dict):
@@ -187,7 +187,7 @@ def _nodes(node: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _typed(default: str) -> str:
-    """A default as written in Python, as it is typed on a command line."""
+    """A default written in Python, as it would be typed on a command line."""
     try:
         value = ast.literal_eval(default) if default else ""
     except ValueError:
@@ -196,7 +196,7 @@ def _typed(default: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed."""
+    """A value as it would be typed."""
     if value is None:
         return "null"
     if isinstance(value, bool):

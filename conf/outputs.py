@@ -1,4 +1,4 @@
-"""Places where a task would write and cannot, found before it has worked for them."""
+"""Output places that a task cannot write to, found before it starts its work."""
 
 import os
 import tempfile
@@ -15,11 +15,11 @@ FILES = ("prepare.out", "convert.out", "sweep.study")
 """Options that name a file; the others name a folder."""
 
 ELSEWHERE = ("doctor", "review", "compare", "explain", "convert", "candidates")
-"""Tasks that write beside their inputs, or nothing."""
+"""Tasks that write next to their inputs, or nothing."""
 
 
 def unwritable(config: Config) -> Iterator[ConfigError]:
-    """Outputs of the task that cannot be written here; where a launcher is chosen, its jobs ask the same.
+    """Outputs of the task that cannot be written here; with a launcher, its jobs check this themselves.
 
     Args:
         config: the typed root.
@@ -42,12 +42,12 @@ def unwritable(config: Config) -> Iterator[ConfigError]:
     )
     for folder in [*folders, *([LOGS] if task == "fit" else [])]:
         if why := refusal(folder):
-            step = "Start where results can be written, or move what is in the way."
+            step = "Start in a folder where results can be written, or move the file that is in the way."
             yield ConfigError(f"{folder.resolve()} cannot be written: {why}", step)
 
 
 def refusal(folder: Path) -> str | None:
-    """Why a folder cannot be made or written to, found by writing a file without a name; None where it can."""
+    """Why a folder cannot be created or written to, found by writing an unnamed file; None where it can."""
     try:
         for there in (folder, *folder.parents):
             if there.is_dir():

@@ -1,4 +1,4 @@
-"""Settings that are right by themselves and impossible together."""
+"""Settings that are valid alone but not together."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ MIXED = ("bf16-mixed", "16-mixed", "bf16", "16", 16)
 
 
 def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[ConfigError]:
-    """Combinations that would fail, or hang, after minutes.
+    """Combinations that would fail or hang after minutes of work.
 
     Args:
         composed: the configuration.
@@ -39,11 +39,11 @@ def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[Config
 
 
 def _fused_clipping(trainer: dict[str, Any], detector: dict[str, Any]) -> Iterator[ConfigError]:
-    """Lightning refuses to clip what a fused optimiser unscales itself, at the first step (PL#21435)."""
+    """Lightning refuses, only in the first step, to clip gradients that a fused optimiser unscales (PL#21435)."""
     if trainer.get("precision") in MIXED and trainer.get("gradient_clip_val") and _has(detector, "fused", True):
         yield ConfigError(
             f"a fused optimiser, trainer.precision={trainer['precision']} and "
-            f"trainer.gradient_clip_val={trainer['gradient_clip_val']} do not go together",
+            f"trainer.gradient_clip_val={trainer['gradient_clip_val']} cannot be combined",
             "Set one: detector.optimizer.fused=false, trainer.precision=32-true, or trainer.gradient_clip_val=null.",
         )
 
@@ -79,7 +79,7 @@ def _default_batch(datamodule: dict[str, Any]) -> int:
 
 
 def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError]:
-    """A class that cannot take part in every task says in which, by a class attribute ``serves``."""
+    """A class that does not support every task lists those it does in its class attribute ``serves``."""
     target = node.get("_target_")
     if not isinstance(target, str) or not is_own(target):
         return
@@ -95,37 +95,37 @@ def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError
 
 
 def _strategy(trainer: dict[str, Any]) -> Iterator[ConfigError]:
-    """Children of such strategies would keep the scores, and the process that writes them would have none."""
+    """With such strategies the scores would remain in child processes, out of reach of the process that writes them."""
     strategy = trainer.get("strategy")
     if isinstance(strategy, str) and {"spawn", "fork", "notebook"} & set(strategy.split("_")):
         yield ConfigError(
-            f"trainer.strategy={strategy} trains in children whose results do not come back",
-            "Set trainer.strategy=ddp, which starts the whole command once for every device.",
+            f"trainer.strategy={strategy} trains in child processes whose results are lost",
+            "Set trainer.strategy=ddp, which starts the command once for each device.",
         )
 
 
 def _sync_batchnorm(trainer: dict[str, Any]) -> Iterator[ConfigError]:
-    """SyncBatchNorm takes no tensors of a CPU, which it says in the first step."""
+    """SyncBatchNorm does not accept CPU tensors, and raises its error only in the first step."""
     if trainer.get("sync_batchnorm") and trainer.get("accelerator") == "cpu":
         processes = _local_devices(trainer.get("devices", "auto"), "cpu") * trainer.get("num_nodes", 1)
         if processes > 1:
             yield ConfigError(
-                f"trainer.sync_batchnorm=true on {processes} CPU processes: batch norm is shared between GPUs alone",
+                f"trainer.sync_batchnorm=true on {processes} CPU processes: only GPUs can synchronise batch norm",
                 "Set trainer.sync_batchnorm=false, or trainer.accelerator=gpu.",
             )
 
 
 def _devices(trainer: dict[str, Any]) -> Iterator[ConfigError]:
-    """Inside a SLURM job srun starts the ranks, as many as there are tasks."""
+    """Inside a SLURM job, srun starts one rank for each task."""
     asked, nodes = trainer.get("devices", "auto"), trainer.get("num_nodes", 1)
     devices = _local_devices(asked, str(trainer.get("accelerator", "auto")))
     tasks = os.environ.get("SLURM_NTASKS")
     counted = isinstance(asked, int) and (devices > 1 or "SLURM_STEP_ID" in os.environ)
     if tasks and slurm_started(os.environ) and counted and int(tasks) != devices * nodes:
         yield ConfigError(
-            f"trainer.devices={devices} on {nodes} node(s), but SLURM was asked for {tasks} task(s): inside a job "
-            "Lightning leaves it to srun to start the ranks",
-            "Start with srun and --ntasks-per-node equal to trainer.devices.",
+            f"trainer.devices={devices} on {nodes} node(s), but the SLURM job has {tasks} task(s): inside a job "
+            "srun starts the ranks, not Lightning",
+            "Use srun, with --ntasks-per-node equal to trainer.devices.",
         )
 
 

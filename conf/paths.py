@@ -1,4 +1,4 @@
-"""Paths of a configuration that are not there."""
+"""Paths of a configuration that do not exist."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ EXPERIMENTS = Path("experiments_data")
 
 
 def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
-    """Data, checkpoint and dumps that the task would look for in vain.
+    """Missing data, checkpoints and dumps that the task needs.
 
     Args:
         config: the typed root.
@@ -59,7 +59,7 @@ def _dump(key: str, name: str) -> Iterator[ConfigError]:
 def _file(key: str, name: str) -> Iterator[ConfigError]:
     path = given_path(name)
     if path.is_dir():
-        yield ConfigError(f"{key}: {name} is a folder", "Name the file in it.")
+        yield ConfigError(f"{key}: {name} is a folder", "Name a file in it.")
     elif not path.is_file():
         yield ConfigError(f"{key}: {name} does not exist", _look(path))
 
@@ -73,6 +73,6 @@ def _data(name: str) -> Iterator[ConfigError]:
 
 
 def _look(path: Path) -> str:
-    """How much of a path exists."""
+    """The next step for a missing path: the part of it that exists."""
     there = next((parent for parent in path.parents if parent.is_dir()), Path())
-    return f"The path exists as far as {there.resolve()}; name what is there."
+    return f"Correct the path: {there.resolve()} exists, what follows it does not."

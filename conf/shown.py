@@ -1,4 +1,4 @@
-"""What ``--cfg`` and ``--info`` print: the configuration, and how it is composed."""
+"""The texts of ``--cfg`` and ``--info``: the configuration, and how it is composed."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

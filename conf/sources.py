@@ -1,6 +1,6 @@
 """Where each value of a configuration comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from conf.keys.written import typed_characters
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted places and values of everything in a tree that is not a mapping, and of empty mappings."""
-    if isinstance(node, dict) and node:
+    if isinstance(node, Mapping) and node:
         for key, value in node.items():
             yield from leaves(value, f"{place}.{key}" if place else str(key))
     else:

@@ -6,14 +6,14 @@ from typing import Any, TypeGuard
 from contracts.errors import ConfigError
 
 SCORING = ("limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches", "fast_dev_run")
-"""Trainer arguments that leave batches out where every image has to be scored."""
+"""Trainer arguments that skip batches although every image has to be scored."""
 
 OFF = {"overfit_batches": 0, "fast_dev_run": 0}
 """Values that switch such an argument off; the limits have 1.0, a share, where 1 is one batch and 0 none."""
 
 
 def partly_scored(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Every image scored once is what dumps, tables and thresholds promise."""
+    """Dumps, tables and thresholds require a score for every image."""
     for key in SCORING:
         value = trainer.get(key)
         if value is None or (key in OFF and value == OFF[key]):
@@ -21,19 +21,19 @@ def partly_scored(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
         if key not in OFF and isinstance(value, float) and value == 1.0:
             continue
         yield ConfigError(
-            f"trainer.{key}={value} leaves images without a score, and tables and dumps are of whole sets",
+            f"trainer.{key}={value} leaves images without a score, but tables and dumps cover whole sets",
             "Leave it out. For a quick trial set trainer.max_epochs=1 trainer.limit_train_batches=2, and "
             "prepare few images (prepare.limit=64).",
         )
     if trainer.get("barebones"):
         yield ConfigError(
-            "trainer.barebones=true measures Lightning's overhead: it does without loggers, checkpoints and validation",
+            "trainer.barebones=true measures Lightning's overhead, without loggers, checkpoints and validation",
             "Leave it out.",
         )
 
 
 def untrained(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Limits with which nothing is trained; values that are no numbers are refused where types are checked."""
+    """Limits with which nothing is trained; values that are not numbers are refused where types are checked."""
     for key in ("max_epochs", "max_steps"):
         value = trainer.get(key)
         if _number(value) and (value == 0 or value < -1):
@@ -58,7 +58,7 @@ def untrained(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
 
 
 def unvalidated(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Intervals with which no validation takes place, and so no checkpoint is chosen."""
+    """Intervals with which no validation would take place, so no checkpoint could be chosen."""
     every, interval = trainer.get("check_val_every_n_epoch", 1), trainer.get("val_check_interval")
     epochs = trainer.get("max_epochs")
     if _number(every) and every < 1:
@@ -75,7 +75,7 @@ def unvalidated(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
     elif every is None and (interval is None or isinstance(interval, float)):
         yield ConfigError(
             "trainer.check_val_every_n_epoch=null counts batches over all epochs, and trainer.val_check_interval="
-            f"{'null' if interval is None else interval} is no number of batches",
+            f"{'null' if interval is None else interval} is not a number of batches",
             "Set trainer.val_check_interval=BATCHES, a whole number, or leave trainer.check_val_every_n_epoch out.",
         )
     if isinstance(interval, bool) or (_number(interval) and (interval <= 0 or (interval > 1 and interval % 1))):

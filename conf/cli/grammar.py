@@ -23,7 +23,7 @@ from conf.keys.written import mark, text_of, typed_characters
 _CANDIDATE = re.compile(r"\d|true|false|inf|nan", re.IGNORECASE)
 
 _KEEPING = ("choice", "shuffle", "tag", "str")
-"""Functions of Hydra's grammar that hand their arguments on; the others reckon with numbers."""
+"""Functions of Hydra's grammar that return their arguments; the others compute with numbers."""
 
 
 @cache
@@ -36,7 +36,7 @@ def parse_word(word: str) -> Override:
     """One word, with marks (`conf.keys.written`) in its values and in ``input_line``.
 
     Raises:
-        OverrideParseException: it is no ``key=value``.
+        OverrideParseException: it is not ``key=value``.
     """
     (parsed,) = _parser().parse_overrides([word])
     marked = _marked(word)
@@ -55,9 +55,9 @@ def quoted(text: str) -> str:
 
 
 def as_word(text: str) -> str:
-    """A text as it may stand behind ``key=``: as it is, or quoted where Hydra would make something else of it.
+    """A text as it can be typed after ``key=``: unchanged, or quoted where Hydra would read something else.
 
-    A null, an interpolation, a list and a mapping stay what they are.
+    A null, an interpolation, a list and a mapping are left unchanged.
     """
     try:
         override = parse_word(f"key={text}")

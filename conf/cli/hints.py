@@ -31,7 +31,7 @@ def in_yaml(key: str, text: str) -> str:
 
 
 def parse_step(word: str, experiments: Sequence[str]) -> str:
-    """For a word that Hydra's grammar cannot read."""
+    """The next step for a word that Hydra's grammar cannot read."""
     key, equals, value = word.partition("=")
     if not equals:
         return _bare_step(word, experiments)
@@ -41,7 +41,7 @@ def parse_step(word: str, experiments: Sequence[str]) -> str:
 
 
 def several_step(word: str) -> str:
-    """For a list of values without ``-m``."""
+    """The next step for a list of values without ``-m``."""
     key, _, value = word.partition("=")
     return (
         f"Add -m to run them one by one, or write a list: {shlex.quote(f'{key}=[{value}]')}, or quote a text that "
@@ -50,7 +50,7 @@ def several_step(word: str) -> str:
 
 
 def flag_step(word: str) -> str:
-    """For a word that begins with a dash."""
+    """The next step for a word that begins with a dash."""
     name, equals, value = word.lstrip("-").partition("=")
     key = name if name.partition(".")[0] in root_keys() else key_meant(name)
     if key is None:
@@ -59,7 +59,7 @@ def flag_step(word: str) -> str:
 
 
 def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
-    """For a root key that does not exist: the key that is meant, with the value that was typed.
+    """The next step for a root key that does not exist: the key that is meant, with the value that was typed.
 
     Args:
         override: the word.
@@ -77,11 +77,11 @@ def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
             return f"Write {path} for where the data is; datamodule=NAME chooses how it is read (see --help)"
         if wrong is not None:
             return f"Write {key}=NAME; {nearest(wrong, options(key))}"
-    return f"Write {shlex.quote(f'{key}={value}' if value else f'{key}=VALUE')}; pixelproof {key} --help says more"
+    return f"Write {shlex.quote(f'{key}={value}' if value else f'{key}=VALUE')}; pixelproof {key} --help explains it"
 
 
 def _bare_step(word: str, experiments: Sequence[str]) -> str:
-    """What a word without ``=`` should have been."""
+    """The next step for a word without ``=``."""
     meant = word if word in verbs() else task_meant(word)
     suffix = Path(word).suffix.lower()
     if suffix in WEIGHTS:
@@ -96,5 +96,5 @@ def _bare_step(word: str, experiments: Sequence[str]) -> str:
     if word in experiments:
         return f"Write experiment={word}"
     if word in root_keys():
-        return f"Write {word}=VALUE; pixelproof {word} --help says more"
+        return f"Write {word}=VALUE; pixelproof {word} --help explains it"
     return f"Write {key_meant(word) or word}=VALUE."

@@ -1,4 +1,4 @@
-"""Several problems told at once."""
+"""Several problems reported at once."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from contracts.errors import ConfigError
 
 
 def refuse(problems: Sequence[ConfigError]) -> None:
-    """Raises all problems as one.
+    """Raises all problems as one error.
 
     Raises:
-        ConfigError: there are some.
+        ConfigError: there is at least one problem.
     """
     if problems:
         raise ConfigError("\n".join(str(problem) for problem in problems))

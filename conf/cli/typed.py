@@ -1,4 +1,4 @@
-"""What a composed value means, by the type of its key: text keeps the characters that were typed."""
+"""Reads composed values by the types of their keys: text keeps the characters that were typed."""
 
 import ast
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from contracts.errors import ConfigError
 
 
 def as_meant(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """The root of a configuration in plain containers, with text or a number in place of every mark.
+    """The root of a configuration in plain containers, with text or a number instead of every mark.
 
     A number under a key that holds text becomes text too.
     """
@@ -75,7 +75,7 @@ def written_type(type_: Any) -> str:
 
 @cache
 def parsed(annotation: str) -> ast.expr | None:
-    """An annotation's tree; None for none."""
+    """An annotation's syntax tree; None for an empty annotation."""
     try:
         return ast.parse(annotation, mode="eval").body if annotation else None
     except SyntaxError:

@@ -81,7 +81,7 @@ def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
         key = override.get_key_element()
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
-                raise ConfigError(f"{word!r} has no list of values", "Give values, a range() or a glob().")
+                raise ConfigError(f"{word!r} does not list values", "Give values, a range() or a glob().")
             listed: Any = override.value()
             if isinstance(listed, Glob):
                 values: Iterable[str] = listed.filter(group_options(override.key_or_group, *folders))
@@ -96,8 +96,8 @@ def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
 def accepted(words: Sequence[str]) -> list[str]:
     """The words as Hydra takes them.
 
-    A key below a group is let through to the checker, whether or not its YAML file mentions it, and a group set to
-    null is left out.
+    A key below a group is passed to the checker, whether or not its YAML file mentions it, and a group set to
+    null is removed.
     """
     return [_accepted(override) for override in parse(words)]
 
@@ -112,10 +112,11 @@ def judge(override: Override, folders: Sequence[Path]) -> Iterator[ConfigError]:
         step = HYDRAS.get(section, "Leave it out; see --hydra-help for what takes its place")
         yield ConfigError(f"{word!r}: Hydra's own settings are not used here", step)
     elif "/" in root:
-        yield ConfigError(f"{word!r}: there are no groups inside groups", nearest(root, groups))
+        yield ConfigError(f"{word!r}: groups cannot be nested", nearest(root, groups))
     elif root not in root_keys():
         yield ConfigError(
-            f"there is no key {root!r} (in {word!r})", key_step(override, lambda group: group_options(group, *folders))
+            f"the key {root!r} does not exist (in {word!r})",
+            key_step(override, lambda group: group_options(group, *folders)),
         )
     elif override.is_sweep_override():
         yield ConfigError(f"{word!r} names several values", several_step(word))
@@ -148,7 +149,7 @@ def _judge_option(word: str, root: str, rest: str, value: Any) -> Iterator[Confi
     elif known:
         choices = known[rest].metadata["choices"]
         if choices and value not in choices:
-            yield ConfigError(f"{word!r}: {value!r} is not possible", nearest(str(value), choices))
+            yield ConfigError(f"{word!r}: {value!r} is not a valid value", nearest(str(value), choices))
 
 
 def _accepted(override: Override) -> str:

@@ -1,4 +1,4 @@
-"""What docstrings say of classes and of their arguments, as plain text; nothing is imported."""
+"""Docstrings of classes and of their arguments as plain text; nothing is imported."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ _ENTRY = re.compile(r"^    (\*{0,2}\w+): (.*)$")
 
 
 def clean(text: str) -> str:
-    """A docstring's text without its marks, on one line."""
+    """A docstring's text without markup, on one line."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text)
     text = re.sub(r"``(.+?)``", r"\1", text)
     return " ".join(re.sub(r"`([^`]+)`", r"\1", text).split())
@@ -24,7 +24,7 @@ def class_text(target: str) -> str:
 
 
 def argument_texts(target: str) -> dict[str, str]:
-    """What a docstring says of each argument, those of base classes where it refers to them."""
+    """The docstring's text for each argument; that of a base class where it refers to one."""
     if not is_own(target):
         return {}
     found = _entries(_docstring(target))

@@ -26,7 +26,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a target takes.
+    """The arguments that a target takes.
 
     Attributes:
         parameters: arguments by name, in order.
@@ -46,10 +46,10 @@ class Signature:
 def signature(target: str, house: Path = HOUSE) -> Signature:
     """The signature of a class or function of ours.
 
-    Base classes are followed where a class has no constructor of its own, or one that hands ``**kwargs`` on.
+    Base classes are followed where a class has no constructor of its own, or one that passes ``**kwargs`` on.
 
     Raises:
-        ConfigError: there is no such module or name, or it comes from outside our packages.
+        ConfigError: the module or name does not exist, or is defined outside our packages.
     """
     module, node = find(target, house)
     if isinstance(node, ast.FunctionDef):
@@ -59,11 +59,11 @@ def signature(target: str, house: Path = HOUSE) -> Signature:
 
 
 def library_signature(target: str, base_class: bool = False) -> Signature:
-    """The signature of a library's class, read from its source where that says all, else imported.
+    """The signature of a library's class, read from its source where possible, else imported.
 
     Args:
         target: dotted name.
-        base_class: the name stands in our own source as a base class, so it needs no permission.
+        base_class: whether the name is a base class in our own source, which needs no permission.
 
     Raises:
         ConfigError: the target is not allowed or does not exist.
@@ -146,7 +146,7 @@ def _base_name(base: ast.expr, module: str, house: Path) -> str:
 
 
 def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
-    """The signature a base class gives, or that of the bases behind it."""
+    """The signature of a base class, or that inherited from the other bases."""
     if is_own(base) or (house != HOUSE and module_file(base.rpartition(".")[0], house)):
         return signature(base, house)
     if base.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing"):

@@ -1,4 +1,4 @@
-"""What newcomers type for our keys and tasks."""
+"""Words that newcomers type for our keys and tasks."""
 
 TASKS = {
     "fit": "train training finetune fine_tune run learn",

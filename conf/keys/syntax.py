@@ -36,7 +36,7 @@ def find(target: str, house: Path) -> tuple[str, Definition]:
     module, _, name = target.rpartition(".")
     file = module_file(module, house)
     if file is None:
-        raise ConfigError(f"{target!r}: there is no module {module!r}", nearest(module, _modules(target, house)))
+        raise ConfigError(f"{target!r}: module {module!r} does not exist", nearest(module, _modules(target, house)))
     definitions = {node.name: node for node in _statements(source(file)) if isinstance(node, Definition)}
     if name in definitions:
         return module, definitions[name]
@@ -56,7 +56,7 @@ def _modules(target: str, house: Path) -> Iterator[str]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Statements at the level of a module, those behind an if or try included."""
+    """Statements at module level, including those inside if and try."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.stmt):
             yield child
@@ -65,7 +65,7 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def imports(module: str, house: Path) -> dict[str, str]:
-    """Names a module imports, with the dotted name of what each stands for."""
+    """Names a module imports, with their full dotted names."""
     file = module_file(module, house)
     assert file is not None  # noqa: S101 - the module's definitions have been read already
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]

@@ -20,13 +20,13 @@ LIBRARIES = (
     "pytorch_lightning.strategies.",
     "torchmetrics.",
 )
-"""Libraries' parts: classes alone, since some of their functions load files."""
+"""Libraries: only classes, since some of their functions load files."""
 
 HOMES = (*LIBRARIES, "pytorch_lightning.trainer.trainer.Trainer", "lightning_fabric.plugins.")
 """Where those classes are really defined."""
 
 MARKS = frozenset({"_target_", "_partial_"})
-"""Keys of a node that are no arguments."""
+"""Keys of a node that are not arguments."""
 
 SUPPLIED = {
     "callbacks": frozenset({"folder", "monitor", "mode"}),
@@ -95,7 +95,7 @@ def resolve(target: Any, where: str = "", from_checkpoint: bool = False) -> Any:
     """The object behind an allowed name.
 
     The object is judged by where it is defined, so that neither ``logging.os.system`` nor a name that one of our
-    modules merely imports gets through.
+    modules merely imports is let through.
 
     Raises:
         ConfigError: the name is outside the allow-list, names nothing, or names something defined elsewhere.
@@ -112,14 +112,14 @@ def resolve(target: Any, where: str = "", from_checkpoint: bool = False) -> Any:
         allowed = callable(found) and hasattr(found, "__qualname__") and home.startswith(OWN)
     if not allowed:
         raise ConfigError(
-            f"{where}._target_={target!r} stands for {home}, which is not allowed",
+            f"{where}._target_={target!r} is {home}, which is not allowed",
             "Name a class or function where it is defined: ours, or a class of the allowed libraries.",
         )
     return found
 
 
 def _locate(target: str, where: str) -> Any:
-    """Imports the longest module of a dotted name and follows the attributes behind it."""
+    """Imports the longest module of a dotted name and follows the attributes after it."""
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:length])
@@ -134,10 +134,10 @@ def _locate(target: str, where: str) -> Any:
                 raise ConfigError(f"{where}._target_={target!r}: {name} has no {attribute!r}", "Check the spelling.")
             found = getattr(found, attribute)
         return found
-    raise ConfigError(f"{where}._target_={target!r}: there is no such module", "Check the spelling.")
+    raise ConfigError(f"{where}._target_={target!r}: the module does not exist", "Check the spelling.")
 
 
 def _is_detector(found: type, home: str) -> bool:
-    from detectors.base import Detector  # imports torch, needed for checkpoints alone
+    from detectors.base import Detector  # imports torch, needed only for checkpoints
 
     return home.startswith("detectors.") and issubclass(found, Detector)

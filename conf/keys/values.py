@@ -26,9 +26,9 @@ TEXTS = frozenset({"str", "Path", "PathLike", "StrPath", "_PATH"})
 
 
 def fits(value: Any, annotation: str) -> bool:
-    """Whether a plain value can be meant by an annotation as written; names that are not plain types fit all.
+    """Whether a plain value fits an annotation as written; names that are not plain types fit every value.
 
-    So ``"False"`` (text, and true in Python) does not pass for a bool, nor 0.5 for an int.
+    So ``"False"`` (text, and true in Python) is not accepted as a bool, nor 0.5 for an int.
     """
     if not annotation:
         return True
@@ -77,7 +77,7 @@ def alternatives(node: ast.expr | None) -> list[ast.expr]:
 
 
 def arguments(node: ast.Subscript) -> list[ast.expr]:
-    """What stands between an annotation's brackets."""
+    """The arguments between an annotation's brackets."""
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 

@@ -1,4 +1,4 @@
-"""The tasks there are, and what each asks of the configuration, read from their source."""
+"""The tasks, and the parts of the configuration that each one uses, read from their source."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from conf.keys.schema import root_keys
 from conf.keys.syntax import HOUSE, first_line, module_file, source
 
 REQUIRED = {"predict": ("ckpt",), "review": ("review.inputs",), "threshold": ("threshold.input",)}
-"""Keys a task cannot do without, beyond those of its parts."""
+"""Keys that a task requires, besides those of its parts."""
 
 BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.get("group")} | {"loggers": "logger"}
 """Methods of `tasks.experiment.run.Run` that build a group."""

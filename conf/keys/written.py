@@ -1,8 +1,8 @@
 """Scalars as they were typed, carried through Hydra to where the type of their key is known.
 
-Hydra's grammar and YAML read ``12345_2`` as the integer 123452 before anybody knows whether its key holds a number or
+Hydra's grammar and YAML read ``12345_2`` as the integer 123452 before it is known whether its key holds a number or
 the name of a folder. So a scalar that its value does not give back as it was typed travels as a mark, a word that
-both leave alone; `conf.cli.typed` puts text or number in its place.
+both leave alone; `conf.cli.typed` replaces it by text or a number.
 """
 
 import re
@@ -136,7 +136,7 @@ class MarkingSource(FileConfigSource):
 
 
 def _names(node: Any) -> Any:
-    """Options of groups in a defaults list are names, also those of digits alone."""
+    """Options of groups in a defaults list are names, even if they consist only of digits."""
     if isinstance(node, dict):
         return {key: _names(value) for key, value in node.items()}
     if isinstance(node, list):

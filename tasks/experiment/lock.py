@@ -14,6 +14,7 @@ from conf.cli.typed import as_meant
 from conf.keys.schema import VERB_OPTIONS
 from conf.keys.signatures import signature
 from conf.keys.targets import is_own
+from conf.sources import leaves
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
 from tasks.experiment.run import LOCK
@@ -42,15 +43,6 @@ FREE = (
 )
 """Keys that may differ on a resume, with all that stands under them: they change how fast, where or how loudly the
 same numbers come about, never which numbers."""
-
-
-def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key with its value; empty containers count as values."""
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from leaves(value, f"{place}.{key}" if place else str(key))
-    else:
-        yield place, node
 
 
 def without_new_defaults(locked: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from conf.keys.options import SweepOptions
 from conf.keys.syntax import HOUSE
-from conf.sweeps import Parameter, Scalar, Sweep
+from conf.sweep_parameters import Parameter, Scalar
+from conf.sweeps import Sweep
 from contracts.errors import ConfigError
 from contracts.history import read_epochs
 from contracts.keys import random_key

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from conf.check import check
 from conf.cli.groups import CONF, group_names, group_options
 from conf.compose import Composed, compose
-from tasks.experiment.lock import leaves
+from conf.sources import leaves
 
 OPTIONS = [(group, option) for group in group_names() if group != "local" for option in group_options(group)]
 EXPERIMENTS = group_options("experiment")

@@ -10,7 +10,7 @@ import pytest
 import wandb
 import yaml
 
-from conf.keys.schema import CandidatesOptions
+from conf.keys.options import CandidatesOptions
 from contracts.errors import ConfigError
 from launchers.job import Job
 from tasks import candidates
