@@ -33,7 +33,7 @@ def test_the_searches_that_come_along_have_no_mistake(name: str) -> None:
         ("detector.optimizer.lr: {min: 1e-5, max: 1e-3}", "1.0e-5"),
         ("detector.optimizer.lr: {distribution: log_uniform_values, min: 0.0, max: 0.1}", "above zero"),
         ("detector.optimizer.lr: {distribution: normal, mu: 0, sigma: 1}", "neither values"),
-        ("seed: {values: [[1, 2]]}", "no single value"),
+        ("seed: {values: [[1, 2]]}", "not a single value"),
         ("trainer.devices: {values: [1, 'two']}", ""),
     ],
 )
@@ -52,7 +52,7 @@ def test_mistakes_are_named(parameter: str, said: str, tmp_path: Path) -> None:
         ("val/auroc", "val_auroc", "'val/auroc'"),
         ("maximize", "max", "minimize"),
         ("${args_no_hyphens}", "${args}", "--key=value"),
-        ("datamodule=sample", "-m", "leave it out"),
+        ("datamodule=sample", "-m", "Leave it out"),
         ("method: random", "method: grid", "continuum"),
     ],
 )
