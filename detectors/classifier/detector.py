@@ -175,7 +175,7 @@ class Classifier(Detector):
 
     def score(self, batch: Batch) -> Scores:
         """One logit a crop."""
-        return Scores(in_slices(self, batch.images))
+        return Scores(in_slices(self, batch.images, fours=True))
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """A checkpoint of ours as it is; a published backbone with a linear head of 1 or 2 outputs in our layout.

@@ -35,7 +35,7 @@ class Frozen(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """The module's output, without gradients."""
-        return in_slices(self.module, x)
+        return in_slices(self.module, x, fours=True)
 
 
 def _fill_in(frozen: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -15,6 +15,7 @@ from contracts.errors import CheckpointError, ConfigError
 from detectors.npr.fold import Shortcut, conv_bn
 from detectors.npr.net import initialise
 from detectors.npr.residual import scale_residual
+from detectors.parts.precision import in_fours, linear_float32
 
 
 class BasicBlock(nn.Module):
@@ -67,7 +68,7 @@ class ResidualBranch(nn.Module):
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for block in (*self.layer1, *self.layer2):
             x = block(x, fold)
-        return self.feature_proj(F.adaptive_avg_pool2d(x, 1).flatten(1))  # type: ignore[no-any-return]
+        return in_fours(self.feature_proj, F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
 class AttentionFusion(nn.Module):
@@ -89,7 +90,7 @@ class AttentionFusion(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, S, feature_dim] → [B, S], not negative, sum 1."""
-        return torch.softmax(self.attention_net(features.flatten(1)), dim=1)
+        return torch.softmax(in_fours(self.attention_net, features.flatten(1)), dim=1)
 
 
 class Fused(NamedTuple):
@@ -150,7 +151,7 @@ class MultiScaleNet(nn.Module):
             fused = (features * attention.unsqueeze(2)).sum(1)
             if self.residual_weight is not None:
                 fused = fused + self.residual_weight * features.mean(1)
-            logits = F.linear(fused.float(), self.classifier.weight.float(), self.classifier.bias.float())
+            logits = linear_float32(fused, self.classifier)
         return Fused(logits.squeeze(1), attention.float())
 
 

@@ -9,24 +9,41 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from detectors.parts.precision import in_fours
+
 PIXELS = 4 * 256 * 256
 """Of a slice. From two to eight images of 256² are best for residual networks, ConvNeXt and vision transformers."""
 
 
 def slices(images: Tensor) -> Sequence[Tensor]:
-    """[B, C, H, W] in parts of about `PIXELS` pixels, at least an image each; features and GPUs: whole.
+    """[B, C, H, W] in parts of about `PIXELS` pixels; features and GPUs: whole.
 
-    Where a part holds more than four images it holds a multiple of four: convolutions on a CPU then give an image the
-    same bits at every place in a part, and so equal images equal scores.
+    Parts hold a multiple of four images, or all hold one, and none is left with a single image that has companions:
+    kernels on a CPU sum a single image in another order, and equal images must get equal scores.
     """
-    if images.device.type != "cpu" or images.ndim != 4:
-        return (images,)
-    height, width = images.shape[-2:]
-    count = max(1, PIXELS // max(1, height * width))
-    return torch.split(images, count - count % 4 if count > 4 else count)
+    count = _count(images)
+    parts = list(torch.split(images, count))
+    if count > 1 and len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
-def in_slices(forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """``forward(images)``, [B, …]; slice by slice on a CPU. For evaluation: images must not depend on each other."""
-    parts = [forward(part) for part in slices(images)]
+def in_slices(forward: Callable[[Tensor], Tensor], images: Tensor, fours: bool = False) -> Tensor:
+    """``forward(images)``, [B, …]; slice by slice on a CPU. For evaluation: images must not depend on each other.
+
+    Args:
+        forward: the network.
+        images: [B, C, H, W], or features.
+        fours: pad slices of several images to a multiple of four (`in_fours`), for networks with linear layers inside.
+    """
+    pad = fours and _count(images) > 1
+    parts = [in_fours(forward, part) if pad else forward(part) for part in slices(images)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _count(images: Tensor) -> int:
+    """Images of a part: a multiple of four, or one."""
+    if images.device.type != "cpu" or images.ndim != 4:
+        return max(1, len(images))
+    fits = PIXELS // max(1, images.shape[-2] * images.shape[-1])
+    return max(1, fits - fits % 4)
