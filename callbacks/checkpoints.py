@@ -12,6 +12,7 @@ import pytorch_lightning as L
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
+from callbacks.averaged import averaged
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
 from contracts.files import write_atomically
@@ -107,7 +108,8 @@ class Checkpoints(L.Callback):
         note = self.folder / "best.json"
         best = json.loads(note.read_text())["value"] if note.is_file() else None
         if best is None or (score > best if self.mode == "max" else score < best):
-            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
+            with averaged(trainer):
+                trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
             if trainer.is_global_zero:
                 state = {
                     "monitor": self.monitor,

@@ -18,6 +18,7 @@ SAID = {
 WARNED = (
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own business with torch
     r".*The `srun` command is available on your system but is not used",  # docs/cluster.md shows how to use it
+    r".*using the WeightAveraging callback with a model that overrides the configure_model",  # ours shards nothing
     r".*does not have many workers which may be a bottleneck",  # our loaders are no DataLoaders and decode in batches
 )
 

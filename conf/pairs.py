@@ -27,7 +27,7 @@ def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[Config
         yield from _devices(config.trainer)
         yield from _strategy(config.trainer)
         yield from _sync_batchnorm(config.trainer)
-        yield from partly_scored(config.trainer)
+        yield from partly_scored(config.trainer, config.task in ("fit", "doctor"))
     if config.task in ("fit", "doctor"):
         yield from untrained(config.trainer)
         yield from unvalidated(config.trainer)

@@ -12,18 +12,28 @@ OFF = {"overfit_batches": 0, "fast_dev_run": 0}
 """Values that switch such an argument off; the limits have 1.0, a share, where 1 is one batch and 0 none."""
 
 
-def partly_scored(trainer: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Dumps, tables and thresholds require a score for every image."""
+def debugging(trainer: Mapping[str, Any]) -> str | None:
+    """The argument that makes training a debugging run of a few batches; None in an ordinary run."""
+    return next((key for key, off in OFF.items() if trainer.get(key) not in (None, off)), None)
+
+
+def partly_scored(trainer: Mapping[str, Any], training: bool = False) -> Iterator[ConfigError]:
+    """Dumps, tables and thresholds promise a score for every image; a debugging run writes none of them.
+
+    Args:
+        trainer: the trainer's node.
+        training: whether the task trains, so that debugging runs are possible.
+    """
     for key in SCORING:
         value = trainer.get(key)
-        if value is None or (key in OFF and value == OFF[key]):
+        if value is None or (key in OFF and (training or value == OFF[key])):
             continue
         if key not in OFF and isinstance(value, float) and value == 1.0:
             continue
         yield ConfigError(
             f"trainer.{key}={value} leaves images without a score, but tables and dumps cover whole sets",
-            "Leave it out. For a quick trial set trainer.max_epochs=1 trainer.limit_train_batches=2, and "
-            "prepare few images (prepare.limit=64).",
+            "Leave it out. To debug, train with trainer=fast, which keeps no result; for a short run set "
+            "trainer.max_epochs=1 trainer.limit_train_batches=2, and prepare few images (prepare.limit=64).",
         )
     if trainer.get("barebones"):
         yield ConfigError(

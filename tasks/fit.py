@@ -1,6 +1,7 @@
 """``task=fit``: train every stage of the benchmark that is not done yet."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytorch_lightning as L
@@ -10,6 +11,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from benchmarks.torch_metrics import check_metrics
+from callbacks.averaged import averaging_first
 from callbacks.checkpoints import Checkpoints, newest_resumable
 from callbacks.collector import Collector
 from callbacks.continued_axis import ContinuedAxis
@@ -17,12 +19,14 @@ from callbacks.keyed_seed import KeyedSeed
 from callbacks.passport import Passport
 from callbacks.validation_metrics import ValidationMetrics
 from callbacks.wandb_logger import StageLogger
+from conf.training import debugging
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.stage import Stage
 from datamodules.tables.manifest import Manifest
 from detectors.parts.weights import load_weights
-from tasks.checking.before_fit import check_monitors, fit_to_epoch
+from tasks.checking.before_fit import check_averaging, check_monitors, fit_to_epoch
+from tasks.checking.debugging import DebuggingRun
 from tasks.experiment.dumps import write_dump
 from tasks.experiment.lock import begun
 from tasks.experiment.run import Run
@@ -38,6 +42,10 @@ from tasks.scoring.report import report
 
 def fit(run: Run) -> None:
     """Trains the stages that are not done, each from the weights of the one before; goes on where it was killed."""
+    if debugging(run.config.trainer):
+        with TemporaryDirectory(prefix="pixelproof-") as temporary:
+            _fit(DebuggingRun(run.composed, Path(temporary)))
+        return
     with begun(run.folder, run.resolved, run.overrides):
         _fit(run)
 
@@ -49,6 +57,9 @@ def _fit(run: Run) -> None:
     stages = benchmark.stages(manifest)
     for stage in stages:
         refuse_test_rows(stage, manifest)
+    if isinstance(run, DebuggingRun):
+        _fit_stage(run, datamodule, benchmark, stages[0], StageFolder(run.folder, 0), start, steps)
+        return
     refuse_changed_training(run.folder, manifest, stages)
     record(run.folder, manifest, stages)
     for stage in stages:
@@ -123,6 +134,8 @@ def _fit_stage(
         load_weights(detector, start)
     manifest = datamodule.manifest()
     stage = readable(stage, manifest, detector.trains_on)
+    if isinstance(run, DebuggingRun):
+        stage = run.few(stage, datamodule.batch_size)
     datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)
     datamodule.enter(stage)
     seen = sorted({manifest.generator_names[i] for i in manifest.generator_index[stage.train].tolist()} - {""})
@@ -138,6 +151,7 @@ def _fit_stage(
             strict=True,
         )
     )
+    check_averaging(beside, detector)
     check_monitors(beside, detector, manifest.labels[stage.validate], own)
     trainer = quiet_trainer(
         run,
@@ -146,7 +160,7 @@ def _fit_stage(
         metrics,
         ContinuedAxis(steps),
         Passport(run.resolved["detector"], metrics, about),
-        *beside.values(),
+        *averaging_first(beside.values()),
         logger=_loggers(run, folder),
     )
     if trainer.is_global_zero:
@@ -159,7 +173,8 @@ def _fit_stage(
         trainer.accumulate_grad_batches = accumulation(
             benchmark.global_batch, datamodule.batch_size, trainer.world_size, trainer.accumulate_grad_batches
         )
-    precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
+    if not isinstance(run, DebuggingRun):
+        precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
     resume = newest_resumable(folder.checkpoints)
     if trainer.is_global_zero and (changed := folder.other_versions(versions(), resume is not None)):
         print(
@@ -181,6 +196,9 @@ def _fit_stage(
             "Change or leave out the key or callback that it names; task=doctor shows all of them.",
         ) from error
     _end_validated(trainer, detector, datamodule, metrics)
+    if isinstance(run, DebuggingRun):
+        _say(run.outcome(trainer.global_step, len(stage.validate), metrics.values))
+        return
     if trainer.is_global_zero:
         folder.write_json("steps.json", {"before": steps, "steps": trainer.global_step})
     _validate_best(run, trainer, datamodule, benchmark, stage, folder, collector)

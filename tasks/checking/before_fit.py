@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as L
 from numpy.typing import NDArray
+from pytorch_lightning.callbacks import WeightAveraging
 
 from benchmarks.metrics import Metric
 from benchmarks.predictions import from_crops
@@ -43,6 +44,21 @@ def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> No
         )
     if logs_every is None:
         trainer.log_every_n_steps = min(trainer.log_every_n_steps, used)  # type: ignore[attr-defined]
+
+
+def check_averaging(callbacks: Mapping[str, L.Callback], detector: L.LightningModule) -> None:
+    """Refuses a callback that averages weights which the detector averages already.
+
+    Raises:
+        ConfigError: with the settings that conflict.
+    """
+    decay = getattr(detector, "ema_decay", None)
+    for name, callback in callbacks.items():
+        if decay is not None and isinstance(callback, WeightAveraging):
+            raise ConfigError(
+                f"callbacks.{name} averages weights, and detector.ema_decay={decay} averages them already",
+                f"Set detector.ema_decay=null, or leave callbacks.{name} out.",
+            )
 
 
 def check_monitors(

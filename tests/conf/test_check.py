@@ -85,9 +85,10 @@ def test_fused_mixed_and_clipped_are_two_too_many(folder: Path) -> None:
     "word", ["+trainer.fast_dev_run=true", "+trainer.limit_val_batches=2", "+trainer.limit_test_batches=1"]
 )
 def test_no_image_is_left_without_a_score(folder: Path, word: str) -> None:
-    (problem,) = told(folder, word)
+    (problem,) = told(folder, "task=test", word)
     assert word.lstrip("+").split("=")[0] in problem
     assert "prepare.limit=64" in problem
+    assert len(told(folder, word)) == (0 if "fast" in word else 1)  # training on trial keeps nothing
     assert told(folder, word.split("=")[0] + ("=false" if "fast" in word else "=1.0")) == []
 
 

@@ -12,7 +12,7 @@ from conf.check import check
 from conf.compose import compose
 from conf.keys.signatures import library_signature
 from conf.keys.values import described, fits
-from conf.training import partly_scored, untrained, unvalidated
+from conf.training import debugging, partly_scored, untrained, unvalidated
 
 
 def told(folder: Path, *words: str) -> list[str]:
@@ -87,9 +87,25 @@ def test_what_trains_or_validates_nothing_is_refused(settings: dict[str, Any], p
 
 
 @pytest.mark.parametrize("settings", [{"overfit_batches": 1}, {"overfit_batches": 0.1}, {"fast_dev_run": 3}])
-def test_runs_of_a_few_batches_are_refused(settings: dict[str, Any]) -> None:
+def test_runs_of_a_few_batches_are_for_training_only(settings: dict[str, Any]) -> None:
     (problem,) = partly_scored(settings)
     assert "without a score" in str(problem)
+    assert list(partly_scored(settings, training=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, None),
+        ({"fast_dev_run": False, "overfit_batches": 0.0}, None),
+        ({"fast_dev_run": None}, None),
+        ({"fast_dev_run": True}, "fast_dev_run"),
+        ({"fast_dev_run": 2, "overfit_batches": 0}, "fast_dev_run"),
+        ({"overfit_batches": 0.1}, "overfit_batches"),
+    ],
+)
+def test_what_makes_a_debugging_run(settings: dict[str, Any], key: str | None) -> None:
+    assert debugging(settings) == key
 
 
 @pytest.mark.parametrize(
