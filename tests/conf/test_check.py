@@ -29,7 +29,7 @@ def test_nothing_wrong(folder: Path) -> None:
         (["logger=wandb", "logger.wandb.projct=x"], ["logger.wandb.projct", "'project'"]),
         (["logger.wandb.project=x"], ["logger.wandb is not part", "logger=[csv,wandb]"]),
         (["callbacks.early_stopping.patience=1"], ["not part of callbacks", "callbacks=[default,early_stopping]."]),
-        (["callbacks.mine.patience=1"], ["callbacks.mine._target_=module.Name", "early_stopping, explain"]),
+        (["callbacks.mine.patience=1"], ["callbacks.mine._target_=module.Name", "early_stopping, ema, explain"]),
         (["metrics.f1.average=macro"], ["not part of metrics", "F1", "metrics.NAME._target_="]),
         (["benchmark.validation_share=much"], ["benchmark.validation_share='much' is not float"]),
         (['detector.exact="False"'], ["detector.exact='False' is not bool"]),
