@@ -21,12 +21,12 @@ from datamodules.tables.manifest import Manifest
 
 IMAGE = "image"
 NEEDED = (IMAGE, "label", "generator", "file_id")
-"""Columns of the release that nothing works without."""
+"""Required columns of the release."""
 FURTHER = ("origin_dataset", "width", "height")
 LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
 
 SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "val": "valid", "test": "test"}
-"""The set's names of splits to ours."""
+"""Split names of the data set → ours."""
 
 SHARD = re.compile(r"(?P<split>[a-z]+)(?:-(?P<number>\d+)-of-(?P<count>\d+))?\.parquet")
 
@@ -34,9 +34,9 @@ SHARD = re.compile(r"(?P<split>[a-z]+)(?:-(?P<number>\d+)-of-(?P<count>\d+))?\.p
 class AiGenBenchDataModule(ImageDataModule):
     """The images of AI-GenBench: ids are its ``file_id``, the source its ``origin_dataset``.
 
-    The release has the splits ``train`` and ``validation``; its leaderboard is about the latter. Where there is no
-    ``test``, the images of ``validation`` therefore become test images, which training and the choice of checkpoints
-    never see, and a notice says so.
+    The release has the splits ``train`` and ``validation``; its leaderboard uses the latter. Where there is no
+    ``test``, the images of ``validation`` therefore become test images, which training and checkpoint selection
+    never see, and a log line says so.
 
     Args:
         path: the folder that ``save_to_disk`` wrote, or a folder of Parquet files named after their splits
@@ -44,11 +44,11 @@ class AiGenBenchDataModule(ImageDataModule):
     """
 
     def build_manifest(self) -> Manifest:
-        """Read every column needed but the images; rows keep their order within each split.
+        """Read all required columns except the images; rows keep their order within each split.
 
         Raises:
-            DataError: no data set, a half-copied one, a missing column, an unknown split, or labels and generators
-                that contradict each other.
+            DataError: there is no data set, it is incomplete, a column is missing, a split is unknown, or labels and
+                generators contradict each other.
         """
         files = self._files()
         if "test" not in files and "valid" in files:
@@ -62,7 +62,7 @@ class AiGenBenchDataModule(ImageDataModule):
         return Manifest.from_columns(columns)
 
     def build_store(self, manifest: Manifest) -> ArrowStore | ParquetStreamStore:
-        """Reads the image column, and files it names below the data set's folder."""
+        """Read the image column, and files that it names below the data set's folder."""
         root = self.path if self.path.is_dir() else self.path.parent
         if self._is_arrow:
             return ArrowStore(manifest, IMAGE, root)
@@ -73,7 +73,7 @@ class AiGenBenchDataModule(ImageDataModule):
         return (self.path / "dataset_dict.json").is_file() or (self.path / "state.json").is_file()
 
     def _files(self) -> dict[str, list[Path]]:
-        """Files of each split, by our names."""
+        """Files of each split, by our split names."""
         if self._is_arrow:
             splits = {_split(name, folder): shards(folder) for name, folder in split_folders(self.path).items()}
             unlisted(self.path, [file for files in splits.values() for file in files], self.ignored)
@@ -100,7 +100,7 @@ class AiGenBenchDataModule(ImageDataModule):
             row = int(wrong[0])
             raise DataError(
                 f"{file}[{row}] has label {labels[row]} and generator {generators[row]!r}",
-                "A generated image (1) names its generator, a real one (0) has an empty one.",
+                "A generated image (1) needs a generator; a real image (0) must not have one.",
             )
         part: dict[str, Sequence[object]] = {
             "id": as_texts(table["file_id"]),
@@ -119,7 +119,7 @@ class AiGenBenchDataModule(ImageDataModule):
 
 
 def _read(file: Path) -> tuple[pa.Schema, pa.Table]:
-    """A file's schema and its columns other than the images."""
+    """A file's schema and its columns except the images."""
     if file.suffix == ".arrow":
         table = open_shard(file)
         schema = table.schema
@@ -129,28 +129,26 @@ def _read(file: Path) -> tuple[pa.Schema, pa.Table]:
             schema = parquet.schema_arrow
             table = parquet.read(columns=[name for name in (*NEEDED[1:], *FURTHER) if name in schema.names])
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file} cannot be read: {error}", "Is it a whole Parquet file?") from error
+            raise DataError(f"{file} cannot be read: {error}", "Check that it is a complete Parquet file.") from error
     for name in NEEDED:
         if name not in schema.names:
-            raise DataError(
-                f"{file} has no column {name!r}, which AI-GenBench's files have", nearest(name, schema.names)
-            )
+            raise DataError(f"{file} has no column {name!r}, which AI-GenBench requires", nearest(name, schema.names))
     return schema, table
 
 
 def _label_map(schema: pa.Schema) -> dict[str, int] | None:
-    """Labels by class name where the column has such names."""
+    """The label map where the column has class names."""
     return LABELS if class_names(schema, "label") else None
 
 
 def _split(name: str, place: Path) -> str:
     if name not in SPLITS:
-        raise DataError(f"{place} is of split {name!r}, which AI-GenBench does not have", nearest(name, SPLITS))
+        raise DataError(f"{place} belongs to split {name!r}, which AI-GenBench does not have", nearest(name, SPLITS))
     return SPLITS[name]
 
 
 def _split_name(file: Path) -> str:
-    """A split's name out of a Parquet file's, or out of its folder's."""
+    """The split named by a Parquet file's name, or by its folder's."""
     found = SHARD.fullmatch(file.name)
     if found and found["split"] in SPLITS:
         return found["split"]
@@ -158,17 +156,17 @@ def _split_name(file: Path) -> str:
 
 
 def _check_count(files: Sequence[Path]) -> None:
-    """Refuse a split of which the file names say that some are missing."""
+    """Refuse a split whose file names show that some files are missing."""
     for folder, counts in _counts(files):
         if missing := sorted(set(range(max(counts))) - counts[max(counts)]):
             raise DataError(
-                f"{folder} lacks {len(missing)} of {max(counts)} Parquet files, number {missing[0]} first",
-                "Download the data set again, whole.",
+                f"{folder}: {len(missing)} of {max(counts)} Parquet files are missing, first number {missing[0]}",
+                "Download the complete data set again.",
             )
 
 
 def _counts(files: Sequence[Path]) -> Iterator[tuple[Path, dict[int, set[int]]]]:
-    """For each folder, the numbers that are there by the number of files there should be."""
+    """For each folder, the file numbers found, by the total that their names give."""
     found: dict[Path, dict[int, set[int]]] = {}
     for file in files:
         name = SHARD.fullmatch(file.name)

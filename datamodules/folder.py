@@ -1,4 +1,4 @@
-"""Loose images to be scored or trained on: one file, a folder, a glob, a text list or a table."""
+"""Loose images to score or to train on: one file, a folder, a glob, a text list or a table."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,36 +23,36 @@ SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
 
 
 class FolderDataModule(ImageDataModule):
-    """Every image that ``path`` names; test images of unknown label unless a table says more.
+    """Every image that ``path`` names; they are test images of unknown label unless a table gives more.
 
-    * an image: that one, whatever its suffix;
-    * a folder: all images below it, links followed; ids are paths relative to it;
+    * an image: that image, whatever its suffix;
+    * a folder: all images below it, following links; ids are paths relative to it;
     * a glob (quote it from the shell; ``**`` crosses folders): all images it matches;
-    * a ``.txt`` list: a path a line, ids as written; empty lines and those starting with ``#`` are passed over;
+    * a ``.txt`` list: one path per line, which is also the id; empty lines and those starting with ``#`` are skipped;
     * a ``.csv`` or ``.tsv`` table: a column ``path`` (or file, filename, file_name, image, …), and ``id, label,
-      generator, source, split, group`` where known, in any case. Rows of real images name no generator, whatever the
-      table says; rows without a split are test images where no row has one.
+      generator, source, split, group`` where known, in any case. The generator of a real image is ignored. Rows without
+      a split are test images if no row has one.
 
-    Relative paths in a list or table are looked for beside it, then in the working folder. Lists and tables may be
+    Relative paths in a list or table are resolved in its folder, then in the working directory. Lists and tables may be
     UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or bars.
 
-    Hidden files and folders (`datamodules.folders.walk.is_hidden`) are passed over, unless ``path`` names them.
+    Hidden files and folders (`datamodules.folders.walk.is_hidden`) are skipped unless ``path`` names them.
 
     Args:
-        path: what to read.
-        columns: our names to a table's, ``path`` among them; None for the column of our name where there is one, ""
-            for none. Further columns are carried along.
-        labels: what the values of the label column mean: 0 real, 1 generated, -1 unknown; None for 0, 1, -1, booleans
+        path: image, folder, glob, list or table to read.
+        columns: our column names → the table's, including ``path``; None uses the column of our name if there is one,
+            "" uses none. Further columns are kept in the manifest.
+        labels: values of the label column → 0 real, 1 generated, -1 unknown; None accepts 0, 1, -1, booleans
             and the usual names (`datamodules.folders.listed.LABEL_NAMES`).
-        splits: the table's names of splits to ours.
-        split: "test", or "folds" to deal labelled images without a split column 70/10/20 into stratified folds, whole
-            groups where there are any.
-        group: images that belong together, see `datamodules.trees.TreeDataModule`; None for a table's column.
-        fold_seed: of the folds.
+        splits: the table's split names → ours.
+        split: "test", or "folds" to divide labelled images without a split column 70/10/20 into stratified folds,
+            keeping groups together.
+        group: rule for images that belong together, see `datamodules.trees.TreeDataModule`; None uses a table's column.
+        fold_seed: random seed of the folds.
         **loading: as `ImageDataModule`.
 
     Raises:
-        ConfigError: a label or split map leads to something else.
+        ConfigError: a label or split map has a value that is no label or split, or an option is out of range.
     """
 
     def __init__(
@@ -77,13 +77,16 @@ class FolderDataModule(ImageDataModule):
         self.groups = Groups(group)
         self.fold_seed = fold_seed
         if reserved := {"where", "row", "format"} & self.columns.keys():
-            raise ConfigError(f"datamodule.columns.{min(reserved)} is filled in by itself", "Use another name.")
+            raise ConfigError(
+                f"datamodule.columns.{min(reserved)} is reserved",
+                f"Use another name: datamodule.columns.my_{min(reserved)}=…",
+            )
 
     def build_manifest(self) -> Manifest:
-        """Look what there is.
+        """List the images.
 
         Raises:
-            DataError: if nothing is there, nothing matches, no image is among it, a listed file is missing (all are
+            DataError: the path does not exist, nothing matches, there is no image, a listed file is missing (all are
                 named), or a table has no column of paths or an unknown label or split.
         """
         path = self.path
@@ -100,7 +103,7 @@ class FolderDataModule(ImageDataModule):
         return self._made({"id": [as_text(path.name)], "where": [as_text(path)]})
 
     def build_store(self, manifest: Manifest) -> FileStore:
-        """Reads the files."""
+        """Read the files."""
         return FileStore(manifest)
 
     def _listed(self) -> Columns:
@@ -119,23 +122,24 @@ class FolderDataModule(ImageDataModule):
             only = f", only {self.ignored}" if self.ignored else ""
             first = f" such as {as_text(self.ignored[0].name)}" if self.ignored else ""
             raise DataError(
-                f"datamodule.path={self.path}: no images{only}{first}", f"Images end in {', '.join(sorted(SUFFIXES))}."
+                f"datamodule.path={self.path}: no images found{only}{first}",
+                f"Images end in {', '.join(sorted(SUFFIXES))}.",
             )
         ids = [as_text(file.relative_to(base).as_posix()) for file in images]
         return self._made({"id": ids, "where": [as_text(file) for file in images]})
 
     def _made(self, columns: Columns) -> Manifest:
-        """The manifest of some columns, with groups and folds."""
+        """The manifest of these columns, with groups and folds."""
         count = len(columns["id"])
         if not count:
-            raise DataError(f"datamodule.path={self.path}: it names no image", "List at least one.")
+            raise DataError(f"datamodule.path={self.path} lists no image", "List at least one.")
         made: dict[str, Any] = {"label": [-1] * count, "split": ["test"] * count, "group": [""] * count} | columns
         ids = [str(name) for name in columns["id"]]
         if self.groups:
             if any(made["group"]):
                 raise DataError(
-                    f"{self.path} has a column of groups, and datamodule.group={self.groups.rule!r} makes others",
-                    "Leave datamodule.group out, or the column: datamodule.columns.group=''.",
+                    f"{self.path} has a group column, and datamodule.group={self.groups.rule!r} defines other groups",
+                    "Remove datamodule.group, or ignore the column: datamodule.columns.group=''.",
                 )
             made["group"] = [self.groups.of((), PurePosixPath(name).parts[:-1], name) for name in ids]
         labelled = any(label >= 0 for label in made["label"])
@@ -144,9 +148,9 @@ class FolderDataModule(ImageDataModule):
         if self.split == FOLDS:
             if not labelled or "split" in columns:
                 raise DataError(
-                    f"datamodule.split=folds deals labelled images without splits, and {self.path} "
+                    f"datamodule.split=folds needs labelled images without splits, but {self.path} "
                     + ("names splits" if labelled else "has no labels"),
-                    "Leave datamodule.split out; or the column: datamodule.columns.split=''."
+                    "Remove datamodule.split, or ignore the column: datamodule.columns.split=''."
                     if labelled
                     else "Give a table with a column of labels, or datamodule=image_tree for class folders.",
                 )

@@ -1,4 +1,4 @@
-"""A prepared HDF5 file, or one in the layout users of the aiornot data already have."""
+"""A prepared HDF5 file, or one in the layout of the aiornot notebook."""
 
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.hdf5_manifest import read_manifest
@@ -7,19 +7,19 @@ from datamodules.tables.manifest import Manifest
 
 
 class Hdf5DataModule(ImageDataModule):
-    """Reads groups ``train``, ``valid`` and ``test`` of one file, each the split of its name.
+    """Reads the groups ``train``, ``valid`` and ``test`` of one file; each is the split of that name.
 
-    Usual other names of splits are read as well (`datamodules.folders.names.SPLITS`), in any case.
+    Other common split names (`datamodules.folders.names.SPLITS`) are accepted too, in any case.
 
-    A file written by ``task=prepare`` (root attribute ``pixelproof_format``) brings ids and the rest of its manifest
-    along; its ``where`` and ``row``, which tell where an image came from, become ``origin`` and ``origin_row``. A file
-    with only ``image`` and ``target`` gets ids of group and position (``train/17``).
+    A file written by ``task=prepare`` (root attribute ``pixelproof_format``) contains ids and the rest of its
+    manifest; its ``where`` and ``row``, the original place of an image, become ``origin`` and ``origin_row``. A file
+    with only ``image`` and ``target`` gets ids made of group and position (``train/17``).
     """
 
     def build_manifest(self) -> Manifest:
-        """The groups' columns, one after another."""
+        """Concatenate the columns of all groups."""
         return read_manifest(self.path)
 
     def build_store(self, manifest: Manifest) -> Hdf5Store:
-        """Reads that file."""
+        """Read that file."""
         return Hdf5Store(manifest)

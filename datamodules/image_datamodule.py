@@ -1,4 +1,4 @@
-"""The data module every layout shares: a manifest and a store in, batches out."""
+"""The base of all data modules: it turns a manifest and a store into batches."""
 
 import logging
 from abc import abstractmethod
@@ -31,32 +31,32 @@ Report = Callable[[list[Failure], bool], None]
 
 
 @rank_zero_only
-def _tell(message: str, *values: object) -> None:
+def _warn(message: str, *values: object) -> None:
     logger.warning(message, *values)
 
 
 class ImageDataModule(L.LightningDataModule):
     """Batches of images for any layout on disk.
 
-    A sub-class says what there is (`build_manifest`) and how it is read (`build_store`). The task then calls `use`, and
-    `enter` (training, validation) or `evaluate` (test, predict) before it hands the module to a trainer.
+    A subclass lists the images (`build_manifest`) and says how to read them (`build_store`). The task then calls `use`,
+    and `enter` (training, validation) or `evaluate` (test, predict) before it passes the module to a trainer.
 
     Args:
-        path: the data.
-        batch_size: images of a training batch on each device.
-        eval_batch_size: images of an evaluation batch; None for as many as in training.
-        num_workers: processes that load, for each of training and evaluation; 0 loads in the main process.
-        seed: seed of order and augmentation.
-        decoder: "torchvision", or "pillow" as reference.
-        max_pixels: largest image decoded.
-        max_failures: share of the training images that may turn out unreadable before training stops.
-        prefetch: batches each worker prepares ahead.
-        start_method: how workers start, None for Python's default.
+        path: file or folder of the data set.
+        batch_size: images in a training batch on each device.
+        eval_batch_size: images in an evaluation batch; None for ``batch_size``.
+        num_workers: loader processes, for each of training and evaluation; 0 loads in the main process.
+        seed: random seed of order and augmentation.
+        decoder: image decoder: "torchvision", or "pillow" as the reference.
+        max_pixels: pixels of the largest image that is decoded.
+        max_failures: maximum fraction of unreadable training images tolerated before training stops.
+        prefetch: batches that each worker prepares in advance.
+        start_method: how workers start; None for Python's default.
 
     Attributes:
-        failures: images that could not be used so far, each once; those of evaluation are skipped.
-        notes: what was passed over in the files of images that could be used, by id; as failures.
-        ignored: files and folders passed over, known once the manifest is built.
+        failures: images that could not be used so far, each once; evaluation skips them.
+        notes: damaged metadata ignored in images that could be used, by id; collected as ``failures`` are.
+        ignored: files and folders that were skipped; known once the manifest is built.
 
     Raises:
         ConfigError: for a value out of range.
@@ -87,7 +87,7 @@ class ImageDataModule(L.LightningDataModule):
             if value is not None and value < least:
                 raise ConfigError(f"datamodule.{name}={value}", f"Give {least} or more.")
         if not 0 <= max_failures < 1:
-            raise ConfigError(f"datamodule.max_failures={max_failures}", "Give a share from 0 to below 1.")
+            raise ConfigError(f"datamodule.max_failures={max_failures}", "Give a fraction from 0 to below 1.")
         self.path = given_path(path)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -112,18 +112,18 @@ class ImageDataModule(L.LightningDataModule):
 
     @abstractmethod
     def build_manifest(self) -> Manifest:
-        """Describe the data; called once."""
+        """List and describe the images; called once."""
 
     @abstractmethod
     def build_store(self, manifest: Manifest) -> ImageStore:
-        """A store of that manifest's rows; called once."""
+        """Build the store of the manifest's rows; called once."""
 
     def manifest(self) -> Manifest:
-        """All images there are."""
+        """Return the manifest of all images."""
         return self._manifest
 
     def store(self) -> ImageStore:
-        """Their bytes or pixels."""
+        """Return the store of their bytes or pixels."""
         return self._store
 
     @cached_property
@@ -132,7 +132,7 @@ class ImageDataModule(L.LightningDataModule):
         manifest = self.build_manifest()
         self.ignored.sort()
         if self.ignored:
-            _tell("%s: %s passed over", as_text(self.path), self.ignored)
+            _warn("%s: %s skipped", as_text(self.path), self.ignored)
         return manifest
 
     @cached_property
@@ -146,13 +146,13 @@ class ImageDataModule(L.LightningDataModule):
         degrade: SampleFunction | Chain | None = None,
         sides: Callable[[], Sides] = Sides,
     ) -> None:
-        """Set what the detector wants to see, and the degradation the benchmark demands before it.
+        """Set the detector's views and the degradation that the benchmark applies before them.
 
         Args:
-            train_view: of training images.
-            eval_view: of evaluated images.
-            degrade: the benchmark's own.
-            sides: gives the sizes the detector can take (`Detector.sides`); images of others count as failures.
+            train_view: view of training images.
+            eval_view: view of evaluated images.
+            degrade: the benchmark's degradation.
+            sides: returns the sizes that the detector accepts (`Detector.sides`); other images count as failures.
 
         Raises:
             ConfigError: the benchmark gives crops that the detector would resize or crop again.
@@ -165,20 +165,20 @@ class ImageDataModule(L.LightningDataModule):
                 if side is not None and {view.resize, view.crop} - {None, side}:
                     raise ConfigError(
                         f"the benchmark gives crops of {side} pixels, the detector's {name}_view takes {view.square}",
-                        f"Let both agree (benchmark.crop_size, detector.image_size or detector.{name}_view), or set "
+                        f"Make both agree (benchmark.crop_size, detector.image_size or detector.{name}_view), or set "
                         f"benchmark.{name}_cropping=as_is.",
                     )
         self._views = train_view, eval_view
-        # asked for where sizes differ alone: some detectors try them out
+        # only asked for where sizes differ, because some detectors find them by trial
         self._sides = sides() if None in (train_view.square, eval_view.square) else Sides()
         self._degrade = degrade
 
     def precompute(self, features: Features | None) -> None:
-        """Hand out a frozen backbone's features, computed where they are missing; None for images again."""
+        """Serve a frozen backbone's features, computed where they are missing; None to serve images again."""
         self._features = features
 
     def enter(self, stage: Stage) -> None:
-        """Train and validate on the rows of a stage, which are rows of `manifest`."""
+        """Train and validate on the rows of a stage, which index `manifest`."""
         for rows in (stage.train, stage.validate):
             self._check_rows(rows)
         self._stage = stage
@@ -186,7 +186,7 @@ class ImageDataModule(L.LightningDataModule):
             self._degrade.enter(stage)
 
     def evaluate(self, rows: Rows) -> None:
-        """Test or predict these rows of `manifest`, each once; failures are counted anew."""
+        """Test or predict these rows of `manifest`, each once; failures are counted from zero."""
         self._check_rows(rows)
         self.failures.clear()
         self.notes.clear()
@@ -194,7 +194,7 @@ class ImageDataModule(L.LightningDataModule):
         self._rows = np.asarray(rows, dtype=np.int64)
 
     def train_dataloader(self) -> ImageLoader | FeatureLoader:
-        """Shuffled batches of the stage, from the batch at which the trainer stands."""
+        """Shuffled batches of the stage, starting at the trainer's current batch."""
         stage, view = self._current_stage(), self._current_views()[0]
         rank, world = self._place()
         batches = TrainingBatches(stage.train, self.batch_size, self.seed, self._position, rank, world, stage.copies)
@@ -208,23 +208,23 @@ class ImageDataModule(L.LightningDataModule):
                 raise DataError(
                     f"image {first.id!r} ({first.where}) cannot be trained on: {first.reason}\n  {len(failed)} of "
                     f"{len(stage.train)} images failed so far, datamodule.max_failures={self.max_failures}",
-                    "Mend or remove it, or allow a share of failures with datamodule.max_failures.",
+                    "Repair or remove it, or tolerate a fraction of failures with datamodule.max_failures.",
                 )
 
         return self._loader(view, batches, report)
 
     def val_dataloader(self) -> ImageLoader | FeatureLoader:
-        """The stage's validation rows, each once over all ranks."""
+        """The stage's validation rows, each once across all ranks."""
         return self._evaluation_loader(self._current_stage().validate)
 
     def test_dataloader(self) -> ImageLoader | FeatureLoader:
-        """The rows given to `evaluate`, each once over all ranks."""
+        """The rows given to `evaluate`, each once across all ranks."""
         if self._rows is None:
             raise ConfigError("nothing to evaluate", "Call evaluate(rows) before testing or predicting.")
         return self._evaluation_loader(self._rows)
 
     def predict_dataloader(self) -> ImageLoader | FeatureLoader:
-        """As `test_dataloader`."""
+        """Same as `test_dataloader`."""
         return self.test_dataloader()
 
     def _evaluation_loader(self, rows: Rows) -> ImageLoader | FeatureLoader:
@@ -234,7 +234,7 @@ class ImageDataModule(L.LightningDataModule):
         crops = self._degrade.side[False] if isinstance(self._degrade, Chain) else None
         if view.square is None and crops is None:
             if self._degrade or view.augment:
-                batch_size = 1  # whatever they make of the sizes
+                batch_size = 1  # their output sizes are unknown
             else:
                 sizes = image_sizes(self.manifest(), self.store(), rows, self.max_pixels)
         batches = EvaluationBatches(rows, batch_size, sizes, *self._place())
@@ -254,7 +254,7 @@ class ImageDataModule(L.LightningDataModule):
     def _fill(
         self, features: Features, view: View, batches: TrainingBatches | EvaluationBatches, report: Report
     ) -> None:
-        """Computes what the batches will ask for; of training images, every rank its share."""
+        """Compute the features that the batches need; each rank computes its share of the training images."""
         training = isinstance(batches, TrainingBatches)
         if isinstance(batches, TrainingBatches):
             rank, world = self._place()
@@ -305,7 +305,7 @@ class ImageDataModule(L.LightningDataModule):
         return loader
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
-        """End all worker processes; Lightning calls this at the end of each fit, test and so on."""
+        """End all worker processes; Lightning calls this at the end of each fit, test, etc."""
         for loader in self._loaders:
             loader.close()
         self._loaders.clear()
@@ -318,12 +318,12 @@ class ImageDataModule(L.LightningDataModule):
 
     @property
     def crops_per_image(self) -> int:
-        """Most crops of one image in evaluation."""
+        """Maximum number of crops per image in evaluation."""
         chain = self._degrade.crops_per_image if isinstance(self._degrade, Chain) else 1
         return chain * (5 if self._current_views()[1].crops == "five" else 1)
 
     def _position(self) -> tuple[int, int]:
-        """Epoch, and how many of its batches Lightning counts as done: not zero after a resume within an epoch."""
+        """Epoch and number of its batches that Lightning counts as done: not zero after a resume within an epoch."""
         if self.trainer is None:
             return 0, 0
         return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
@@ -335,9 +335,9 @@ class ImageDataModule(L.LightningDataModule):
         count = len(self.manifest())
         outside = rows[(rows < 0) | (rows >= count)]
         if len(outside):
-            raise DataError(f"row {outside[0]} is none of the manifest's {count} rows", "Give rows of manifest().")
+            raise DataError(f"row {outside[0]} is not among the manifest's {count} rows", "Give rows of manifest().")
         if len(np.unique(rows)) < len(rows):
-            raise DataError("a row stands twice among the rows of one stage", "Give each row once.")
+            raise DataError("a row occurs twice in the rows of one stage", "Give each row once.")
 
     def _current_stage(self) -> Stage:
         if self._stage is None:

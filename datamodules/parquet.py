@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
+from contracts.words import counted
 from datamodules.arrow.files import ARROW, TableFile, base_folder, named_split, open_table, table_files
 from datamodules.arrow.shards import ArrowStore
 from datamodules.arrow.stream import ParquetStreamStore
@@ -33,16 +34,16 @@ from datamodules.tables.manifest import SPLITS, Manifest
 logger = logging.getLogger(__name__)
 
 COLUMNS: dict[str, str | None] = {"id": "id", "image": "image", "label": "label"}
-"""Where nothing else is said: the columns of the aiornot competition."""
+"""Default: the columns of the aiornot competition."""
 
 SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
 TEXTS = ("generator", "source", "group", "split")
 SIZES = ("width", "height")
 FILLED = ("label", "split", "where", "row", *SIZES)
-"""Columns that are translated file by file."""
+"""Columns that are converted file by file."""
 
 OWN = ("where", "row", "format", "origin", "origin_row")
-"""Columns that are filled in, here or when a prepared file is read."""
+"""Columns that are filled in here or when a prepared file is read."""
 
 
 class ParquetDataModule(ImageDataModule):
@@ -50,19 +51,19 @@ class ParquetDataModule(ImageDataModule):
 
     Args:
         path: a file, a folder (all ``*.parquet`` below it), or a glob.
-        columns: our names to the set's: ``id image label generator source split group width height``, and any further
-            column to be carried along. ``image`` must be there. Without ``id``, ids are made of file and row; without
-            ``label``, all labels are unknown; integer columns ``width`` and ``height`` are used where the set has them.
-        labels: what the values or class names of the label column mean: 0 real, 1 generated, -1 unknown. Needed for
-            names and for numbers other than these.
-        splits: the set's names of splits to ours.
-        root: folder that rows without bytes name files in; the folder of ``path`` by default.
-        fold_seed: without a split column, the rows are dealt 70/10/20 into stratified folds with this seed; a group
-            column keeps the rows of one group together.
+        columns: our column names → the data set's: ``id image label generator source split group width height``, and
+            any further column to keep. ``image`` is required. Without ``id``, ids are made of file and row; without
+            ``label``, all labels are unknown; integer columns ``width`` and ``height`` are used if they exist.
+        labels: values or class names of the label column → 0 real, 1 generated, -1 unknown. Required for
+            names and for other numbers.
+        splits: the data set's split names → ours.
+        root: folder of the files named by rows without bytes; the folder of ``path`` by default.
+        fold_seed: random seed of the stratified 70/10/20 folds that are made if there is no split column; a group
+            column keeps the rows of a group together.
         **loading: as `ImageDataModule`.
 
     Raises:
-        ConfigError: a label or split map leads to something else, or no image column is named.
+        ConfigError: a label or split map has a value that is no label or split, or no image column is named.
     """
 
     def __init__(
@@ -89,15 +90,15 @@ class ParquetDataModule(ImageDataModule):
         if reserved := set(OWN) & self.columns.keys():
             name = min(reserved)
             raise ConfigError(
-                f"datamodule.columns.{name} is filled in by itself", f"Use another name: datamodule.columns.my_{name}=…"
+                f"datamodule.columns.{name} is reserved", f"Use another name: datamodule.columns.my_{name}=…"
             )
 
     def build_manifest(self) -> Manifest:
-        """Read every column but the images.
+        """Read all columns except the images.
 
         Raises:
-            DataError: no file is found or one is no Parquet; a column is missing (the nearest names are given), or of a
-                type that cannot be what it is named; ids repeat; labels or splits have no known meaning.
+            DataError: no file is found or one is not Parquet; a column is missing (the error gives similar names), or
+                has a type unsuitable for its purpose; ids repeat; labels or splits have no known meaning.
         """
         files = [open_table(file) for file in self.files()]
         flat = not self.path.is_dir() and len({file.path.name for file in files}) == len(files)
@@ -110,23 +111,23 @@ class ParquetDataModule(ImageDataModule):
             pairs = zip(columns["generator"], label, strict=True)
             columns["generator"] = [name if value == 1 else "" for name, value in pairs]
         _refuse_repeated(columns)
-        self._remark(files[0])
+        self._warn_of_unused(files[0])
         if "split" not in columns:
             columns["split"] = self._named_splits(files, label) or self._folds(label, columns.get("group"))
         return Manifest.from_columns(columns)
 
-    def _remark(self, file: TableFile) -> None:
-        """Report columns that are named like ours and not used: a set's own split is seldom left out on purpose."""
+    def _warn_of_unused(self, file: TableFile) -> None:
+        """Warn of unused columns with names of ours: a data set's own split is rarely ignored on purpose."""
         unused = [name for name in TEXTS if name in file.names and name not in self.columns]
         if unused:
-            folds = ", and the rows are dealt into folds" if "split" in unused else ""
+            folds = ", so the rows are divided into folds" if "split" in unused else ""
             logger.warning(
-                "%s has columns that are not used%s: %s\n  → To use one, give e.g. datamodule.columns.%s=%s.",
+                "%s has unused columns%s: %s\n  → To use one, set e.g. datamodule.columns.%s=%s.",
                 self.path, folds, ", ".join(unused), unused[-1], unused[-1],
             )  # fmt: skip
 
     def _folds(self, labels: Sequence[int], groups: Sequence[str] | None) -> list[str]:
-        """Folds, or no splits for a set too small for them, which can be scored and audited nevertheless."""
+        """Folds; or no splits for a data set too small for them, which can still be scored and audited."""
         try:
             return fold_splits(labels, groups, self.fold_seed)
         except DataError as error:
@@ -134,29 +135,29 @@ class ParquetDataModule(ImageDataModule):
             return [""] * len(labels)
 
     def _named_splits(self, files: Sequence[TableFile], labels: Sequence[int]) -> list[str] | None:
-        """The splits that files or folders are named after, where they name more than one with labels."""
+        """The splits named by files or folders, if they name more than one that has labels."""
         named = {file.path: named_split(file.path, self._base, self.splits) for file in files}
         splits = [named[file.path] or "" for file in files for _ in range(file.rows)]
         found = {split for split, label in zip(splits, labels, strict=True) if split and label >= 0}
-        # the folders of a DatasetDict are splits, whatever their names
+        # the folders of a DatasetDict are splits under any name
         folders = {file.path.parent for file in files} if files[0].path.suffix == ARROW else set()
-        if len(found) < 2 and len(folders) < 2:  # folds are dealt from one split alone
+        if len(found) < 2 and len(folders) < 2:  # a single split is divided into folds
             return None
         if unnamed := [file for file, split in named.items() if split is None]:
             name = unnamed[0].parent.name if folders else unnamed[0].stem
             raise DataError(
-                f"{unnamed[0]} is named after no split that is known, but other files are: {', '.join(sorted(found))}",
-                f"Say which split it is: '+datamodule.splits.{name}=train'. Or leave it out by a glob, or name a split "
+                f"{unnamed[0]} has no known split in its name, but other files have: {', '.join(sorted(found))}",
+                f"Name its split: '+datamodule.splits.{name}=train'. Or exclude it with a glob, or name a split "
                 "column: datamodule.columns.split=NAME.",
             )
         if len(found) < 2:
             return None
         counts = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits and name)
-        logger.warning("%s: the splits are those that the files are named after: %s", self.path, counts)
+        logger.warning("%s: splits are taken from the file names: %s", self.path, counts)
         return splits
 
     def build_store(self, manifest: Manifest) -> ParquetStreamStore | ArrowStore:
-        """Reads the image column, and files it names below the root."""
+        """Read the image column, and files that it names below the root."""
         store = ArrowStore if self.files()[0].suffix == ARROW else ParquetStreamStore
         return store(manifest, str(self.columns["image"]), self.root or self._base)
 
@@ -168,18 +169,18 @@ class ParquetDataModule(ImageDataModule):
         """The Parquet files, sorted, or the shards that ``save_to_disk`` wrote.
 
         Raises:
-            DataError: if there is none.
+            DataError: there is none.
         """
         return table_files(self.path, self.ignored)
 
     def _part(self, file: TableFile, flat: bool) -> dict[str, Any]:
-        """Our columns of one file, texts and further ones as they are; ``flat`` if its name alone tells it apart."""
+        """Our columns of one file; texts and further columns stay unconverted. ``flat``: file names are unique."""
         self._check_columns(file)
         wanted = {ours: name for ours, name in self._found(file) if ours != "image"}
         table, count, part = file.read(list(wanted.values())), file.rows, dict[str, Any]()
         for ours, name in wanted.items():
             place = f"{file.path}: column {name!r}"
-            column = plain(file.column(table, name), place, f"Leave it out: datamodule.columns.{ours}=null.")
+            column = plain(file.column(table, name), place, f"Ignore it: datamodule.columns.{ours}=null.")
             if ours in FILLED and name in file.partitions and name not in file.schema.names:
                 column = whole_number(column)
             part[ours] = self._column(ours, column, class_names(file.schema, name), place)
@@ -200,19 +201,22 @@ class ParquetDataModule(ImageDataModule):
         if ours == "id":
             empty = np.flatnonzero([value in (None, "", b"") for value in column.to_pylist()])
             if len(empty):
-                raise DataError(f"{place} is empty in row {empty[0]}", "Fill it, or give datamodule.columns.id=null.")
+                raise DataError(f"{place} is empty in row {empty[0]}", "Fill it, or set datamodule.columns.id=null.")
         if ours in TEXTS and names:
             return pa.chunked_array([as_texts(column, names, place)], pa.string())
         return column
 
     def _joined(self, name: str, parts: Mapping[str, Any]) -> Any:
-        """One column of all files; bytes of ids and groups are written alike in each."""
+        """One column of all files; bytes in ids and groups are converted the same way in each."""
         if name in ("id", *TEXTS) and name != "split":
             hexed = not all(are_texts(column) for column in parts.values())
             texts = (as_texts(column, None, f"{file}: {name!r}", hexed) for file, column in parts.items())
             found = [text for part in texts for text in part]
             if bad := next((text for text in found if "\x00" in text), None):
-                raise DataError(f"{self.path}: {name} {bad!r} holds a NUL, at which dumps end a text", "Remove it.")
+                raise DataError(
+                    f"{self.path}: {name} {bad!r} contains a NUL, which would cut the text short in dumps",
+                    "Remove the NUL.",
+                )
             return found
         if name in FILLED:
             return [value for part in parts.values() for value in part]
@@ -241,7 +245,7 @@ class ParquetDataModule(ImageDataModule):
 
 
 def _refuse_repeated(columns: Mapping[str, list[Any]]) -> None:
-    """Names ids that stand twice, with their places."""
+    """Raise a DataError that lists repeated ids with their places."""
     if len(set(columns["id"])) == len(columns["id"]):
         return
     places: dict[str, list[str]] = {}
@@ -250,6 +254,6 @@ def _refuse_repeated(columns: Mapping[str, list[Any]]) -> None:
     repeated = {name: found for name, found in places.items() if len(found) > 1}
     shown = "".join(f"\n    {name!r}: {', '.join(found[:4])}" for name, found in list(repeated.items())[:5])
     raise DataError(
-        f"{len(repeated)} ids stand more than once:{shown}",
-        "Remove the copies, or make ids of file and row: datamodule.columns.id=null.",
+        f"{counted(len(repeated), 'id')} {'occurs' if len(repeated) == 1 else 'occur'} more than once:{shown}",
+        "Remove the copies, or use file and row as ids: datamodule.columns.id=null.",
     )

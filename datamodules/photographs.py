@@ -1,4 +1,4 @@
-"""Real photographs to train a density model on: a folder, a glob or a list file, and perhaps another to validate on."""
+"""Real photographs to train a density model on: a folder, glob or list, and optionally another for validation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +18,13 @@ class PhotographsDataModule(FolderDataModule):
     """All images that ``path`` names (see `FolderDataModule`), as real training images.
 
     COCO 2017 is ``path=coco/train2017 valid=coco/val2017``; a list file of ZED_Rep is ``path=train_list.txt``. Without
-    ``valid`` the benchmark draws validation images from the training ones.
+    ``valid``, the benchmark samples validation images from the training images.
 
     Args:
         path: photographs to train on.
-        valid: photographs to choose the checkpoint by, or None.
-        columns: as `FolderDataModule`, where a place is a table.
-        group: photographs that belong together, as `FolderDataModule`.
+        valid: photographs for validation, by which the checkpoint is chosen, or None.
+        columns: as `FolderDataModule`, if a path is a table.
+        group: rule for photographs that belong together, as `FolderDataModule`.
         **loading: as `ImageDataModule`.
     """
 

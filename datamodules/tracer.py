@@ -1,4 +1,4 @@
-"""Images whose generator is asked for: folders per label, a flat test folder, or a CSV table; tokens where known."""
+"""Images whose generator is to be identified: a folder per label, a flat test folder, or a table; tokens if known."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contracts.errors import DataError, nearest
 from contracts.names import as_text
 from contracts.stage import Rows
+from contracts.words import counted
 from datamodules.folders.tracer_table import read_table
 from datamodules.folders.walk import SUFFIXES, walk
 from datamodules.image_datamodule import ImageDataModule
@@ -25,18 +26,18 @@ TOKENS = "tokens_{family}.npz"
 class TracerDataModule(ImageDataModule):
     """Every image below ``path``, labelled with the generator that made it.
 
-    * a folder with any of ``train``, ``val`` (or ``valid``, ``validation``) and ``test``: in each, one folder a label,
-      or the images themselves, then unlabelled; ids are paths relative to ``path``;
-    * any other folder: likewise, all of it test images;
+    * a folder with any of ``train``, ``val`` (or ``valid``, ``validation``) and ``test``: in each, one folder per
+      label, or the images themselves, which are then unlabelled; ids are paths relative to ``path``;
+    * any other folder: the same, with test images only;
     * a ``.csv`` table: a column ``path``, and ``id, label, split, class`` where known (``class`` is the number of the
-      class that a conditional generator was given).
+      class given to a conditional generator).
 
-    ``tokens_<family>.npz`` beside the images (arrays ``id`` and ``tokens``) tells which tokens they were decoded from.
+    ``tokens_<family>.npz`` beside the images (arrays ``id`` and ``tokens``) holds the tokens they were decoded from.
 
     Args:
         path: the folder or table.
-        classes: labels allowed besides ``outlier``; any by default.
-        outlier: label of images that none of the generators made.
+        classes: labels allowed in addition to ``outlier``; any by default.
+        outlier: label of images that come from none of the generators.
         batch_size: as `ImageDataModule`.
         **loading: as `ImageDataModule`.
     """
@@ -63,10 +64,10 @@ class TracerDataModule(ImageDataModule):
         return self.path if self.path.is_dir() else self.path.parent
 
     def build_manifest(self) -> Manifest:
-        """Look what there is.
+        """List the images.
 
         Raises:
-            DataError: if nothing is there, a label is none of ``classes``, or a table cannot be read.
+            DataError: there are no images, a label is not in ``classes``, or a table cannot be read.
         """
         if self.path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt"):
             columns = read_table(self.path)
@@ -85,26 +86,26 @@ class TracerDataModule(ImageDataModule):
         return Manifest.from_columns({**columns, "label": labels, "generator": generators})
 
     def build_store(self, manifest: Manifest) -> FileStore:
-        """Reads the files."""
+        """Read the files."""
         return FileStore(manifest)
 
     def tokens(self, rows: Rows, family: str) -> NDArray[np.int64]:
-        """The tokens [B, L] that some images were decoded from.
+        """The tokens [B, L] from which these images were decoded.
 
         Raises:
-            DataError: if they are not known.
+            DataError: they are not known.
         """
         file = self.root / TOKENS.format(family=family)
         if not file.is_file():
             raise DataError(
-                f"{file} does not exist, so it is unknown which tokens the images were decoded from",
+                f"{file} does not exist, so the tokens of the images are unknown",
                 "Write it with task=generate, or use detector.target=roundtrip.",
             )
         place, tokens = self._known_tokens(family)
         ids = [self.manifest().image_id(int(row)) for row in rows]
         if absent := [i for i in ids if i not in place]:
             raise DataError(
-                f"{file} lacks {len(absent)} images, {absent[0]!r} first", "Keep images and tokens together."
+                f"{file} lacks {counted(len(absent), 'image')}, first {absent[0]!r}", "Keep images and tokens together."
             )
         return tokens[[place[i] for i in ids]].astype(np.int64)
 
@@ -122,7 +123,7 @@ class TracerDataModule(ImageDataModule):
         columns: dict[str, list[str]] = {"id": [], "where": [], "split": [], "name": []}
         splits = {name: split for name, split in SPLIT_FOLDERS.items() if (self.path / name).is_dir()}
         if twice := [s for s in set(splits.values()) if list(splits.values()).count(s) > 1]:
-            raise DataError(f"{self.path} names its split {twice[0]!r} in several ways", "Keep one of the folders.")
+            raise DataError(f"{self.path} has several folders of split {twice[0]!r}", "Keep one of them.")
         if splits:
             beside = next(walk(self.path, self.ignored))
             for name in (*beside.folders, *beside.files):
@@ -138,7 +139,7 @@ class TracerDataModule(ImageDataModule):
                         continue
                     if len(inner.parts) > 1:
                         raise DataError(
-                            f"{file} lies too deep", f"Expected {folder}/<label>/<image> or {folder}/<image>."
+                            f"{file} is nested too deeply", f"Expected {folder}/<label>/<image> or {folder}/<image>."
                         )
                     columns["id"].append(as_text(file.relative_to(self.path).as_posix()))
                     columns["where"].append(as_text(file))

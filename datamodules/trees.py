@@ -1,4 +1,4 @@
-"""Trees of images whose folders say what they hold: ForenSynths and its relatives."""
+"""Image trees whose folder names give labels, splits and generators: ForenSynths and its relatives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -24,44 +24,45 @@ LAYOUTS = ("pairs", "siblings", "generated")
 
 
 class TreeDataModule(ImageDataModule):
-    """Images in a tree of folders, read as they lie.
+    """Images in a tree of folders, read in place.
 
-    Between the root and a class folder stand, in any order, a split, folders that only hold sets together, a set, and
+    Between the root and a class folder are, in any order, a split, folders that only collect sets, a set, and
     further folders (classes of objects): ``{root}/[collection]/[split]/{set}/[class]/{0_real,1_fake}/…``. A set is the
-    first of these that is neither split nor collection; its name is that of the generator of its generated images. The
-    ``source`` of an image is all names between root and class folder but the split, and before them the names from the
-    corpus's folder (`datamodules.folders.names.CORPORA`) down to the root where the root lies in one.
+    first of these that is neither split nor collection; it is named after the generator of its generated images. The
+    ``source`` of an image is made of all names between root and class folder except the split, preceded by the names
+    from the corpus's folder (`datamodules.folders.names.CORPORA`) down to the root if the root is in one.
 
-    A split may stand below the class folder as well (``real/train``), and so may generators where no set is named above
+    A split may also be below the class folder (``real/train``), and so may generators if no set is named above
     it: ``fake/{midjourney,dalle3}``, unless the real images have folders of the same names (classes of objects) or the
     names are numbers of parts. They are then the sets.
 
     Args:
-        path: the root. Its own name counts as a collection where it is one.
-        layout: "pairs": folders of both classes by name (see ``labels``); "siblings": where a folder holds one of real
-            images, every other in it is a generator's (DiffusionForensics); "generated": all images are generated, the
-            real ones come from ``reals`` (DRCT-2M, a plain folder).
-        reals: further roots, of real images alone. A root within another is no part of it. Folders below a root of one
-            class name splits, or else the root does.
-        labels: folder name to label (0 real, 1 generated) beside, or against, `datamodules.folders.names.LABELS`.
-        splits: folder name to split (train, valid, test), or None for none, beside, or against,
+        path: root of the tree. Its own name counts as a collection if it is one.
+        layout: "pairs": folders of both classes by name (see ``labels``); "siblings": if a folder contains one of real
+            images, every other folder in it is a generator's (DiffusionForensics); "generated": all images are
+            generated, and the real ones come from ``reals`` (DRCT-2M, a plain folder).
+        reals: further roots, with real images only. A root within another is not part of it. Folders below a root of
+            one class may name splits; otherwise the root does.
+        labels: folder name → label (0 real, 1 generated), in addition to or instead of
+            `datamodules.folders.names.LABELS`.
+        splits: folder name → split (train, valid, test), or None for none, in addition to or instead of
             `datamodules.folders.names.SPLITS`.
-        split: split of images above which no folder names one; "folds" deals them 70/10/20 into stratified folds.
-        group: images that belong together and share a split: a number n for those below one folder, n levels above the
-            image (1: the folder that holds it); or a pattern for those in whose ids (paths from the root) it finds the
-            same text.
-        fold_seed: of the folds.
-        collections: further folders that only hold sets together.
-        classes: folders trained and validated on (car, cat; or sets, sdv4); None for all. Sets of real images alone
-            stay where sets without any are chosen, here and below.
-        sets: sets tested on; None for all.
-        training_generator: generator of generated training and validation images, where their folders name classes of
-            objects (ForenSynths: progan); None where they name generators.
-        corpus: whose sets these are, where no folder within, at or above the root says so; it begins every source.
+        split: split of images for which no folder names one; "folds" divides them 70/10/20 into stratified folds.
+        group: rule for images that belong together and share a split: a number n groups those below one folder n levels
+            above the image (1: the folder that contains it); a pattern groups those in whose ids (paths from the root)
+            it finds the same text.
+        fold_seed: random seed of the folds.
+        collections: further names of folders that only collect sets.
+        classes: folders to train and validate on (car, cat; or sets, sdv4); None for all. Sets of only real images
+            are kept if sets without real images are chosen, here and below.
+        sets: sets to test on; None for all.
+        training_generator: generator of generated training and validation images, if their folders name classes of
+            objects (ForenSynths: progan); None if they name generators.
+        corpus: corpus the sets belong to, if no folder in, at or above the root names it; every source begins with it.
         **loading: as `ImageDataModule`.
 
     Attributes:
-        ignored: files passed over: those without an image's suffix, hidden ones, and images in no class folder.
+        ignored: skipped files: those without an image suffix, hidden files, and images in no class folder.
 
     Raises:
         ConfigError: a value out of range.
@@ -108,22 +109,22 @@ class TreeDataModule(ImageDataModule):
         self.corpus = corpus
 
     def build_store(self, manifest: Manifest) -> FileStore:
-        """Reads the files."""
+        """Read the files."""
         return FileStore(manifest)
 
     def build_manifest(self) -> Manifest:
-        """Look what there is.
+        """List the images.
 
         Raises:
-            DataError: no such root, no class folder in it, a class folder without images, or a class or set that was
-                asked for is not there.
+            DataError: a root does not exist, has no class folder or a class folder without images, or a class or set
+                that was requested does not exist.
         """
         for root in (self.path, *self.reals):
             if not root.is_dir():
-                raise DataError(f"{root} is no folder", "Give the root of an image tree.")
+                raise DataError(f"{root} is not a folder", "Give the root of an image tree.")
         if self.layout == "siblings" and (self.path / "images").is_dir() and (self.path / "recons").is_dir():
             raise DataError(
-                f"{self.path} holds images and what was reconstructed from them",
+                f"{self.path} contains both images and their reconstructions",
                 f"Give datamodule.path={self.path / 'images'}.",
             )
         reader = TreeReader(self.layout, self.labels, self.splits, self.collections, self.ignored)
@@ -157,7 +158,7 @@ class TreeDataModule(ImageDataModule):
 
     def _nothing(self) -> DataError:
         top = sorted(entry.name for entry in self.path.iterdir())
-        held = f"it holds {', '.join(top[:8])}{', …' if len(top) > 8 else ''}" if top else "it is empty"
+        held = f"it contains {', '.join(top[:8])}{', …' if len(top) > 8 else ''}" if top else "it is empty"
         if self.path.name.lower() in self.labels:
             return DataError(
                 f"datamodule.path={self.path} is a class folder itself", f"Give the folder above: {self.path.parent}."
@@ -165,10 +166,10 @@ class TreeDataModule(ImageDataModule):
         known = ", ".join(sorted(self.labels))
         return DataError(
             f"datamodule.path={self.path}: no image in a class folder; {held}",
-            f"Class folders are named {known} (in any case); name others with datamodule.labels={{NAME:0,OTHER:1}}.",
+            f"Class folders are named {known} (in any case); set others with datamodule.labels={{NAME:0,OTHER:1}}.",
         )
 
 
 def _value(value: str | int) -> str | int:
-    """A cell of the manifest: whatever bytes the names of files and folders hold, text."""
+    """A cell of the manifest as text, whatever bytes the names of files and folders contain."""
     return as_text(value) if isinstance(value, str) else value

@@ -1,1 +1,1 @@
-"""Parquet and Arrow files: image cells, shards, streaming reads."""
+"""Parquet and Arrow files: shards and streaming reads."""

@@ -1,7 +1,7 @@
-"""One process reads, the others get their images from it.
+"""One process reads, and the others get their images from it.
 
-Parquet is read by pages, and a page is as large as whoever wrote the file made it: pyarrow puts 1024 images into one.
-Held by every worker, that adds up; held by one reader it does not.
+Parquet is read by pages, whose size depends on the writer of the file: pyarrow puts 1024 images into one.
+Pages held by every worker add up; pages held by one reader do not.
 """
 
 import multiprocessing
@@ -19,21 +19,21 @@ from datamodules.arrow.stream import ParquetStreamStore, Read, Rows
 from datamodules.loading.stores import ImageStore
 
 BATCH = 8
-"""Rows of a message between two processes."""
+"""Rows per message between two processes."""
 
 BUDGET = 384 * 2**20
-"""Bytes all workers together may hold of Parquet pages before a reader of its own is started."""
+"""Bytes of Parquet pages that all workers together may hold before a separate reader is started."""
 
 COPIES = 3
-"""Of a page while it is read: compressed, decompressed, and cut into images."""
+"""Copies of a page while it is read: compressed, decompressed, and split into images."""
 
 
 class FedStore:
-    """Stands in for a `ParquetStreamStore` within a ``with``; its pieces are read once, by whoever asks first.
+    """Replaces a `ParquetStreamStore` within a ``with`` block; each piece is read once, by the first process that asks.
 
     Args:
-        store: what the reader reads.
-        rows: all that will be asked for.
+        store: the store that the reader reads.
+        rows: all rows that will be requested.
     """
 
     def __init__(self, store: ParquetStreamStore, rows: Rows) -> None:
@@ -47,7 +47,7 @@ class FedStore:
         self._turn = self._context.Lock()
         self._reader = self._context.Process(target=_read, args=(self._store, self._runs, there), daemon=True)
         self._reader.start()
-        there.close()  # so that the reader's end is the end of the pipe
+        there.close()  # so that the pipe ends when the reader ends
         return self
 
     def __exit__(
@@ -62,25 +62,25 @@ class FedStore:
         return {name: self.__dict__[name] for name in ("_chunks", "_turn")}
 
     def read(self, row: int) -> bytes:
-        """Not to be had out of turn."""
+        """Refuse: images are only read in order."""
         raise NotImplementedError(f"row {row}: a fed store is read front to back")
 
     def runs(self, rows: Rows) -> list[Rows]:
-        """A number of pieces, one a message of the reader; which images each brings is the reader's affair."""
+        """One piece per message of the reader, which decides which images are in it."""
         return [rows[:0]] * sum(-(-len(run) // BATCH) for run in self._runs)
 
-    def stream(self, rows: Rows) -> Iterator[Read]:  # noqa: ARG002 - as the store it stands in for
+    def stream(self, rows: Rows) -> Iterator[Read]:  # noqa: ARG002 - same signature as the store it replaces
         """The next few images.
 
         Raises:
-            DataError: the reader ended too early, or cannot open a file.
+            DataError: the reader ended early, or cannot open a file.
         """
         try:
             with self._turn:
                 chunk: list[Read] | DataError = self._chunks.recv()
         except EOFError:
             raise DataError(
-                "the process that reads the Parquet files ended; is memory short?", "Run again; it goes on."
+                "the process that reads the Parquet files ended; possibly out of memory", "Run again to continue."
             ) from None
         if isinstance(chunk, DataError):
             raise chunk
@@ -89,9 +89,9 @@ class FedStore:
 
 @contextmanager
 def dealt(store: ImageStore, rows: Rows, workers: int) -> Iterator[tuple[ImageStore, list[Rows]]]:
-    """The store workers read, for as long as they do, and the pieces of work.
+    """The store that workers read while they work, and the pieces of work.
 
-    They read for themselves, unless the pages they would then hold came to more than `BUDGET`.
+    Each worker reads for itself, unless their pages would then exceed `BUDGET` bytes.
     """
     if len(rows) and isinstance(store, ParquetStreamStore) and workers * COPIES * store.page_bytes() > BUDGET:
         with FedStore(store, rows) as fed:
@@ -115,4 +115,4 @@ def _read(store: ParquetStreamStore, runs: list[Rows], out: Connection) -> None:
     except DataError as error:
         out.send(error)
     except BrokenPipeError:
-        return  # nobody is left to read for
+        return  # no process is left to read for

@@ -1,4 +1,4 @@
-"""The files of a table: Parquet, or Arrow folders of ``save_to_disk``; and what the names of files and folders say."""
+"""The files of a table: Parquet, or Arrow folders of ``save_to_disk``; and splits and columns in their names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ KNOWN_SPLITS = {
     "train": "train", "training": "train", "validation": "valid", "valid": "valid", "val": "valid", "dev": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
-"""Names of splits, ours by those that files and folders bear."""
+"""Split names of files and folders → ours."""
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file.
+    """One file of a table.
 
     Attributes:
-        path: of the file.
-        schema: of its columns.
-        rows: how many there are.
-        partitions: columns that its folders give, by name (``label=0/``); None for a null.
+        path: path of the file.
+        schema: schema of its columns.
+        rows: number of rows.
+        partitions: columns given by folder names (``label=0/``) with their value; None for a null.
     """
 
     path: Path
@@ -44,17 +44,17 @@ class TableFile:
 
     @property
     def names(self) -> list[str]:
-        """Columns of the file, then those of its folders."""
+        """Columns of the file, followed by those of its folders."""
         return [*self.schema.names, *(name for name in self.partitions if name not in self.schema.names)]
 
     def column(self, table: pa.Table, name: str) -> pa.ChunkedArray:
-        """A column of what `read` gave, or of the folders, which are texts."""
+        """A column of the table from `read`, or a column of the folders, which holds texts."""
         if name in self.schema.names:
             return table[name]
         return pa.chunked_array([pa.repeat(pa.scalar(self.partitions[name], pa.string()), self.rows)])
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """Some columns.
+        """Read some columns.
 
         Raises:
             DataError: the file cannot be read, or has a column twice.
@@ -68,23 +68,23 @@ class TableFile:
                 return open_shard(self.path).select(wanted)
             return _read_parquet(pq.ParquetFile(arrow_source(self.path)), wanted)
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{self.path} cannot be read: {error}", "Is it a whole Parquet file?") from error
+            raise DataError(f"{self.path} cannot be read: {error}", "Is it a complete Parquet file?") from error
 
 
 def _read_parquet(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
-    """Some columns; a name with a dot, or the beginning of one, brings others along, which are dropped."""
+    """Some columns; pyarrow also reads others for a name with a dot or its beginning, which are dropped."""
     try:
         return file.read(columns=names).select(names)
-    except pa.ArrowNotImplementedError:  # nested columns that Arrow cannot put together over row groups
+    except pa.ArrowNotImplementedError:  # nested columns that Arrow cannot combine across row groups
         groups = (file.read_row_group(number, columns=names).select(names) for number in range(file.num_row_groups))
         return pa.concat_tables(groups)
 
 
 def open_table(file: Path) -> TableFile:
-    """A file's description.
+    """Open a file without reading its rows.
 
     Raises:
-        DataError: it is no Parquet file, or no Arrow stream.
+        DataError: it is neither a Parquet file nor an Arrow stream.
     """
     try:
         if file.suffix == ARROW:
@@ -93,15 +93,15 @@ def open_table(file: Path) -> TableFile:
         parquet = pq.ParquetFile(arrow_source(file))
         return TableFile(file, parquet.schema_arrow, parquet.metadata.num_rows, partitions(file))
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}", "Is it a whole Parquet file?") from error
+        raise DataError(f"{file} cannot be read: {error}", "Is it a complete Parquet file?") from error
 
 
 def table_files(path: Path, passed: PassedOver) -> list[Path]:
-    """The files, sorted; those of a folder that ``save_to_disk`` wrote in its own order.
+    """The files, sorted; those of a folder from ``save_to_disk`` in its order.
 
     Args:
         path: a file, a folder or a glob.
-        passed: takes hidden files and folders, which are left out.
+        passed: collects hidden files and folders, which are skipped.
 
     Raises:
         DataError: there is none.
@@ -119,35 +119,36 @@ def table_files(path: Path, passed: PassedOver) -> list[Path]:
         found = [path]
     found = [file for file in found if file.is_file()]
     if not found:
-        what = "holds no *.parquet file" if path.is_dir() else "is no file, folder or glob that matches one"
+        what = "holds no *.parquet file" if path.is_dir() else "is not a file or folder, and matches none"
         raise DataError(
-            f"datamodule.path={path} {what}", "Give a Parquet file, a folder of them or of save_to_disk, or a glob."
+            f"datamodule.path={path} {what}",
+            "Give a Parquet file, a glob, a folder of such files or of save_to_disk.",
         )
     return found
 
 
 def base_folder(path: Path) -> Path:
-    """The folder that file names are relative to: the path itself, a file's, or the last that a glob names."""
+    """The folder that file names are relative to: the path, a file's folder, or the last one before a wildcard."""
     if path.is_dir():
         return path
     return path.parent if path.exists() else glob_pattern(path)[0]
 
 
 def saved(path: Path) -> list[Path]:
-    """Shards of the data sets that ``save_to_disk`` wrote into a folder or its subfolders."""
+    """Shards of all data sets from ``save_to_disk`` in a folder or its subfolders."""
     sets = [path] if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file() else []
     sets = sets or [state.parent for state in sorted(path.glob("*/state.json")) if not is_hidden(state.parent.name)]
     return [file for each in sets for folder in split_folders(each).values() for file in shards(folder)]
 
 
 def partitions(file: Path) -> dict[str, str | None]:
-    """Columns in the names of a file's folders, as Hive writes them (``label=0/``)."""
+    """Columns in the names of a file's folders, in Hive's form (``label=0/``)."""
     pairs = [part.split("=", 1) for part in file.parts[:-1] if "=" in part]
     return {as_text(unquote(n)): None if value == HIVE_NULL else as_text(unquote(value)) for n, value in pairs if n}
 
 
 def named_split(file: Path, base: Path, renamed: Mapping[str, str]) -> str | None:
-    """Our name of the split that a file's name (``train-00000-of-00001.parquet``) or a folder's (``test/``) says."""
+    """Our name of the split in a file name (``train-00000-of-00001.parquet``) or folder name (``test/``)."""
     known = KNOWN_SPLITS | dict(renamed)
     below = file.relative_to(base).parts if file.is_relative_to(base) else file.parts[-1:]
     for part in (re.split(r"[-_.]", below[-1])[0], file.stem, *reversed(below[:-1])):

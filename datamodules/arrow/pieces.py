@@ -1,4 +1,4 @@
-"""Images dealt into pieces of work for several processes, and read piece by piece."""
+"""Images divided into pieces of work for several processes, and read piece by piece."""
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
@@ -13,27 +13,27 @@ Rows = NDArray[np.int64]
 Cell = bytes | NDArray[np.uint8] | DataError
 
 RUN = 64
-"""Images of a piece of work, where the store has no row groups of its own."""
+"""Images in a piece of work if the store has no row groups."""
 
 PIECES = 2
-"""For each worker, of each of the last row groups."""
+"""Pieces per worker into which each of the last row groups is divided."""
 
 
 @runtime_checkable
 class StreamingStore(Protocol):
-    """A store that is read faster front to back."""
+    """A store that is faster to read in order."""
 
     def runs(self, rows: Rows) -> list[Rows]:
-        """Rows dealt into pieces that are read together."""
+        """Rows divided into pieces that are read together."""
         ...
 
     def stream(self, rows: Rows) -> Iterator[tuple[int, bytes | DataError]]:
-        """Row and bytes, or why there are none, of one piece."""
+        """Row and bytes, or the reason why they cannot be read, of one piece."""
         ...
 
 
 def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
-    """Row and content of the images of a piece of work, one at a time."""
+    """Row and content of the images in a piece of work, one at a time."""
     if isinstance(store, StreamingStore):
         yield from store.stream(rows)
         return
@@ -45,9 +45,9 @@ def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
 
 
 def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:
-    """Rows dealt into pieces of work; the last runs are split, so that all workers end together.
+    """Rows divided into pieces of work; the last runs are split so that all workers finish together.
 
-    A piece of a run is read past all that lies before it, so that the other runs stay whole.
+    Reading a piece of a run means reading everything before it, so the other runs stay whole.
     """
     if not len(rows):
         return []

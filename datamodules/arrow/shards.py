@@ -1,6 +1,6 @@
-"""Arrow folders as Hugging Face's ``save_to_disk`` writes them, read by pyarrow alone.
+"""Arrow folders from Hugging Face's ``save_to_disk``, read with only pyarrow.
 
-A data set is a folder with ``dataset_dict.json`` and one folder a split; a split holds ``state.json``, which lists its
+A data set is a folder with ``dataset_dict.json`` and one folder per split; a split has ``state.json``, which lists its
 shards, ``dataset_info.json``, and the shards, which are Arrow IPC streams. The image column is the struct
 ``{bytes, path}`` of ``Image``, or of AI-GenBench's ``LargeImage`` (the same with 64-bit offsets).
 """
@@ -22,14 +22,14 @@ from datamodules.tables.manifest import Manifest
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """Last eight bytes of a finished Arrow stream."""
 
-COPY_AGAIN = "Copy the data set again, whole; compare sizes with the source."
+COPY_AGAIN = "Copy the complete data set again, and compare sizes with the source."
 
 
 def split_folders(path: Path) -> dict[str, Path]:
-    """Folders of a data set's splits by the set's own names, or of the one split where the path is that.
+    """Folders of a data set's splits by its own split names, or of one split if the path is a split.
 
     Raises:
-        DataError: the path is no such folder, or a split that it names is not there.
+        DataError: the path is not such a folder, or a split that it lists is missing.
     """
     if (path / "state.json").is_file():
         return {path.name: path}
@@ -37,35 +37,37 @@ def split_folders(path: Path) -> dict[str, Path]:
     folders = {str(name): path / str(name) for name in names}
     for name, folder in folders.items():
         if not (folder / "state.json").is_file():
-            raise DataError(f"{path} names a split {name!r}, but {folder / 'state.json'} is missing", COPY_AGAIN)
+            raise DataError(f"{path} lists split {name!r}, but not {folder / 'state.json'}", COPY_AGAIN)
     return folders
 
 
 def shards(folder: Path) -> list[Path]:
-    """A split's files, in their order.
+    """A split's files, in order.
 
     Raises:
-        DataError: one that ``state.json`` lists is missing, or was not copied to its end.
+        DataError: a file in ``state.json`` is missing or incomplete.
     """
     listed = [folder / entry["filename"] for entry in read_json(folder / "state.json").get("_data_files", [])]
     missing = [file.name for file in listed if not file.is_file()]
     if missing or not listed:
-        what = f"lacks {len(missing)} of {len(listed)} shards: {', '.join(missing[:5])}" if listed else "lists no shard"
+        what = (
+            f"lacks {len(missing)} of {len(listed)} shards: {', '.join(missing[:5])}" if listed else "lists no shards"
+        )
         raise DataError(f"{folder} {what}", COPY_AGAIN)
     for file in listed:
         with file.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - len(END_OF_STREAM)))
             if stream.read() != END_OF_STREAM:
-                raise DataError(f"{file} ends in the middle after {size:,} bytes", COPY_AGAIN)
+                raise DataError(f"{file} is truncated after {size:,} bytes", COPY_AGAIN)
     return listed
 
 
 def open_shard(file: Path | str) -> pa.Table:
-    """A shard's table, memory-mapped: nothing is read before it is looked at.
+    """A shard's table, memory-mapped: data are only read when used.
 
     Raises:
-        DataError: the file is no whole Arrow stream.
+        DataError: the file is not a complete Arrow stream.
     """
     try:
         source = arrow_source(file)
@@ -77,19 +79,19 @@ def open_shard(file: Path | str) -> pa.Table:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
-        DataError: the file is missing, or holds none.
+        DataError: the file is missing or does not contain one.
     """
     try:
         content = json.loads(file.read_text())
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}", COPY_AGAIN) from error
     except ValueError as error:
-        raise DataError(f"{file} is no JSON: {error}", COPY_AGAIN) from error
+        raise DataError(f"{file} is not JSON: {error}", COPY_AGAIN) from error
     if not isinstance(content, dict):
-        raise DataError(f"{file} holds no JSON object", COPY_AGAIN)
+        raise DataError(f"{file} does not contain a JSON object", COPY_AGAIN)
     return content
 
 
@@ -97,9 +99,9 @@ class ArrowStore(_Containers):
     """Images in a column of Arrow streams; ``where`` is the file, ``row`` the row in it.
 
     Args:
-        manifest: the rows to be read.
+        manifest: the rows to read.
         column: name of the image column.
-        root: folder that images without bytes are files of; no path may leave it.
+        root: folder of the files of images without bytes; no path may leave it.
     """
 
     def __init__(self, manifest: Manifest, column: str, root: Path | None) -> None:
@@ -115,7 +117,7 @@ class ArrowStore(_Containers):
         return chunks, np.cumsum([len(chunk) for chunk in chunks])
 
     def read(self, row: int) -> bytes:
-        """The cell's bytes, or those of the file it names."""
+        """The cell's bytes, or those of the file that it names."""
         chunks, ends = self._container(row)
         name, place = self._names[self._name[row]], int(self._row[row])
         if not 0 <= place < (ends[-1] if len(ends) else 0):

@@ -1,4 +1,4 @@
-"""Reading Parquet from one end to the other in memory that depends on the pages, not on the row groups."""
+"""Reads Parquet in order, with memory that depends on page size, not on row group size."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +14,23 @@ from datamodules.loading.cells import Cell, cells, image_bytes
 from datamodules.loading.stores import ParquetStore
 
 BATCH_BYTES = 2 * 2**20
-"""Of the images cut from a page at a time; Arrow's own work for a batch is the same for one row and for many."""
+"""Bytes of the images taken from a page at a time; Arrow's overhead per batch does not depend on its rows."""
 
 BATCH_ROWS = 64
-"""At most: repeated images may be stored once, so that a row group's size says little of what is cut from it."""
+"""Maximum rows taken at a time: repeated images may be stored once, so a row group's size may be misleading."""
 
 PAGE_ROWS = 1024
-"""Rows that pyarrow's writer puts into a page before it looks how large that has become (``write_batch_size``)."""
+"""Rows that pyarrow's writer puts into a page before it checks the page's size (``write_batch_size``)."""
 
 Rows = NDArray[np.int64]
 Read = tuple[int, bytes | DataError]
 
 
 class ParquetStreamStore(ParquetStore):
-    """A `ParquetStore` that can also be read front to back, a row group at a time."""
+    """A `ParquetStore` that can also be read in order, a row group at a time."""
 
     def runs(self, rows: Rows) -> list[Rows]:
-        """Rows of the manifest dealt by file and row group, each in the order in which it lies in the file."""
+        """Rows of the manifest by file and row group, each in file order."""
         runs: list[Rows] = []
         for name in dict.fromkeys(self._name[rows].tolist()):
             here = rows[self._name[rows] == name]
@@ -42,7 +42,7 @@ class ParquetStreamStore(ParquetStore):
         return runs
 
     def page_bytes(self) -> int:
-        """Estimated size of the largest page of images: a row group's, or that of its first 1024 rows."""
+        """Estimated bytes of the largest page of images: a whole row group, or 1024 rows of it."""
         largest = 0
         for name in self._names:
             metadata = pq.read_metadata(arrow_source(name))
@@ -59,12 +59,12 @@ class ParquetStreamStore(ParquetStore):
         return size
 
     def _batch(self, file: pq.ParquetFile, number: int) -> int:
-        """Rows that make about `BATCH_BYTES`, `BATCH_ROWS` at most."""
+        """Number of rows that have about `BATCH_BYTES` bytes, at most `BATCH_ROWS`."""
         group = file.metadata.row_group(number)
         return max(1, min(BATCH_ROWS, BATCH_BYTES * int(group.num_rows) // max(self._nbytes(group), 1)))
 
     def stream(self, rows: Rows) -> Iterator[Read]:
-        """Bytes of the rows of one run, or the reason why a row cannot be read.
+        """Bytes of each row of one run, or the reason why it cannot be read.
 
         Raises:
             DataError: the container itself cannot be opened.
@@ -77,7 +77,7 @@ class ParquetStreamStore(ParquetStore):
         begin, last = min(wanted), max(wanted)
         place = 0
         try:
-            # buffered, or Arrow would hold the whole column chunk
+            # buffered, because otherwise Arrow would hold the whole column chunk
             file = pq.ParquetFile(arrow_source(name), buffer_size=2**20, pre_buffer=False)
             many, columns = self._batch(file, group), [self._column]
             for batch in file.iter_batches(many, row_groups=[group], columns=columns, use_threads=False):

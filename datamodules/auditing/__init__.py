@@ -1,1 +1,1 @@
-"""What a data set gives away before a detector sees a pixel."""
+"""Checks of a data set before training: shortcuts in metadata, and copies."""

@@ -1,4 +1,4 @@
-"""What is wrong with a set before anybody trains on it: shortcuts in its metadata, copies across its splits."""
+"""Audit of a data set before training: shortcuts in its metadata, and copies across its splits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +19,13 @@ LABELS = {0: "real", 1: "generated", -1: "unknown"}
 
 @dataclass(frozen=True)
 class Copies:
-    """Images that are the same, or nearly.
+    """Identical or nearly identical images.
 
     Attributes:
-        images: that have a copy.
-        across_splits: pairs of ids, with their splits, that are in two splits.
-        across_labels: pairs of ids that are called real and generated.
-        within_groups: how many of the pairs across labels are of one group, as where both were made of one photograph.
+        images: number of images that have a copy.
+        across_splits: pairs of images, with their splits, in two different splits.
+        across_labels: pairs of images, one labelled real and one generated.
+        within_groups: pairs across labels that share a group, for example because both come from one photograph.
     """
 
     images: int
@@ -36,17 +36,17 @@ class Copies:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """Results of an audit.
 
     Attributes:
-        images: looked at.
-        unreadable: id and reason of those that could not be.
+        images: number of images read.
+        unreadable: id and reason of each unreadable image.
         tables: for each property, value → label → count (numbers as five-number summaries).
-        exact: copies byte by byte.
-        near: copies by perceptual hash (at most three of 64 bits differ), exact ones left out.
-        groups_across_splits: groups (photographs, prompts) that are in two splits.
-        rules: how far metadata alone go, best first.
-        one_sided: values that occur in one class only.
+        exact: copies with the same bytes.
+        near: copies by perceptual hash (at most three of 64 bits differ), without exact ones.
+        groups_across_splits: groups (photographs, prompts) in more than one split.
+        rules: decision rules on metadata, best first.
+        one_sided: metadata values that occur in only one class.
     """
 
     images: int
@@ -59,16 +59,16 @@ class Audit:
     one_sided: list[str]
 
     def warnings(self) -> list[str]:
-        """What should be mended, or known, before training."""
+        """Problems to fix or to know before training."""
         found = [
-            f"a rule on {rule.features} alone tells the classes apart (AUROC {rule.auroc:.2f} ± "
+            f"a rule on only {rule.features} separates the classes (AUROC {rule.auroc:.2f} ± "
             f"{1.96 * rule.error:.2f}): {rule.words[0]}"
             for rule in self.rules
             if rule.separates
         ]
         found += self.one_sided
         for copies, kind in ((self.exact, "exact copies"), (self.near, "near copies")):
-            grouped = f" ({copies.within_groups} of them of one group)" if copies.within_groups else ""
+            grouped = f" ({copies.within_groups} of them within a group)" if copies.within_groups else ""
             for pairs, where in (
                 (copies.across_splits, "in two splits"), (copies.across_labels, f"of two labels{grouped}"),
             ):  # fmt: skip
@@ -90,10 +90,10 @@ def audit(manifest: Manifest, store: ImageStore, workers: int | None = None, max
     """Read every image once and report.
 
     Args:
-        manifest: of the images.
-        store: where they are read.
-        workers: processes, None for one a core.
-        max_pixels: largest image decoded.
+        manifest: manifest of the images.
+        store: store to read them from.
+        workers: processes; None for one per core.
+        max_pixels: pixels of the largest image that is decoded.
     """
     columns, failed = describe(manifest, store, workers, max_pixels)
     rows = columns.pop("row")
@@ -145,7 +145,7 @@ def _tables(columns: dict[str, NDArray[Any]], label: NDArray[np.int8]) -> dict[s
 
 
 def _exact_pairs(digests: NDArray[Any]) -> NDArray[np.int64]:
-    """[P, 2] each image with the first of the same bytes."""
+    """[P, 2] each image paired with the first one that has the same bytes."""
     first: dict[str, int] = {}
     pairs = [(first.setdefault(digest, place), place) for place, digest in enumerate(digests.tolist())]
     return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
@@ -188,5 +188,5 @@ def _groups_across_splits(manifest: Manifest) -> list[str]:
 
 
 def _fold_groups(groups: NDArray[Any]) -> NDArray[Any]:
-    """Groups for folds: an image without one is its own."""
+    """Groups for folds: an image without a group forms its own."""
     return np.array([group or f"\x00{place}" for place, group in enumerate(groups.tolist())], dtype=object)

@@ -1,4 +1,4 @@
-"""Quantisation tables of a JPEG: whose they are, and how far from the Independent JPEG Group's."""
+"""Quantisation tables of a JPEG: their family, and their distance from those of the Independent JPEG Group (IJG)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ LUMINANCE = np.array(
 """Quantisation of quality 50, row by row (ITU-T T.81, table K.1)."""
 
 CHROMINANCE = np.full(64, 99)
-"""As above, of colour differences (table K.2)."""
+"""The same for chrominance (table K.2)."""
 CHROMINANCE[[0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 24, 25]] = [17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 47, 66]
 
 
 @dataclass(frozen=True)
 class JpegTables:
-    """What the tables of one file are.
+    """Description of the tables of one file.
 
     Attributes:
-        quality: 1..100 where every table is the IJG's of that quality, else 0.
-        nearest: quality of the IJG's luminance table that is nearest.
-        distance: mean difference of a step of the luminance table to that one's.
-        family: the tables in words: ``IJG q90``, or ``IJG q90/q75`` for luminance and colours, ``flat``, or ``other``
-            and four bytes of their hash, which are the same for the same tables.
+        quality: 1..100 if every table is the IJG's of that quality, else 0.
+        nearest: quality of the IJG's nearest luminance table.
+        distance: mean absolute difference per step between the luminance table and that one.
+        family: the tables in words: ``IJG q90``, or ``IJG q90/q75`` for luminance and chrominance, ``flat``, or
+            ``other`` followed by four bytes of their hash.
     """
 
     quality: int
@@ -45,10 +45,10 @@ class JpegTables:
 
 
 def jpeg_tables(tables: Mapping[int, Sequence[int] | NDArray[np.int64]]) -> JpegTables | None:
-    """Compare with the IJG's hundred; None without tables.
+    """Compare with the IJG's hundred tables; None without tables.
 
     Args:
-        tables: quantisation tables by number, 64 steps each, row by row; the first is the luminance's.
+        tables: quantisation tables by number, 64 steps each, row by row; the first is the luminance table.
     """
     found = [np.asarray(tables[number], dtype=np.int64) for number in sorted(tables)]
     if not found:
@@ -58,7 +58,7 @@ def jpeg_tables(tables: Mapping[int, Sequence[int] | NDArray[np.int64]]) -> Jpeg
     exact = [_exact(table, first=number == 0) for number, table in enumerate(found)]
     shared = set.intersection(*exact)
     if shared:
-        # the lowest qualities share tables whose steps are all cut off at 255
+        # the lowest qualities share a table whose steps are all clipped at 255
         quality = nearest if nearest in shared else min(shared)
         return JpegTables(quality, nearest, 0.0, f"IJG q{quality}")
     if all(exact):
@@ -71,13 +71,13 @@ def jpeg_tables(tables: Mapping[int, Sequence[int] | NDArray[np.int64]]) -> Jpeg
 
 
 def _exact(table: NDArray[np.int64], first: bool) -> set[int]:
-    """Qualities whose table this is; a second table may be the luminance's too, as some encoders of RGB write it."""
+    """Qualities that have this table; a second table may be a luminance table too, as some RGB encoders write."""
     kinds = _SCALED[:1] if first else _SCALED
     return {int(quality) + 1 for kind in kinds for quality in np.flatnonzero((kind == table).all(axis=1))}
 
 
 def _scaled(table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[100, 64] tables of qualities 1 to 100, as libjpeg scales them (``jpeg_quality_scaling``)."""
+    """[100, 64] tables of qualities 1 to 100, scaled as in libjpeg (``jpeg_quality_scaling``)."""
     quality = np.arange(1, 101)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     tables: NDArray[np.int64] = np.clip((table * scale + 50) // 100, 1, 255)

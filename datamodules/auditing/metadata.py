@@ -1,4 +1,4 @@
-"""What can be known of an image without looking at it: format, size, bytes, JPEG quality; and what tells copies."""
+"""Metadata of images (format, size, bytes, JPEG quality) and hashes that identify copies."""
 
 import hashlib
 from collections.abc import Iterator
@@ -24,20 +24,20 @@ from datamodules.tables.manifest import Manifest
 
 @dataclass(frozen=True)
 class Metadata:
-    """One image.
+    """Metadata of one image.
 
     Attributes:
-        format: Pillow's name; WebP says whether it is lossless; "" for pixels.
-        width: as displayed.
-        height: as displayed.
-        nbytes: of the encoded file, 0 for pixels.
-        quality: JPEG quality 1..100 where the tables are the IJG's of that quality, else 0.
-        tables: what the JPEG's quantisation tables are (`JpegTables`), "" for any other format.
-        nearest: quality of the nearest of the IJG's tables, 0 for any other format.
-        distance: mean difference of a step to that table.
+        format: Pillow's name, for WebP with "lossless" or "lossy"; "" for pixels.
+        width: pixels as displayed.
+        height: pixels as displayed.
+        nbytes: bytes of the encoded file, 0 for pixels.
+        quality: JPEG quality 1..100 if the tables are the IJG's of that quality, else 0.
+        tables: the JPEG's quantisation tables in words (`JpegTables`), "" for any other format.
+        nearest: quality of the IJG's nearest table, 0 for any other format.
+        distance: mean absolute difference per step from that table.
         digest: SHA-256 of the bytes (or pixels), as hex digits.
         dhash: 64-bit difference hash.
-        notes: what was passed over in the file because it is damaged, "" where nothing was.
+        notes: damaged metadata that was ignored, "" if none was.
     """
 
     format: str
@@ -57,7 +57,7 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS)
     """Describe an image.
 
     Raises:
-        DataError: it cannot be decoded.
+        DataError: the image cannot be decoded.
     """
     if isinstance(data, np.ndarray):
         height, width = data.shape[:2]
@@ -84,24 +84,24 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS)
 
 
 def _is_lossless_webp(data: bytes) -> bool:
-    """Whether the first picture of a RIFF container is coded without loss (chunk ``VP8L``)."""
+    """Whether the first image in a RIFF container is lossless (chunk ``VP8L``)."""
     place = 12
     while place + 8 <= len(data):
         name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
         if name in (b"VP8 ", b"VP8L"):
             return name == b"VP8L"
-        # a frame of an animation holds its picture's chunks behind 16 bytes of its own
+        # a frame of an animation has its image's chunks after 16 bytes of its own
         place += 24 if name == b"ANMF" else 8 + size + size % 2
     return False
 
 
 class Describe:
-    """A walk over images that describes each.
+    """Describes images piece by piece.
 
     Args:
-        store: where they are read.
+        store: store to read them from.
         runs: rows of each piece of work.
-        max_pixels: largest image decoded.
+        max_pixels: pixels of the largest image that is decoded.
     """
 
     def __init__(self, store: ImageStore, runs: list[Rows], max_pixels: int) -> None:
@@ -110,7 +110,7 @@ class Describe:
         self.max_pixels = max_pixels
 
     def __call__(self, number: int) -> Iterator[list[tuple[int, Metadata | str]]]:
-        """Row and metadata, or why there is none, a few images at a time."""
+        """Row and metadata, or the reason why there is none, a few images at a time."""
         found: list[tuple[int, Metadata | str]] = []
         for row, cell in read_cells(self.store, self.runs[number]):
             try:
@@ -132,8 +132,8 @@ def describe(
     """Metadata of all images, read by several processes.
 
     Returns:
-        The fields of `Metadata` as columns of N rows each, with ``row`` of the manifest; and why other rows could not
-        be read.
+        The fields of `Metadata` as columns of N rows each, with ``row`` of the manifest; and the reasons why other rows
+        could not be read.
     """
     workers = workers or cores()
     known: dict[int, Metadata] = {}

@@ -1,4 +1,4 @@
-"""Perceptual hashes and their near pairs, for finding the same picture under another file."""
+"""Perceptual hashes and their near pairs, to find the same image in different files."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ Hashes = NDArray[np.uint64]
 
 
 def difference_hash(image: Image.Image) -> int:
-    """64-bit dHash: is each of 8×8 grey cells brighter than its right neighbour?
+    """64-bit dHash: whether each of 8×8 grey cells is brighter than its right neighbour.
 
-    N. Krawetz, "Kind of like that" (2013). The JPEG decoder may reduce by powers of two on the way, which a hash of
-    72 grey values does not notice and which makes it several times faster.
+    N. Krawetz, "Kind of like that" (2013). The JPEG decoder may downscale by powers of two first, which hardly affects
+    a hash of 72 grey values and makes it several times faster.
     """
     image.draft("L", (144, 128))
     grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
@@ -25,14 +25,14 @@ def difference_hash(image: Image.Image) -> int:
 def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
     """Pairs of positions whose hashes differ in at most ``distance`` bits, [P, 2] with the smaller one first.
 
-    Positions of one hash are each paired with the first of them, and only that one with those of other hashes, so that
-    a picture repeated n times gives n - 1 pairs and not n².
-    Hashes of all equal or nearly all equal bits (fewer than four bits of one kind) belong to flat pictures and pair
+    Positions with the same hash are each paired with the first of them, and only that one with other hashes, so that
+    an image repeated n times gives n - 1 pairs and not n².
+    Hashes with fewer than four zeros or fewer than four ones belong to flat images and would pair
     with everything; they are left out.
 
     Args:
         hashes: [N] uint64.
-        distance: at most 3, where the four-chunk index is complete.
+        distance: at most 3, for which the four-chunk index is complete.
     """
     if not 0 <= distance < CHUNKS:
         raise ValueError(f"distance={distance}: the index is complete for 0 to {CHUNKS - 1} bits")

@@ -1,4 +1,4 @@
-"""Can the classes be told apart without looking at the images? A small decision tree on metadata tries."""
+"""Tests with a small decision tree whether metadata alone separate the classes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +11,20 @@ DEPTH = 3
 FORMAT = "format is "
 WARN_AUROC = 0.6
 CHANCE = 1e-3
-"""A value seen in one class only is worth a word where chance would do that less often than this."""
+"""A value seen in only one class is reported if chance would produce that with less than this probability."""
 
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How far some metadata alone go.
+    """How well some metadata separate the classes.
 
     Attributes:
-        features: what was looked at.
-        auroc: of out-of-fold scores of the tree.
+        features: metadata that were used.
+        auroc: AUROC of the tree's out-of-fold scores.
         error: standard error of the AUROC (Hanley and McNeil, Radiology 1982, eq. 1).
-        words: the tree's leaves as conditions and what they hold, the tellingest first.
+        words: the tree's leaves as conditions with their share of a class, the most informative first.
     """
 
     features: str
@@ -34,17 +34,17 @@ class Rule:
 
     @property
     def separates(self) -> bool:
-        """Whether the classes can be told apart well beyond chance."""
+        """Whether it separates the classes much better than chance."""
         return self.auroc >= WARN_AUROC and self.tells
 
     @property
     def tells(self) -> bool:
-        """Whether it is better than chance at all."""
+        """Whether it is better than chance."""
         return self.auroc - 1.96 * self.error > 0.5
 
 
 def feature_sets(columns: Columns) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Numbers a rule may use, by the property they speak of; those that never vary are left out."""
+    """Numbers that a rule may use, by property; constant ones are left out."""
     width, height = columns["width"].astype(float), columns["height"].astype(float)
     sets: dict[str, dict[str, NDArray[np.float64]]] = {
         "format": {f"{FORMAT}{name}": (columns["format"] == name) * 1.0 for name in sorted(set(columns["format"]))},
@@ -60,7 +60,7 @@ def feature_sets(columns: Columns) -> dict[str, dict[str, NDArray[np.float64]]]:
 
 
 def _jpeg(columns: Columns) -> dict[str, NDArray[np.float64]]:
-    """The quality where all JPEGs have one on the IJG's scale; else where on it they come nearest, and how near."""
+    """The quality if all JPEGs have IJG tables; otherwise the nearest IJG quality and the distance from it."""
     nearest, distance = columns["nearest"].astype(float), columns["distance"].astype(float)
     if not distance.any():
         return {"JPEG quality": nearest}
@@ -68,12 +68,12 @@ def _jpeg(columns: Columns) -> dict[str, NDArray[np.float64]]:
 
 
 def trivial_rules(columns: Columns, label: NDArray[np.int8], groups: NDArray[Any] | None = None) -> list[Rule]:
-    """A rule for each property, and one for all together, the best first; none where a class is too small.
+    """A rule for each property and one for all together, best first; none if a class is too small.
 
     Args:
         columns: metadata, N rows each.
         label: [N] 0 or 1.
-        groups: [N] images of one group stay in one fold, or None.
+        groups: [N] group of each image, which stays in one fold; or None.
     """
     if min(np.count_nonzero(label == value) for value in (0, 1)) < 2 * FOLDS:
         return []
@@ -103,7 +103,7 @@ def _rule(name: str, numbers: dict[str, NDArray[np.float64]], label: NDArray[np.
 
 
 def _leaves(tree: Any, names: list[str], label: NDArray[np.int8], leaf: NDArray[np.int64]) -> tuple[str, ...]:
-    """The leaves in words, by how far their share of generated images is from that of the whole set."""
+    """The leaves in words, sorted by how far their share of generated images differs from that of the whole set."""
     found: list[tuple[float, str]] = []
 
     def walk(node: int, limits: dict[str, tuple[float, float]]) -> None:
@@ -124,7 +124,7 @@ def _leaves(tree: Any, names: list[str], label: NDArray[np.int8], leaf: NDArray[
 
 
 def _words(limits: dict[str, tuple[float, float]]) -> str:
-    """Conditions as a sentence."""
+    """Conditions in words."""
     formats = {name: low > 0 for name, (low, _) in limits.items() if name.startswith(FORMAT)}
     parts = [name for name, present in formats.items() if present]
     parts = parts or [name.replace(" is ", " is not ") for name in formats]
@@ -135,7 +135,7 @@ def _words(limits: dict[str, tuple[float, float]]) -> str:
 
 
 def one_sided(columns: Columns, label: NDArray[np.int8]) -> list[str]:
-    """Formats, sizes, JPEG tables and damaged metadata that occur in one class only, more often than chance allows."""
+    """Formats, sizes, JPEG tables and damaged metadata that occur significantly often in only one class."""
     width, height = columns["width"].astype(str), columns["height"].astype(str)
     values = {
         "format": columns["format"],

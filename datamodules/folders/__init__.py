@@ -1,1 +1,1 @@
-"""Files on disk: one walker, image trees, lists."""
+"""Files on disk: a directory walker, image trees and lists."""

@@ -1,27 +1,27 @@
-"""Which of a tree's images are used, in which split, and what is said of names that look as if they meant more."""
+"""Selects a tree's images and their splits, and warns of neighbouring images and of shared groups."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from contracts.errors import DataError, nearest
+from contracts.words import counted
 from datamodules.folders.rows import TreeImage
 from datamodules.tables.folds import fold_splits
 from datamodules.tables.groups import warn
 
 
 def in_folds(images: Sequence[TreeImage], seed: int) -> list[TreeImage]:
-    """The images dealt into splits, whole groups where there are any.
+    """The images divided into splits, keeping groups together.
 
     Raises:
         DataError: folders name splits, or there are too few images or groups.
     """
     if named := [image for image in images if image.split]:
         raise DataError(
-            f"datamodule.split=folds deals images into splits, but folders name those of {len(named)} of "
+            f"datamodule.split=folds divides images into splits, but folders name the splits of {len(named)} of "
             f"{len(images)} images, such as {named[0].where} ({named[0].split})",
-            "Leave datamodule.split out; or say that the folder's name means no split: "
-            "'datamodule.splits={NAME: null}'.",
+            "Remove datamodule.split, or set that the folder's name is not a split: 'datamodule.splits={NAME: null}'.",
         )
     groups = [image.group for image in images]
     dealt = fold_splits([image.label for image in images], groups if any(groups) else None, seed)
@@ -36,27 +36,27 @@ def chosen(
     collections: Collection[str],
     all_reals: bool,
 ) -> list[TreeImage]:
-    """The images without those of some splits that lie below no wanted folder.
+    """The images, except those of the given splits that are below none of the wanted folders.
 
-    Real images in a set of their own stay where a wanted set has none, unless some of these are wanted by name; all
-    real images do where none are in a set of their own.
+    Real images in a separate set are kept if a wanted set has none, unless such sets are wanted by name; all
+    real images are kept if none are in a separate set.
 
     Args:
-        images: of a tree.
-        key: that names the folders.
-        wanted: names of folders, in any case.
-        splits: where they count.
-        collections: names, in lower case, of folders that are no sets.
-        all_reals: real images are for all sets alike.
+        images: images of a tree.
+        key: configuration key that lists the folders.
+        wanted: folder names, in any case.
+        splits: splits that the selection applies to.
+        collections: names, in lower case, of folders that are not sets.
+        all_reals: whether real images belong to all sets.
 
     Raises:
-        DataError: there is no folder of such a name.
+        DataError: there is no folder of this name.
     """
     known = {name for image in images if image.split in splits for name in image.source.split("/")} - {""}
     for name in wanted:
         if name.lower() not in {one.lower() for one in known}:
             side = "the test" if "test" in splits else "the training or validation"
-            raise DataError(f"{key} names {name!r}, which is no folder of {side} images", nearest(name, known))
+            raise DataError(f"{key} lists {name!r}, which is not a folder of {side} images", nearest(name, known))
     names = {name.lower() for name in wanted}
     kept: set[str] = set()
     for split in splits:
@@ -77,21 +77,21 @@ def chosen(
 
 
 def _title(image: TreeImage, collections: Collection[str]) -> str:
-    """The set of an image: the first name that is no collection."""
+    """The set of an image: the first name that is not a collection."""
     return next((name for name in image.source.lower().split("/") if name not in collections), "")
 
 
 def warn_of_neighbours(root: Path, beside: Sequence[Path]) -> None:
-    """Says how images would be read that were passed over beside folders of real images."""
+    """Warn of skipped images beside folders of real images, and say how to read them."""
     warn(
-        f"{root}: {len(beside)} images lie in no class folder, but beside one of real images, such as {beside[0]}\n"
-        "  → To read such folders as generators: datamodule.layout=siblings; or name their class: "
+        f"{root} has {counted(len(beside), 'image')} in no class folder but beside one of real images, such as "
+        f"{beside[0]}\n  → To read such folders as generators, set datamodule.layout=siblings; or set their class: "
         f"'datamodule.labels={{{beside[0].parent.name.lower()}: 1}}'."
     )
 
 
 def warn_of_shared_groups(images: Sequence[TreeImage]) -> None:
-    """Says which groups, or files that links lead to, are trained and tested on."""
+    """Warn of groups, or linked files, that are both trained and tested on."""
     splits: dict[str, set[str]] = {}
     for image in images:
         if image.group:
@@ -99,7 +99,7 @@ def warn_of_shared_groups(images: Sequence[TreeImage]) -> None:
     shared = [group for group, found in splits.items() if "test" in found and len(found) > 1]
     if shared:
         warn(
-            f"{len(shared)} groups have images both for training or validation and for testing, such as {shared[0]}: "
-            "the test is of images that are partly known\n  → Move them into one split, or have the images dealt: "
+            f"training or validation shares {counted(len(shared), 'group')} with testing, such as {shared[0]}: "
+            "the test includes images that are partly known\n  → Move them into one split, or divide all images anew: "
             "datamodule.split=folds."
         )

@@ -1,4 +1,4 @@
-"""The files behind the images of several roots: each root owns its own, and no file has two labels."""
+"""The files of several roots: each root has its own files, and no file has two labels."""
 
 import os
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from datamodules.folders.read import Found
 
 
 def apart(root: Path, roots: Sequence[Path]) -> set[str]:
-    """The other roots, behind all links: what lies in one of them is not read as a part of ``root``.
+    """The other roots, with links resolved: their files are not read as part of ``root``.
 
     Raises:
-        DataError: two roots are one folder.
+        DataError: two roots are the same folder.
     """
     real: dict[str, Path] = {}
     for one in roots:
         behind = os.path.realpath(one)
         if behind in real:
             raise DataError(
-                f"{real[behind]} and {one} are one folder", "Name each folder once in datamodule.path and reals."
+                f"{real[behind]} and {one} are the same folder", "Name each folder once in datamodule.path and reals."
             )
         real[behind] = one
     return real.keys() - {os.path.realpath(root)}
 
 
 def prefixes(path: Path, roots: Sequence[Path]) -> dict[Path, str]:
-    """First part of the ids of each further root: its name, and as much of the path above as tells it from others.
+    """First part of the ids of each further root: its name, and enough of the path above to distinguish it from others.
 
-    The others are the other roots, and folders of the same name in ``path``.
+    Others are the other roots and folders of the same name in ``path``.
     """
     found: dict[Path, str] = {}
     for root in roots:
@@ -50,7 +50,7 @@ def prefixes(path: Path, roots: Sequence[Path]) -> dict[Path, str]:
 
 
 def refuse_two_labels(images: Sequence[Found]) -> None:
-    """Raise a DataError where links lead to one file as real and as generated."""
+    """Raise a DataError if links make the same file both real and generated."""
     if not any(image.linked for image in images):
         return
     seen: dict[str, Found] = {}
@@ -60,6 +60,6 @@ def refuse_two_labels(images: Sequence[Found]) -> None:
             names = {0: "real", 1: "generated"}
             raise DataError(
                 f"{first.where} ({names[first.said.label or 0]}) and {image.where} ({names[image.said.label or 0]}) "
-                f"are one file: {image.real}",
+                f"are the same file: {image.real}",
                 "Remove one of the links, or the root that leads to it.",
             )

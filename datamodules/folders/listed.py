@@ -1,4 +1,4 @@
-"""Images that a text list or a table names."""
+"""Images listed in a text file or a table."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from contracts.errors import DataError, nearest
 from contracts.names import as_path, as_text, utf8_path
+from contracts.words import counted
 from datamodules.folders.names import LABELS
 from datamodules.tables.columns import as_labels, as_splits
 from datamodules.tables.text_tables import SINGLE_BYTE, Text, TextTable, read_table, read_text
@@ -20,17 +21,17 @@ COLUMNS = ("id", "label", "generator", "source", "split", "group")
 LABEL_NAMES = {
     "": -1, "-1": -1, "-1.0": -1, "0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1, "unknown": -1,
 } | LABELS  # fmt: skip
-"""What labels mean where no map is given: numbers, booleans (true for generated), and the class folders of trees."""
+"""Label values accepted without a map: numbers, booleans (true for generated), and class folder names of trees."""
 SHOWN = 20
 
 Columns = dict[str, Sequence[Any]]
 
 
 def candidates(listing: Path, name: str, text: Text) -> Iterator[tuple[str, Path]]:
-    """Id and place of the files that a name may mean, the likeliest first: beside the list, then in the working folder.
+    """Id and path of the files that a name may mean, most likely first: beside the list, then in the working directory.
 
-    As written; without spaces around it; without quotes; with backslashes for slashes; as the bytes the list holds,
-    where it is no UTF-8; and as `contracts.names.as_text` writes names.
+    A name is tried as written; without surrounding spaces; without quotes; with backslashes as slashes; as the list's
+    bytes, if it is not UTF-8; and as `contracts.names.as_text` writes names.
     """
     bare = name.strip()
     spellings = [(name, utf8_path(name)), (bare, utf8_path(bare))]
@@ -53,13 +54,13 @@ def candidates(listing: Path, name: str, text: Text) -> Iterator[tuple[str, Path
 
 
 def read_list(path: Path) -> Columns:
-    """Ids and places of the images that a text file names, one a line.
+    """Ids and paths of the images listed in a text file, one per line.
 
-    Empty lines are left out, and those that begin with ``#`` unless such a file exists. A list that begins with the
-    header of a table is read as one, with `table_columns`.
+    Empty lines are skipped, and those that begin with ``#`` unless such a file exists. A list that begins with the
+    header of a table is read as a table, with `table_columns`.
 
     Raises:
-        DataError: a file is missing; all are named.
+        DataError: files are missing; the error lists them.
     """
     text = read_text(path)
     names = [line for line in text.lines if line.strip()]
@@ -68,7 +69,7 @@ def read_list(path: Path) -> Columns:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is a table by its ending, or begins with the header of one."""
+    """Whether a file is a table by its suffix, or begins with the header of one."""
     if path.suffix.lower() in (".csv", ".tsv", ".tab"):
         return True
     first = next((line for line in read_text(path).lines if line.strip()), "")
@@ -86,7 +87,7 @@ def table_columns(
     """A table's columns under our names; see `datamodules.folder.FolderDataModule`.
 
     Raises:
-        DataError: a file is missing (all are named), there is no column of paths, one that was asked for is not there,
+        DataError: files are missing (the error lists them), there is no column of paths, a requested column is missing,
             or a label or split has no known meaning.
     """
     table = read_table(path, (*PATH_COLUMNS, *COLUMNS, *(name.lower() for name in columns.values() if name)))
@@ -106,7 +107,7 @@ def table_columns(
 
 
 def _found_columns(table: TextTable, columns: Mapping[str, str | None]) -> dict[str, str]:
-    """Our names to the table's, of the columns that are there; "" in the map leaves one out."""
+    """Our column names → the table's, for existing columns; "" in the map omits one."""
     found: dict[str, str] = {}
     for ours, name in columns.items():
         theirs = table.find(name) if name else None
@@ -143,14 +144,14 @@ def _labels(table: TextTable, name: str, labels: Mapping[Any, int] | None) -> Se
         if value.lower() not in LABEL_NAMES:
             raise DataError(
                 f"{table.path}: row {place + 2}, line {table.numbers[place]} has label {value!r}",
-                f"{nearest(value.lower(), LABEL_NAMES.keys() - {''})} Or say what each label means: "
+                f"{nearest(value.lower(), LABEL_NAMES.keys() - {''})} Or set the meaning of each label: "
                 f"'datamodule.labels={{{value}: ?, …}}'.",
             )
     return [LABEL_NAMES[value.lower()] for value in values]
 
 
 def _located(listing: Path, names: Sequence[str], text: Text) -> Columns:
-    """Ids as written and places of listed files."""
+    """Ids as written and paths of listed files."""
     ids: list[str] = []
     places: list[str] = []
     missing: list[str] = []
@@ -166,10 +167,10 @@ def _located(listing: Path, names: Sequence[str], text: Text) -> Columns:
         shown = "\n    ".join(missing[:SHOWN]) + (
             f"\n    … and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         )
-        step = f"Paths are relative to {listing.parent} or to the working folder, or absolute."
+        step = f"Paths must be relative to {listing.parent} or to the working directory, or absolute."
         if text.guessed and not all(name.isascii() for name in missing):
-            step += f" It was read as {text.encoding}; save it as UTF-8 if its letters look wrong here."
+            step += f" The file was read as {text.encoding}; save it as UTF-8 if letters look wrong here."
         elif any(mark in name for name in missing for mark in "\t;,"):
-            step += " A line holds a path alone; give a table a header line, such as path,label."
-        raise DataError(f"{listing} names {len(missing)} files that are missing:\n    {shown}", step)
+            step += " Each line must be only a path; a table needs a header line, such as path,label."
+        raise DataError(f"{listing} lists {counted(len(missing), 'missing file')}:\n    {shown}", step)
     return {"id": ids, "where": places}

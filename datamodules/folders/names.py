@@ -1,4 +1,4 @@
-"""Folder names of image trees and what they mean; labels never come from alphabetical order."""
+"""Folder names of image trees and their meaning; labels never depend on alphabetical order."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -34,19 +34,19 @@ COLLECTIONS = (
     "AIGCDetectBenchmark", "AIGCDetectionBenchMark", "GenImage", "Tiny-GenImage", "Chameleon", "DRCT-2M",
     "Generalization_Test", "images",
 )  # fmt: skip
-"""Folders that only hold sets together (from the trees in the sets' READMEs)."""
+"""Folders that only collect sets (from the trees in the data sets' READMEs)."""
 
 CORPORA = {name.lower() for name in COLLECTIONS} - {"generalization_test", "images"}
-"""Those, in lower case, that say whose sets they hold."""
+"""The collections, in lower case, that name the corpus of their sets."""
 
 
 T = TypeVar("T")
 
 
 def names_from_corpus(root: Path, corpora: Collection[str]) -> tuple[str, ...]:
-    """Names from the nearest corpus folder at or above a root down to the root itself; none where there is none.
+    """Names from the nearest corpus folder at or above a root down to the root itself; empty if there is none.
 
-    The path is taken as it was typed, then with its links resolved.
+    The path is tried as typed, then with its links resolved.
     """
     for parts in (Path(os.path.abspath(root)).parts, root.resolve().parts):  # noqa: PTH100 - `absolute` keeps ".."
         places = [place for place, name in enumerate(parts) if name.lower() in corpora]
@@ -56,28 +56,28 @@ def names_from_corpus(root: Path, corpora: Collection[str]) -> tuple[str, ...]:
 
 
 def lower_keys(names: Mapping[str, T], where: str) -> dict[str, T]:
-    """A map of names in lower case.
+    """The map with its names in lower case.
 
     Raises:
-        ConfigError: two names differ by case alone and in meaning.
+        ConfigError: two names differ only by case but have different meanings.
     """
     found: dict[str, T] = {}
     for name, value in names.items():
         if found.setdefault(name.lower(), value) != value:
-            raise ConfigError(f"{where}.{name} means two things, by case alone", "Folder names are read in any case.")
+            raise ConfigError(f"{where}.{name} has two meanings", "Keep one: case is ignored in folder names.")
     return found
 
 
 def split_names(splits: Mapping[str, str | None]) -> dict[str, str]:
-    """Names of splits beside, or against, those known; a given name for validation or the like covers its synonyms.
+    """Split names, known and given; a given name of a split replaces its synonyms.
 
     Raises:
-        ConfigError: a name means something else than a split, or two things by case alone.
+        ConfigError: a name's meaning is not a split, or two names differ only by case but have different meanings.
     """
     given = lower_keys(splits, "datamodule.splits")
     for name, meaning in given.items():
         if meaning is not None and meaning not in MEANINGS:
-            raise ConfigError(f"datamodule.splits.{name}={meaning!r} is no split", nearest(str(meaning), MEANINGS))
+            raise ConfigError(f"datamodule.splits.{name}={meaning!r} is not a split", nearest(str(meaning), MEANINGS))
     synonyms = {SPLITS[name]: meaning for name, meaning in given.items() if name in SPLITS and meaning is not None}
     known = {name: synonyms.get(meaning, meaning) for name, meaning in SPLITS.items()} | dict(given)
     return {name: meaning for name, meaning in known.items() if meaning is not None}

@@ -1,4 +1,4 @@
-"""What the folders of an image tree say of the images in them."""
+"""Reads the meaning of the folders in an image tree."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,15 +12,15 @@ from datamodules.folders.walk import SUFFIXES, Folder, PassedOver, walk
 
 @dataclass(frozen=True)
 class Said:
-    """What the folders down to one say of the images below it.
+    """What is known, from a folder and those above it, about the images below.
 
     Attributes:
-        before: names down to the class folder that are neither split nor class.
-        below: names below the class folder that are no split.
-        split: where a folder named one.
+        before: names above the class folder that are neither split nor class.
+        below: names below the class folder that are not a split.
+        split: the split and the folder that names it, if any.
         label: None above a class folder.
-        generator: where the class folder is a generator's.
-        path: of the class folder; None in a root that holds one class.
+        generator: the generator, if the class folder is a generator's.
+        path: path of the class folder; None in a root of one class.
     """
 
     before: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Found:
-    """An image, where it lies, and what its folders say of it; `real` is the file behind all links."""
+    """An image, its path, and what its folders say about it; `real` is the file with links resolved."""
 
     id: str
     where: str
@@ -48,11 +48,11 @@ class TreeReader:
 
     Attributes:
         layout: "pairs", "siblings" or "generated".
-        labels: folder name in lower case to label.
-        splits: folder name in lower case to split.
-        collections: names in lower case.
-        ignored: files passed over so far.
-        beside: those of them that are images in a folder beside one of real images.
+        labels: folder name in lower case → label.
+        splits: folder name in lower case → split.
+        collections: names of collections in lower case.
+        ignored: files skipped so far.
+        beside: skipped images in a folder beside one of real images.
     """
 
     layout: str
@@ -63,14 +63,14 @@ class TreeReader:
     beside: list[Path] = field(default_factory=list)
 
     def read(self, root: Path, apart: Collection[str] = ()) -> list[Found]:
-        """Images of a tree.
+        """Read the images of a tree.
 
         Args:
-            root: of the tree.
-            apart: folders, behind all links, that are roots of their own and are not entered.
+            root: root of the tree.
+            apart: folders, with links resolved, that are separate roots and are not entered.
 
         Raises:
-            DataError: a class folder lies in one of the other class, or holds no image; or a folder of one split in
+            DataError: a class folder is in one of the other class, or has no image; or a folder of one split is in
                 one of another.
         """
         found: list[Found] = []
@@ -89,24 +89,24 @@ class TreeReader:
                 held[said.path] = held.get(said.path, 0) + len(kept)
         for path, count in held.items():
             if not count:
-                raise DataError(f"{path} holds no image", "Fill it, or remove it: a set may have one class alone.")
+                raise DataError(f"{path} contains no image", "Fill it, or remove it: a set may have only one class.")
         return found
 
     def read_reals(self, root: Path, prefix: str, apart: Collection[str] = ()) -> list[Found]:
-        """Images of a root of real ones; their ids begin with the prefix.
+        """Read the images of a root of real images; their ids begin with the prefix.
 
         Raises:
-            DataError: there are none, or a folder of one split lies in one of another.
+            DataError: there are none, or a folder of one split is in one of another.
         """
         found: list[Found] = []
         for folder, said, _ in self._said(root, Said(label=0), apart):
             found += self._images(folder, said, root, (prefix, *folder.parts))
         if not found:
-            raise DataError(f"datamodule.reals: {root} holds no image", "Give roots that hold real images.")
+            raise DataError(f"datamodule.reals: {root} contains no image", "Give roots that contain real images.")
         return found
 
     def _said(self, root: Path, start: Said, apart: Collection[str]) -> Iterator[tuple[Folder, Said, bool]]:
-        """Every folder, what is said of it, and whether it lies below a neighbour of a folder of real images."""
+        """Every folder, what is known about it, and whether it is below a sibling of a folder of real images."""
         said: dict[tuple[str, ...], Said] = {}
         inner: dict[tuple[str, ...], tuple[str, ...]] = {}
         among: dict[tuple[str, ...], bool] = {}
@@ -121,13 +121,13 @@ class TreeReader:
             yield folder, said[folder.parts], among[folder.parts]
 
     def _enter(self, above: Said, folder: Folder, beside: Sequence[str], start: Said) -> Said:
-        """What a folder adds to what those above it say."""
+        """Add what a folder's name says to what is known from those above it."""
         name = folder.parts[-1]
         label = self.labels.get(name.lower())
         if above.path is not None and label not in (None, above.label):
             raise DataError(
-                f"{folder.path} is named for label {label} and lies in {above.path}, of label {above.label}",
-                "Move it, or say what its name means with datamodule.labels.",
+                f"{folder.path} is named after label {label}, but is in {above.path} of label {above.label}",
+                "Move it, or set the meaning of its name with datamodule.labels.",
             )
         if start.label is None and above.path is None and label is not None:
             return replace(above, label=label, path=folder.path)
@@ -145,7 +145,7 @@ class TreeReader:
         return any(self.labels.get(name.lower()) == 0 for name in names)
 
     def _images(self, folder: Folder, said: Said, root: Path, parts: Sequence[str]) -> list[Found]:
-        """A folder's images; its other files are noted."""
+        """A folder's images; its other files are noted as ignored."""
         kept = self._images_in(folder)
         for name in sorted(set(folder.files) - set(kept)):
             self.ignored.add(folder.path / name)
@@ -162,5 +162,5 @@ class TreeReader:
 
 
 def _real_path(root: Path, folder: Folder) -> str:
-    """Where a folder is behind all links."""
+    """The folder's path with links resolved."""
     return str(folder.linked or root.resolve().joinpath(*folder.parts))

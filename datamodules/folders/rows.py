@@ -1,4 +1,4 @@
-"""From the images of a tree and what their folders say to rows of the manifest."""
+"""Turns the images of a tree into rows of the manifest."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from datamodules.tables.groups import PARTS, Groups
 
 @dataclass(frozen=True)
 class TreeImage:
-    """One row of the manifest, before it is one; attributes as its columns."""
+    """A future row of the manifest; attributes are named like its columns."""
 
     id: str
     label: int
@@ -24,17 +24,17 @@ class TreeImage:
 
 @dataclass(frozen=True)
 class TreeRows:
-    """Names images by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning.
+    """Makes rows by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning.
 
     Attributes:
-        labels: folder name in lower case to label.
-        splits: folder name in lower case to split.
-        split: split of images above which no folder names one.
-        collections: names in lower case.
-        training_generator: see there.
-        groups: which images belong together.
-        shared: files that links lead to.
-        corpus: see there.
+        labels: folder name in lower case → label.
+        splits: folder name in lower case → split.
+        split: split of images for which no folder names one.
+        collections: names of collections in lower case.
+        training_generator: see `TreeDataModule`.
+        groups: rule for images that belong together.
+        shared: files that are targets of links.
+        corpus: see `TreeDataModule`.
     """
 
     labels: Mapping[str, int]
@@ -77,9 +77,9 @@ class TreeRows:
         return TreeImage(image.id, label, generator, split, source, self._group(image), image.where)
 
     def _source(self, root: Path, names: tuple[str, ...]) -> str:
-        """The folder names of an image, with those of the corpus at or above the root, or the corpus it is said to be.
+        """The folder names of an image, preceded by those of the corpus at or above the root, or the configured corpus.
 
-        A path may begin anywhere within a corpus; whose sets these are is to be seen nonetheless.
+        The corpus is thus known even if the root is a folder within it.
         """
         above = tuple(name for name in names_from_corpus(root, CORPORA) if name.lower() not in self.splits)
         if above:
@@ -89,13 +89,13 @@ class TreeRows:
         return "/".join((*said, *(names or (root.name,))))
 
     def _split(self, root: Path, image: Found) -> str:
-        """That of its folders; else, in a root of one class, of the root's name; else of the configuration."""
+        """The split of its folders; else, in a root of one class, of the root's name; else of the configuration."""
         if image.said.split is not None:
             return image.said.split[0]
         return self.splits.get(root.name.lower(), self.split) if image.said.path is None else self.split
 
     def _group(self, image: Found) -> str:
-        """By the rule; without one, what is linked into several sets is one file."""
+        """The group by the rule; without a rule, all links to a file form a group."""
         if not self.groups:
             return image.real if image.real in self.shared else ""
         said = image.said
@@ -105,9 +105,9 @@ class TreeRows:
         return self.groups.of(before[:-1] if said.generator else before, below, image.id)
 
     def _naming(self, found: Sequence[Found]) -> set[tuple[str, ...]]:
-        """Above which class folders no set is named, and the folders in those of generated images name generators.
+        """Positions of class folders with no set above them in which folders of generated images name generators.
 
-        Folders of the same names in the class folders of real images say that they are classes of objects.
+        If the class folders of real images contain folders of the same names, these are classes of objects instead.
         """
         names: dict[tuple[str, ...], tuple[set[str], set[str]]] = {}
         for image in found:
@@ -117,10 +117,10 @@ class TreeRows:
         return {before for before, (real, generated) in names.items() if generated and not real & generated}
 
     def _may_name(self, name: str) -> bool:
-        """Whether a folder in a class folder may name a generator: a numbered part of a whole does not."""
+        """Whether a folder in a class folder may name a generator, which a numbered part of a whole does not."""
         known = {*self.splits, *self.labels, *self.collections}
         return not (name.lower() in known or PARTS.fullmatch(name))
 
     def _set(self, names: Sequence[str]) -> str:
-        """The first name that is no collection; "" where there is none."""
+        """The first name that is not a collection; "" if there is none."""
         return next((name for name in names if name.lower() not in self.collections), "")

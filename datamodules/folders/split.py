@@ -1,4 +1,4 @@
-"""Which folders of an image tree name a split, and which of them merely look like it."""
+"""Decides which folders of an image tree name a split, and which only look like it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,26 +9,26 @@ VEHICLES = frozenset([
     "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
     "motorbike", "person", "pottedplant", "sheep", "sofa", "tvmonitor",
 ])  # fmt: skip
-"""Classes of objects that ForenSynths's ProGAN images come in, beside which ``train`` is a class too: the vehicle."""
+"""Object classes of ForenSynths's ProGAN images; beside these, ``train`` is also a class (the vehicle)."""
 
 Split = tuple[str, Path]
 """A split and the folder that names it."""
 
 
 def split_below(above: Split | None, path: Path, beside: Sequence[str], splits: Mapping[str, str]) -> Split | None:
-    """The split that a folder's own name says; None where it says none.
+    """The split that a folder's name gives; None if it gives none.
 
-    The outermost folder that names a split decides. Below it a name of another split is an ordinary name where it is
-    alone: ``test/imagenet/val`` holds test images, and ``test/progan/train`` those of the vehicle.
+    The outermost folder that names a split decides. Below it, the name of another split is an ordinary name if it is
+    alone: ``test/imagenet/val`` contains test images, and ``test/progan/train`` those of the vehicle.
 
     Args:
         above: the split named by a folder above.
-        path: of the folder.
-        beside: names of all folders in the folder above, its own among them.
-        splits: folder name in lower case to split.
+        path: path of the folder.
+        beside: names of all folders in the folder above, including its own.
+        splits: folder name in lower case → split.
 
     Raises:
-        DataError: a folder above names another split, and this one is surely a split's.
+        DataError: a folder above names another split, and this one certainly names a split.
     """
     name = path.name.lower()
     meaning = splits.get(name)
@@ -43,7 +43,7 @@ def split_below(above: Split | None, path: Path, beside: Sequence[str], splits: 
     if meaning == above[0] or (not among_splits and (above[0] == "test" or name == "train")):
         return None
     raise DataError(
-        f"{path} is named for split {meaning} and lies in {above[1]}, of split {above[0]}",
-        f"Give one of them as datamodule.path; or say that one name means no split: "
+        f"{path} is named after split {meaning}, but is in {above[1]} of split {above[0]}",
+        f"Give one of them as datamodule.path, or set that one name is not a split: "
         f"'datamodule.splits={{{path.name.lower()}: null}}'.",
     )

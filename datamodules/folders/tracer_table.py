@@ -1,4 +1,4 @@
-"""The tracer's table: one line an image."""
+"""The tracer's table: one line per image."""
 
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ SPLITS = {"": "test", "train": "train", "val": "valid", "valid": "valid", "valid
 
 
 def read_table(path: Path) -> dict[str, list[Any]]:
-    """Columns ``id, where, split, name, class_label`` of a table ; paths are relative to it.
+    """Columns ``id, where, split, name, class_label`` of a table; paths are relative to it.
 
     Raises:
-        DataError: naming the file, the line and the value, if the table or a file of it is missing, a column is
-            unknown, or a split or class number cannot be understood.
+        DataError: the table or one of its files is missing, a column is
+            unknown, or a split or class number is invalid; the error names file, line and value.
     """
     if not path.is_file():
         raise DataError(f"datamodule.path={path}: no such table", "Check the path.")

@@ -1,4 +1,4 @@
-"""Every file below a folder, links followed, and which of them no data module reads."""
+"""Lists all files below a folder, following links, and those that no data module reads."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ from contracts.errors import DataError
 from contracts.names import glob_pattern
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"])
-"""Which files of a folder or glob are images, in any case."""
+"""Suffixes of the images in a folder or glob, in any case."""
 
 LEFTOVERS = frozenset([
     "__macosx", "icon\r",  # macOS; its other files begin with a dot
@@ -20,34 +20,34 @@ LEFTOVERS = frozenset([
     "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot",  # network storage
     "lost+found",
 ])  # fmt: skip
-"""Names, in lower case, of what systems leave in a folder without being asked."""
+"""Names, in lower case, of files and folders that operating systems create on their own."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over for its name: it begins with a dot, or a system left it there."""
+    """Whether a file or folder is skipped because of its name: it begins with a dot, or the system created it."""
     return name.startswith(".") or name.lower() in LEFTOVERS
 
 
 class PassedOver(list[Path]):
-    """Files and folders that a data module does not read; as text, how many of which kind."""
+    """Files and folders that a data module skips; its text gives the number of each kind."""
 
     def __init__(self) -> None:
         super().__init__()
         self._kinds: dict[Path, str] = {}
 
     def add(self, path: Path, kind: str = "") -> None:
-        """Notes one, once; its kind is that of its name where none is given."""
+        """Note a path, once; without a kind, the kind is derived from its name."""
         if path not in self._kinds:
             self.append(path)
             self._kinds[path] = kind
 
     def include(self, other: "PassedOver") -> None:
-        """Notes all that another holds."""
+        """Note all paths of another list."""
         for path, kind in other._kinds.items():
             self.add(path, kind)
 
     def __str__(self) -> str:
-        """``3 .heic files, 2 hidden files``; "" where nothing was passed over."""
+        """``3 .heic files, 2 hidden files``; "" if nothing was skipped."""
         counts = Counter(self._kinds[path] or _kind(path) for path in self)
         return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
 
@@ -55,7 +55,7 @@ class PassedOver(list[Path]):
 def _kind(path: Path) -> str:
     if is_hidden(path.name):
         return "hidden folder" if path.is_dir() else "hidden file"
-    return f"{path.suffix.lower()} file" if path.suffix else "file without an ending" if path.is_file() else "folder"
+    return f"{path.suffix.lower()} file" if path.suffix else "file without a suffix" if path.is_file() else "folder"
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Folder:
     """A folder of a tree.
 
     Attributes:
-        parts: names of the folders between the root and it, itself last; () for the root.
-        path: where it is.
+        parts: names of the folders from the root down to it, itself last; () for the root.
+        path: path of the folder.
         files: names of the files in it, sorted; hidden ones are left out.
         folders: names of the folders in it, sorted; hidden ones and links back up the tree are left out.
-        linked: where its files really are, if a link led here; None elsewhere.
-        links: those of the files that are links.
+        linked: the resolved path, if a link led here; else None.
+        links: files that are links.
     """
 
     parts: tuple[str, ...]
@@ -80,17 +80,17 @@ class Folder:
 
 
 def walk(root: Path, passed: PassedOver | None = None, apart: Collection[str] = ()) -> Iterator[Folder]:
-    """All folders from the root down, each before those in it, in sorted order; the root is read whatever its name.
+    """All folders from the root down, parents first, in sorted order; the root is read whatever its name.
 
-    A folder that several links lead to is seen as often; one that leads back to a folder above itself, the root's own
-    parents included, is not entered.
-    A link to nothing counts as a file, so that whoever reads it says what is wrong.
+    A folder that several links lead to is visited through each; a link back to a folder above itself, including the
+    root's parents, is not followed.
+    A broken link counts as a file, so that reading it gives the error.
 
     Args:
-        root: where to begin.
-        passed: takes what is left out: hidden files and folders (not looked into, since snapshots and caches may hold
-            many times what the folder does), links back up the tree, and what is no file (pipes, sockets, devices).
-        apart: folders, as they are behind all links, that are not entered.
+        root: folder to begin with.
+        passed: collects what is skipped: hidden files and folders (not entered, since snapshots and caches may hold
+            many times the folder's content), links back up the tree, and special files (pipes, sockets, devices).
+        apart: folders, with links resolved, that are not entered.
 
     Raises:
         DataError: a folder cannot be read.
@@ -138,7 +138,7 @@ def _walk(
 
 
 def _sort(entry: os.DirEntry[str]) -> str:
-    """What an entry is; a special file is never opened, since reading a pipe would wait for ever."""
+    """Kind of an entry; special files are never opened, since reading a pipe could block forever."""
     try:
         if entry.is_dir():
             return "folder"
@@ -149,14 +149,14 @@ def _sort(entry: os.DirEntry[str]) -> str:
 
 
 def below(root: Path, suffixes: Collection[str], passed: PassedOver) -> list[Path]:
-    """All files below a folder that end in one of some suffixes, sorted; all others are passed over.
+    """All files below a folder with one of the suffixes, sorted; all others are skipped.
 
     A folder that several links lead to is read once.
 
     Args:
-        root: the folder.
+        root: folder to search.
         suffixes: in lower case, with their dot.
-        passed: takes what is left out.
+        passed: collects what is skipped.
 
     Raises:
         DataError: a folder cannot be read.
@@ -178,7 +178,7 @@ def below(root: Path, suffixes: Collection[str], passed: PassedOver) -> list[Pat
 
 
 def unlisted(root: Path, listed: Collection[Path], passed: PassedOver) -> None:
-    """Passes over all files below a folder but those a set lists, and JSON files, which describe it."""
+    """Note as skipped all files below a folder except listed ones and JSON files, which describe the data set."""
     known = set(listed)
     for folder in walk(root, passed):
         for file in (folder.path / name for name in folder.files):
@@ -187,11 +187,11 @@ def unlisted(root: Path, listed: Collection[Path], passed: PassedOver) -> None:
 
 
 def matches(pattern: Path, passed: PassedOver) -> tuple[Path, list[Path]]:
-    """The folder before the first wildcard, and the files that match, sorted; hidden ones if the pattern names them.
+    """The folder before the first wildcard, and the matching files, sorted; hidden ones only if the pattern names them.
 
     Args:
-        pattern: as for `glob.glob`, with ``**`` for any number of folders.
-        passed: takes what matches and is no file.
+        pattern: pattern for `glob.glob`, with ``**`` for any number of folders.
+        passed: collects matches that are not files.
     """
     base, text = glob_pattern(pattern)
     named = pattern.parts[len(base.parts) :]
@@ -212,5 +212,5 @@ def matches(pattern: Path, passed: PassedOver) -> tuple[Path, list[Path]]:
     entered = {parent for file in files for parent in file.parents} | {base}
     for folder in folders:
         if folder not in entered and any(os.scandir(folder)):
-            passed.add(folder)  # the pattern does not reach into it
+            passed.add(folder)  # the pattern matches no file in it
     return base, files

@@ -1,4 +1,4 @@
-"""Files for pyarrow, which takes names of UTF-8 alone."""
+"""Files for pyarrow, which only accepts UTF-8 names."""
 
 import mmap
 from pathlib import Path
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def arrow_source(path: Path | str) -> str | pa.NativeFile:
-    """What pyarrow opens in place of a path: its name, or, where that is no UTF-8, the mapped file.
+    """A file as pyarrow can open it: its name or, if that is not UTF-8, the memory-mapped file.
 
     Raises:
         OSError: the file cannot be opened, or is empty.

@@ -20,18 +20,18 @@ class Text(NamedTuple):
 
 
 Cell = bytes | Text | list[Any] | None
-"""An encoded image, a text that leads to one, or a list of cells."""
+"""An encoded image, a text that refers to one, or a list of cells."""
 
 MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM|II\*\x00|MM\x00\*|RIFF.{4}WEBP|.{4}ftyp", re.DOTALL)
-"""How encoded images of the formats that are opened begin."""
+"""First bytes of encoded images of supported formats."""
 
 DATA_URI = re.compile(rb"data:([^,]{0,200}),", re.IGNORECASE)
 LONGEST_PATH = 4096
-"""Bytes of the longest path that Linux opens."""
+"""Length in bytes of the longest path that Linux opens."""
 
 
 def cell_kind(kind: pa.DataType) -> str:
-    """What the cells of a column of this type hold: ``binary``, ``text``, ``struct``, ``list``, or "" for no images."""
+    """Kind of the cells in a column of this type: ``binary``, ``text``, ``struct``, ``list``, or "" for no images."""
     if isinstance(kind, pa.BaseExtensionType):
         return cell_kind(kind.storage_type)
     types = pa.types
@@ -55,22 +55,22 @@ def cell_kind(kind: pa.DataType) -> str:
 
 
 def check_image_column(kind: pa.DataType, place: str) -> None:
-    """Raise a DataError where a column of this type can hold no images."""
+    """Raise a DataError if a column of this type cannot hold images."""
     if not cell_kind(kind):
         raise DataError(
             f"{place} is {kind}",
-            "Images are binary, {bytes, path} structs, paths or base64 texts, or lists of one of these; name another "
+            "Images are binary, {bytes, path} structs, paths or base64 texts, or lists of these; name another column "
             "with datamodule.columns.image.",
         )
 
 
 def cells(column: pa.Array) -> list[Cell]:
-    """The column's cells; of structs that bring their bytes along, these alone, without a dictionary each."""
+    """The column's cells; a struct with bytes gives only its bytes, without a dictionary for each."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         return cells(column.storage)
     if pa.types.is_dictionary(kind):
-        return cells(column.dictionary_decode())  # of these rows alone, not of the whole dictionary
+        return cells(column.dictionary_decode())  # only these rows, not the whole dictionary
     if pa.types.is_struct(kind):
         parts = dict(zip((field.name for field in kind), column.flatten(), strict=True))
         own, paths = (cells(parts[name]) if name in parts else [None] * len(column) for name in ("bytes", "path"))
@@ -87,20 +87,20 @@ def cells(column: pa.Array) -> list[Cell]:
 
 
 def image_bytes(cell: Cell, root: Path | None, place: str) -> bytes:
-    """Encoded bytes of an image cell: its own, or those of the file it names.
+    """Encoded bytes of an image cell: its own, or those of the file that it names.
 
     Args:
-        cell: of `cells`.
-        root: folder that paths are relative to and may not leave, or None.
+        cell: one of `cells`.
+        root: folder that paths are relative to and must not leave, or None.
         place: file and row, for messages.
 
     Raises:
-        DataError: there are neither bytes nor a path, or several images; a text is damaged base64; the path leads out
-            of the root, or there is no root.
+        DataError: the cell holds neither bytes nor a path, or several images; a text is damaged base64; the path leaves
+            the root, or there is no root.
     """
     if isinstance(cell, list):
         if len(cell) != 1:
-            raise DataError(f"{place} holds {len(cell)} images", "A row is one image: unnest the list.")
+            raise DataError(f"{place} holds {len(cell)} images", "A row must be one image: unnest the list.")
         return image_bytes(cell[0], root, place)
     if isinstance(cell, bytes):
         return cell
@@ -111,7 +111,7 @@ def image_bytes(cell: Cell, root: Path | None, place: str) -> bytes:
 
 
 def _embedded(text: bytes, place: str) -> bytes | None:
-    """The image that a data URI or base64 text is; None for a path."""
+    """The image in a data URI or base64 text; None for a path."""
     if uri := DATA_URI.match(text):
         data = unquote_to_bytes(text[uri.end() :])
         if not uri[1].lower().endswith(b";base64"):
@@ -125,7 +125,7 @@ def _embedded(text: bytes, place: str) -> bytes | None:
         found = _base64(text)
     if found is None:
         shown = text[:40].decode(errors="backslashreplace")
-        raise DataError(f"{place}: the text {shown!r}… of {len(text)} bytes is neither a path nor whole base64")
+        raise DataError(f"{place}: the text {shown!r}… of {len(text)} bytes is neither a path nor valid base64")
     return found
 
 
@@ -143,14 +143,14 @@ def _file(text: bytes, root: Path | None, place: str) -> bytes:
     if name.lower().startswith("file://"):
         name = unquote(urlsplit(name).path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", name):
-        raise DataError(f"{place} names {name!r}, which is no file", "Download the images first.")
+        raise DataError(f"{place} names {name!r}, which is not a file", "Download the images first.")
     if root is None:
         raise DataError(f"{place} holds no bytes, only the path {name!r}", "Give datamodule.root, the folder it is in.")
     try:
         path = Path(root, name).resolve()
         if not path.is_relative_to(root.resolve()):
-            step = f"Only files below the root are read: give datamodule.root=FOLDER, one above all images ({path})."
-            raise DataError(f"{place}: path {name!r} leads out of {root}", step)
+            step = f"Only files below the root are read: set datamodule.root to a folder above all images ({path})."
+            raise DataError(f"{place}: path {name!r} leaves {root}", step)
         return path.read_bytes()
     except (OSError, RuntimeError, ValueError) as error:  # no such file, a loop of links, a NUL in the name
         why = getattr(error, "strerror", None) or error

@@ -1,4 +1,4 @@
-"""From (row, epoch) to a batch: read, decode, degrade, view, put together."""
+"""From (row, look) to a batch: read, decode, degrade, apply the view, stack."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -32,27 +32,27 @@ class Failure(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a worker hands over: the images that could be used, and those that could not."""
+    """A worker's result: the images that could be used, and those that could not."""
 
     batch: Batch | None
     failures: list[Failure]
     notes: dict[str, str] = {}  # noqa: RUF012 - never changed
-    """What was passed over in an image's file, by its id."""
+    """Damaged metadata ignored in an image's file, by id."""
 
 
 class ImageDataset(Dataset[Loaded]):
-    """A manifest and its store, looked at through one view. Whole batches are asked for at once.
+    """A manifest and its store, seen through one view. Whole batches are requested at once.
 
     Args:
         manifest: the images.
         store: their bytes or pixels.
-        view: what the detector wants.
-        training: whether looks are random.
+        view: the detector's view.
+        training: whether views are random.
         seed: first part of every image's key.
         decoder: backend of `datamodules.loading.decode`.
-        max_pixels: largest image decoded.
-        degrade: the benchmark's own degradation, before the view.
-        sides: images that the detector can take.
+        max_pixels: pixels of the largest image that is decoded.
+        degrade: the benchmark's degradation, before the view.
+        sides: image sizes that the detector accepts.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ImageDataset(Dataset[Loaded]):
         self._degrade = degrade
         self._sides = sides or Sides()
         self._found: list[str] = []
-        # what every item needs, taken out of the table once and before the workers start
+        # needed by every item, so read from the table once, before the workers start
         self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
         self._generators = torch.from_numpy(manifest.generator_index)
 
@@ -121,7 +121,7 @@ class ImageDataset(Dataset[Loaded]):
         return Loaded(batch, failures, notes)
 
     def _images(self, row: int, look: int, key: int) -> list[Tensor]:
-        """The image as the benchmark hands it over: as it is, degraded, or in crops of the benchmark's own."""
+        """The image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""
         if not isinstance(self._degrade, Chain):
             return [degraded(self._image(self._store.read(row)), self._degrade, key)]
         sample = Sample(row, look, partial(self._store.read, row), self._image, self._decoder)
@@ -142,13 +142,13 @@ class ImageDataset(Dataset[Loaded]):
                 raise ConfigError(
                     f"image {self._manifest.image_id(rows[0])!r} became {_size(first)} pixels, "
                     f"{self._manifest.image_id(row)!r} {_size(crops[0])}: no batch of both",
-                    "Set resize or crop in the detector's view, or a batch size of 1; "
+                    "Set resize or crop in the detector's view, or batch size 1; "
                     "or correct width and height in the manifest.",
                 )
         crops = [crop for image in views for crop in image]
         if any(crop.dtype != torch.uint8 for crop in crops):
             crops = [as_unit_float(crop) for crop in crops]
-        # channels last, as decoders write and convolutions read: each image is one plain copy
+        # channels last, as decoders write and convolutions read, so that each image is one plain copy
         _, height, width = first.shape
         images = _empty((len(crops), height, width, 3), crops[0].dtype).permute(0, 3, 1, 2)
         for target, crop in zip(images, crops, strict=True):
@@ -157,7 +157,7 @@ class ImageDataset(Dataset[Loaded]):
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Room for a batch; a worker's lies in shared memory from the start, so that handing it over copies nothing."""
+    """Memory for a batch; shared memory in a worker, so that passing it to the main process copies nothing."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=dtype)
     empty = torch.empty(0, dtype=dtype)
@@ -174,20 +174,20 @@ def _size(image: Tensor) -> str:
 class ImageLoader:
     """Batches for Lightning; failures go to a callback in the main process.
 
-    Deliberately no ``DataLoader``: Lightning rebuilds those with samplers of its own, while the batches here already
-    know their rank. Iteration is lazy up to the first batch: Lightning opens the iterator before its counters are
+    Deliberately not a ``DataLoader``: Lightning rebuilds those with its own samplers, while the batches here already
+    belong to their rank. Iteration is lazy up to the first batch: Lightning opens the iterator before its counters are
     restored.
 
     Args:
-        dataset: what to load.
-        batches: which rows, in which batches.
-        report: called with the failures of a batch, and whether anything is left of it; may raise.
+        dataset: the data set to load from.
+        batches: rows of each batch.
+        report: called with the failures of a batch and whether any image of it is left; may raise.
         num_workers: worker processes; 0 loads in the main process.
-        prefetch: batches each worker prepares ahead.
+        prefetch: batches that each worker prepares in advance.
         pin_memory: copy batches to page-locked memory.
         start_method: how workers start: "fork", "spawn", "forkserver", or None for Python's default.
         note: called with the notes of a batch.
-        keep_empty: give None where nothing is left of a batch, so that ranks keep step in evaluation.
+        keep_empty: yield None if no image of a batch is left, so that ranks stay in step in evaluation.
     """
 
     def __init__(
@@ -206,8 +206,8 @@ class ImageLoader:
         self._report = report
         self._note = note
         self._keep_empty = keep_empty
-        # PyTorch gives every worker one thread; its own seed is drawn here from a generator of ours, because the global
-        # one belongs to training, whose draws must not depend on how often a loader was started
+        # PyTorch gives every worker one thread. Its base seed comes from a generator of ours, because the global one
+        # belongs to training, whose random numbers must not depend on how often a loader was started
         self._loader: DataLoader[Loaded] = DataLoader(
             dataset,
             batch_sampler=batches,
@@ -231,7 +231,7 @@ class ImageLoader:
             iterator._shutdown_workers()
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: the place in the epoch is in Lightning's own counters. Having the method tells it so."""
+        """Empty: Lightning's counters hold the position in the epoch, and the method's existence tells Lightning so."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -252,5 +252,5 @@ class ImageLoader:
 
 
 def _as_is(loaded: Any) -> Any:
-    """Whole batches are loaded at once, so nothing is left to collate."""
+    """No collation: whole batches are loaded at once."""
     return loaded

@@ -1,9 +1,9 @@
-"""From encoded bytes to uint8 RGB: torchvision for plain JPEG and WebP, Pillow as reference and for everything else.
+"""From encoded bytes to uint8 RGB: torchvision for plain JPEG and WebP, Pillow as the reference and for the rest.
 
-One policy for every image, whatever its class: EXIF orientation is applied, alpha is composited on white, 16-bit
-samples keep their high byte, animations give their first frame, colour profiles are ignored. Decoders get files
-without their metadata (`datamodules.containers`): pixels alone decide whether an image can be read. The header is read
-first, so that no pixel of a decompression bomb is ever allocated.
+The same policy holds for every image of either class: EXIF orientation is applied, alpha is composited on white, 16-bit
+samples keep their high byte, animations give their first frame, and colour profiles are ignored. Decoders get files
+without their metadata (`datamodules.loading.containers`), so only pixels decide whether an image can be read. The
+header is read first, so no pixel of a decompression bomb is ever allocated.
 """
 
 import io
@@ -32,13 +32,13 @@ Backend = Literal["torchvision", "pillow"]
 BACKENDS = ("torchvision", "pillow")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""Formats ever opened; Pillow's many others are attack surface without images behind it."""
+"""The only formats opened; Pillow's many others would only be attack surface."""
 
 MAX_PIXELS = 178_956_970
-"""Largest image decoded by default: where Pillow itself refuses, about 13377 squared (half a GiB of RGB)."""
+"""Pixels of the largest image decoded by default: Pillow's own limit, about 13377 squared (half a GiB of RGB)."""
 
-# not decode_png: in torchvision 0.29.2 one damaged byte among a PNG's pixels ends the process with a segmentation
-# fault, and Pillow, equal pixel by pixel, takes only a tenth longer
+# not decode_png: in torchvision 0.29.2 one damaged byte in a PNG's pixels ends the process with a segmentation
+# fault, and Pillow, with equal pixels, takes only a tenth longer
 _DECODERS = {"JPEG": decode_jpeg, "WEBP": decode_webp}
 _SIGNATURES = {
     jpeg.SIGNATURE: "JPEG",
@@ -50,27 +50,28 @@ _SIGNATURES = {
 _SPLIT: dict[str, Split] = {
     "JPEG": jpeg.split, "PNG": png.split, "WEBP": webp.split, "GIF": gif.split, "TIFF": tiff.split
 }  # fmt: skip
-# what Pillow's plugins raise on damaged files, from reading the plugins and from fuzzing them
+# exceptions of Pillow's plugins on damaged files, found by reading and fuzzing them
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
-# sizes are checked here, against a cap of our own, so Pillow's advice at half of it is noise
+# sizes are checked here against our own limit, so Pillow's warning at half of it is noise
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# torchvision 0.29 announces that its decoders will move to torchcodec, and says so at every call
+# torchvision 0.29 warns at every call that its decoders will move to torchcodec
 warnings.filterwarnings("ignore", message="The image decoding and encoding capabilities of TorchVision are deprecated")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before a pixel is decoded.
+    """Properties of a file that are known before a pixel is decoded.
 
     Attributes:
         width: columns of the image as displayed, after EXIF orientation.
         height: rows of the image as displayed.
         format: Pillow's name, one of `FORMATS`.
         mode: Pillow's mode (``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, …).
-        orientation: EXIF orientation 1..8; 1 needs nothing done.
-        plain: a JPEG or WebP of one frame, RGB or gray without alpha, which torchvision decodes as Pillow does.
-        notes: metadata that was passed over because it is damaged, in words; no image is refused for it.
+        orientation: EXIF orientation 1..8; 1 is upright.
+        plain: whether it is a JPEG or WebP of one frame, RGB or gray without alpha, which torchvision decodes as Pillow
+            does.
+        notes: damaged metadata that was ignored, in words; no image is refused for it.
     """
 
     width: int
@@ -86,13 +87,13 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     """Read a header.
 
     Raises:
-        DataError: if the bytes are no image of a known format, or it has more than ``max_pixels`` pixels.
+        DataError: the bytes are not an image of a known format, or it has more than ``max_pixels`` pixels.
     """
     return _open(data, max_pixels).header
 
 
 def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The image in Pillow's hands, nothing decoded yet, of a file without its metadata.
+    """Open an image with Pillow, without its metadata; nothing is decoded yet.
 
     Raises:
         DataError: as `read_header`.
@@ -107,7 +108,7 @@ def decode(data: bytes, backend: Backend = "torchvision", max_pixels: int = MAX_
         [3, H, W] uint8 RGB, stored row by row with the three channels of a pixel side by side (channels last).
 
     Raises:
-        DataError: as `read_header`, or if the file is damaged or truncated.
+        DataError: as `read_header`, or the file is damaged or truncated.
     """
     return decode_noted(data, backend, max_pixels)[0]
 
@@ -125,7 +126,7 @@ def decode_noted(
             pixels = _DECODERS[header.format](encoded, ImageReadMode.RGB)
             return _upright(pixels, header.orientation), header.notes
         except RuntimeError:
-            pass  # Pillow reads some forms torchvision does not, or says better what is wrong
+            pass  # Pillow reads some variants that torchvision does not, or gives a better reason
     try:
         array = _to_rgb(opened.image)
     except (*_BROKEN, MemoryError) as error:
@@ -134,13 +135,13 @@ def decode_noted(
 
 
 def check_backend(backend: str) -> None:
-    """Raise a ConfigError unless a decoder has this name."""
+    """Raise a ConfigError unless there is a decoder of this name."""
     if backend not in BACKENDS:
         raise ConfigError(f"datamodule.decoder={backend!r} is unknown", nearest(backend, BACKENDS))
 
 
 def check_max_pixels(max_pixels: int) -> None:
-    """Raise a ConfigError for a cap that is no size, or above the one Pillow sets whatever is asked for."""
+    """Raise a ConfigError if the limit is not a size, or above Pillow's fixed limit."""
     if not 1 <= max_pixels <= MAX_PIXELS:
         raise ConfigError(f"datamodule.max_pixels={max_pixels} is out of range", f"Give 1 to {MAX_PIXELS}.")
 
@@ -152,7 +153,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """An image whose pixels are not decoded yet, its header, and the bytes of a file without metadata."""
+    """An image whose pixels are not decoded yet, its header, and the file's bytes without metadata."""
 
     image: Image.Image
     header: Header
@@ -168,7 +169,7 @@ def _open(data: bytes, max_pixels: int) -> _Opened:
     except DataError:
         if kind != "AVIF":
             raise
-        # libavif reads EXIF of its own accord, and refuses the image where it is none
+        # libavif always reads EXIF, and refuses the image if it is invalid
         parts = Parts(avif.without_metadata(data))
         image = _identified(parts.data, kind)
         notes = ("AVIF metadata cannot be read",)
@@ -187,7 +188,7 @@ def _open(data: bytes, max_pixels: int) -> _Opened:
 
 
 def _kind(data: bytes) -> str:
-    """Format of a file by its first bytes, "" where none is known."""
+    """Format of a file by its first bytes, "" if unknown."""
     if webp.is_webp(data):
         return "WEBP"
     if avif.is_avif(data):
@@ -199,12 +200,12 @@ def _identified(data: bytes, kind: str) -> Image.Image:
     """The image as Pillow opens it.
 
     Raises:
-        DataError: with the reason of the format's own reader where the first bytes are those of a format.
+        DataError: with the reason from the format's reader if the first bytes are those of a format.
     """
     try:
         if not kind:
             start = f"{len(data)} bytes starting with {data[:8].hex(' ')}" if data else "empty file"
-            raise DataError(f"no image of a known format ({start})", f"Known: {', '.join(FORMATS)}.")
+            raise DataError(f"no image of a known format ({start})", f"Known formats: {', '.join(FORMATS)}.")
         if kind == "JPEG":
             _check_samples(data)
         return Image.open(io.BytesIO(data), formats=[kind])
@@ -217,14 +218,14 @@ def _identified(data: bytes, kind: str) -> Image.Image:
 
 
 def _check_samples(data: bytes) -> None:
-    """Say of a JPEG that no decoder here reads why."""
+    """Raise a DataError for a JPEG with a bit depth that no decoder here reads."""
     bits = jpeg.sample_bits(data)
     if bits not in (0, 8):
-        raise DataError(f"JPEG of {bits} bits a sample, and only 8 are decoded", "Convert it to PNG, or to 8 bits.")
+        raise DataError(f"JPEG with {bits} bits per sample; only 8 can be decoded", "Convert it to PNG, or to 8 bits.")
 
 
 def _reason(data: bytes, kind: str) -> str:
-    """Why a format's own reader refuses a file, which `Image.open` keeps to itself."""
+    """The reason why a format's reader refuses a file, which `Image.open` does not give."""
     try:
         Image.OPEN[kind][0](io.BytesIO(data), "")
     except _BROKEN as error:
@@ -234,10 +235,10 @@ def _reason(data: bytes, kind: str) -> str:
 
 def _orientation(image: Image.Image, parts: Parts) -> tuple[int, tuple[str, ...]]:
     if image.format == "TIFF":
-        return 1, ()  # Pillow turns it while loading
+        return 1, ()  # Pillow rotates it while loading
     if image.format != "AVIF":
         return orientation(parts)
-    try:  # the container has an orientation of its own, which Pillow writes into the EXIF
+    try:  # the container has its own orientation, which Pillow writes into the EXIF
         value = image.getexif().get(ORIENTATION, 1)
     except _BROKEN as error:
         return 1, (f"EXIF cannot be read: {error}",)
@@ -258,11 +259,11 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
         samples = np.asarray(image).astype(np.int64)
         if samples.min() < 0 or samples.max() > 0xFFFF:
-            raise ValueError(f"samples from {samples.min()} to {samples.max()} are no 16-bit gray")
+            raise ValueError(f"samples from {samples.min()} to {samples.max()} are not 16-bit gray")
         gray = (samples >> 8).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if image.mode == "F":
-        raise ValueError("floating-point samples have no agreed white")
+        raise ValueError("floating-point samples have no defined white")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

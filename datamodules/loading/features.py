@@ -1,4 +1,4 @@
-"""Features of a frozen backbone in place of images: computed once, kept in a memory-mapped file, read ever after."""
+"""Features of a frozen backbone in place of images: computed once and kept in a memory-mapped file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from contracts.batch import Batch
 from contracts.stage import Rows
 from datamodules.loading.dataset import ImageLoader
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
-from datamodules.loading.versioned_folder import room
+from datamodules.loading.versioned_folder import grown
 
 Extract = Callable[[Tensor], Tensor]
 """Images [B, 3, H, W] as a batch holds them → features [B, D] float32, on the CPU."""
@@ -21,14 +21,14 @@ RECORD = np.dtype([("key", "<i8"), ("crops", "<i4")])
 
 
 class Features:
-    """One slot for every image's evaluation and for each of its fixed copies in training.
+    """One slot for the evaluation of every image and for each of its fixed copies in training.
 
     Args:
-        folder: of these settings alone (`versioned_folder`).
+        folder: folder of exactly these settings (`versioned_folder`).
         extract: the backbone.
-        rows: of the manifest.
+        rows: number of rows in the manifest.
         copies: looks at a training image that repeat from epoch to epoch.
-        crops: most crops of an evaluated image.
+        crops: maximum number of crops of an evaluated image.
         dim: length of a feature vector.
     """
 
@@ -38,23 +38,23 @@ class Features:
         shape = (rows, copies + 1)
         size = rows * (copies + 1)
         self._vectors = np.memmap(
-            room(folder / "features.f32", size * crops * dim * 4), np.float32, "r+", shape=(*shape, crops, dim)
+            grown(folder / "features.f32", size * crops * dim * 4), np.float32, "r+", shape=(*shape, crops, dim)
         )
-        self._index = np.memmap(room(folder / "index.bin", size * RECORD.itemsize), RECORD, "r+", shape=shape)
+        self._index = np.memmap(grown(folder / "index.bin", size * RECORD.itemsize), RECORD, "r+", shape=shape)
 
     def missing(self, rows: Rows, place: int, keys: Rows) -> Rows:
-        """Rows whose slot is empty, or holds a look of another key.
+        """Rows whose slot is empty or was computed with another key.
 
         Args:
-            rows: of the manifest.
+            rows: number of rows in the manifest.
             place: copy in training, or ``copies`` for evaluation.
-            keys: what each look depends on beside row and place.
+            keys: [len(rows)] keys of all that a look depends on besides row and place.
         """
         found = self._index[rows, place]
         return np.asarray(rows[(found["crops"] < 1) | (found["key"] != keys)], dtype=np.int64)
 
     def put(self, batch: Batch, place: int, keys: dict[int, int]) -> None:
-        """Computes and keeps the features of a batch; the record follows the vectors."""
+        """Compute and store the features of a batch; the record is written after the vectors."""
         vectors = self.extract(batch.images).numpy()
         for position, row in enumerate(batch.row.tolist()):
             mine = vectors[batch.crop_to_image.numpy() == position]
@@ -62,7 +62,7 @@ class Features:
             self._index[row, place] = (keys[row], len(mine))
 
     def get(self, rows: NDArray[np.int64], places: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Vectors [crops in all, D] and the number of crops of each; 0 where an image could not be read."""
+        """Vectors [total crops, D] and the number of crops of each image; 0 if an image could not be read."""
         counts = self._index[rows, places]["crops"].astype(np.int64)
         if counts.max(initial=0) == 1 and counts.min(initial=1) == 1:
             return torch.from_numpy(self._vectors[rows, places, 0]), counts
@@ -71,14 +71,14 @@ class Features:
 
 
 class FeatureLoader:
-    """Batches whose images are features; a loader as `datamodules.loading.dataset.ImageLoader` is one.
+    """Batches whose images are features; same interface as `datamodules.loading.dataset.ImageLoader`.
 
     Args:
-        features: filled for all that the batches ask for, but for unreadable images.
-        batches: which looks, in which batches.
-        labels: [N] of every row of the manifest.
-        generators: [N] likewise.
-        keep_empty: give None where nothing is left of a batch, so that ranks keep step in evaluation.
+        features: filled for everything in the batches except unreadable images.
+        batches: rows and looks of each batch.
+        labels: [N] label of every row of the manifest.
+        generators: [N] generator index of every row of the manifest.
+        keep_empty: yield None if no image of a batch is left, so that ranks stay in step in evaluation.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class FeatureLoader:
         return len(self._batches)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no resource is open."""
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: the place in the epoch is in Lightning's own counters."""
+        """Empty: Lightning's counters hold the position in the epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -138,15 +138,15 @@ def fill(
     load: Callable[[ItemBatches], ImageLoader],
     batch_size: int,
 ) -> None:
-    """Computes what is missing; slots of unreadable images, which go to the loader's report, stay empty.
+    """Compute missing features; slots of unreadable images, which the loader reports, stay empty.
 
     Args:
-        features: to be filled.
-        rows: of the manifest.
-        places: copies, or the place of evaluation.
-        keys: of each row's looks.
-        load: makes a loader of items, for training where places are copies.
-        batch_size: images at a time.
+        features: the features to fill.
+        rows: number of rows in the manifest.
+        places: training copies, or the place of evaluation.
+        keys: [len(rows)] key of each row's looks.
+        load: makes a loader of items.
+        batch_size: images in a batch.
     """
     by_row = dict(zip(rows.tolist(), keys.tolist(), strict=True))
     for place in places:

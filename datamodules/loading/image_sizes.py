@@ -1,4 +1,4 @@
-"""Sizes of images, for batches of equal ones."""
+"""Image sizes, for batches of equal size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,11 @@ from datamodules.tables.manifest import Manifest
 
 
 def image_sizes(manifest: Manifest, store: ImageStore, rows: Rows, max_pixels: int) -> NDArray[np.int64]:
-    """Height and width of some rows' images, from their headers where the manifest does not know them.
+    """Height and width of the images of some rows, from their headers where the manifest has no sizes.
 
     Returns:
-        [len(rows), 2]; zeros for an image that cannot be read: it is found again when its batch is loaded, and recorded
-        with its reason.
+        [len(rows), 2]; zeros for an image that cannot be read: it fails again when its batch is loaded, and is recorded
+        then with the reason.
     """
     sizes = np.stack([manifest.column(name)[rows] for name in ("height", "width")], axis=1).astype(np.int64)
     for position in np.flatnonzero((sizes == 0).any(axis=1)):

@@ -1,4 +1,4 @@
-"""Work dealt to several processes, results as they come."""
+"""Work shared among several processes, with results as they arrive."""
 
 import gc
 import multiprocessing
@@ -18,34 +18,34 @@ T = TypeVar("T")
 
 
 def cores() -> int:
-    """Cores this process may run on."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel(
     work: Callable[[int], Iterator[T]], count: int, workers: int, rest: Callable[[], Iterator[T]] | None = None
 ) -> Iterator[T]:
-    """Everything ``work(0) … work(count - 1)`` yield, in the order in which it is ready.
+    """All results of ``work(0) … work(count - 1)``, in the order in which they are ready.
 
-    Whoever is free takes the next number. Workers end with their parent, however that ends, and the parent's handles
-    are not theirs: ``work`` opens what it reads. Torch runs one thread in each.
+    A free worker takes the next number. Workers end with their parent, however it ends, and do not share its
+    handles: ``work`` opens all files it reads. Torch runs one thread in each.
 
     Args:
-        work: picklable, where processes are not forked.
-        count: of pieces of work.
-        workers: processes, at least 1.
-        rest: what a worker still has to yield once no piece is left.
+        work: yields the results of one piece; picklable where processes are not forked.
+        count: number of pieces.
+        workers: number of processes, at least 1.
+        rest: yields a worker's remaining results once no piece is left.
 
     Raises:
-        PixelProofError: raised by the work.
-        OSError: raised by the work.
-        DataError: a worker ended before its work did.
+        PixelProofError: raised by ``work``.
+        OSError: raised by ``work``.
+        DataError: a worker ended before its work was done.
     """
-    # fork costs no second import of torch; elsewhere than on Linux it is not safe
+    # fork avoids a second import of torch, but is only safe on Linux
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     following = context.Value("q", 0)
     processes: dict[Connection, Any] = {}
-    gc.freeze()  # or the first collection in a worker would copy every page of the parent's objects
+    gc.freeze()  # otherwise a worker's first collection would copy every page of the parent's objects
     try:
         for _ in range(min(workers, count)):
             here, there = context.Pipe(duplex=False)
@@ -71,9 +71,9 @@ def _received(connection: Connection, processes: dict[Connection, Any]) -> Itera
     except EOFError:
         process = processes.pop(connection)
         process.join()
-        why = "killed; is memory short?" if process.exitcode == -signal.SIGKILL else "see its message above"
+        why = "killed; possibly out of memory" if process.exitcode == -signal.SIGKILL else "see its message above"
         raise DataError(
-            f"a worker ended with exit code {process.exitcode} ({why})", "Run again; it goes on where it stopped."
+            f"a worker ended with exit code {process.exitcode} ({why})", "Run again to continue where it stopped."
         ) from None
     if isinstance(item, Exception):
         raise item
@@ -87,7 +87,7 @@ def _serve(
     work: Callable[[int], Iterator[Any]], rest: Callable[[], Iterator[Any]] | None, count: int, following: Any,
     out: Connection, parent: int,
 ) -> None:  # fmt: skip
-    end_with_parent()  # at once: what it still wrote might come behind what the next run has put there
+    end_with_parent()  # first of all: later writes could overwrite those of the next run
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if os.getppid() != parent:
         return

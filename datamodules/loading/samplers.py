@@ -1,4 +1,4 @@
-"""Which images make up which batch, on which rank, in which order."""
+"""The images of each batch, by rank and in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,30 +10,30 @@ from contracts.keys import generator, random_key
 from contracts.stage import Rows
 
 Item = tuple[int, int]
-"""What a data set is asked for: (row of the manifest, look at it), looks being counted over epochs and copies."""
+"""A request to a data set: (row of the manifest, number of the look at it, counted over epochs and copies)."""
 
 
 PIXELS = 2**24
-"""Most pixels of a batch of native-size images: 256 of 256x256, one photograph of 16 megapixels."""
+"""Maximum pixels in a batch of native-size images: 256 of 256x256, or one photograph of 16 megapixels."""
 
 
 class TrainingBatches:
     """Batches of one rank in shuffled order, resumable in the middle of an epoch.
 
-    The order is a permutation of the rows keyed by (seed, epoch), of which every rank takes each world-th row. The last
-    rows that do not fill a batch on all ranks are left out (other ones in each epoch).
+    The order is a permutation of the rows keyed by (seed, epoch); each rank takes every world-th row. The last
+    rows, which do not fill a batch on all ranks, are left out (different ones in each epoch).
 
     Args:
-        rows: rows trained on.
-        batch_size: images of a batch on one rank.
-        seed: seed of the order.
-        position: tells, at the start of every iteration, the epoch and how many of its batches are already done.
+        rows: rows to train on.
+        batch_size: images in a batch on one rank.
+        seed: random seed of the order.
+        position: returns, at the start of every iteration, the epoch and the number of its batches already done.
         rank: this process, from 0.
         world: number of processes.
-        copies: looks at each row in an epoch, shuffled like as many images.
+        copies: looks at each row per epoch, shuffled like that many images.
 
     Raises:
-        DataError: if there are too few rows for one batch on every rank.
+        DataError: there are too few rows for one batch on every rank.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class TrainingBatches:
             )
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, wherever iteration starts."""
+        """Batches in a whole epoch, wherever iteration starts."""
         return len(self._rows) * self._copies // (self._batch_size * self._world)
 
     def __iter__(self) -> Iterator[list[Item]]:
         epoch, done = self._position()
-        # sorted raw draws: NumPy promises these, not its shuffles, to stay the same from version to version
-        draws = generator(random_key(self._seed, epoch), "order").bit_generator.random_raw(
+        # sorted raw numbers: NumPy keeps these, but not its shuffles, the same across versions
+        numbers = generator(random_key(self._seed, epoch), "order").bit_generator.random_raw(
             len(self._rows) * self._copies
         )
-        mine = np.argsort(draws, kind="stable")[self._rank :: self._world]
+        mine = np.argsort(numbers, kind="stable")[self._rank :: self._world]
         rows, looks = self._rows[mine // self._copies].tolist(), (epoch * self._copies + mine % self._copies).tolist()
         for batch in range(done, len(self)):
             start = batch * self._batch_size
@@ -79,15 +79,15 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Batches of one rank that together, over all ranks, hold every row exactly once; nothing is padded.
+    """Batches of one rank; over all ranks they contain every row exactly once, without padding.
 
-    They are the batches of a single rank, dealt out, so that scores agree to the last bit: kernels depend on the size
-    of a batch. All ranks have as many; the last may be empty.
+    They are the batches of a single process, distributed, so that scores agree to the last bit: kernels depend on the
+    size of a batch. All ranks have the same number; the last batch may be empty.
 
     Args:
-        rows: rows evaluated, each once.
-        batch_size: most images of a batch.
-        sizes: [len(rows), 2] size of every image, where only images of equal size may share a batch; large ones then
+        rows: rows to evaluate, each once.
+        batch_size: maximum number of images in a batch.
+        sizes: [len(rows), 2] size of every image, if only images of equal size may share a batch; large ones then
             come in batches of at most `PIXELS`.
         rank: this process, from 0.
         world: number of processes.
@@ -105,8 +105,8 @@ class EvaluationBatches:
             pixels = sizes[order].prod(axis=1)[[0, *borders]]
             most = np.clip(PIXELS // np.maximum(pixels, 1), 1, batch_size).tolist()
         batches = [batch for group, size in zip(groups, most, strict=True) for batch in _chunks(group, size)]
-        # the others' last batch may leave this rank without one; it takes part with none, since whoever trains on
-        # several devices waits for all in every forward pass
+        # this rank may lack a last batch that others have; it then takes part with an empty one, since ranks that train
+        # on several devices wait for all in every forward pass
         batches += [rows[:0]] * (-len(batches) % world)
         self._batches = batches[rank::world]
 
@@ -124,7 +124,7 @@ class EvaluationBatches:
 
 
 class ItemBatches:
-    """Given items, in their order, so many at a time."""
+    """Given items, in order, in batches of a fixed size."""
 
     def __init__(self, items: Sequence[Item], batch_size: int) -> None:
         self._items = items

@@ -1,6 +1,6 @@
-"""Stores: the bytes or pixels of row i of a manifest, from files, Parquet or HDF5.
+"""Stores: they read the bytes or pixels of row i of a manifest from files, Parquet or HDF5.
 
-A store keeps no handle while it is pickled or forked: whatever it opens belongs to one process and is opened there on
+A store shares no handle when it is pickled or forked: each process opens files for itself on
 first use.
 """
 
@@ -26,23 +26,23 @@ from datamodules.tables.manifest import Manifest
 Pixels = NDArray[np.uint8]
 
 GROUP_SEPARATOR = "::"
-"""Between an HDF5 file and the group in it, in a manifest's ``where``: ``data.h5::train``."""
+"""Separates an HDF5 file from the group in it in a manifest's ``where``: ``data.h5::train``."""
 
 
 class ImageStore(Protocol):
-    """Where the images of a manifest are read from."""
+    """Reads the images of a manifest."""
 
     def read(self, row: int) -> bytes | Pixels:
-        """Encoded bytes, or pixels [H, W, 3] uint8 RGB, of a row of the manifest the store was made for.
+        """Encoded bytes, or pixels [H, W, 3] uint8 RGB, of a row of the store's manifest.
 
         Raises:
-            DataError: if the row cannot be read.
+            DataError: the row cannot be read.
         """
         ...
 
 
 class _Places:
-    """Where every row is."""
+    """File and position of every row."""
 
     def __init__(self, manifest: Manifest) -> None:
         where = manifest.table["where"].combine_chunks().dictionary_encode()
@@ -52,7 +52,7 @@ class _Places:
 
 
 class _Containers(_Places):
-    """What each process has opened."""
+    """Containers, each opened once per process."""
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest)
@@ -68,7 +68,7 @@ class _Containers(_Places):
 
     def _container(self, row: int) -> Any:
         if self._process != os.getpid():
-            # handles of the parent share their file offset with it: let go of them without closing
+            # handles of the parent share their file offset with it, so drop them without closing
             self._opened, self._process = {}, os.getpid()
         name = self._names[self._name[row]]
         if name not in self._opened:
@@ -80,7 +80,7 @@ class _Containers(_Places):
 
 
 class FileStore(_Places):
-    """One image a file; ``where`` is its path."""
+    """One image per file; ``where`` is its path."""
 
     def read(self, row: int) -> bytes:
         """The file's bytes."""
@@ -94,14 +94,14 @@ class FileStore(_Places):
 class ParquetStore(_Containers):
     """Images in a column of Parquet files; ``where`` is the file, ``row`` the row in it.
 
-    A whole row group is read at a time and kept, so neighbouring rows cost nothing; random access over a set larger
-    than the cache is slow, which is what ``task=prepare`` is for.
+    A whole row group is read and cached at a time, so neighbouring rows cost nothing; random access to a data set
+    larger than the cache is slow; ``task=prepare`` solves this.
 
     Args:
-        manifest: the rows to be read.
+        manifest: the rows to read.
         column: name of the image column, of any type that `datamodules.loading.cells` reads.
-        root: folder against which rows without bytes are resolved; no path may leave it.
-        cache_bytes: bytes of row groups kept in each process (the newest one always is).
+        root: folder that paths in rows without bytes are relative to; no path may leave it.
+        cache_bytes: bytes of row groups cached in each process (the newest one always is).
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ParquetStore(_Containers):
         return file, np.cumsum(counts)
 
     def read(self, row: int) -> bytes:
-        """The cell's bytes, or those of the file it names."""
+        """The cell's bytes, or those of the file that it names."""
         file, ends = self._container(row)
         name, place = self._names[self._name[row]], int(self._row[row])
         if not 0 <= place < (ends[-1] if len(ends) else 0):
@@ -153,13 +153,13 @@ class _Hdf5Group:
     """One group of an HDF5 file.
 
     Attributes:
-        file: kept open as long as the group is read.
-        data: dataset of pixels, or of bytes.
-        descriptor: HDF5's own file descriptor, for reading past it.
+        file: the open file.
+        data: dataset of pixels or bytes.
+        descriptor: HDF5's file descriptor, for reading without the library.
         base: offset in the file of contiguous data, or None.
-        chunked: whether every image is an uncompressed chunk of its own.
-        shape: [H, W, 3] of every image, or () of bytes.
-        span: (offset, length) of each image in flat bytes, or None.
+        chunked: whether every image is one uncompressed chunk.
+        shape: [H, W, 3] of every image, or () for bytes.
+        span: offsets and lengths of the images in flat bytes, or None.
     """
 
     file: h5py.File
@@ -174,10 +174,10 @@ class _Hdf5Group:
 class Hdf5Store(_Containers):
     """Images in HDF5 groups; ``where`` is ``FILE::GROUP``, ``row`` the row in the group.
 
-    Reads three layouts of a group: flat ``bytes`` with ``offset`` and ``length`` (encoded images one after another),
-    ``bytes`` of variable-length rows, and ``image`` [N, H, W, 3] uint8. Where the data lie uncompressed in the file
-    (contiguous, or in chunks of one image) they are read with ``pread`` at their offset, which is several times
-    faster than through the library and takes no lock.
+    It reads three layouts of a group: flat ``bytes`` with ``offset`` and ``length`` (concatenated encoded images),
+    ``bytes`` of variable-length rows, and ``image`` [N, H, W, 3] uint8. Data that are uncompressed in the file
+    (contiguous, or in chunks of one image) are read with ``pread`` at their offset, which is several times
+    faster than through the library and needs no lock.
     """
 
     def _open(self, name: str) -> _Hdf5Group:
@@ -188,14 +188,14 @@ class Hdf5Store(_Containers):
             raise DataError(f"{path} has no group {group_name!r}", nearest(group_name, file))
         data = group.get("image", group.get("bytes"))
         if not isinstance(data, h5py.Dataset):
-            raise DataError(f"{name} holds neither 'image' nor 'bytes'", f"It holds: {', '.join(group) or 'nothing'}.")
+            raise DataError(f"{name} has neither 'image' nor 'bytes'", f"It contains: {', '.join(group) or 'nothing'}.")
         is_pixels = data.ndim == 4 and data.shape[3] == 3 and data.dtype == np.uint8
         is_rows = data.ndim == 1 and h5py.check_vlen_dtype(data.dtype) == np.uint8
         is_flat = data.ndim == 1 and data.dtype == np.uint8 and "offset" in group and "length" in group
         if not (is_pixels or is_rows or is_flat):
             raise DataError(
                 f"{name}/{Path(data.name).name} is {data.dtype} {data.shape}",
-                "Images are uint8 [N, H, W, 3], or bytes with offset and length.",
+                "Images must be uint8 [N, H, W, 3], or bytes with offset and length.",
             )
         span = (group["offset"][:].astype(np.int64), group["length"][:].astype(np.int64)) if is_flat else None
         base = None if is_rows else data.id.get_offset()
@@ -221,7 +221,7 @@ class Hdf5Store(_Containers):
 
 def _flat(group: _Hdf5Group, offset: int, length: int) -> bytes:
     if offset < 0 or length < 0 or offset + length > len(group.data):
-        raise OSError(f"bytes {offset} to {offset + length} lie outside the {len(group.data)} bytes there are")
+        raise OSError(f"bytes {offset} to {offset + length} are outside the {len(group.data)} bytes stored")
     if group.base is None:
         return bytes(group.data[offset : offset + length].tobytes())
     data = os.pread(group.descriptor, length, group.base + offset)
@@ -241,7 +241,7 @@ def _pixels(group: _Hdf5Group, place: int) -> Pixels:
 
 
 def _image_offset(group: _Hdf5Group, place: int) -> int | None:
-    """Where an image's pixels stand in the file, or None where HDF5 must put them together."""
+    """Offset of an image's pixels in the file, or None if HDF5 must assemble them."""
     if group.base is not None:
         return group.base + place * int(np.prod(group.shape))
     if not group.chunked:

@@ -1,7 +1,7 @@
-"""Carrying out a detector's view of an image: resize, crop, flip, augment.
+"""Applies a detector's view to an image: resize, crop, flip, augment.
 
-Images stay uint8 as long as the view's own functions let them. Every draw comes from the image's key, so it depends
-neither on worker, rank or batch, nor on what else is drawn.
+Images stay uint8 as long as the view's functions keep them so. All random numbers come from the image's key, so they
+depend on neither worker, rank nor batch, nor on other random numbers.
 """
 
 from math import ceil
@@ -17,20 +17,20 @@ from contracts.view import SampleFunction, View
 
 
 def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
-    """One random look at an image.
+    """One random view of an image.
 
     Args:
         image: [3, H, W] uint8, or float32 with 1.0 = white.
-        view: what the detector wants.
+        view: the detector's view.
         key: the image's key in this epoch (`contracts.keys.sample_key`).
 
     Returns:
-        One [3, h, w]; h = w = ``view.square`` where that is set.
+        One [3, h, w]; h = w = ``view.square`` if that is set.
 
     Raises:
-        DataError: if the image is smaller than the crop and the view refuses such images, or than its least side.
+        DataError: the image is smaller than the crop and the view refuses such images, or smaller than its least side.
     """
-    # always the same three draws, so that a detector with flips sees the crops of one without
+    # always the same three numbers, so that a detector with flips sees the same crops as one without
     down, right, mirror = generator(key, "view").random(3)
     image = _filled(_resized(_shortened(_large_enough(image, view), view, key), view), view)
     if view.crop is not None:
@@ -44,14 +44,14 @@ def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
 
 
 def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
-    """The central look at an image, or its five (top left, top right, bottom left, bottom right, centre).
+    """The central view of an image, or five (top left, top right, bottom left, bottom right, centre).
 
-    A view's augmentations belong to training, or, in an evaluation view, to what is evaluated (a user's own
-    pre-processing); they are applied with the image's key of epoch 0, each crop with draws of its own.
+    Augmentations of an evaluation view are part of what is evaluated (a user's
+    pre-processing); they use the image's key of epoch 0, with separate random numbers for each crop.
 
     Args:
         image: [3, H, W] uint8, or float32 with 1.0 = white.
-        view: what the detector wants.
+        view: the detector's view.
         key: the image's key in epoch 0.
 
     Returns:
@@ -75,22 +75,22 @@ def _large_enough(image: Tensor, view: View) -> Tensor:
     height, width = image.shape[-2:]
     if min(height, width) < view.least:
         raise DataError(
-            f"{width}x{height} is too small: the detector needs {view.least} pixels a side", "Leave it out."
+            f"{width}x{height} is too small: the detector needs {view.least} pixels per side", "Leave the image out."
         )
     return image
 
 
 def _shortened(image: Tensor, view: View, key: int) -> Tensor:
-    """The image with its shorter side at a length drawn from a stream of its own, aspect kept."""
+    """The image with its shorter side at a random length from a separate stream, aspect ratio kept."""
     if view.short_side is None:
         return image
     low, high = view.short_side
-    drawn = int(generator(key, "short side").integers(low, high + 1))
+    length = int(generator(key, "short side").integers(low, high + 1))
     height, width = image.shape[-2:]
     shorter = min(height, width)
-    if shorter <= drawn:
+    if shorter <= length:
         return image
-    size = [max(1, round(side * drawn / shorter)) for side in (height, width)]
+    size = [max(1, round(side * length / shorter)) for side in (height, width)]
     resized: Tensor = resize_image(image, size, InterpolationMode.BILINEAR, antialias=True)
     return resized
 

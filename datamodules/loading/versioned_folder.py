@@ -1,4 +1,4 @@
-"""A folder of derived data that only the library versions it was made with may go on with."""
+"""A folder of derived data that may only be used with the library versions that made it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from contracts.errors import DataError
 
 
 def library_versions(names: Sequence[str]) -> dict[str, str]:
-    """Installed versions; "" for what is not installed."""
+    """Installed versions; "" for a library that is not installed."""
     found = {}
     for name in names:
         try:
@@ -23,16 +23,16 @@ def library_versions(names: Sequence[str]) -> dict[str, str]:
 
 
 def versioned_folder(root: Path, settings: Mapping[str, Any], libraries: Sequence[str], key: str) -> Path:
-    """The sub-folder for some settings, made where there is none; its ``about.json`` says what it holds.
+    """The subfolder for some settings, created if missing; its ``about.json`` describes it.
 
     Args:
-        root: of all settings.
-        settings: what the data depend on, in plain containers.
-        libraries: distributions they depend on, too.
-        key: of the configuration that names the root, for messages.
+        root: folder of all settings.
+        settings: all settings that the data depend on, in plain containers.
+        libraries: distributions that the data depend on.
+        key: configuration key that sets the root, for messages.
 
     Raises:
-        DataError: the sub-folder was made with other versions of the libraries.
+        DataError: the subfolder was made with other versions of the libraries.
     """
     text = json.dumps(dict(settings), sort_keys=True)
     folder = root / blake2b(text.encode(), digest_size=8).hexdigest()
@@ -49,15 +49,15 @@ def versioned_folder(root: Path, settings: Mapping[str, Any], libraries: Sequenc
     changed = [f"{name} {there.get(name)} → {here[name]}" for name in here if there.get(name) != here[name]]
     if changed:
         raise DataError(
-            f"the cache {folder} was written with other libraries ({', '.join(changed)}), and what it holds would not "
-            "be what is made here",
-            f"Give another folder ({key}), delete that one, or install the versions it was made with.",
+            f"the cache {folder} was written with other libraries ({', '.join(changed)}), so its content would differ "
+            "from what is computed here",
+            f"Give another folder ({key}), delete that one, or install the versions that wrote it.",
         )
     return folder
 
 
-def room(file: Path, length: int) -> Path:
-    """Makes a (sparse) file at least so long; what it holds stays."""
+def grown(file: Path, length: int) -> Path:
+    """The file, extended (sparsely) to at least this length in bytes; its content is kept."""
     with file.open("ab") as stream:
         if stream.tell() < length:
             os.truncate(stream.fileno(), length)

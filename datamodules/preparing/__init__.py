@@ -1,1 +1,1 @@
-"""Any data set into one HDF5 file that survives kills."""
+"""Writes any data set into one HDF5 file, and can resume after being killed."""

@@ -1,4 +1,4 @@
-"""The file ``task=prepare`` writes: room made first, pixels and bytes put in their places, columns last."""
+"""The file that ``task=prepare`` writes: space is allocated first, then filled with images; columns come last."""
 
 import ctypes
 import errno
@@ -22,19 +22,19 @@ from datamodules.tables.manifest import SCHEMA, Manifest
 Offsets = NDArray[np.int64]
 
 PAGE = 4096
-"""Bytes of the pages in which files are kept in memory."""
+"""Page size in bytes."""
 
 
 def check_columns(manifest: Manifest) -> None:
-    """Find out, before any image is read, whether all columns can be stored.
+    """Check, before any image is read, that all columns can be stored.
 
     Raises:
-        ConfigError: a further column is named like a dataset of the file.
-        DataError: a column is of a type that Arrow cannot write.
+        ConfigError: a further column has the name of a dataset of the file.
+        DataError: a column has a type that Arrow cannot write, or a text contains a NUL.
     """
     if taken := set(manifest.table.column_names) & set(STORED):
         raise ConfigError(
-            f"column {min(taken)!r} has the name of a dataset that prepared files use", "Carry it under another name."
+            f"column {min(taken)!r} has the name of a dataset in prepared files", "Give the column another name."
         )
     packed = packed_names(manifest.table)
     for name in packed:
@@ -42,7 +42,8 @@ def check_columns(manifest: Manifest) -> None:
             row = int(np.flatnonzero(pc.match_substring(manifest.table[name], "\x00").to_numpy())[0])
             value = manifest.column(name)[row]
             raise DataError(
-                f"{manifest.place(row)}: {name} {value!r} holds a NUL, at which HDF5 ends a text", "Remove it."
+                f"{manifest.place(row)}: {name} {value!r} contains a NUL, which HDF5 cannot store",
+                "Remove it.",
             )
     for name in packed:
         try:
@@ -52,22 +53,22 @@ def check_columns(manifest: Manifest) -> None:
             raise DataError(f"column {name!r} ({kind}) cannot be stored: {error}", "Leave it out.") from error
 
 
-def room_for_pixels(path: Path, counts: Mapping[str, int], size: int) -> None:
+def allocate_pixels(path: Path, counts: Mapping[str, int], size: int) -> None:
     """Create a file with ``image`` uint8 [N, size, size, 3] in chunks of one image, allocated but not written."""
-    # on the borders of pages, so that no two images share one
+    # aligned to pages, so that no two images share one
     with h5py.File(path, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file:
         for name, count in counts.items():
             shape = (count, size, size, 3)
             properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             properties.set_chunk((1, *shape[1:]))
-            # the places of all chunks are fixed before the first is written, and nothing is written twice
+            # fixes the places of all chunks before the first is written, without writing fill values
             properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
             space = h5py.h5s.create_simple(shape, shape)
             h5py.h5d.create(file.create_group(name).id, b"image", h5py.h5t.STD_U8LE, space, properties)
 
 
-def room_for_bytes(path: Path, totals: Mapping[str, int]) -> None:
+def allocate_bytes(path: Path, totals: Mapping[str, int]) -> None:
     """Create a file with contiguous ``bytes`` uint8 [total], allocated but not written."""
     with h5py.File(path, "w") as file:
         for name, total in totals.items():
@@ -80,14 +81,14 @@ def room_for_bytes(path: Path, totals: Mapping[str, int]) -> None:
 
 
 def reserve(path: Path) -> None:
-    """Have the file system set aside room for the whole file now, where it can: a full disk is found before the work.
+    """Reserve disk space for the whole file if the file system can, so that a full disk is found before the work.
 
     Raises:
-        OSError: there is no such room.
+        OSError: there is not enough space.
     """
     if sys.platform != "linux":
         return
-    # not os.posix_fallocate, which writes to every page where the file system cannot do it
+    # not os.posix_fallocate, which writes to every page if the file system does not support it
     fallocate = ctypes.CDLL(None, use_errno=True).fallocate
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     with path.open("r+b") as file:
@@ -98,7 +99,7 @@ def reserve(path: Path) -> None:
 
 
 def pixel_offsets(path: Path, name: str) -> Offsets:
-    """[N] where in the file each image of a group belongs."""
+    """[N] offset in the file of each image of a group."""
     with h5py.File(path, "r") as file:
         images = file[name]["image"]
         offsets = np.full(len(images), -1, np.int64)
@@ -113,7 +114,7 @@ def pixel_offsets(path: Path, name: str) -> Offsets:
 
 
 def bytes_offset(path: Path, name: str) -> int:
-    """Where in the file the bytes of a group begin."""
+    """Offset in the file of a group's bytes."""
     with h5py.File(path, "r") as file:
         start = file[name]["bytes"].id.get_offset()
     if start is None:
@@ -122,14 +123,14 @@ def bytes_offset(path: Path, name: str) -> int:
 
 
 def close_gaps(path: Path, good: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.int64]]:
-    """Fill the places of unreadable images from the end of their group, and shorten it.
+    """Fill the places of unreadable images with images from the end of their group, and shorten it.
 
     Args:
-        path: of a file made by `room_for_pixels`.
-        good: for each group, [N] which places hold an image.
+        path: file made by `allocate_pixels`.
+        good: for each group, [N] whether each place contains an image.
 
     Returns:
-        For each group, the place each remaining image had.
+        For each group, the former place of each remaining image.
     """
     orders = {}
     for name, filled in good.items():
@@ -168,10 +169,10 @@ def write_columns(
     """Add labels, the manifest's columns and the attributes.
 
     Args:
-        path: of the file.
-        manifest: of all images, sizes and formats filled in.
+        path: the file.
+        manifest: manifest of all images, with sizes and formats.
         groups: for each group, the manifest's rows in the order of its images.
-        attributes: of the root.
+        attributes: attributes of the root.
         spans: for each group of encoded images, their offsets and lengths.
     """
     packed = packed_names(manifest.table)
@@ -182,7 +183,7 @@ def write_columns(
             group = file[name]
             for column in ["target", PACKED, *native]:
                 if column in group:
-                    del group[column]  # of a finish that was cut short
+                    del group[column]  # left by an interrupted run
             group["target"] = manifest.labels[rows].astype(np.int64)
             if packed:
                 group[PACKED] = pack(manifest.table.select(packed).take(pa.array(rows)))
@@ -197,18 +198,18 @@ def write_columns(
 
 
 def group_columns(manifest: Manifest) -> Iterator[str]:
-    """Columns stored as they are; the label is ``target``, the split the group."""
+    """Columns stored unchanged; the label is stored as ``target``, and the split as the group."""
     return (name for name in manifest.table.column_names if name not in ("label", "split"))
 
 
 def split_rows(manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """Some rows of the manifest by split, for each split that has any."""
+    """These rows of the manifest by split, for each split with any."""
     splits = manifest.column("split")[rows]
     return {name: rows[splits == name] for name in GROUPS if (splits == name).any()}
 
 
 def write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    """``os.pwrite`` until everything is written."""
+    """Call ``os.pwrite`` until everything is written."""
     while data:
         done = os.pwrite(descriptor, data, offset)
         data, offset = data[done:], offset + done

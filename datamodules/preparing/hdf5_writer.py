@@ -1,8 +1,8 @@
-"""Any set of images into one HDF5 file: several processes, bounded memory, and a kill costs seconds of work.
+"""Writes any data set into one HDF5 file, with several processes and bounded memory; a kill costs seconds of work.
 
-The room for every image is allocated first; then each worker writes its images straight to their places in the closed
-file, past the library and its lock. Encoded images need two passes, since their lengths must be known first: one that
-decodes each to see that it can be, one that copies it. A journal beside the file says what is done.
+Space for every image is allocated first; then each worker writes its images directly to their places in the closed
+file, bypassing the library and its lock. Encoded images need two passes, because their lengths must be known first: one
+verifies that each can be decoded, and one copies it. A journal beside the file records finished work.
 """
 
 import errno
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
 from contracts.names import as_path, as_text
+from contracts.words import counted
 from datamodules.loading.decode import MAX_PIXELS, Backend, versions
 from datamodules.loading.parallel import cores
 from datamodules.loading.stores import GROUP_SEPARATOR, ImageStore
@@ -35,16 +36,16 @@ from datamodules.tables.manifest import SCHEMA, Manifest
 
 @dataclass
 class Prepared:
-    """What came of it.
+    """Result of a preparation.
 
     Attributes:
         path: the file.
-        images: in it, by split and label.
+        images: number of images by split and label.
         failures: images that could not be read.
-        seconds: this run took; 0 where nothing was left to do.
-        read: images read in this run.
-        nbytes: size of the file.
-        already: whether the file was there.
+        seconds: duration of this run; 0 if nothing was left to do.
+        read: number of images read in this run.
+        nbytes: bytes of the file.
+        already: whether the file already existed.
     """
 
     path: Path
@@ -60,18 +61,18 @@ class Hdf5Writer:
     """Writes the rows of ``train``, ``valid`` and ``test`` of a manifest.
 
     Args:
-        path: the file to be written.
+        path: file to write.
         storage: "encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size.
-        size: side in pixels, for "pixels": bicubic with antialiasing, whatever the shape of the image, as the aiornot
-            notebook did. A sample is within one level of Pillow's, within two in a few of a million.
-        limit: most images, or None (see `prepared_rows`).
-        workers: processes, or None for one a core.
-        max_failures: share of unreadable images that is put up with.
-        decoder: of `datamodules.loading.decode`.
-        max_pixels: largest image decoded.
+        size: side in pixels, for "pixels": bicubic with antialiasing to a square, whatever the shape of the image, as
+            in the aiornot notebook. Values are within one level of Pillow's, or within two for a few in a million.
+        limit: maximum number of images, or None (see `prepared_rows`).
+        workers: processes, or None for one per core.
+        max_failures: maximum fraction of unreadable images tolerated.
+        decoder: backend of `datamodules.loading.decode`.
+        max_pixels: pixels of the largest image that is decoded.
 
     Raises:
-        ConfigError: a value is out of range, or storage and size do not go together.
+        ConfigError: a value is out of range, or storage and size are inconsistent.
     """
 
     def __init__(
@@ -86,17 +87,17 @@ class Hdf5Writer:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if storage == "pixels" and size is None:
-            raise ConfigError("prepare.storage=pixels needs one size for all images", "Give prepare.size=512.")
+            raise ConfigError("prepare.storage=pixels needs a size for all images", "Give prepare.size=512.")
         if storage == "encoded" and size is not None:
             raise ConfigError(
-                f"prepare.size={size} does not go with prepare.storage=encoded, which keeps every file as it is",
-                "Give prepare.storage=pixels, or leave prepare.size out.",
+                f"prepare.size={size} conflicts with prepare.storage=encoded, which keeps every file unchanged",
+                "Give prepare.storage=pixels, or remove prepare.size.",
             )
         for name, value in (("size", size), ("workers", workers), ("limit", limit)):
             if value is not None and value < 1:
                 raise ConfigError(f"prepare.{name}={value}", "Give 1 or more, or null.")
         if not 0 <= max_failures <= 1:
-            raise ConfigError(f"prepare.max_failures={max_failures}", "Give a share from 0 to 1.")
+            raise ConfigError(f"prepare.max_failures={max_failures}", "Give a fraction from 0 to 1.")
         self.path = path
         self.part = path.with_name(path.name + ".part")
         self.storage = storage
@@ -108,15 +109,15 @@ class Hdf5Writer:
         self.max_pixels = max_pixels
 
     def write(self, manifest: Manifest, store: ImageStore, rows: NDArray[np.int64] | None = None) -> Prepared:
-        """Write the file, or go on where an earlier call was stopped, or find that it is there.
+        """Write the file, or continue an earlier call that was stopped, or find that the file is finished.
 
         Args:
-            manifest: of all images.
-            store: where they are read.
-            rows: those to be written; None for all that have a split, within the limit.
+            manifest: manifest of all images.
+            store: store to read them from.
+            rows: rows to write; None for all with a split, within the limit.
 
         Raises:
-            ConfigError: the file is there with other settings.
+            ConfigError: the file exists with other settings.
             DataError: there is nothing to write; more images than `max_failures` cannot be read (they are in the
                 `TooManyFailuresError`); the disk is full; a source changed while it was read; another process is
                 preparing the same file.
@@ -126,32 +127,32 @@ class Hdf5Writer:
         return self._written(manifest, settings, settings, lambda plan, log: Job(plan, manifest, store, rows, log))
 
     def write_part(self, manifest: Manifest, store: ImageStore, parts: Parts, number: int) -> None:
-        """Write one part, or go on with it; which images cannot be read is judged when all are put together.
+        """Write or continue one part; the number of unreadable images is only checked when parts are merged.
 
         Raises:
             DataError: as `write`, or there are more parts than images.
         """
         rows = self.rows(manifest)
         if parts.count > len(rows):
-            raise DataError(f"prepare.shards={parts.count} for {len(rows)} images", "Take fewer.")
+            raise DataError(f"prepare.shards={parts.count} for {counted(len(rows), 'image')}", "Give fewer shards.")
         file = parts.file(number)
-        file.unlink(missing_ok=True)  # its failures were not noted
+        file.unlink(missing_ok=True)  # without its note, its failures are unknown
         writer = Hdf5Writer(file, self.storage, self.size, self.limit, self.workers, 1.0, self.decoder, self.max_pixels)
         parts.close(number, writer.write(manifest, store, parts.rows(rows, number)).failures)
 
     def merge(self, manifest: Manifest, parts: Parts) -> Prepared:
-        """Put all parts together, or go on with it, or find that it was done: the file that `write` would write.
+        """Merge all parts into the file that `write` would write, or continue that, or find that it is finished.
 
         Raises:
-            ConfigError: the file is there with other settings.
-            DataError: as `write`, or the parts do not fit together.
+            ConfigError: the file exists with other settings.
+            DataError: as `write`, or the parts are inconsistent.
         """
         rows = self.rows(manifest)
         log = parts.settings | {"parts": parts.count}
         return self._written(manifest, parts.settings, log, lambda plan, log: Union(plan, manifest, rows, log, parts))
 
     def rows(self, manifest: Manifest) -> NDArray[np.int64]:
-        """The rows that are written.
+        """The rows to write.
 
         Raises:
             DataError: there are none.
@@ -173,7 +174,7 @@ class Hdf5Writer:
         started = time.monotonic()
         journal = Journal(self.path.with_name(self.path.name + ".journal"), log)
         try:
-            if self.path.exists():  # whoever had the journal before has just finished
+            if self.path.exists():  # another process with the journal has just finished
                 return self._found(settings)
             job = make(self._plan(), journal)
             failures = job.run()
@@ -192,7 +193,7 @@ class Hdf5Writer:
         return Plan(self.part, self.storage, self.size, self.workers, self.max_failures, self.decoder, self.max_pixels)
 
     def settings(self, manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, Any]:
-        """All that the file's content depends on."""
+        """All settings that the file's content depends on."""
         further = {field.name: str(field.type) for field in manifest.table.schema if field.name not in SCHEMA.names}
         return {
             "images": manifest.take(rows).fingerprint(),
@@ -216,13 +217,13 @@ class Hdf5Writer:
                 }
         except (OSError, KeyError) as error:
             raise ConfigError(
-                f"{self.path} is there and is no prepared file: {error}", "Give another prepare.out."
+                f"{self.path} exists and is not a prepared file: {error}", "Give another prepare.out."
             ) from error
         if not stored:
-            raise ConfigError(f"{self.path} is there and was not prepared by us", "Give another prepare.out.")
+            raise ConfigError(f"{self.path} exists, but not from task=prepare", "Give another prepare.out.")
         names = {"images": "the images", "sources": "the source files"}
         differing = [
-            names.get(key, f"{key} ({stored.get(key)} there, {value} wanted)")
+            names.get(key, f"{key} ({stored.get(key)} in the file, {value} now)")
             for key, value in settings.items()
             if stored.get(key) != value
         ]
@@ -251,7 +252,7 @@ class Hdf5Writer:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
             return DataError(
                 f"the disk of {self.path.parent} is full ({free / 2**20:,.0f} MiB free)",
-                f"Make room and run again, it goes on where it stopped; or remove {self.part.name}.",
+                f"Free some space and run again to continue where it stopped, or remove {self.part.name}.",
             )
         return DataError(f"{self.path} cannot be prepared: {error}", "Check the path and its permissions.")
 
@@ -263,7 +264,7 @@ def _counts(manifest: Manifest, rows: NDArray[np.int64]) -> dict[tuple[str, int]
 
 
 def _sources(manifest: Manifest) -> str:
-    """Hash of the names and sizes of the files the images lie in."""
+    """Hash of the names and sizes of the files that contain the images."""
     digest = blake2b(digest_size=16)
     for name in sorted(set(manifest.column("where"))):
         file = as_path(str(name).rpartition(GROUP_SEPARATOR)[0] or str(name))

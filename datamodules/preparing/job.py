@@ -1,4 +1,4 @@
-"""The work of one preparation: room for every image, then each into its place."""
+"""The work of one preparation: allocate space for every image, then write each to its place."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from datamodules.tables.manifest import Manifest
 
 Storage = Literal["encoded", "pixels"]
 SPARE = 2**20
-"""Bytes kept free for everything that is not pictures, on top of a kibibyte a row."""
+"""Bytes kept free for everything except images, in addition to one KiB per row."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,33 @@ class TooManyFailuresError(DataError):
     """More images than allowed cannot be read.
 
     Args:
-        failures: all of them.
-        count: images there are.
-        most: share allowed.
+        failures: all failures.
+        count: number of images.
+        most: fraction allowed.
     """
 
     def __init__(self, failures: list[Failure], count: int, most: float) -> None:
         share = len(failures) / count
         super().__init__(
-            f"{len(failures)} of {count} images cannot be read ({share:.2%}, prepare.max_failures={most}); the first: "
+            f"{len(failures)} of {count} images cannot be read ({share:.2%}, prepare.max_failures={most}), first "
             f"{failures[0].id!r} ({failures[0].where}[{failures[0].row}]): {failures[0].reason}",
-            "See failures.csv and mend them, or allow more: the images read so far are kept for the next run.",
+            "Repair those in failures.csv, or raise prepare.max_failures; the next run keeps the images read so far.",
         )
         self.failures = failures
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where to, and how.
+    """Settings of the work.
 
     Attributes:
-        part: the file while it is being written.
+        part: the file being written.
         storage: "encoded" or "pixels".
-        size: side in pixels, for pixels.
-        workers: processes.
-        max_failures: share of unreadable images that is put up with.
-        decoder: of `datamodules.loading.decode`.
-        max_pixels: largest image decoded.
+        size: side in pixels, for "pixels".
+        workers: number of processes.
+        max_failures: maximum fraction of unreadable images tolerated.
+        decoder: backend of `datamodules.loading.decode`.
+        max_pixels: pixels of the largest image that is decoded.
     """
 
     part: Path
@@ -81,17 +81,17 @@ class Plan:
 
 
 class Job:
-    """One call of `Hdf5Writer.write`: what is known of each row so far, and what is left to do.
+    """One call of `Hdf5Writer.write`: what is known about each row, and the remaining work.
 
     Args:
-        plan: where to, and how.
-        manifest: of all images.
-        store: where they are read.
-        rows: of the manifest, those to be written.
-        journal: what earlier calls have done.
+        plan: settings.
+        manifest: manifest of all images.
+        store: store to read them from.
+        rows: rows of the manifest to write.
+        journal: record of earlier calls.
 
     Attributes:
-        read: images read by this call.
+        read: number of images read by this call.
     """
 
     def __init__(
@@ -112,24 +112,24 @@ class Job:
             self._note(entry)
 
     def run(self) -> list[Failure]:
-        """All pictures into their places."""
+        """Write all images to their places."""
         if self.plan.storage == "pixels":
-            offsets = self._room_for_pixels()
+            offsets = self._allocate_pixels()
             self._pass("prepare", PreparePixels, self.rows[~self.facts.known[self.rows]], offsets)
             return self._accepted()
         self._pass("verify", Verify, self.rows[~self.facts.known[self.rows]], None)
         failures = self._accepted()
         kept = self.kept()
-        offsets = self._room_for_bytes()
+        offsets = self._allocate_bytes()
         self._pass("copy", Copy, kept[~self.copied[kept]], offsets)
         return failures
 
     def kept(self) -> NDArray[np.int64]:
-        """Rows that can be read."""
+        """Rows whose image is readable."""
         return self.rows[self.facts.known[self.rows]]
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Columns and attributes."""
+        """Write columns and attributes."""
         part = self.plan.part
         groups = {name: rows[self.facts.known[rows]] for name, rows in self.groups.items()}
         spans = {}
@@ -169,7 +169,7 @@ class Job:
             self.failed |= dict(entry["failed"])
 
     def _forget(self) -> None:
-        """What was written before the room was made anew is gone."""
+        """Forget what was written before the space was allocated again."""
         if self.plan.storage == "pixels":
             self.facts = Facts(len(self.manifest))
         self.copied[:] = False
@@ -179,33 +179,33 @@ class Job:
             sync_file(self.plan.part)
 
     def _accepted(self) -> list[Failure]:
-        """The failures, if there are few enough."""
+        """The failures, or an error if there are too many."""
         manifest = self.manifest
         failures = []
         for row in sorted(self.failed):
-            if not self.facts.known[row]:  # it may have been read at a second try
+            if not self.facts.known[row]:  # a second attempt may have succeeded
                 cell = manifest.table.slice(row, 1).select(["id", "where", "row"]).to_pylist()[0]
                 failures.append(Failure(cell["id"], cell["where"], cell["row"], self.failed[row]))
         if len(failures) > self.plan.max_failures * len(self.rows):
             raise TooManyFailuresError(failures, len(self.rows), self.plan.max_failures)
         return failures
 
-    def _room_for_pixels(self) -> NDArray[np.int64]:
+    def _allocate_pixels(self) -> NDArray[np.int64]:
         size, part = self.plan.size or 0, self.plan.part
         counts = {name: len(rows) for name, rows in self.groups.items()}
         if not (self.room and part.exists() and _lengths(part) == counts):
-            self._make_room(lambda: layout.room_for_pixels(part, counts, size), len(self.rows) * size * size * 3)
+            self._make_room(lambda: layout.allocate_pixels(part, counts, size), len(self.rows) * size * size * 3)
         offsets = np.full(len(self.manifest), -1, np.int64)
         for name, rows in self.groups.items():
             offsets[rows] = layout.pixel_offsets(part, name)
         return offsets
 
-    def _room_for_bytes(self) -> NDArray[np.int64]:
+    def _allocate_bytes(self) -> NDArray[np.int64]:
         part = self.plan.part
         groups = {name: rows[self.facts.known[rows]] for name, rows in self.groups.items()}
         totals = {name: int(self.facts.length[rows].sum()) for name, rows in groups.items() if len(rows)}
         if not (self.room and part.exists() and _lengths(part) == totals):
-            self._make_room(lambda: layout.room_for_bytes(part, totals), sum(totals.values()))
+            self._make_room(lambda: layout.allocate_bytes(part, totals), sum(totals.values()))
         offsets = np.full(len(self.manifest), -1, np.int64)
         for name in totals:
             offsets[groups[name]] = layout.bytes_offset(part, name) + self._span(groups[name])[0]
@@ -218,8 +218,8 @@ class Job:
         needed = nbytes + SPARE + 1024 * len(self.rows)
         if needed > free:
             raise DataError(
-                f"the disk of {part.parent} is full: {needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} free",
-                "Make room, give prepare.out on another disk, or take fewer or smaller images (prepare.limit, size).",
+                f"the disk of {part.parent} is full: {needed / 2**20:,.0f} MiB needed, {free / 2**20:,.0f} MiB free",
+                "Free space, set prepare.out on another disk, or use fewer or smaller images (prepare.limit, size).",
             )
         make()
         layout.reserve(part)
@@ -232,7 +232,7 @@ class Job:
         return np.cumsum(lengths) - lengths, lengths
 
     def _described(self) -> Manifest:
-        """The manifest with the sizes and formats that were found."""
+        """The manifest with the sizes and formats found in the files."""
         table, known = self.manifest.table, self.facts.known
         found = {
             "width": np.where(known, self.facts.width, self.manifest.column("width")),
@@ -246,7 +246,7 @@ class Job:
 
 
 def sync_file(path: Path) -> None:
-    """Bring a file, or a folder's entries, to the disk."""
+    """Sync a file, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -255,7 +255,7 @@ def sync_file(path: Path) -> None:
 
 
 def _lengths(path: Path) -> dict[str, int]:
-    """Lengths of the pictures' datasets, by group; none where the file was cut short."""
+    """Lengths of the image datasets, by group; empty if the file is incomplete."""
     try:
         with h5py.File(path, "r") as file:
             return {name: len(group["image"] if "image" in group else group["bytes"]) for name, group in file.items()}

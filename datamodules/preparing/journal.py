@@ -1,4 +1,4 @@
-"""What a preparation has done so far: one line a piece of work, trusted only once its data are on the disk."""
+"""The progress of a preparation: one line per piece of work, written only once its data are on disk."""
 
 import fcntl
 import json
@@ -11,28 +11,28 @@ from typing import Any
 from contracts.errors import DataError
 
 INTERVAL = 2.0
-"""Seconds of work that a kill may cost. Workers go on meanwhile, and the disk is at it long before (`write_back`)."""
+"""Seconds of work that a kill may cost. Syncing does not stop workers, and writing starts earlier (`write_back`)."""
 
 
 class InUseError(DataError):
-    """Another process works on the same file."""
+    """Another process is working on the same file."""
 
 
 class Journal:
-    """A file of JSON lines: the settings, then what is done.
+    """A file of JSON lines: the settings, then finished work.
 
-    Lines are held back until the data they speak of have been synced, so that neither a kill nor a power cut leaves a
-    line that says more than the disk holds. A torn last line is ignored. The file is locked while it is open.
+    Lines are held back until their data have been synced, so that neither a kill nor a power cut leaves a
+    line without its data. An incomplete last line is ignored. The file is locked while it is open.
 
     Args:
-        path: of the journal.
-        settings: what the work depends on; a journal of other settings is started anew.
+        path: the journal.
+        settings: all settings that the work depends on; a journal with other settings is overwritten.
 
     Attributes:
         entries: lines of an earlier run with the same settings.
 
     Raises:
-        InUseError: another process works on the same file.
+        InUseError: another process is working on the same file.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
@@ -55,13 +55,13 @@ class Journal:
         self._synced = time.monotonic()
 
     def add(self, entry: dict[str, Any], sync: Callable[[], None]) -> None:
-        """Notes an entry; now and then calls ``sync``, which brings the data to the disk, and writes the lines."""
+        """Note an entry; at intervals, call ``sync``, which syncs the data to disk, and write the lines."""
         self._held.append(entry)
         if time.monotonic() - self._synced > INTERVAL:
             self.flush(sync)
 
     def flush(self, sync: Callable[[], None]) -> None:
-        """Syncs the data and writes all lines held back."""
+        """Sync the data and write all lines held back."""
         if self._held:
             sync()
             self._put(self._held)
@@ -69,7 +69,7 @@ class Journal:
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Lets go of the file and its lock; lines held back are lost."""
+        """Close the file and release its lock; lines held back are lost."""
         self._file.close()
 
     def _put(self, entries: list[dict[str, Any]]) -> None:

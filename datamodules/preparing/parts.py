@@ -1,4 +1,4 @@
-"""A preparation in parts, each a file of its own made anywhere, and their union: the file that one run would write."""
+"""A preparation in parts, each a file made on any machine, merged into the same file that one run would write."""
 
 import json
 import shutil
@@ -26,15 +26,15 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Parts:
-    """Runs of neighbouring rows, so that each reads files of its own.
+    """Runs of neighbouring rows, so that each part reads different files.
 
-    A part is a prepared file; a note beside it, written last, says for which settings it was made and which images
-    are not in it. Without its note a part is made again.
+    A part is a prepared file; a note beside it, written last, records its settings and the images that
+    are missing in it. A part without a note is made again.
 
     Attributes:
-        folder: where they are kept until they are put together.
-        count: how many there are.
-        settings: of the whole.
+        folder: folder of the parts until they are merged.
+        count: number of parts.
+        settings: settings of the whole preparation.
     """
 
     folder: Path
@@ -42,15 +42,15 @@ class Parts:
     settings: dict[str, Any]
 
     def rows(self, rows: Rows, number: int) -> Rows:
-        """Those of one part."""
+        """Rows of one part."""
         return np.array_split(rows, self.count)[number]
 
     def file(self, number: int) -> Path:
-        """Of one part."""
+        """The file of one part."""
         return self.folder / f"part-{number:05d}-of-{self.count:05d}.h5"
 
     def done(self, number: int) -> bool:
-        """Whether a part is there.
+        """Whether a part is complete.
 
         Raises:
             DataError: it was prepared with other settings.
@@ -67,20 +67,20 @@ class Parts:
         return True
 
     def missing(self) -> list[int]:
-        """Parts that are not there."""
+        """Numbers of the parts that are not complete."""
         return [number for number in range(self.count) if not self.done(number)]
 
     def close(self, number: int, failures: list[Failure]) -> None:
-        """Writes the note of a part that is complete."""
+        """Write the note of a complete part."""
         note = {"settings": self.settings, "failures": [[each.id, each.reason] for each in failures]}
         write_atomically(self._note(number), json.dumps(note).encode())
 
     def failures(self, number: int) -> dict[str, str]:
-        """Reasons by id of the images that could not be read."""
+        """Reasons why images could not be read, by id."""
         return dict(json.loads(self._note(number).read_text())["failures"])
 
     def columns(self, number: int) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
-        """What a part knows of its images, group by group."""
+        """A part's metadata of its images, group by group."""
         with h5py.File(self.file(number), "r") as file:
             for name in GROUPS:
                 if name in file:
@@ -90,7 +90,7 @@ class Parts:
                     yield f"{self.file(number)}{GROUP_SEPARATOR}{name}", found | texts
 
     def remove(self) -> None:
-        """They are no longer needed."""
+        """Delete all parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _note(self, number: int) -> Path:
@@ -98,7 +98,7 @@ class Parts:
 
 
 class RawStore(Hdf5Store):
-    """Encoded images and pixels alike as bytes."""
+    """Reads both encoded images and pixels as bytes."""
 
     def read(self, row: int) -> bytes:
         """The row's bytes."""
@@ -107,17 +107,17 @@ class RawStore(Hdf5Store):
 
 
 class Union(Job):
-    """Copies the images of all parts to where one run would have put them.
+    """Copies the images of all parts to the places where one run would have put them.
 
     Args:
-        plan: where to, and how.
-        manifest: of all images.
-        rows: of the manifest, those of all parts.
-        journal: what earlier calls have done.
-        parts: all there.
+        plan: settings.
+        manifest: manifest of all images.
+        rows: rows of all parts.
+        journal: record of earlier calls.
+        parts: the complete parts.
 
     Raises:
-        DataError: an image is in two parts, or neither in one nor among the failures.
+        DataError: an image is in two parts, or in none although it is no failure.
     """
 
     def __init__(self, plan: Plan, manifest: Manifest, rows: Rows, journal: Journal, parts: Parts) -> None:
@@ -135,11 +135,11 @@ class Union(Job):
         super().__init__(plan, manifest, RawStore(Manifest(table)), rows, journal)
 
     def run(self) -> list[Failure]:
-        """All pictures into their places."""
+        """Write all images to their places."""
         self._recall()
         failures = self._accepted()
-        offsets = self._room_for_pixels() if self.plan.storage == "pixels" else self._room_for_bytes()
-        self._recall()  # new room has none of them
+        offsets = self._allocate_pixels() if self.plan.storage == "pixels" else self._allocate_bytes()
+        self._recall()  # newly allocated space contains none of them
         kept = self.kept()
         self._pass("merge", Copy, kept[~self.copied[kept]], offsets)
         return failures
@@ -157,7 +157,7 @@ class Union(Job):
             try:
                 own = [by_id.pop(name) for name in columns["id"].tolist()]
             except KeyError as error:
-                raise DataError(f"{group} holds {error} twice, or not as its own", "Remove the parts.") from error
+                raise DataError(f"{group} contains {error} twice or unexpectedly", "Remove the parts.") from error
             where[own], place[own] = group, np.arange(len(own))
             pixels = np.full(len(own), (plan.size or 0) ** 2 * 3)
             entry["rows"] += own
@@ -165,5 +165,5 @@ class Union(Job):
             for name in ("width", "height", "format"):
                 entry[name] += columns[name].tolist()
         if by_id:
-            raise DataError(f"{parts.file(number)} lacks {next(iter(by_id))!r}", "Remove it: it is made again.")
+            raise DataError(f"{parts.file(number)} lacks {next(iter(by_id))!r}", "Remove that file and run again.")
         self.entries.append(entry)

@@ -1,4 +1,4 @@
-"""A smaller set of the same make-up."""
+"""A smaller data set of the same composition."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,11 @@ from datamodules.tables.manifest import Manifest
 def prepared_rows(manifest: Manifest, limit: int | None = None) -> NDArray[np.int64]:
     """Rows of ``train``, ``valid`` and ``test``, ascending; at most ``limit`` of them.
 
-    A limit is shared out over splits and labels in proportion, and within each of these the rows are drawn by a key of
-    their id: the choice depends on no other image, and a set sorted by class does not lose one.
+    A limit is shared among splits and labels in proportion, and within each of these, rows are sampled by a key of
+    their id: the choice depends on no other image, and a data set sorted by class does not lose a class.
 
     Raises:
-        ConfigError: the limit is below one.
+        ConfigError: the limit is below 1.
     """
     rows = manifest.rows("train", "valid", "test")
     if limit is not None and limit < 1:

@@ -1,4 +1,4 @@
-"""What a worker of ``task=prepare`` does with its share of the images."""
+"""The work of one ``task=prepare`` process on its share of the images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,28 +20,28 @@ from datamodules.preparing.write_back import CachedWriter
 from datamodules.preparing.write_direct import DirectWriter
 
 REPORT = 32
-"""Images between two messages to the parent."""
+"""Images per message to the parent process."""
 
 FIELDS = ("rows", "width", "height", "length", "format")
-"""Of a message: rows, and as many values of each kind."""
+"""Content of a message: rows, and one value of each kind per row."""
 
 PIXELS = "PIXELS"
-"""In place of a format, where the store holds pixels."""
+"""Format name used if the store holds pixels."""
 
 MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 
 
 class Facts:
-    """What is known of each row's image once it was read.
+    """Metadata of each row's image once it has been read.
 
     Args:
-        count: rows of the manifest.
+        count: number of rows in the manifest.
 
     Attributes:
         known: [N] whether it could be read.
-        width: [N] as displayed.
-        height: [N] as displayed.
-        length: [N] of the encoded bytes.
+        width: [N] pixels as displayed.
+        height: [N] pixels as displayed.
+        length: [N] number of encoded bytes.
     """
 
     def __init__(self, count: int) -> None:
@@ -53,29 +53,29 @@ class Facts:
         self._names: list[str] = ["", *FORMATS]
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Take over a worker's message."""
+        """Store the values of a worker's message."""
         rows = entry["rows"]
         self.known[rows] = True
         self.width[rows], self.height[rows], self.length[rows] = entry["width"], entry["height"], entry["length"]
         self._format[rows] = [self._names.index(name) if name in self._names else 0 for name in entry["format"]]
 
     def formats(self) -> NDArray[Any]:
-        """[N] names, "" where unknown or pixels."""
+        """[N] format names, "" if unknown or pixels."""
         return np.array(self._names, dtype=object)[self._format]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers know.
+    """Settings that all workers share.
 
     Attributes:
-        store: where images are read.
+        store: store to read images from.
         runs: rows of each piece of work.
-        path: file written to.
-        size: side of the square, for pixels.
-        decoder: backend.
-        max_pixels: largest image decoded.
-        length: [N] lengths of encoded images, once known.
+        path: file to write to.
+        size: side of the square in pixels, for "pixels".
+        decoder: backend of `datamodules.loading.decode`.
+        max_pixels: pixels of the largest image that is decoded.
+        length: [N] bytes of encoded images, once known.
     """
 
     store: ImageStore
@@ -88,13 +88,13 @@ class Task:
 
 
 class Writer(Protocol):
-    """Puts blocks into their places in the file."""
+    """Writes blocks to their places in the file."""
 
     count: int
-    """Blocks put so far."""
+    """Number of blocks written so far."""
 
     def put(self, block: NDArray[np.uint8], offset: int) -> None:
-        """Have a block written."""
+        """Write a block, possibly later."""
         ...
 
     def settle(self, count: int) -> None:
@@ -103,25 +103,25 @@ class Writer(Protocol):
 
 
 class _Pass:
-    """A walk over the images of a piece of work that reports every few of them.
+    """Processes the images of a piece of work, and reports every few of them.
 
     Args:
-        task: what all workers know.
-        offsets: [N] place in the file for each row, or None where nothing is written.
+        task: settings that all workers share.
+        offsets: [N] offset in the file for each row, or None if nothing is written.
     """
 
     def __init__(self, task: Task, offsets: NDArray[np.int64] | None) -> None:
         self.task = task
         self.offsets = offsets
-        self._out: Writer | None = None  # a worker keeps it as long as it lives
+        self._out: Writer | None = None  # a worker keeps it until it ends
         self._held: tuple[dict[str, Any], int] | None = None
 
     def image(self, cell: bytes | NDArray[np.uint8]) -> tuple[int, int, str, NDArray[np.uint8] | None]:
-        """Width, height and format of an image, and what is put into the file, if anything is."""
+        """Width, height and format of an image, and the data to write to the file, if any."""
         raise NotImplementedError
 
     def __call__(self, number: int) -> Iterator[dict[str, Any]]:
-        """Messages on a piece of work.
+        """Messages about a piece of work.
 
         Raises:
             OSError: the file cannot be written.
@@ -131,7 +131,7 @@ class _Pass:
             return
         self._out = self._out or self.writer()
         for message in self.messages(number, self._out):
-            # one message behind: nobody waits for what the disk is still writing
+            # one message late, so that no worker waits for the disk
             yield from self.rest()
             self._held = message, self._out.count
 
@@ -144,11 +144,11 @@ class _Pass:
             yield message
 
     def writer(self) -> Writer:
-        """For the blocks of this pass."""
+        """A writer for the blocks of this pass."""
         return CachedWriter(self.task.path)
 
     def messages(self, number: int, out: Writer | None) -> Iterator[dict[str, Any]]:
-        """One for every few images, once they are put."""
+        """A message for every few images, once they are written."""
         found: list[tuple[int, int, int, int, str]] = []
         failed: list[tuple[int, str]] = []
         for row, cell in read_cells(self.task.store, self.task.runs[number]):
@@ -175,7 +175,7 @@ def _message(found: list[tuple[int, int, int, int, str]], failed: list[tuple[int
 
 
 class PreparePixels(_Pass):
-    """Decode, resize, put in place."""
+    """Decodes, resizes and writes images."""
 
     def image(self, cell: bytes | NDArray[np.uint8]) -> tuple[int, int, str, NDArray[np.uint8]]:
         """See the class."""
@@ -185,10 +185,10 @@ class PreparePixels(_Pass):
         return width, height, kind, square.transpose(1, 2, 0).reshape(-1)
 
     def writer(self) -> Writer:
-        """Past the page cache, where that can be."""
+        """A writer that bypasses the page cache, if possible."""
         try:
             return DirectWriter(self.task.path, self.task.size**2 * 3)
-        except OSError:  # of no weight: the ordinary way says what is wrong, if anything is
+        except OSError:  # the ordinary writer reports the problem, if there is one
             return CachedWriter(self.task.path)
 
     def _pixels(self, cell: bytes | NDArray[np.uint8]) -> tuple[Tensor, str]:
@@ -198,31 +198,31 @@ class PreparePixels(_Pass):
 
 
 class Verify(_Pass):
-    """Decode, to see that it can be done."""
+    """Decodes images to verify that they can be read."""
 
     def image(self, cell: bytes | NDArray[np.uint8]) -> tuple[int, int, str, None]:
         """See the class."""
         if isinstance(cell, np.ndarray):
-            raise DataError("the source holds pixels, not encoded images")
+            raise DataError("the source contains pixels, not encoded images")
         _, height, width = decode(cell, self.task.decoder, self.task.max_pixels).shape
         return width, height, image_format(cell), None
 
 
 class Copy(_Pass):
-    """Copy the bytes of an image that was verified."""
+    """Copies the bytes of verified images."""
 
     def messages(self, number: int, out: Writer | None) -> Iterator[dict[str, Any]]:
         """See the class.
 
         Raises:
-            DataError: an image is not what it was when it was verified.
+            DataError: an image has changed since it was verified.
         """
         if out is None or self.offsets is None:
             raise TypeError("Copy needs offsets")
         rows: list[int] = []
         for row, cell in read_cells(self.task.store, self.task.runs[number]):
             if not isinstance(cell, bytes) or len(cell) != self.task.length[row]:
-                raise DataError(f"row {row} changed while it was prepared", "Remove the .journal and run again.")
+                raise DataError(f"image of row {row} changed during preparation", "Remove the .journal and run again.")
             out.put(np.frombuffer(cell, np.uint8), int(self.offsets[row]))
             rows.append(row)
             if len(rows) == REPORT:
@@ -233,14 +233,14 @@ class Copy(_Pass):
 
 
 def to_square(pixels: Tensor, size: int) -> Tensor:
-    """[3, H, W] uint8 → [3, size, size] uint8, bicubic with antialiasing; as it is where it has that size."""
-    # torchvision's wrapper keeps the channels last, where interpolate itself would repack them twice
+    """[3, H, W] uint8 → [3, size, size] uint8, bicubic with antialiasing; unchanged if it has that size."""
+    # torchvision's wrapper keeps channels last, whereas interpolate itself would copy them twice
     resized: Tensor = resize(pixels, [size, size], interpolation=InterpolationMode.BICUBIC, antialias=True)
     return resized
 
 
 def image_format(data: bytes) -> str:
-    """Pillow's name of a format, from the first bytes where they say enough."""
+    """Pillow's format name, from the first bytes if they suffice."""
     for magic, name in MAGIC.items():
         if data.startswith(magic):
             return name

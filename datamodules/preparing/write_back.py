@@ -1,4 +1,4 @@
-"""Writing through the page cache, and to the disk while the work goes on instead of all at the end."""
+"""Writes through the page cache, and to disk during the work rather than all at the end."""
 
 import os
 import weakref
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from datamodules.preparing.hdf5_layout import write_all
 
 PENDING = 4 * 2**20
-"""Bytes gathered before the disk is asked for them: enough for it to write in one go."""
+"""Bytes collected before writing to disk is requested, enough for one large write."""
 
 
 class WriteBack:
-    """Told of every write, it has the system begin with the writing, and waits for nothing.
+    """Makes the system start writing to disk after each write, without waiting.
 
-    A later ``fsync`` then finds little left to do. What is on the disk already may also leave the page cache, so that a
-    file larger than the memory does not push out everything else. Where the system has no such call, nothing is done.
+    A later ``fsync`` then has little left to do. Data already on disk may also leave the page cache, so that a
+    file larger than memory does not displace everything else. If the system has no such call, nothing is done.
 
     Args:
-        descriptor: of the open file.
+        descriptor: descriptor of the open file.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -29,29 +29,29 @@ class WriteBack:
         self._pending = 0
 
     def note(self, offset: int, nbytes: int) -> None:
-        """``nbytes`` were written at ``offset``."""
+        """Note that ``nbytes`` were written at ``offset``."""
         self._spans.append((offset, offset + nbytes))
         self._pending += nbytes
         if self._pending >= PENDING:
             self.begin()
 
     def begin(self) -> None:
-        """Have the system begin with what it has been told of."""
+        """Make the system start writing everything noted."""
         if hasattr(os, "posix_fadvise"):
             for start, end in merged(self._spans):
-                # Linux begins to write dirty pages of a range it is told will not be needed
+                # Linux starts to write the dirty pages of a range marked as not needed
                 os.posix_fadvise(self._descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
         self._spans, self._pending = [], 0
 
 
 class CachedWriter:
-    """Puts blocks of any size into their places in a file, which is closed with the last reference to the writer.
+    """Writes blocks of any size to their places in a file, which is closed with the last reference to the writer.
 
     Args:
-        path: of a file that has room for all blocks.
+        path: file with space for all blocks.
 
     Attributes:
-        count: blocks put so far.
+        count: number of blocks written so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,11 +71,11 @@ class CachedWriter:
         self.count += 1
 
     def settle(self, count: int) -> None:
-        """Nothing is to be waited for."""
+        """Return at once: blocks are written immediately."""
 
 
 def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans [start, end) in order, those that touch made one."""
+    """Spans [start, end) in order, with adjacent ones merged."""
     found: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if found and start <= found[-1][1]:

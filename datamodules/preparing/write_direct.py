@@ -1,4 +1,4 @@
-"""Writing past the page cache, while the next images are decoded."""
+"""Writes without the page cache, while the next images are decoded."""
 
 import errno
 import mmap
@@ -15,41 +15,41 @@ from numpy.typing import NDArray
 from datamodules.preparing.hdf5_layout import PAGE, write_all
 
 LEAST = 128 * 2**10
-"""Bytes of a block below which the page cache, which gathers them, serves a disk better."""
+"""Block size in bytes below which the page cache, which collects blocks, is faster."""
 
 TOGETHER = 4 * 2**20
-"""Bytes gathered before they are written: enough for a disk, and little enough for the caches of a processor."""
+"""Bytes collected before writing: enough for a disk, and few enough for processor caches."""
 
 ROUNDS = 3
-"""Gathered, on its way to the disk, and one between them: neither side is even."""
+"""Number of buffers: one being filled, one being written, and one spare, since neither speed is constant."""
 
 HUGE = 2**21
-"""Bytes of a huge page: to the disk a block in one is one piece, not one for every 4 KiB."""
+"""Bytes of a huge page, which the disk handles as one piece instead of one per 4 KiB."""
 
 REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
-"""What a file system answers that opens a file for direct writes, and then wants them otherwise or not at all."""
+"""Errors of a file system that opens a file for direct writes, but then refuses them or their alignment."""
 
 
 class DirectWriter:
-    """Puts blocks of one size into their places in a file; while some are written, the next are gathered.
+    """Writes blocks of one size to their places in a file; while some are written, the next are collected.
 
-    That spares the system the search for free pages, and what other programs have in the page cache stays there. The
+    This saves the system the search for free pages, and keeps other programs' data in the page cache. The
     file is closed with the last reference to the writer.
 
     Args:
-        path: of a file that has room for all blocks.
-        nbytes: of a block.
+        path: file with space for all blocks.
+        nbytes: bytes of a block.
 
     Attributes:
-        count: blocks put so far.
+        count: number of blocks written so far.
 
     Raises:
-        OSError: the file system cannot do this, or it is not worth while with such blocks.
+        OSError: the file system cannot do this, or it is not worthwhile with such blocks.
     """
 
     def __init__(self, path: Path, nbytes: int) -> None:
         if nbytes % PAGE or nbytes < LEAST or not hasattr(os, "O_DIRECT"):
-            raise OSError(f"blocks of {nbytes} bytes are not written past the page cache")
+            raise OSError(f"blocks of {nbytes} bytes are written through the page cache")
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_DIRECT)
         weakref.finalize(self, os.close, self._file)
@@ -60,10 +60,10 @@ class DirectWriter:
         self.count = 0
 
     def put(self, block: NDArray[np.uint8], offset: int) -> None:
-        """Have a block written.
+        """Write a block, possibly later.
 
         Raises:
-            OSError: an earlier one could not be written.
+            OSError: an earlier block could not be written.
         """
         gathered = self._rounds[0]
         gathered[len(self._offsets)] = block
@@ -76,7 +76,7 @@ class DirectWriter:
         """Wait until the first ``count`` blocks are in the file.
 
         Raises:
-            OSError: one could not be written.
+            OSError: a block could not be written.
         """
         if count > self.count - len(self._offsets):
             self._begin()
@@ -96,7 +96,7 @@ class DirectWriter:
         self._writing.popleft()
 
     def _write(self, blocks: NDArray[np.uint8], offsets: list[int]) -> None:
-        """Neighbours go to the disk in one piece."""
+        """Write adjacent blocks in one piece."""
         order = sorted(range(len(offsets)), key=offsets.__getitem__)
         size = blocks.shape[1]
         first = 0
@@ -121,11 +121,11 @@ class DirectWriter:
 
 
 def _aligned(*shape: int) -> NDArray[np.uint8]:
-    """Uint8 on the borders of pages, of huge ones where the system gives them."""
+    """A uint8 array aligned to pages, to huge ones if the system provides them."""
     size = int(np.prod(shape))
     memory = mmap.mmap(-1, size + HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel built without huge pages does without
+        with suppress(OSError):  # the kernel may lack huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     flat = np.frombuffer(memory, np.uint8)
     start = -flat.ctypes.data % HUGE

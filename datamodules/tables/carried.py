@@ -1,7 +1,7 @@
-"""Further columns of a manifest: any type of Arrow's, and how a prepared HDF5 file holds each without loss.
+"""Further columns of a manifest, of any Arrow type, and their lossless storage in prepared HDF5 files.
 
-A column of plain numbers, booleans or texts is an HDF5 dataset of its own. HDF5 knows no nulls, dates, decimals,
-structs and so on: such columns lie together in the dataset ``arrow``, an Arrow IPC stream, which
+A column of plain numbers, booleans or texts is a separate HDF5 dataset. HDF5 has no nulls, dates, decimals,
+structs, etc.: such columns are stored together in the dataset ``arrow``, an Arrow IPC stream, which
 ``pyarrow.ipc.open_stream(group["arrow"][:].tobytes()).read_all()`` reads.
 """
 
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from contracts.errors import DataError
 
 PACKED = "arrow"
-"""Dataset of a group that holds all columns for which HDF5 has no type."""
+"""Dataset of a group that contains all columns for which HDF5 has no type."""
 
 
 def plain(column: pa.ChunkedArray, place: str, step: str) -> pa.ChunkedArray:
-    """The same values without dictionaries and views, which differ from file to file and which few functions take.
+    """The same values without dictionaries and views, which differ between files and which few functions accept.
 
     Args:
-        column: of any type.
+        column: column of any type.
         place: file and column, for messages.
-        step: what to do about a column that cannot be read.
+        step: advice for a column that cannot be read.
 
     Raises:
-        DataError: a text is not UTF-8, or the column contradicts itself.
+        DataError: a text is not UTF-8, or the column is inconsistent.
     """
     try:
         column.validate(full=True)
@@ -39,7 +39,7 @@ def plain(column: pa.ChunkedArray, place: str, step: str) -> pa.ChunkedArray:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries, views and run ends, at any depth."""
+    """The type without dictionaries, views and run-end encoding, at any depth."""
     types = pa.types
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return plain_type(kind.value_type)
@@ -58,7 +58,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     if types.is_list(kind):
         return pa.list_(_plain_field(kind.value_field))
     if types.is_list_view(kind) or types.is_large_list_view(kind):
-        raise pa.ArrowNotImplementedError("a view of lists is not supported; lists are")  # pyarrow's cast breaks them
+        raise pa.ArrowNotImplementedError("list views are not supported; use lists")  # pyarrow's cast breaks them
     return kind
 
 
@@ -67,10 +67,10 @@ def _plain_field(field: pa.Field) -> pa.Field:
 
 
 def joined(parts: Mapping[str, pa.ChunkedArray], name: str) -> pa.ChunkedArray:
-    """One column of several files, by file; nulls without a type take that of the others, narrow numbers the wider.
+    """Join one column of several files; untyped nulls take the type of the others, and narrow numbers the wider type.
 
     Raises:
-        DataError: two files hold types of which neither includes the other.
+        DataError: the types in two files are incompatible.
     """
     tables = [pa.table({"column": column}) for column in parts.values()]
     try:
@@ -78,14 +78,14 @@ def joined(parts: Mapping[str, pa.ChunkedArray], name: str) -> pa.ChunkedArray:
     except pa.ArrowException as error:
         kinds = {str(column.type): file for file, column in reversed(list(parts.items()))}
         raise DataError(
-            f"column {name!r} has types that do not go together: "
+            f"column {name!r} has incompatible types: "
             + ", ".join(f"{kind} ({file})" for kind, file in reversed(list(kinds.items()))),
-            f"Give the files one type, or leave the column out: datamodule.columns.{name}=null.",
+            f"Give all files the same type, or ignore the column: datamodule.columns.{name}=null.",
         ) from error
 
 
 def is_native(name: str, column: pa.ChunkedArray) -> bool:
-    """Whether HDF5 has a type and a name for a column."""
+    """Whether HDF5 can store a column under its name and type."""
     if column.null_count or not name.strip(".") or "/" in name or "\x00" in name:
         return False
     kind = column.type
@@ -96,12 +96,12 @@ def is_native(name: str, column: pa.ChunkedArray) -> bool:
 
 
 def packed_names(table: pa.Table) -> list[str]:
-    """Columns for which HDF5 has no type or name."""
+    """Columns that HDF5 cannot store under their name and type."""
     return [name for name in table.column_names if not is_native(name, table[name])]
 
 
 def pack(table: pa.Table) -> NDArray[np.uint8]:
-    """A table as Arrow IPC stream."""
+    """The table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -109,19 +109,19 @@ def pack(table: pa.Table) -> NDArray[np.uint8]:
 
 
 def unpack(content: NDArray[np.uint8], place: str) -> pa.Table:
-    """The table that `pack` made a stream of.
+    """The table in a stream from `pack`.
 
     Raises:
-        DataError: it is no such stream.
+        DataError: it is not such a stream.
     """
     try:
         return pa.ipc.open_stream(content.tobytes()).read_all()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{place} cannot be read: {error}", "Prepare the file anew.") from error
+        raise DataError(f"{place} cannot be read: {error}", "Prepare the file again.") from error
 
 
 def as_column(parts: Sequence[Any]) -> pa.ChunkedArray | NDArray[Any]:
-    """Parts of one column, Arrow's or numpy's, one after another."""
+    """Concatenate parts of one column, which are Arrow or NumPy arrays."""
     if any(isinstance(part, pa.ChunkedArray) for part in parts):
         return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
     return np.concatenate(parts)

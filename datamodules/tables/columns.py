@@ -1,4 +1,4 @@
-"""Columns of somebody's table under our names: texts, labels by an explicit map, splits by theirs."""
+"""Converts columns of users' tables: texts, labels by an explicit map, splits by their names."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,25 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError, nearest
+from contracts.words import counted
 from datamodules.tables.manifest import SPLITS
 
 LABELS = (-1, 0, 1)
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """Names of a Hugging Face ``ClassLabel`` column, from the schema's metadata; None where it is none."""
+    """Names of a Hugging Face ``ClassLabel`` column, from the schema's metadata; None for other columns."""
     try:
         found: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     except ValueError:
-        return None  # not Hugging Face's, whatever it is
+        return None  # not Hugging Face metadata
     for name in ("info", "features", column, "names"):
         found = found.get(name) if isinstance(found, dict) else None
     return [str(name) for name in found] if isinstance(found, list) and found else None
 
 
 def are_texts(column: pa.ChunkedArray) -> bool:
-    """Whether a column is of bytes that are all UTF-8; true for all other types."""
+    """Whether all bytes of a binary column are UTF-8; true for all other types."""
     if not _is_binary(column.type):
         return True
     try:
@@ -43,13 +44,13 @@ def as_texts(
     """A column as strings, nulls as "".
 
     Args:
-        column: of texts, numbers, booleans, dates, times or bytes.
-        names: of a ``ClassLabel``, whose integers become these.
+        column: texts, numbers, booleans, dates, times or bytes.
+        names: class names of a ``ClassLabel``, which replace its integers.
         place: file and column, for messages.
         hexed: whether bytes become hexadecimal digits rather than UTF-8; None for those that are not UTF-8.
 
     Raises:
-        DataError: the column is of lists, structs or whatever else has no text.
+        DataError: the column is of a type without a text form, such as lists or structs.
     """
     if isinstance(column.type, pa.UuidType):
         return ["" if value is None else str(value) for value in column.to_pylist()]
@@ -83,17 +84,17 @@ def as_labels(
 ) -> NDArray[np.int8]:
     """A label column as 0 (real), 1 (generated) and -1 (unknown, as are nulls).
 
-    Without a map only numbers that already mean this are taken (0, 1, -1 and booleans, true for generated); names
-    never are, since alphabetical order calls ``ai`` real and ``nature`` generated.
+    Without a map, only numbers with this meaning are accepted (0, 1, -1 and booleans, true for generated); names
+    are not, since alphabetical order would make ``ai`` real and ``nature`` generated.
 
     Args:
         column: integers, booleans, whole floats, or anything that `as_texts` reads.
-        labels: from each value, or class name, to 0, 1 or -1; None where the numbers already are labels.
+        labels: value or class name → 0, 1 or -1; None if the numbers already are labels.
         names: class names of a ``ClassLabel`` column, or None.
         place: file and column, for messages.
 
     Raises:
-        DataError: a value is not in the map, or has no meaning without one.
+        DataError: a value is not in the map, or has no meaning without a map.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -109,8 +110,8 @@ def as_labels(
         found = list(names) if named and names else sorted(set(values) - {""})
         example = ", ".join(f"{name}: {'?'}" for name in found[:4]) + (", …" if len(found) > 4 else "")
         raise DataError(
-            f"{place} holds the names {', '.join(map(repr, found[:10]))}",
-            f"Say which are real (0) and which generated (1): 'datamodule.labels={{{example}}}'.",
+            f"{place} contains the names {', '.join(map(repr, found[:10]))}",
+            f"Set which are real (0) and which generated (1): 'datamodule.labels={{{example}}}'.",
         )
     translated: dict[Any, int] = {None: -1}
     for value in values:
@@ -124,32 +125,32 @@ def _label(value: Any, known: Mapping[str, int] | None, names: Sequence[str] | N
     if known is None:
         if int(value) not in LABELS:
             raise DataError(
-                f"{place} holds {value!r}, which is none of 0 (real), 1 (generated), -1 (unknown)",
+                f"{place} contains {value!r}, which is not 0 (real), 1 (generated) or -1 (unknown)",
                 "Map each value to a label: 'datamodule.labels={0: 0, 1: 1, …}'.",
             )
         return int(value)
     if names is not None and value == -1 and "-1" not in known:
-        return -1  # Hugging Face's own mark for an unlabelled row
+        return -1  # Hugging Face's mark for an unlabelled row
     if names is not None and not 0 <= value < len(names):
-        raise DataError(f"{place} holds {value}, but there are {len(names)} class names")
+        raise DataError(f"{place} contains {value}, but there are only {counted(len(names), 'class name')}")
     text = names[value] if names is not None else _text(value)
     if text not in known:
-        raise DataError(f"{place} holds {text!r}, which datamodule.labels does not name", nearest(text, known))
+        raise DataError(f"{place} contains {text!r}, which datamodule.labels does not list", nearest(text, known))
     return known[text]
 
 
 def as_splits(column: Sequence[str], renamed: Mapping[str, str], place: str) -> list[str]:
-    """A split column under our names.
+    """A split column with our split names.
 
     Raises:
-        DataError: a value is neither one of ours nor renamed.
+        DataError: a value is neither one of our splits nor renamed.
     """
     translated = {}
     for value in dict.fromkeys(column):
         ours = renamed.get(value, value)
         if ours not in SPLITS:
             raise DataError(
-                f"{place} holds {value!r}, which is no split",
+                f"{place} contains {value!r}, which is not a split",
                 f"{nearest(value, {*SPLITS, *renamed} - {''})} Rename it: '+datamodule.splits.{value}=train'.",
             )
         translated[value] = ours
@@ -160,20 +161,20 @@ def as_sizes(column: pa.ChunkedArray, place: str) -> list[int]:
     """A column of widths or heights, nulls as 0 (unknown).
 
     Raises:
-        DataError: a value is no whole number from 0 to 2³¹ − 1.
+        DataError: a value is not a whole number from 0 to 2³¹ − 1.
     """
     try:
         numbers = column.cast(pa.int64())
         wrong = pc.or_(pc.less(numbers, 0), pc.greater_equal(numbers, 2**31))
         if pc.any(wrong).as_py():
-            raise DataError(f"{place} holds {numbers.filter(wrong)[0]}, which is no size", "Leave the column out.")
+            raise DataError(f"{place} contains {numbers.filter(wrong)[0]}, which is not a size", "Ignore the column.")
     except pa.ArrowException as error:
-        raise DataError(f"{place} holds no whole numbers: {error}", "Leave the column out.") from error
+        raise DataError(f"{place} is not a column of whole numbers: {error}", "Ignore the column.") from error
     return [value or 0 for value in numbers.to_pylist()]
 
 
 def whole_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts that are whole numbers, as those of a folder ``label=0`` are, as numbers; others as they are."""
+    """A column of texts as whole numbers if all are such (as in a folder ``label=0``); else unchanged."""
     try:
         return column.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -181,13 +182,14 @@ def whole_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def check_maps(labels: Mapping[Any, int] | None, splits: Mapping[str, str]) -> None:
-    """Raise a ConfigError where a map leads to something that is no label or no split."""
+    """Raise a ConfigError if a map has a value that is not a label or not a split."""
     for key, value in (labels or {}).items():
         if isinstance(value, bool) or value not in LABELS:
-            raise ConfigError(f"datamodule.labels.{key}={value!r} is no label", "0 is real, 1 generated, -1 unknown.")
+            step = "Give 0 for real, 1 for generated or -1 for unknown."
+            raise ConfigError(f"datamodule.labels.{key}={value!r} is not a label", step)
     for key, name in splits.items():
         if name not in SPLITS:
-            raise ConfigError(f"datamodule.splits.{key}={name!r} is no split", nearest(str(name), SPLITS[:3]))
+            raise ConfigError(f"datamodule.splits.{key}={name!r} is not a split", nearest(str(name), SPLITS[:3]))
 
 
 def _text(value: Any) -> str:
@@ -198,4 +200,4 @@ def _whole_numbers(column: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
     try:
         return column.cast(pa.int64())
     except pa.ArrowInvalid as error:
-        raise DataError(f"{place} holds fractions: {error}", "Name the column that holds the labels.") from error
+        raise DataError(f"{place} contains fractions: {error}", "Name the column that holds the labels.") from error

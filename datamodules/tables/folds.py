@@ -1,10 +1,10 @@
-"""Seeded folds for sets without a split column: 70 % train, 10 % valid, 20 % test.
+"""Seeded folds for data sets without a split column: 70 % train, 10 % valid, 20 % test.
 
-The ungrouped folds are those of the aiornot notebook: ``StratifiedKFold(10, shuffle=True, random_state=0)`` over the
+The ungrouped folds are those of the aiornot notebook: ``StratifiedKFold(10, shuffle=True, random_state=0)`` on the
 labels in table order, fold 0 for validation, folds 1 and 2 for testing, the rest for training. The grouped folds are
-those of scikit-learn's ``StratifiedGroupKFold`` since its version 1.8; before, it dealt others. Both rules are written
-out here, on NumPy's legacy generator, whose numbers are frozen (NEP 19), and on Python's floats, so that no version of
-a library changes which images are tested.
+those of scikit-learn's ``StratifiedGroupKFold`` since its version 1.8; earlier versions gave others. Both are
+implemented here with NumPy's legacy generator, whose numbers are frozen (NEP 19), and Python floats, so that no version
+of a library changes the test images.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contracts.errors import ConfigError, DataError
 
 DEALT = "folds"
-"""Value of ``datamodule.split`` that asks for folds."""
+"""Value of ``datamodule.split`` that requests folds."""
 FOLDS = 10
 VALID_FOLDS = (0,)
 TEST_FOLDS = (1, 2)
@@ -26,13 +26,13 @@ def fold_splits(labels: Sequence[int], groups: Sequence[str] | None = None, seed
     """The split of each row: ``train``, ``valid`` or ``test``; "" where the label is unknown.
 
     Args:
-        labels: 0 real, 1 generated, -1 unknown; rows of unknown label take no part in the folds.
-        groups: rows of one group fall into one split (photographs, prompts). A row of group "" is its own group.
-        seed: of the shuffle, 0 to 2³²-1.
+        labels: 0 real, 1 generated, -1 unknown; rows of unknown label are in no fold.
+        groups: group of each row (photograph, prompt), which is kept in one split. A row of group "" is its own group.
+        seed: random seed of the shuffle, 0 to 2³²-1.
 
     Raises:
         ConfigError: the seed is out of range.
-        DataError: a class, or the number of groups, is too small for ten folds.
+        DataError: a class or the number of groups is too small for ten folds.
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"datamodule.fold_seed={seed}", "Give a whole number from 0 to 4294967295.")
@@ -42,8 +42,8 @@ def fold_splits(labels: Sequence[int], groups: Sequence[str] | None = None, seed
         if count < FOLDS:
             raise DataError(
                 f"{count} images of label {value} are too few for {FOLDS} stratified folds",
-                "Add images, or say which image belongs to which split (train, valid, test): in folders of these "
-                "names, or in a column that datamodule.columns.split=NAME names.",
+                "Add images, or name the split of each image (train, valid, test): with folders of these "
+                "names, or in a column given by datamodule.columns.split=NAME.",
             )
     splits = np.full(len(label), "", dtype="<U5")
     if not len(known):
@@ -55,8 +55,8 @@ def fold_splits(labels: Sequence[int], groups: Sequence[str] | None = None, seed
         if (count := int(codes.max()) + 1) < FOLDS:
             raise DataError(
                 f"{count} groups are too few for {FOLDS} folds",
-                "Give finer groups, or say which image belongs to which split (train, valid, test): in folders of "
-                "these names, or in a column that datamodule.columns.split=NAME names.",
+                "Give finer groups, or name the split of each image (train, valid, test): with folders of "
+                "these names, or in a column given by datamodule.columns.split=NAME.",
             )
         folds = _grouped(label[known], codes, seed)
     names = ["valid" if k in VALID_FOLDS else "test" if k in TEST_FOLDS else "train" for k in range(FOLDS)]
@@ -65,7 +65,7 @@ def fold_splits(labels: Sequence[int], groups: Sequence[str] | None = None, seed
 
 
 def _stratified(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The fold of each row: classes, in order of appearance, are shuffled one after another."""
+    """The fold of each row: classes are shuffled one after another, in order of appearance."""
     random = np.random.RandomState(seed)
     classes = list(dict.fromkeys(label.tolist()))
     ordered = np.repeat(np.arange(len(classes)), [int((label == value).sum()) for value in classes])
@@ -79,9 +79,9 @@ def _stratified(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 
 def _grouped(label: NDArray[np.int64], codes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The fold of each row: groups in shuffled order, the most lopsided first, each go where classes stay most even.
+    """The fold of each row: shuffled groups, the most unbalanced first, each go where classes stay most balanced.
 
-    Sums run from left to right in double precision, on every machine: ties are decided by the last bit.
+    Sums run from left to right in double precision on every machine, because the last bit decides ties.
     """
     classes, place, totals = np.unique(label, return_inverse=True, return_counts=True)
     held = np.zeros((int(codes.max()) + 1, len(classes)), dtype=np.int64)
@@ -104,7 +104,7 @@ def _grouped(label: NDArray[np.int64], codes: NDArray[np.int64], seed: int) -> N
 
 
 def _most_even(counts: list[list[int]], shares: list[list[float]], total: list[int], own: list[int]) -> int:
-    """The fold for a group of ``own`` images a class: the one that leaves the shares of classes most alike."""
+    """The fold for a group of ``own`` images per class: the one that leaves the class shares most equal."""
     best, least, fewest = 0, math.inf, math.inf
     for fold in range(FOLDS):
         uneven = 0.0
@@ -128,7 +128,7 @@ def _deviation(values: Sequence[float], lanes: bool = False) -> float:
 
 
 def _sum(values: Sequence[float]) -> float:
-    """From left to right; ``sum`` compensates for rounding from Python 3.12 on, and not before."""
+    """Sum from left to right; ``sum`` compensates for rounding, but only from Python 3.12 on."""
     total = 0.0
     for value in values:
         total += value
@@ -136,12 +136,12 @@ def _sum(values: Sequence[float]) -> float:
 
 
 def _sum_of_lanes(values: Sequence[float]) -> float:
-    """The order in which NumPy sums ten numbers that lie side by side, as the shares of a single class do."""
+    """Sum in NumPy's order for ten contiguous numbers, such as the shares of a single class."""
     a, b, c, d, e, f, g, h, *rest = values
     return _sum([((a + b) + (c + d)) + ((e + f) + (g + h)), *rest])
 
 
 def _group_codes(groups: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An integer a group, in order of appearance; rows without a group get one of their own."""
+    """An integer per group, in order of appearance; a row without a group gets its own."""
     codes: dict[str, int] = {}
     return np.array([codes.setdefault(groups[row] or f"\x00{row}", len(codes)) for row in rows], dtype=np.int64)

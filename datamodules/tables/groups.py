@@ -1,4 +1,4 @@
-"""Which images belong together, such as the frames of a video, and whether names look as if some did."""
+"""Groups of images that belong together, such as the frames of a video, and a warning if names suggest groups."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from contracts.errors import ConfigError, DataError
 logger = logging.getLogger(__name__)
 
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
-"""A name around its last number."""
+"""The text before and after a name's last number."""
 FRAME = re.compile(r"(.*?)(?:[ _.-]*(?:frames?|frm)|[ _.-]+(?:fr|f))[ _.-]*(\d+)", re.IGNORECASE)
 CLIP = re.compile(r"((?:video|vid|clip|sequence|seq|scene|shot)[ _.-]*\d+)\D+(\d+)", re.IGNORECASE)
 PARTS = re.compile(
@@ -21,19 +21,19 @@ PARTS = re.compile(
     r"[ _.-]*\d+(?:[ _.-]+\d+)*",
     re.IGNORECASE,
 )
-"""Folders that are numbered parts of a whole; `dalle3` is none, `video_03` and `0012` are."""
+"""Names of numbered parts of a whole, such as `video_03` and `0012`, but not `dalle3`."""
 
 
 class Groups:
-    """Which images belong together.
+    """The rule for images that belong together.
 
     Args:
-        rule: a number n: those below one folder n levels above the file (1: the folder that holds it), the two classes
-            together where folders of one name lie in both; a pattern: those in whose ids it finds the same text (that
-            of its parentheses, where it has some); None for no groups.
+        rule: a number n groups images below one folder n levels above the file (1: the folder that contains it), both
+            classes together if both have a folder of that name; a pattern groups images in whose ids it finds the same
+            text (that of its parentheses, if it has any); None for no groups.
 
     Raises:
-        ConfigError: the number is below 1, or the pattern none.
+        ConfigError: the number is below 1, or the pattern is invalid.
     """
 
     def __init__(self, rule: int | str | None) -> None:
@@ -45,20 +45,20 @@ class Groups:
         if isinstance(rule, int) or (rule is not None and re.fullmatch(r"-?\d+", rule)):
             self.level = int(rule)
             if self.level < 1:
-                raise ConfigError(f"datamodule.group={rule}", "Give 1 for the folder that holds an image, or more.")
+                raise ConfigError(f"datamodule.group={rule}", "Give 1 for the folder that contains an image, or more.")
         elif rule is not None:
             try:
                 self.pattern = re.compile(rule)
             except re.error as error:
                 raise ConfigError(
-                    f"datamodule.group={rule!r} is no pattern: {error}", "See Python's re module, or give a number."
+                    f"datamodule.group={rule!r} is not a pattern: {error}", "See Python's re module, or give a number."
                 ) from error
 
     def __bool__(self) -> bool:
         return self.level is not None or self.pattern is not None
 
     def of(self, before: Sequence[str], below: Sequence[str], identity: str) -> str:
-        """The group of an image; "" where it has none.
+        """The group of an image; "" if it has none.
 
         Args:
             before: names of folders between root and class folder.
@@ -74,20 +74,20 @@ class Groups:
         return "/".join(part or "" for part in found.groups()) if found.groups() else found[0]
 
     def check(self, ids: Sequence[str], found: Sequence[str]) -> None:
-        """Says where groups seem to be missing.
+        """Warn where groups seem to be missing.
 
         Args:
-            ids: of all images.
+            ids: ids of all images.
             found: their groups.
 
         Raises:
-            DataError: there is a rule, and it groups no image.
+            DataError: there is a rule, but it groups no image.
         """
         if not self:
             if not any(found) and (example := series(ids)):
                 warn(
-                    f"names look like frames of a series, such as {example}; each image counts as independent of all "
-                    "others\n  → To keep a series in one split: datamodule.group=1 for a folder a series, or a pattern "
+                    f"names look like frames of a series, such as {example}, but each image is treated as independent"
+                    "\n  → To keep a series in one split: datamodule.group=1 for one folder per series, or a pattern "
                     "found in paths, such as 'datamodule.group=\"video_[0-9]+\"'."
                 )
             return
@@ -107,15 +107,15 @@ class Groups:
 
 @rank_zero_only
 def warn(text: str) -> None:
-    """Says something once, however many ranks there are."""
+    """Log a warning once, on rank zero only."""
     logger.warning("%s", text)
 
 
 def series(ids: Sequence[str]) -> str:
-    """One of the folders or names that look like the frames of a series, for a warning; "" where none do.
+    """A folder or name that looks like the frames of a series, for a warning; "" if there is none.
 
-    Either folders side by side that are named alike but for their number and hold images numbered one after another, or
-    names that say so (``video_01_0007``, ``a_frame12``), of two series at least.
+    These are sibling folders whose names differ only by a number and that contain consecutively numbered images, or
+    explicit names (``video_01_0007``, ``a_frame12``), of at least two series.
     """
     folders: dict[tuple[str, str], list[str]] = defaultdict(list)
     files: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))

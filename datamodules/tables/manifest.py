@@ -1,4 +1,4 @@
-"""The manifest: one Arrow table that describes any data set, a row an image."""
+"""The manifest: one Arrow table that describes any data set, with one row per image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ SCHEMA = pa.schema(
         ("format", pa.string()),
     ]
 )
-"""Columns every manifest has, in this order; further columns may follow."""
+"""Columns of every manifest, in this order; further columns may follow."""
 
 DEFAULTS: dict[str, str | int] = {
     "generator": "", "split": "", "source": "", "group": "", "where": "", "row": -1,
     "width": 0, "height": 0, "format": "",
 }  # fmt: skip
-"""What a column holds where a layout does not say; `id` and `label` must always be given."""
+"""Default values of columns; `id` and `label` must always be given."""
 
 SPLITS = ("train", "valid", "test", "")
 LABELS = (0, 1, -1)
@@ -49,13 +49,13 @@ class Manifest:
 
     Attributes:
         table: the columns of `SCHEMA`, then any others. `label` is 0 (real), 1 (generated) or -1 (unknown);
-            `generator` is "" for a real or unlabelled image, and for a generated one whose generator nobody noted;
-            `where` is a file or container, `row` the row in the container or -1; `width` and `height` are those of the
-            image as displayed (after EXIF orientation), 0 where unknown.
+            `generator` is "" for a real or unlabelled image, and for a generated one whose generator is unknown;
+            `where` is a file or container, `row` the row in the container or -1; `width` and `height` are pixels of the
+            image as displayed (after EXIF orientation), 0 if unknown.
 
     Raises:
-        DataError: on a missing column, a wrong type, a null, a repeated or empty id, an unknown label or split, a real
-            or unlabelled image with a generator; the message names the first offending row and its value.
+        DataError: there is a missing column, a wrong type, a null, a repeated or empty id, an unknown label or split,
+            or a real or unlabelled image with a generator; the error names the first such row and its value.
     """
 
     table: pa.Table
@@ -68,7 +68,7 @@ class Manifest:
             strange = pc.invert(pc.is_in(self.table[name], value_set=pa.array(known, SCHEMA.field(name).type)))
             _refuse(self, strange, name, "is unknown", f"Allowed: {', '.join(map(repr, known))}.")
         named = pc.and_(pc.not_equal(self.table["label"], 1), pc.not_equal(self.table["generator"], ""))
-        _refuse(self, named, "generator", "stands at an image whose label is not 1", "Clear it, or set label to 1.")
+        _refuse(self, named, "generator", "belongs to an image whose label is not 1", "Clear it, or set label to 1.")
         for name, least in (("row", -1), ("width", 0), ("height", 0)):
             _refuse(self, pc.less(self.table[name], least), name, "is out of range", f"Give {least} or more.")
 
@@ -80,17 +80,17 @@ class Manifest:
         name = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
         rows = np.flatnonzero(pc.equal(ids, name).to_numpy(zero_copy_only=False))
         raise DataError(
-            f"manifest: id {name!r} stands in rows {rows[0]} and {rows[1]}"
+            f"manifest: id {name!r} occurs in rows {rows[0]} and {rows[1]}"
             + (f" and {len(rows) - 2} more" if len(rows) > 2 else ""),
-            "Ids must be unique over all splits.",
+            "Make ids unique across all splits.",
         )
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[Any] | ArrayLike | pa.Array | pa.ChunkedArray]) -> "Manifest":
-        """A manifest of columns given by name; those of `DEFAULTS` may be left out.
+        """Build a manifest from columns by name; those in `DEFAULTS` may be left out.
 
         Raises:
-            DataError: where a column cannot be brought to its type, and as the constructor does.
+            DataError: a column cannot be converted to its type, or as the constructor.
         """
         for name in ("id", "label"):
             if name not in columns:
@@ -110,7 +110,7 @@ class Manifest:
         return int(self.table.num_rows)
 
     def take(self, rows: ArrayLike) -> "Manifest":
-        """The manifest of some rows, in the order given; row k of the result is row ``rows[k]`` of this one."""
+        """The manifest of some rows, in the given order: row k of the result is row ``rows[k]`` of this one."""
         return Manifest(self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
@@ -121,23 +121,23 @@ class Manifest:
         return np.flatnonzero(np.isin(self.column("split"), splits)).astype(np.int64)
 
     def column(self, name: str) -> NDArray[Any]:
-        """A column as numpy array; strings, and whatever numpy has no type for, as objects."""
+        """A column as a NumPy array; strings, and types that NumPy lacks, become objects."""
         if name not in self.table.column_names:
             raise DataError(f"manifest: no column {name!r}", nearest(name, self.table.column_names))
         column = self.table[name]
         try:
             return np.asarray(column.to_numpy())
-        except pa.ArrowException:  # times of day with nanoseconds, which neither numpy nor Python has
+        except pa.ArrowException:  # times of day with nanoseconds, which neither NumPy nor Python has
             return np.fromiter(column, object, len(column))
 
     @cached_property
     def labels(self) -> NDArray[np.int8]:
-        """[N] 0, 1 or -1."""
+        """[N] labels: 0, 1 or -1."""
         return self.column("label")
 
     @cached_property
     def generator_names(self) -> list[str]:
-        """Generators, sorted; "" (real or unknown) comes first, whether or not it occurs."""
+        """Sorted generators; "" (real or unknown) is always first, even if it does not occur."""
         return ["", *sorted(set(pc.unique(self.table["generator"]).to_pylist()) - {""})]
 
     @cached_property
@@ -151,12 +151,12 @@ class Manifest:
         return str(self.table["id"][int(row)].as_py())
 
     def place(self, row: int) -> str:
-        """Where a row's image lies, for messages: the file, with the row in it where it is a container."""
+        """Place of a row's image, for messages: the file and, if that is a container, the row in it."""
         where, inner = self.table["where"][int(row)].as_py(), self.table["row"][int(row)].as_py()
         return f"{where}[{inner}]" if inner >= 0 else str(where)
 
     def fingerprint(self) -> str:
-        """Hash (BLAKE2b, 32 hex digits) of what the images are, in row order; where they lie does not count."""
+        """Hash (BLAKE2b, 32 hex digits) of the images' description in row order, without their places."""
         digest = blake2b(digest_size=16)
         for name in CONTENT:
             values = self.column(name)
@@ -169,7 +169,7 @@ class Manifest:
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write as Parquet (``.parquet``) or Arrow IPC (any other suffix), under a temporary name first."""
+        """Write Parquet (``.parquet``) or Arrow IPC (any other suffix), first under a temporary name."""
         part = path.with_name(path.name + ".part")
         if path.suffix == ".parquet":
             pq.write_table(self.table, part)
@@ -180,10 +180,10 @@ class Manifest:
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        """Read what `save` wrote.
+        """Read a manifest written by `save`.
 
         Raises:
-            DataError: if the file is missing, is no such table, or the table is no manifest.
+            DataError: the file is missing, is not a table, or the table is not a manifest.
         """
         try:
             if path.suffix == ".parquet":
@@ -191,13 +191,13 @@ class Manifest:
             with pa.OSFile(str(path), "rb") as source:
                 return cls(pa.ipc.open_file(source).read_all())
         except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"manifest {path} cannot be read: {error}", "Check the path, or write it anew.") from error
+            raise DataError(f"manifest {path} cannot be read: {error}", "Check the path, or write it again.") from error
 
 
 def _check_columns(table: pa.Table) -> None:
     names = table.column_names
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise DataError(f"manifest: column {min(repeated)!r} stands twice", "Rename one of them.")
+        raise DataError(f"manifest: column {min(repeated)!r} occurs twice", "Rename one of them.")
     for field in SCHEMA:
         if field.name not in names:
             raise DataError(
@@ -231,8 +231,8 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
             raise DataError(f"manifest: column {name!r} is {array.type}, not text", "Turn the values into strings.")
         return array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        aim = f"become {kind}" if kind else "be carried along"
-        raise DataError(f"manifest: column {name!r} cannot {aim}: {error}", "Leave it out, or mend it.") from error
+        aim = f"be converted to {kind}" if kind else "be stored"
+        raise DataError(f"manifest: column {name!r} cannot {aim}: {error}", "Correct it, or leave it out.") from error
 
 
 def _is_text(kind: pa.DataType) -> bool:

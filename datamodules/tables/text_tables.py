@@ -1,4 +1,4 @@
-"""Lists and tables as people write them: any usual encoding and delimiter, found out and told in one line."""
+"""Reads users' lists and tables; detects any common encoding and delimiter, and logs them."""
 
 import codecs
 import csv
@@ -16,17 +16,17 @@ from contracts.errors import DataError
 logger = logging.getLogger(__name__)
 
 SINGLE = "\x1f"
-"""Between cells of a table with one column, whose names may hold every usual delimiter."""
+"""Delimiter of a table with one column, in which file names may contain every common delimiter."""
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
-    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),  # begins as UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),  # begins like UTF-16
     (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
 SINGLE_BYTE = ("cp1252", "latin-1")
-"""Tried in this order where a line is no UTF-8; every byte means something in the second."""
+"""Tried in this order if a line is not UTF-8; the second defines every byte."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Text:
     """A text file.
 
     Attributes:
-        content: all of it, with the ends of lines it has.
+        content: the whole text, with its line ends.
         encoding: for messages.
     """
 
@@ -43,13 +43,13 @@ class Text:
 
     @cached_property
     def lines(self) -> list[str]:
-        """Lines by their three ends alone: `str.splitlines` would also part names at rarer separators."""
+        """Lines, split only at the three usual line ends: `str.splitlines` would also split at rarer separators."""
         lines = re.split(r"\r\n|\n|\r", self.content)
         return lines if lines[-1] else lines[:-1]
 
     @property
     def guessed(self) -> bool:
-        """Whether some line is no UTF-8, so that its characters are a guess."""
+        """Whether some line is not UTF-8, so its characters are a guess."""
         return self.encoding == SINGLE_BYTE[0]
 
 
@@ -58,12 +58,12 @@ class TextTable:
     """A table with a header line.
 
     Attributes:
-        path: the file.
-        header: names of its columns, without spaces around them.
-        rows: cells of every row that is not blank, as many as there are columns.
-        numbers: line of the file that each row ends in.
-        text: the file it was read from.
-        delimiter: between cells.
+        path: the table.
+        header: names of its columns, without surrounding spaces.
+        rows: cells of every row that is not blank, one per column.
+        numbers: line of the file in which each row ends.
+        text: the file's text.
+        delimiter: delimiter between cells.
     """
 
     path: Path
@@ -74,20 +74,20 @@ class TextTable:
     delimiter: str
 
     def find(self, name: str) -> str | None:
-        """The column of that name, in any case; None where there is none."""
+        """The column of that name as written in the header, in any case; None if there is none."""
         return name if name in self.header else next((h for h in self.header if h.lower() == name.lower()), None)
 
     def column(self, name: str) -> list[str]:
-        """Cells of a column, without spaces around them."""
+        """Cells of a column, without surrounding spaces."""
         place = self.header.index(name)
         return [row[place].strip() for row in self.rows]
 
 
 def read_text(path: Path) -> Text:
-    """Lines of a text file in UTF-8, UTF-16 or UTF-32; lines that are none of these are read as Windows-1252.
+    """Read a text file in UTF-8, UTF-16 or UTF-32; lines in none of these are read as Windows-1252.
 
     Raises:
-        DataError: the file cannot be read, or is no text in the encoding its first bytes announce.
+        DataError: the file cannot be read, or is not in the encoding that its first bytes announce.
     """
     try:
         data = path.read_bytes()
@@ -101,24 +101,24 @@ def read_text(path: Path) -> Text:
         return Text(data.decode(codec), name)
     except UnicodeDecodeError as error:
         if codec not in ("utf-8", "utf-8-sig"):
-            raise DataError(f"{path} is no text in {name}: {error}", "Save it as UTF-8.") from error
+            raise DataError(f"{path} is not {name} text: {error}", "Save it as UTF-8.") from error
     lines = re.split(rb"(\r\n|\n|\r)", data.removeprefix(codecs.BOM_UTF8))
     return Text("".join(map(_decoded, lines)), SINGLE_BYTE[0])
 
 
 def read_table(path: Path, known: Collection[str] = ()) -> TextTable:
-    """A table separated by commas, semicolons, tabs or bars; one line says so unless it is UTF-8 with commas.
+    """Read a table separated by commas, semicolons, tabs or bars; the format is logged unless it is UTF-8 with commas.
 
-    Excel's first line ``sep=;`` is understood; rows without content are left out, as are empty cells behind the last
+    Excel's first line ``sep=;`` is understood; empty rows are left out, as are empty cells after the last
     column.
 
     Args:
-        path: the file.
-        known: names of columns that are looked for, in lower case; they help to tell the delimiter.
+        path: the table.
+        known: expected column names in lower case, which help to detect the delimiter.
 
     Raises:
         DataError: the file cannot be read, a row has too few or too many cells, a quoted cell does not end, or a
-            column's name stands twice.
+            column name occurs twice.
     """
     text = read_text(path)
     said = re.fullmatch(r'"?sep=(.)"?', text.lines[0]) if text.lines else None
@@ -126,7 +126,7 @@ def read_table(path: Path, known: Collection[str] = ()) -> TextTable:
     delimiter = said[1] if said else _delimiter(content, known)
     header, rows, numbers = _cells(path, content, delimiter, 1 if said else 0)
     if repeated := {name for name in header if name and header.count(name) > 1}:
-        raise DataError(f"{path}: column {min(repeated)!r} stands twice", "Rename or remove one of them.")
+        raise DataError(f"{path}: column {min(repeated)!r} occurs twice", "Rename or remove one of them.")
     if delimiter not in (",", SINGLE) or text.encoding != "UTF-8":
         logger.warning(
             "%s: read as %s, cells separated by %s", path, text.encoding, DELIMITERS.get(delimiter, delimiter)
@@ -151,8 +151,8 @@ def _cells(path: Path, content: str, delimiter: str, skipped: int) -> tuple[list
                 continue
             if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
                 raise DataError(
-                    f"{path}: row {len(rows) + 2}, line {reader.line_num + skipped} has not {len(header)} cells",
-                    f"Quote cells that hold {DELIMITERS.get(delimiter, delimiter)}.",
+                    f"{path}: row {len(rows) + 2}, line {reader.line_num + skipped}  does not have {len(header)} cells",
+                    f"Quote cells that contain {DELIMITERS.get(delimiter, delimiter)}.",
                 )
             rows.append(cells[: len(header)])
             numbers.append(reader.line_num + skipped)
@@ -164,7 +164,7 @@ def _cells(path: Path, content: str, delimiter: str, skipped: int) -> tuple[list
 
 
 def _delimiter(content: str, known: Collection[str]) -> str:
-    """The one that shows most known columns, then rows of equal length, then most columns; `SINGLE` if all show one."""
+    """The delimiter that gives most known columns, then rows of equal length, then most columns; else `SINGLE`."""
     best, rank = SINGLE, (0, False, 1)
     for delimiter in DELIMITERS:
         try:

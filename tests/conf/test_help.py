@@ -22,7 +22,7 @@ from contracts.errors import ConfigError
         ),
         (["detector"], ["detector=npr", "detector=zed", "Single-scale NPR"]),
         (["model"], ["detector=npr"]),
-        (["datamodule=parquet"], ["datamodule.columns", "our names to the set's", "datamodule.path=???"]),
+        (["datamodule=parquet"], ["datamodule.columns", "our column names → the data set's", "datamodule.path=???"]),
         (["datamodule=parquet", "datamodule.batch_size"], ["datamodule.batch_size=32", "int: "]),
         (["lr"], ["detector.optimizer.lr=0.0002"]),
         (["detector.train_view"], ["contracts.view.View", "detector.train_view.crop=224"]),

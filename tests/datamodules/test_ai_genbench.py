@@ -74,7 +74,7 @@ def test_parquet_files_with_the_same_columns(tmp_path: Path) -> None:
     for row in (0, 13, 30):
         assert np.array_equal(pixels(module, row), pixels(saved, row))
     (folder / "train-00000-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match="lacks 1 of 2 Parquet files, number 0"):
+    with pytest.raises(DataError, match="1 of 2 Parquet files are missing, first number 0"):
         AiGenBenchDataModule(tmp_path / "hub").manifest()
 
 
@@ -84,7 +84,7 @@ def test_half_copies_are_refused_before_anything_is_read(tmp_path: Path) -> None
     whole = last.read_bytes()
     for size in (len(whole) - 1, len(whole) - 8, len(whole) // 2, 0):
         last.write_bytes(whole[:size])
-        with pytest.raises(DataError, match=r"ends in the middle.*\n.*Copy the data set again"):
+        with pytest.raises(DataError, match=r"is truncated after.*\n.*Copy the complete data set again"):
             AiGenBenchDataModule(folder).manifest()
     last.unlink()
     with pytest.raises(DataError, match="lacks 1 of 2 shards"):

@@ -245,7 +245,7 @@ def test_exif_behind_the_pixels_is_found_before_a_pixel_is_decoded(monkeypatch: 
 def test_twelve_bits_are_called_what_they_are() -> None:
     data = bytearray(PLAIN["JPEG"])
     data[data.index(b"\xff\xc0") + 4] = 12
-    with pytest.raises(DataError, match="JPEG of 12 bits a sample, and only 8 are decoded"):
+    with pytest.raises(DataError, match="JPEG with 12 bits per sample; only 8 can be decoded"):
         decode(bytes(data))
 
 

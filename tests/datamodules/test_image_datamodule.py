@@ -253,9 +253,9 @@ def test_calls_out_of_order_are_named() -> None:
     module.evaluate(np.arange(3))
     with pytest.raises(ConfigError, match="use"):
         module.test_dataloader()
-    with pytest.raises(DataError, match="row 22 is none of the manifest's 22 rows"):
+    with pytest.raises(DataError, match="row 22 is not among the manifest's 22 rows"):
         module.evaluate(np.array([0, COUNT]))
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         module.enter(Stage(0, "", np.array([1, 1]), np.array([2])))
 
 

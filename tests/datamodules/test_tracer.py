@@ -42,8 +42,8 @@ def test_an_unknown_label_is_told_with_the_nearest(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: save(f / "train/var16/deep/x.png"), "lies too deep"),
-        (lambda f: save(f / "valid/var16/x.png"), "split 'valid' in several ways"),
+        (lambda f: save(f / "train/var16/deep/x.png"), "is nested too deeply"),
+        (lambda f: save(f / "valid/var16/x.png"), "several folders of split 'valid'"),
     ],
 )
 def test_odd_folders_are_told(folder, change, message):

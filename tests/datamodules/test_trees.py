@@ -18,7 +18,7 @@ from contracts.view import View
 from datamodules.trees import TreeDataModule
 from detectors.npr.detector import NPR
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*files passed over")
+pytestmark = pytest.mark.filterwarnings("ignore:.*files skipped")
 
 
 def test_forensynths(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_sets_of_one_class_give_what_they_can_and_say_what_not() -> None:
         ([], {}, "it is empty"),
         (["a/b/c.png"], {}, r"it holds a\n.*Class folders are named 0_real"),
         (["car/0_real/a.png", "car/1_fake/a.txt"], {}, "1_fake holds no image"),
-        (["s/0_real/x/1_fake/a.png"], {}, "named for label 1 and lies in .*0_real, of label 0"),
+        (["s/0_real/x/1_fake/a.png"], {}, "named after label 1, but is in .*0_real of label 0"),
         (["train/car/0_real/a.png"], {"classes": ["cars"]}, r"'cars', .*training.*\n.*'car'"),
         (["test/biggan/0_real/a.png"], {"sets": ["bigan"]}, r"'bigan'.*test.*\n.*'biggan'"),
         (["a/0_real/a.png"], {"layout": "generated", "reals": ["/nowhere"]}, "/nowhere is no folder"),

@@ -78,7 +78,7 @@ def test_roots_of_one_class_are_split_by_folders_or_by_their_own_name(tmp_path: 
     ],
 )
 def test_two_splits_above_one_image_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match=r"is named for split \w+ and lies in .*, of split \w+\n.*: null\}'") as caught:
+    with pytest.raises(DataError, match=r"is named after split \w+, but is in .* of split \w+\n.*: null\}'") as caught:
         told(lay(tmp_path, *names))
     name = caught.value.step.rpartition("{")[2].removesuffix(": null}'.")
     assert name in SPLITS
@@ -144,7 +144,7 @@ def test_real_images_of_their_own_set_stay_with_the_sets_chosen(tmp_path: Path) 
 def test_images_beside_real_ones_are_pointed_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lay(tmp_path, "real/a.png", "ADM/a.png", "ADM/deep/b.png", "else/c.png")
     assert len(told(tmp_path)) == 1
-    assert "3 images lie in no class folder, but beside one of real images" in caplog.text
+    assert "3 images in no class folder but beside one of real images" in caplog.text
     assert {row[2] for row in told(tmp_path, layout="siblings").values()} == {"", "ADM", "else"}
     assert len(told(tmp_path, labels={"adm": 1})) == 3
 
@@ -192,7 +192,7 @@ def test_generated_images_within_a_real_root_are_generated_alone(tmp_path: Path)
 def test_one_folder_twice_is_refused(tmp_path: Path) -> None:
     path, real = roots(tmp_path)
     for reals in ([str(path)], [str(real), f"{real}/../real_coco"]):
-        with pytest.raises(DataError, match="are one folder"):
+        with pytest.raises(DataError, match="are the same folder"):
             told(path, layout="generated", reals=reals)
 
 
@@ -204,7 +204,7 @@ def test_one_file_with_two_labels_is_refused(tmp_path: Path, layout: str) -> Non
     else:
         (tmp_path / "T/1_fake/b.png").symlink_to(tmp_path / "R/0_real/b.png")
     reals = [str(tmp_path / "R")] if layout == "generated" else []
-    with pytest.raises(DataError, match=r"\((real|generated)\) and .* \((real|generated)\) are one file"):
+    with pytest.raises(DataError, match=r"\((real|generated)\) and .* \((real|generated)\) are the same file"):
         told(tmp_path / "T", layout=layout, reals=reals)
 
 
@@ -236,7 +236,7 @@ def test_groups_by_level_or_pattern(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "message"), [(0, "Give 1"), ("-1", "Give 1"), (True, "Give a number"), ("(", "is no pattern")]
+    ("group", "message"), [(0, "Give 1"), ("-1", "Give 1"), (True, "Give a number"), ("(", "is not a pattern")]
 )
 def test_rules_that_cannot_work(tmp_path: Path, group: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -300,7 +300,7 @@ def test_folds_of_trees_and_roots(tmp_path: Path) -> None:
 
 def test_folds_where_folders_name_splits_are_refused_and_the_advice_works(tmp_path: Path) -> None:
     lay(tmp_path, *(f"{kind}/train/{k:02}.png" for kind in ("real", "fake") for k in range(10)))
-    with pytest.raises(DataError, match=r"name those of 20 of 20 images.*\(train\)\n.*splits=\{NAME: null\}"):
+    with pytest.raises(DataError, match=r"name the splits of 20 of 20 images.*\(train\)\n.*splits=\{NAME: null\}"):
         told(tmp_path, split="folds")
     assert Counter(row[0] for row in told(tmp_path, split="folds", splits={"train": None}).values())["test"] == 4
 

@@ -74,7 +74,7 @@ def test_tables_are_dealt_into_folds_as_trees_are(mine: Path) -> None:
     assert len(pairs) == 15
     by_rule = FolderDataModule(mine / "a.csv", group=1).manifest()
     assert Counter(by_rule.column("group")) == {"mine/fake": 30, "mine/real": 30}
-    with pytest.raises(DataError, match="has a column of groups"):
+    with pytest.raises(DataError, match="has a group column"):
         FolderDataModule(mine / "b.csv", group=1).manifest()
 
 

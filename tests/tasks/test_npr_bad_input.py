@@ -48,7 +48,7 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return told
 
 
-@pytest.mark.filterwarnings("ignore:.*passed over")
+@pytest.mark.filterwarnings("ignore:.*skipped")
 def test_trees(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree.parent / "empty").mkdir()
     assert "empty: no image in a class folder; it is empty" in fails(capsys, "datamodule.path=empty")

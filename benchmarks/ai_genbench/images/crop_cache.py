@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.view import Encoded
-from datamodules.loading.versioned_folder import room, versioned_folder
+from datamodules.loading.versioned_folder import grown, versioned_folder
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "torch", "torchvision")
 """Libraries on whose versions the pixels depend."""
@@ -49,8 +49,8 @@ class CropCache:
         self._crops, self._size = crops, size
         self._slot = crops * size * size * 3
         self._process, self._files = -1, (-1, -1)
-        room(self.folder / "crops.u8", rows * self._slot)
-        room(self.folder / "index.bin", rows * RECORD.itemsize)
+        grown(self.folder / "crops.u8", rows * self._slot)
+        grown(self.folder / "index.bin", rows * RECORD.itemsize)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_process": -1, "_files": (-1, -1)}

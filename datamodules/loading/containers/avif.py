@@ -1,4 +1,4 @@
-"""AVIF (ISO/IEC 23008-12): items of EXIF and XMP, made unknown so that decoders pass them over."""
+"""AVIF (ISO/IEC 23008-12): EXIF and XMP items are renamed to an unknown type so that decoders ignore them."""
 
 import re
 
@@ -6,13 +6,13 @@ _ITEM = re.compile(rb"(?s)(infe(?:\x02.{7}|\x03.{9}))(Exif|mime)")
 
 
 def is_avif(data: bytes) -> bool:
-    """Whether a file names one of AVIF's brands; HEIC, which no decoder here reads, is a container of the same kind."""
+    """Whether a file has one of AVIF's brands; HEIC, which no decoder here reads, uses the same container format."""
     brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
     return data[4:8] == b"ftyp" and any(brands[k : k + 4] in (b"avif", b"avis") for k in range(0, len(brands), 4))
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same file, its items of metadata under a type that no decoder knows; of the same length."""
+    """The file with its metadata items under a type that no decoder knows; same length."""
     place = 0
     while place + 8 <= len(data):
         size = int.from_bytes(data[place : place + 4], "big") or len(data) - place

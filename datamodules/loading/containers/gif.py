@@ -1,4 +1,4 @@
-"""GIF89a: everything up to the first image descriptor but comments, texts and application extensions."""
+"""GIF89a: comments, texts and application extensions before the first image are removed."""
 
 from datamodules.loading.containers.parts import Parts, remarks
 
@@ -7,7 +7,7 @@ _CONTROL = 0xF9
 
 
 def split(data: bytes) -> Parts:
-    """Take a GIF apart: of its extensions only a whole graphic control stays, which says what is transparent."""
+    """Split a GIF: of its extensions, only a complete graphic control is kept, which defines transparency."""
     if len(data) < 13:
         return Parts(data)
     view = memoryview(data)

@@ -1,4 +1,4 @@
-"""JPEG (ITU-T T.81): the segments that decide pixels (tables, frame, JFIF and Adobe's colour transform), and EXIF."""
+"""JPEG (ITU-T T.81): the segments that determine pixels (tables, frame, JFIF, Adobe's colour transform), and EXIF."""
 
 from datamodules.loading.containers.parts import Parts, remarks
 
@@ -6,13 +6,13 @@ SIGNATURE = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _SCAN, _END, _COMMENT = 0xDA, 0xD9, 0xFE
-# the segments a decoder's choice of colours rests on, and the bytes libjpeg wants of them before it looks
+# segments that determine a decoder's colour space, with the bytes that libjpeg requires of them
 _COLOURS = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 def split(data: bytes) -> Parts:
-    """Take a JPEG apart: application segments and comments go, except JFIF's and Adobe's where they are whole."""
+    """Split a JPEG: application segments and comments are removed, except complete JFIF and Adobe segments."""
     kept: list[bytes | memoryview] = [data[:2]]
     exif: list[bytes] = []
     notes: list[str] = []
@@ -47,13 +47,13 @@ def split(data: bytes) -> Parts:
                 xmp = body[len(_XMP) :]
         place += 2 + length
     kept.append(view[place:])
-    # long EXIF is cut into segments, each with the same head
+    # long EXIF is split into segments with the same header
     whole = (exif[0] + b"".join(part[len(_EXIF) :] for part in exif[1:]), *exif) if len(exif) > 1 else exif
     return Parts(b"".join(kept), tuple(whole), xmp, remarks(notes))
 
 
 def _next_marker(data: bytes, place: int, notes: list[str]) -> int:
-    """The next place where a marker can begin; bytes between segments are skipped, as libjpeg does."""
+    """Position of the next possible marker; bytes between segments are skipped, as in libjpeg."""
     start = place
     while place + 1 < len(data) and not (data[place] == 0xFF and data[place + 1] not in (0, 0xFF)):
         found = data.find(b"\xff", place + 1)
@@ -64,7 +64,7 @@ def _next_marker(data: bytes, place: int, notes: list[str]) -> int:
 
 
 def sample_bits(data: bytes) -> int:
-    """Bits a sample, of a file that was taken apart; 0 where it has no frame header."""
+    """Bits per sample of a file from `split`; 0 if it has no frame header."""
     place = 2
     while place + 5 <= len(data) and data[place] == 0xFF:
         if data[place + 1] in _FRAMES:

@@ -1,4 +1,4 @@
-"""Orientation, from whatever of an image's EXIF and XMP can be read."""
+"""Orientation from the readable EXIF and XMP of an image."""
 
 import re
 import struct
@@ -11,14 +11,14 @@ from datamodules.loading.containers.tiff import ORIENTATION, only
 
 _IN_XMP = re.compile(rb'tiff:Orientation(="|>)([0-9])')
 
-# an entry that cannot be read is passed over, which is what Pillow then says
+# Pillow skips an entry that cannot be read, and then warns of it
 warnings.filterwarnings("ignore", message="(Possibly c|C)orrupt EXIF|Tag data larger|Tag offset too|Truncated File")
 
 
 def orientation(parts: Parts) -> tuple[int, tuple[str, ...]]:
-    """Orientation 1..8 of the first EXIF that is one, else of the XMP, else 1; and what was passed over, in words.
+    """Orientation 1..8 of the first valid EXIF, else of the XMP, else 1; and the damaged metadata ignored, in words.
 
-    Every payload is cut down to its one tag before Pillow reads it: there may be thousands, each as long as the file.
+    Every payload is reduced to this one tag before Pillow reads it: there may be thousands, each as long as the file.
     """
     notes: tuple[str, ...] = ()
     found: object = None

@@ -1,22 +1,22 @@
-"""An image file taken apart: what decides its pixels, and what only speaks of them."""
+"""An image file split into the data that determine its pixels, and its metadata."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 SHOWN = 6
-"""Kinds of remarks named for one image; the rest are counted."""
+"""Kinds of remarks listed for one image; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    r"""One file.
+    r"""The parts of one file.
 
     Attributes:
-        data: the same image with nothing in the file but what its pixels need.
+        data: the same image file with only the data needed for its pixels.
         exif: payloads that claim to be EXIF, the most trusted first, with or without their ``Exif\0\0``.
-        xmp: the XMP packet that was found, b"" where there is none.
-        notes: what was passed over because it is damaged, in words.
+        xmp: the XMP packet, b"" if there is none.
+        notes: damaged metadata that was ignored, in words.
     """
 
     data: bytes
@@ -29,12 +29,12 @@ Split = Callable[[bytes], Parts]
 
 
 def remarks(found: Iterable[str]) -> tuple[str, ...]:
-    """Each remark once, with how often it was made; a file of a million bad chunks makes a short list."""
+    """Each remark once, with its count, so that even a file of a million bad chunks gives a short list."""
     counts = Counter(found)
-    told = [text if count == 1 else f"{text} ({count} times)" for text, count in list(counts.items())[:SHOWN]]
-    return (*told, f"{len(counts) - SHOWN} more") if len(counts) > SHOWN else tuple(told)
+    counted = [text if count == 1 else f"{text} ({count} times)" for text, count in list(counts.items())[:SHOWN]]
+    return (*counted, f"{len(counts) - SHOWN} more") if len(counts) > SHOWN else tuple(counted)
 
 
 def printable(name: bytes) -> str:
-    """A name found in a file, safe to print."""
+    """A name from a file, safe to print."""
     return ascii(name.decode("latin-1"))[1:-1]

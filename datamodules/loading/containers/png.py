@@ -1,4 +1,4 @@
-"""PNG (W3C PNG Specification, third edition): the chunks that decide pixels, and orientation."""
+"""PNG (W3C PNG Specification, third edition): the chunks that determine pixels, and orientation."""
 
 import zlib
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 _RAW_EXIF = b"Raw profile type exif"
 _MAX_TEXT = 2**20
-# bytes each must have at least, where the specification says so
+# minimum lengths in bytes, from the specification
 _LENGTHS = {b"gAMA": 4, b"pHYs": 9, b"cHRM": 32, b"sRGB": 1, b"tIME": 7, b"cICP": 4, b"acTL": 8, b"fcTL": 26}
 _TRANSPARENCY = {0: 2, 2: 6, 3: 1}
-"""Bytes of tRNS by colour type; with alpha in every pixel there is none."""
+"""Bytes of tRNS by colour type; colour types with an alpha channel have none."""
 
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def split(data: bytes) -> Parts:
-    """Take a PNG apart: IHDR, PLTE, IDAT and a sound tRNS stay; animations lose all but their default image."""
+    """Split a PNG: IHDR, PLTE, IDAT and a valid tRNS are kept; of an animation only the default image is kept."""
     kept: list[bytes | memoryview] = [SIGNATURE]
     exif: list[bytes] = []
     texts: dict[bytes, tuple[bytes, bytes]] = {}
@@ -56,9 +56,9 @@ def split(data: bytes) -> Parts:
             elif key in (_XMP, _RAW_EXIF) and not pixels:
                 texts[key] = name, data[start + len(key) + 1 : end]
             elif key.lower() in (b"exif", b"xmp"):
-                notes.append(f"{shown} is called {printable(key)}, which it is not")
+                notes.append(f"{shown} is called {printable(key)}, but is not that")
     if not pixels or (place > len(data) and name in _PIXELS):
-        return Parts(data)  # nothing behind the damage can be trusted
+        return Parts(data)  # nothing after the damage can be trusted
     if place > len(data):
         notes.append(f"PNG chunk {printable(name)} is truncated")
     raw, xmp = _text(texts.get(_RAW_EXIF), notes), _text(texts.get(_XMP), notes)
@@ -68,18 +68,18 @@ def split(data: bytes) -> Parts:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk's data up to IEND, or to where the framing is lost."""
+    """Name, start and end of each chunk's data up to IEND, or up to broken framing."""
     place = len(SIGNATURE)
     while place + 8 <= len(data):
         length, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-        if name == b"IEND" or not name.replace(b"_", b"0").isalnum():  # the names that Pillow takes
+        if name == b"IEND" or not name.replace(b"_", b"0").isalnum():  # the names that Pillow accepts
             return
         yield name, place + 8, place + 8 + length
         place += 12 + length
 
 
 def _text(found: tuple[bytes, bytes] | None, notes: list[str]) -> bytes:
-    """What a text chunk says behind its keyword, unpacked; b"" where it cannot be."""
+    """The decompressed text of a chunk after its keyword; b"" if it cannot be decompressed."""
     if found is None:
         return b""
     kind, text = found

@@ -1,4 +1,4 @@
-"""TIFF 6.0 and BigTIFF: a directory cut down to some tags; what EXIF is written in, too."""
+"""TIFF 6.0 and BigTIFF: reduces a directory to some tags; EXIF has the same format."""
 
 import struct
 from collections.abc import Set
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from datamodules.loading.containers.parts import Parts
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
-"""The third and fourth are wrong, but read."""
+"""The third and fourth are invalid but accepted."""
 ORIENTATION = 274
 _XMP = 700
 _BYTES = (1, 7)
@@ -19,7 +19,7 @@ _PIXELS: Set[int] = {
 
 
 class _Directory(NamedTuple):
-    """The first directory: where it lies, its entries by tag, and the forms its numbers are written in."""
+    """The first directory: its position, its entries by tag, and its number formats."""
 
     order: str
     place: int
@@ -33,7 +33,7 @@ def _directory(data: bytes) -> _Directory | None:
     if order is None or len(data) < 8:
         return None
     magic = struct.unpack_from(f"{order}H", data, 2)[0]
-    if magic in (42, 42 << 8):  # with its bytes swapped it is wrong, but read
+    if magic in (42, 42 << 8):  # swapped bytes are invalid but accepted
         count, number, size, place = "H", "L", 12, struct.unpack_from(f"{order}L", data, 4)[0]
     elif magic == 43 and len(data) >= 16:
         count, number, size, place = "Q", "Q", 20, struct.unpack_from(f"{order}Q", data, 8)[0]
@@ -50,10 +50,10 @@ def _directory(data: bytes) -> _Directory | None:
 
 
 def only(data: bytes, tags: Set[int]) -> bytes | None:
-    """The same file with a first directory of these tags alone, each once, and no second directory.
+    """The file with a first directory of only these tags, each once, and without a second directory.
 
     Returns:
-        None where the bytes have no such directory.
+        None if the bytes have no directory.
     """
     found = _directory(data)
     if found is None:
@@ -66,7 +66,7 @@ def only(data: bytes, tags: Set[int]) -> bytes | None:
 
 
 def split(data: bytes) -> Parts:
-    """Take a TIFF apart. A sound XMP packet stays where no tag gives the orientation, for Pillow to find it there."""
+    """Split a TIFF. If no tag gives the orientation, a valid XMP packet is kept, where Pillow finds it."""
     found = _directory(data)
     if found is None:
         return Parts(data)

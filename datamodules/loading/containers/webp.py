@@ -1,4 +1,4 @@
-"""WebP (RFC 9649): the chunks of the picture and its frames, and EXIF and XMP where the header announces them."""
+"""WebP (RFC 9649): the chunks of the image and its frames, and EXIF and XMP if the header announces them."""
 
 import struct
 
@@ -9,12 +9,12 @@ _EXIF, _XMP, _ICC = 0x08, 0x04, 0x20
 
 
 def is_webp(data: bytes) -> bool:
-    """Whether the bytes begin as a RIFF container of WebP does."""
+    """Whether the bytes begin like a RIFF container of WebP."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def split(data: bytes) -> Parts:
-    """Take a WebP apart; the extended header forgets about what goes."""
+    """Split a WebP; the extended header no longer announces what is removed."""
     view = memoryview(data)
     end = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     kept: list[bytes | memoryview] = []
@@ -30,7 +30,7 @@ def split(data: bytes) -> Parts:
                 flags = data[body]
                 kept += [view[place:body], bytes([flags & ~(_EXIF | _XMP | _ICC)]), view[body + 1 : min(after, end)]]
             elif body + size > end:
-                return Parts(data)  # the picture itself is cut off
+                return Parts(data)  # the image itself is truncated
             else:
                 kept.append(view[place : min(after, end)])
         elif body + size > end:
@@ -40,5 +40,5 @@ def split(data: bytes) -> Parts:
         elif name == b"XMP " and flags & _XMP:
             xmp = xmp or data[body : body + size]
         place = after
-    picture = b"".join(kept)
-    return Parts(b"RIFF" + struct.pack("<I", 4 + len(picture)) + b"WEBP" + picture, tuple(exif), xmp, remarks(notes))
+    image = b"".join(kept)
+    return Parts(b"RIFF" + struct.pack("<I", 4 + len(image)) + b"WEBP" + image, tuple(exif), xmp, remarks(notes))

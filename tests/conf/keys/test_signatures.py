@@ -210,7 +210,7 @@ def test_loading_arguments_of_data_modules(name: str, own: str, batch_size: str)
     assert read["batch_size"].default == batch_size
     assert all(read[parameter] == base[parameter] for parameter in shared[1:])
     texts = argument_texts(f"datamodules.{name}")
-    assert texts["num_workers"].startswith("processes that load")
+    assert texts["num_workers"].startswith("loader processes")
     assert "loading" not in " ".join(texts[parameter] for parameter in own.split())
 
 

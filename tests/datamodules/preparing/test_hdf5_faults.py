@@ -252,7 +252,7 @@ def test_a_disk_that_fills_up_halfway_leaves_work_to_go_on_from(tmp_path, monkey
     monkeypatch.setattr(prepare_work, "REPORT", 4)
     monkeypatch.setattr(datamodules.preparing.journal, "INTERVAL", 0.0)
     for _ in range(2):
-        with pytest.raises(DataError, match=r"disk of .* is full(?s:.*)Make room and run again"):
+        with pytest.raises(DataError, match=r"disk of .* is full(?s:.*)Free some space and run again"):
             write(tmp_path / "d.h5", module, storage="pixels", size=16, workers=1)
         assert not (tmp_path / "d.h5").exists()
     monkeypatch.setattr(write_back, "write_all", real)
@@ -268,7 +268,7 @@ def test_a_worker_that_dies_is_reported():
             os.kill(os.getpid(), signal.SIGKILL)
 
     seen = []
-    with pytest.raises(DataError, match=r"exit code -9 \(killed; is memory short\?\)"):
+    with pytest.raises(DataError, match=r"exit code -9 \(killed; possibly out of memory\)"):
         seen.extend(parallel(work, 50, 2))
 
     def refuse(number):
@@ -282,14 +282,14 @@ def test_a_worker_that_dies_is_reported():
 
 def test_sources_that_change_under_way_are_noticed(tmp_path, monkeypatch):
     module = source(tmp_path)
-    made = prepare_job.Job._room_for_bytes
+    made = prepare_job.Job._allocate_bytes
 
     def changed(job):
         offsets = made(job)
         job.facts.length[3] += 1
         return offsets
 
-    monkeypatch.setattr(prepare_job.Job, "_room_for_bytes", changed)
-    with pytest.raises(DataError, match="row 3 changed while it was prepared"):
+    monkeypatch.setattr(prepare_job.Job, "_allocate_bytes", changed)
+    with pytest.raises(DataError, match="row 3 changed during preparation"):
         write(tmp_path / "d.h5", module)
     assert not (tmp_path / "d.h5").exists()
