@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from contracts.errors import CheckpointError
-from contracts.files import sync_folder
+from contracts.files import sync
 from detectors.parts.weights import read_checkpoint
 
 
@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(target.parent)
+        sync(target.parent)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Plain content only, whatever ``weights_only`` says."""

@@ -13,13 +13,11 @@ from datamodules.folders.walk import SUFFIXES, below, matches
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.options import Loading
 from datamodules.loading.stores import FileStore
-from datamodules.tables.columns import check_maps
+from datamodules.tables.columns import checked_maps
 from datamodules.tables.folds import DEALT as FOLDS
 from datamodules.tables.folds import fold_splits
 from datamodules.tables.groups import Groups
 from datamodules.tables.manifest import Manifest
-
-SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
 
 
 class FolderDataModule(ImageDataModule):
@@ -68,9 +66,7 @@ class FolderDataModule(ImageDataModule):
     ) -> None:
         super().__init__(path, **loading)
         self.columns = dict(columns or {})
-        self.labels = dict(labels) if labels else None
-        self.splits = dict(SPLIT_NAMES if splits is None else splits)
-        check_maps(self.labels, self.splits)
+        self.labels, self.splits = checked_maps(labels, splits)
         if split not in ("test", FOLDS):
             raise ConfigError(f"datamodule.split={split!r} is unknown", nearest(split, ("test", FOLDS)))
         self.split = split

@@ -24,7 +24,7 @@ from datamodules.tables.columns import (
     as_sizes,
     as_splits,
     as_texts,
-    check_maps,
+    checked_maps,
     class_names,
     whole_number,
 )
@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 COLUMNS: dict[str, str | None] = {"id": "id", "image": "image", "label": "label"}
 """Default: the columns of the aiornot competition."""
 
-SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
 TEXTS = ("generator", "source", "group", "split")
 SIZES = ("width", "height")
 FILLED = ("label", "split", "where", "row", *SIZES)
@@ -80,11 +79,9 @@ class ParquetDataModule(ImageDataModule):
         self.columns = {
             ours: str(name) for ours, name in (COLUMNS if columns is None else columns).items() if name is not None
         }
-        self.labels = dict(labels) if labels else None
-        self.splits = dict(SPLIT_NAMES if splits is None else splits)
+        self.labels, self.splits = checked_maps(labels, splits)
         self.root = Path(root).expanduser() if root else None
         self.fold_seed = fold_seed
-        check_maps(self.labels, self.splits)
         if "image" not in self.columns:
             raise ConfigError("datamodule.columns names no image column", "Give datamodule.columns.image=NAME.")
         if reserved := set(OWN) & self.columns.keys():

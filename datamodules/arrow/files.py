@@ -119,7 +119,7 @@ def table_files(path: Path, passed: PassedOver) -> list[Path]:
         found = [path]
     found = [file for file in found if file.is_file()]
     if not found:
-        what = "holds no *.parquet file" if path.is_dir() else "is not a file or folder, and matches none"
+        what = "contains no *.parquet file" if path.is_dir() else "matches no file or folder"
         raise DataError(
             f"datamodule.path={path} {what}",
             "Give a Parquet file, a glob, a folder of such files or of save_to_disk.",

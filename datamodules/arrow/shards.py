@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import DataError, nearest
 from datamodules.loading.arrow_source import arrow_source
-from datamodules.loading.cells import cells, image_bytes
-from datamodules.loading.stores import _Containers
-from datamodules.tables.manifest import Manifest
+from datamodules.loading.stores import ColumnStore
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """Last eight bytes of a finished Arrow stream."""
@@ -95,19 +93,8 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-class ArrowStore(_Containers):
-    """Images in a column of Arrow streams; ``where`` is the file, ``row`` the row in it.
-
-    Args:
-        manifest: the rows to read.
-        column: name of the image column.
-        root: folder of the files of images without bytes; no path may leave it.
-    """
-
-    def __init__(self, manifest: Manifest, column: str, root: Path | None) -> None:
-        super().__init__(manifest)
-        self._column = column
-        self._root = root
+class ArrowStore(ColumnStore):
+    """Images in a column of Arrow streams; ``where`` is the file, ``row`` the row in it."""
 
     def _open(self, name: str) -> tuple[list[pa.Array], NDArray[np.int64]]:
         table = open_shard(name)
@@ -116,12 +103,5 @@ class ArrowStore(_Containers):
         chunks = table[self._column].chunks
         return chunks, np.cumsum([len(chunk) for chunk in chunks])
 
-    def read(self, row: int) -> bytes:
-        """The cell's bytes, or those of the file that it names."""
-        chunks, ends = self._container(row)
-        name, place = self._names[self._name[row]], int(self._row[row])
-        if not 0 <= place < (ends[-1] if len(ends) else 0):
-            raise DataError(f"{name} has no row {place}")
-        chunk = int(np.searchsorted(ends, place, side="right"))
-        here = chunks[chunk].slice(place - (int(ends[chunk - 1]) if chunk else 0), 1)
-        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")
+    def _chunk(self, file: list[pa.Array], name: str, number: int) -> pa.Array:  # noqa: ARG002 - only files need a name
+        return file[number]

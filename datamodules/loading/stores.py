@@ -91,25 +91,52 @@ class FileStore(_Places):
             raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-class ParquetStore(_Containers):
+class ColumnStore(_Containers):
+    """Images in a column of containers whose rows lie in chunks.
+
+    Args:
+        manifest: the rows to read.
+        column: name of the image column, of any type that `datamodules.loading.cells` reads.
+        root: folder that paths in rows without bytes are relative to; no path may leave it.
+    """
+
+    def __init__(self, manifest: Manifest, column: str = "image", root: Path | None = None) -> None:
+        super().__init__(manifest)
+        self._column = column
+        self._root = root
+
+    @abstractmethod
+    def _chunk(self, file: Any, name: str, number: int) -> pa.Array:
+        """The image column of one chunk."""
+
+    def read(self, row: int) -> bytes:
+        """The cell's bytes, or those of the file that it names."""
+        file, ends = self._container(row)
+        name, place = self._names[self._name[row]], int(self._row[row])
+        if not 0 <= place < (ends[-1] if len(ends) else 0):
+            raise DataError(f"{name} has no row {place}")
+        number = int(np.searchsorted(ends, place, side="right"))
+        here = self._chunk(file, name, number).slice(place - (int(ends[number - 1]) if number else 0), 1)
+        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")
+
+
+class ParquetStore(ColumnStore):
     """Images in a column of Parquet files; ``where`` is the file, ``row`` the row in it.
 
     A whole row group is read and cached at a time, so neighbouring rows cost nothing; random access to a data set
     larger than the cache is slow; ``task=prepare`` solves this.
 
     Args:
-        manifest: the rows to read.
-        column: name of the image column, of any type that `datamodules.loading.cells` reads.
-        root: folder that paths in rows without bytes are relative to; no path may leave it.
+        manifest: as `ColumnStore`.
+        column: as `ColumnStore`.
+        root: as `ColumnStore`.
         cache_bytes: bytes of row groups cached in each process (the newest one always is).
     """
 
     def __init__(
         self, manifest: Manifest, column: str = "image", root: Path | None = None, cache_bytes: int = 256 * 2**20
     ) -> None:
-        super().__init__(manifest)
-        self._column = column
-        self._root = root
+        super().__init__(manifest, column, root)
         self._cache_bytes = cache_bytes
         self._groups: OrderedDict[tuple[str, int], pa.Array] = OrderedDict()
 
@@ -124,25 +151,15 @@ class ParquetStore(_Containers):
         counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         return file, np.cumsum(counts)
 
-    def read(self, row: int) -> bytes:
-        """The cell's bytes, or those of the file that it names."""
-        file, ends = self._container(row)
-        name, place = self._names[self._name[row]], int(self._row[row])
-        if not 0 <= place < (ends[-1] if len(ends) else 0):
-            raise DataError(f"{name} has no row {place}")
-        group = int(np.searchsorted(ends, place, side="right"))
-        here = self._group(file, name, group).slice(place - (int(ends[group - 1]) if group else 0), 1)
-        return image_bytes(cells(here)[0], self._root, f"{name}[{place}]")
-
-    def _group(self, file: pq.ParquetFile, name: str, group: int) -> pa.Array:
-        if (name, group) in self._groups:
-            self._groups.move_to_end((name, group))
-            return self._groups[name, group]
+    def _chunk(self, file: pq.ParquetFile, name: str, number: int) -> pa.Array:
+        if (name, number) in self._groups:
+            self._groups.move_to_end((name, number))
+            return self._groups[name, number]
         try:
-            column = file.read_row_group(group, columns=[self._column])[self._column].combine_chunks()
+            column = file.read_row_group(number, columns=[self._column])[self._column].combine_chunks()
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{name}: row group {group} cannot be read: {error}") from error
-        self._groups[name, group] = column
+            raise DataError(f"{name}: row group {number} cannot be read: {error}") from error
+        self._groups[name, number] = column
         while len(self._groups) > 1 and sum(kept.nbytes for kept in self._groups.values()) > self._cache_bytes:
             self._groups.popitem(last=False)
         return column

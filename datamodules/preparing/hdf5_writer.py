@@ -21,13 +21,14 @@ import torch
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
+from contracts.files import sync
 from contracts.names import as_path, as_text
 from contracts.words import counted
 from datamodules.loading.decode import MAX_PIXELS, Backend, versions
 from datamodules.loading.parallel import cores
 from datamodules.loading.stores import GROUP_SEPARATOR, ImageStore
 from datamodules.preparing import hdf5_layout as layout
-from datamodules.preparing.job import Failure, Job, Plan, Storage, sync_file
+from datamodules.preparing.job import Failure, Job, Plan, Storage
 from datamodules.preparing.journal import Journal
 from datamodules.preparing.parts import Parts, Union
 from datamodules.preparing.subset import prepared_rows
@@ -243,9 +244,9 @@ class Hdf5Writer:
             "settings": json.dumps(settings),
         }
         job.finish(attributes)
-        sync_file(self.part)
+        sync(self.part)
         self.part.replace(self.path)
-        sync_file(self.path.parent)
+        sync(self.path.parent)
 
     def _explained(self, error: OSError) -> DataError:
         free = shutil.disk_usage(self.path.parent).free

@@ -1,6 +1,5 @@
 """The work of one preparation: allocate space for every image, then write each to its place."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from contracts.errors import DataError
+from contracts.files import sync
 from datamodules.arrow.fed_store import dealt
 from datamodules.loading.decode import Backend
 from datamodules.loading.parallel import parallel
@@ -176,7 +176,7 @@ class Job:
 
     def _sync(self) -> None:
         if self.room:
-            sync_file(self.plan.part)
+            sync(self.plan.part)
 
     def _accepted(self) -> list[Failure]:
         """The failures, or an error if there are too many."""
@@ -243,15 +243,6 @@ class Job:
             place = table.column_names.index(name)
             table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
         return Manifest(table)
-
-
-def sync_file(path: Path) -> None:
-    """Sync a file, or a folder's entries, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _lengths(path: Path) -> dict[str, int]:

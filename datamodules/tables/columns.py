@@ -14,6 +14,8 @@ from contracts.words import counted
 from datamodules.tables.manifest import SPLITS
 
 LABELS = (-1, 0, 1)
+SPLIT_NAMES = {"validation": "valid", "val": "valid", "dev": "valid"}
+"""Split names of users' tables that are accepted without a map."""
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
@@ -181,8 +183,15 @@ def whole_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
 
 
-def check_maps(labels: Mapping[Any, int] | None, splits: Mapping[str, str]) -> None:
-    """Raise a ConfigError if a map has a value that is not a label or not a split."""
+def checked_maps(
+    labels: Mapping[Any, int] | None, splits: Mapping[str, str] | None
+) -> tuple[dict[Any, int] | None, dict[str, str]]:
+    """Copies of both maps; without a map of splits, the usual names of validation.
+
+    Raises:
+        ConfigError: a map has a value that is not a label or not a split.
+    """
+    labels, splits = dict(labels) if labels else None, dict(SPLIT_NAMES if splits is None else splits)
     for key, value in (labels or {}).items():
         if isinstance(value, bool) or value not in LABELS:
             step = "Give 0 for real, 1 for generated or -1 for unknown."
@@ -190,6 +199,7 @@ def check_maps(labels: Mapping[Any, int] | None, splits: Mapping[str, str]) -> N
     for key, name in splits.items():
         if name not in SPLITS:
             raise ConfigError(f"datamodule.splits.{key}={name!r} is not a split", nearest(str(name), SPLITS[:3]))
+    return labels, splits
 
 
 def _text(value: Any) -> str:

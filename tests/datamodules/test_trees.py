@@ -106,7 +106,7 @@ def test_stray_files_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture
     (tmp_path / "notes.txt").write_text("")
     module = TreeDataModule(tmp_path)
     assert len(module.manifest()) == 2
-    assert "1 .txt file, 2 hidden files, 2 stray images passed over" in caplog.text
+    assert "1 .txt file, 2 hidden files, 2 stray images skipped" in caplog.text
     names = [".hidden.png", "Thumbs.db", "notes.txt", "stray.png", "x.png"]
     assert sorted(path.name for path in module.ignored) == names
 
