@@ -12,7 +12,6 @@ from datamodules.folders.listed import Columns, is_table, read_list, table_colum
 from datamodules.folders.walk import SUFFIXES, below, matches
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.options import Loading
-from datamodules.loading.stores import FileStore
 from datamodules.tables.columns import checked_maps
 from datamodules.tables.folds import DEALT as FOLDS
 from datamodules.tables.folds import fold_splits
@@ -97,10 +96,6 @@ class FolderDataModule(ImageDataModule):
         if path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt"):
             return self._made(self._listed())
         return self._made({"id": [as_text(path.name)], "where": [as_text(path)]})
-
-    def build_store(self, manifest: Manifest) -> FileStore:
-        """Read the files."""
-        return FileStore(manifest)
 
     def _listed(self) -> Columns:
         if is_table(self.path):

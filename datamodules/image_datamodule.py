@@ -1,6 +1,5 @@
 """The base of all data modules: it turns a manifest and a store into batches."""
 
-import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as L
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from contracts.errors import ConfigError, DataError
 from contracts.names import as_text, given_path
@@ -22,24 +20,19 @@ from datamodules.loading.features import FeatureLoader, Features, fill
 from datamodules.loading.image_sizes import image_sizes
 from datamodules.loading.options import StartMethod
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
-from datamodules.loading.stores import ImageStore
+from datamodules.loading.stores import FileStore, ImageStore
+from datamodules.tables.groups import warn
 from datamodules.tables.manifest import Manifest
 
-logger = logging.getLogger(__name__)
-
 Report = Callable[[list[Failure], bool], None]
-
-
-@rank_zero_only
-def _warn(message: str, *values: object) -> None:
-    logger.warning(message, *values)
 
 
 class ImageDataModule(L.LightningDataModule):
     """Batches of images for any layout on disk.
 
-    A subclass lists the images (`build_manifest`) and says how to read them (`build_store`). The task then calls `use`,
-    and `enter` (training, validation) or `evaluate` (test, predict) before it passes the module to a trainer.
+    A subclass lists the images (`build_manifest`) and, unless each is a file, says how to read them (`build_store`).
+    The task then calls `use`, and `enter` (training, validation) or `evaluate` (test, predict) before it passes the
+    module to a trainer.
 
     Args:
         path: file or folder of the data set.
@@ -114,9 +107,9 @@ class ImageDataModule(L.LightningDataModule):
     def build_manifest(self) -> Manifest:
         """List and describe the images; called once."""
 
-    @abstractmethod
     def build_store(self, manifest: Manifest) -> ImageStore:
-        """Build the store of the manifest's rows; called once."""
+        """Build the store of the manifest's rows, which by default reads a file per image; called once."""
+        return FileStore(manifest)
 
     def manifest(self) -> Manifest:
         """Return the manifest of all images."""
@@ -132,7 +125,7 @@ class ImageDataModule(L.LightningDataModule):
         manifest = self.build_manifest()
         self.ignored.sort()
         if self.ignored:
-            _warn("%s: %s skipped", as_text(self.path), self.ignored)
+            warn(f"{as_text(self.path)}: {self.ignored} skipped")
         return manifest
 
     @cached_property

@@ -1,7 +1,6 @@
 """Images whose generator is to be identified: a folder per label, a flat test folder, or a table; tokens if known."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
@@ -16,7 +15,6 @@ from datamodules.folders.tracer_table import read_table
 from datamodules.folders.walk import SUFFIXES, walk
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.options import FurtherLoading
-from datamodules.loading.stores import FileStore
 from datamodules.tables.manifest import Manifest
 
 SPLIT_FOLDERS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
@@ -57,6 +55,7 @@ class TracerDataModule(ImageDataModule):
         )
         self.classes = None if classes is None else tuple(classes)
         self.outlier = outlier
+        self._tokens: dict[str, tuple[dict[str, int], NDArray[np.uint16]]] = {}
 
     @property
     def root(self) -> Path:
@@ -85,10 +84,6 @@ class TracerDataModule(ImageDataModule):
         generators = [name if label == 1 else "" for name, label in zip(names, labels, strict=True)]
         return Manifest.from_columns({**columns, "label": labels, "generator": generators})
 
-    def build_store(self, manifest: Manifest) -> FileStore:
-        """Read the files."""
-        return FileStore(manifest)
-
     def tokens(self, rows: Rows, family: str) -> NDArray[np.int64]:
         """The tokens [B, L] from which these images were decoded.
 
@@ -101,23 +96,16 @@ class TracerDataModule(ImageDataModule):
                 f"{file} does not exist, so the tokens of the images are unknown",
                 "Write it with task=generate, or use detector.target=roundtrip.",
             )
-        place, tokens = self._known_tokens(family)
+        if family not in self._tokens:
+            with np.load(file, allow_pickle=False) as stored:
+                self._tokens[family] = {str(i): k for k, i in enumerate(stored["id"])}, stored["tokens"]
+        place, tokens = self._tokens[family]
         ids = [self.manifest().image_id(int(row)) for row in rows]
         if absent := [i for i in ids if i not in place]:
             raise DataError(
                 f"{file} lacks {counted(len(absent), 'image')}, first {absent[0]!r}", "Keep images and tokens together."
             )
         return tokens[[place[i] for i in ids]].astype(np.int64)
-
-    @cached_property
-    def _token_files(self) -> dict[str, tuple[dict[str, int], NDArray[np.uint16]]]:
-        return {}
-
-    def _known_tokens(self, family: str) -> tuple[dict[str, int], NDArray[np.uint16]]:
-        if family not in self._token_files:
-            with np.load(self.root / TOKENS.format(family=family), allow_pickle=False) as file:
-                self._token_files[family] = {str(i): k for k, i in enumerate(file["id"])}, file["tokens"]
-        return self._token_files[family]
 
     def _walk(self) -> dict[str, list[str]]:
         columns: dict[str, list[str]] = {"id": [], "where": [], "split": [], "name": []}

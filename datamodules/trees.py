@@ -14,7 +14,6 @@ from datamodules.folders.read import TreeReader
 from datamodules.folders.rows import TreeImage, TreeRows
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.options import Loading
-from datamodules.loading.stores import FileStore
 from datamodules.tables.folds import DEALT as FOLDS
 from datamodules.tables.groups import Groups
 from datamodules.tables.manifest import SPLITS as SPLIT_NAMES
@@ -107,10 +106,6 @@ class TreeDataModule(ImageDataModule):
         self.sets = sets
         self.training_generator = training_generator
         self.corpus = corpus
-
-    def build_store(self, manifest: Manifest) -> FileStore:
-        """Read the files."""
-        return FileStore(manifest)
 
     def build_manifest(self) -> Manifest:
         """List the images.
