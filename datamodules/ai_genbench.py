@@ -1,7 +1,7 @@
 """AI-GenBench as released: a ``save_to_disk`` folder, or Parquet files with the same columns."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +157,7 @@ def _split_name(file: Path) -> str:
 
 def _check_count(files: Sequence[Path]) -> None:
     """Refuse a split whose file names show that some files are missing."""
-    for folder, counts in _counts(files):
+    for folder, counts in _counts(files).items():
         if missing := sorted(set(range(max(counts))) - counts[max(counts)]):
             raise DataError(
                 f"{folder}: {len(missing)} of {max(counts)} Parquet files are missing, first number {missing[0]}",
@@ -165,11 +165,11 @@ def _check_count(files: Sequence[Path]) -> None:
             )
 
 
-def _counts(files: Sequence[Path]) -> Iterator[tuple[Path, dict[int, set[int]]]]:
+def _counts(files: Sequence[Path]) -> dict[Path, dict[int, set[int]]]:
     """For each folder, the file numbers found, by the total that their names give."""
     found: dict[Path, dict[int, set[int]]] = {}
     for file in files:
         name = SHARD.fullmatch(file.name)
         if name and name["count"]:
             found.setdefault(file.parent, {}).setdefault(int(name["count"]), set()).add(int(name["number"]))
-    yield from found.items()
+    return found

@@ -35,7 +35,7 @@ def split_folders(path: Path) -> dict[str, Path]:
     folders = {str(name): path / str(name) for name in names}
     for name, folder in folders.items():
         if not (folder / "state.json").is_file():
-            raise DataError(f"{path} lists split {name!r}, but not {folder / 'state.json'}", COPY_AGAIN)
+            raise DataError(f"{folder / 'state.json'} of split {name!r} in {path} is missing", COPY_AGAIN)
     return folders
 
 

@@ -171,7 +171,23 @@ def _size(image: Tensor) -> str:
     return f"{image.shape[2]}x{image.shape[1]}"
 
 
-class ImageLoader:
+class BatchLoader:
+    """The length of a loader, and the empty state that Lightning asks for."""
+
+    _batches: TrainingBatches | EvaluationBatches | ItemBatches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def state_dict(self) -> dict[str, int]:
+        """Empty: Lightning's counters hold the position in the epoch, and the method's existence tells Lightning so."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See `state_dict`."""
+
+
+class ImageLoader(BatchLoader):
     """Batches for Lightning; failures go to a callback in the main process.
 
     Deliberately not a ``DataLoader``: Lightning rebuilds those with its own samplers, while the batches here already
@@ -221,21 +237,11 @@ class ImageLoader:
             worker_init_fn=ignore_in_worker,
         )
 
-    def __len__(self) -> int:
-        return len(self._batches)
-
     def close(self) -> None:
         """End the worker processes; iterating again starts new ones."""
         iterator, self._loader._iterator = self._loader._iterator, None
         if isinstance(iterator, _MultiProcessingDataLoaderIter):
             iterator._shutdown_workers()
-
-    def state_dict(self) -> dict[str, int]:
-        """Empty: Lightning's counters hold the position in the epoch, and the method's existence tells Lightning so."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """See `state_dict`."""
 
     def __iter__(self) -> Iterator[Batch | None]:
         try:

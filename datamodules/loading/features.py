@@ -10,7 +10,7 @@ from torch import Tensor
 
 from contracts.batch import Batch
 from contracts.stage import Rows
-from datamodules.loading.dataset import ImageLoader
+from datamodules.loading.dataset import BatchLoader, ImageLoader
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.versioned_folder import grown
 
@@ -70,7 +70,7 @@ class Features:
         return torch.from_numpy(np.concatenate(parts)), counts
 
 
-class FeatureLoader:
+class FeatureLoader(BatchLoader):
     """Batches whose images are features; same interface as `datamodules.loading.dataset.ImageLoader`.
 
     Args:
@@ -96,18 +96,8 @@ class FeatureLoader:
         self._labels = labels
         self._generators = generators
 
-    def __len__(self) -> int:
-        return len(self._batches)
-
     def close(self) -> None:
         """Do nothing: no resource is open."""
-
-    def state_dict(self) -> dict[str, int]:
-        """Empty: Lightning's counters hold the position in the epoch."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """See `state_dict`."""
 
     def __iter__(self) -> Iterator[Batch | None]:
         copies = self._features.copies

@@ -151,7 +151,7 @@ def _cells(path: Path, content: str, delimiter: str, skipped: int) -> tuple[list
                 continue
             if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
                 raise DataError(
-                    f"{path}: row {len(rows) + 2}, line {reader.line_num + skipped}  does not have {len(header)} cells",
+                    f"{path}: row {len(rows) + 2}, line {reader.line_num + skipped} does not have {len(header)} cells",
                     f"Quote cells that contain {DELIMITERS.get(delimiter, delimiter)}.",
                 )
             rows.append(cells[: len(header)])

@@ -91,8 +91,8 @@ def test_a_table(folder: Path) -> None:
         ("absent", None, ["absent", "no such file or folder"]),
         ("*.bmp", None, ["*.bmp", "no images"]),
         ("n*", None, ["no images", "notes.md"]),
-        ("list.txt", "b.png\nx.png\ndeep/y.png\n", ["2 files", "x.png", "deep/y.png"]),
-        ("list.txt", "# nothing\n", ["list.txt", "names no image"]),
+        ("list.txt", "b.png\nx.png\ndeep/y.png\n", ["2 missing files", "x.png", "deep/y.png"]),
+        ("list.txt", "# nothing\n", ["list.txt", "lists no image"]),
         ("list.txt", "b.png\nb.png\n", ["'b.png'", "rows 0 and 1"]),
         ("t.csv", "", ["t.csv", "no column of paths", "nothing"]),
         ("t.csv", "where,label\nb.png,0\n", ["no column of paths", "where, label"]),
@@ -101,7 +101,7 @@ def test_a_table(folder: Path) -> None:
         ("t.csv", "path,label\nb.png,0\na.JPG\n", ["row 3", "2 cells"]),
         ("t.csv", "path,label\nb.png,0,1\n", ["row 2", "2 cells"]),
         ("t.csv", "path,label,generator\nb.png,,gan\n", ["'gan'", "not 1"]),
-        ("t.csv", "path\nz.png\n", ["1 file", "z.png"]),
+        ("t.csv", "path\nz.png\n", ["1 missing file", "z.png"]),
     ],
 )
 def test_what_cannot_be_scored_is_named(folder: Path, name: str, text: str | None, words: list[str]) -> None:

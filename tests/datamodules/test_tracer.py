@@ -81,7 +81,7 @@ def test_a_table_with_classes(folder):
         ("path\nnowhere.png\n", "line 2: .*nowhere.png does not exist"),
         ("path,class\ntest/0.png,-1\n", "class '-1' is no number"),
         ("path,split\ntest/0.png,trian\n", "split 'trian' is unknown"),
-        ("path,label\ntest/0.png\n", "line 2 has not 2 cells"),
+        ("path,label\ntest/0.png\n", "line 2 does not have 2 cells"),
     ],
 )
 def test_a_bad_table_is_told(folder, text, message):
@@ -100,5 +100,5 @@ def test_tokens_by_image(folder):
     rows = np.array([ids.index(known[1]), ids.index(known[0])])
     np.testing.assert_array_equal(module.tokens(rows, "var"), tokens[::-1])
     assert module.tokens(rows, "var").dtype == np.int64
-    with pytest.raises(DataError, match="lacks 1 images"):
+    with pytest.raises(DataError, match="lacks 1 image,"):
         module.tokens(np.array([ids.index("test/0.png")]), "var")

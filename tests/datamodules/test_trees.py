@@ -123,12 +123,12 @@ def test_sets_of_one_class_give_what_they_can_and_say_what_not() -> None:
     ("names", "options", "message"),
     [
         ([], {}, "it is empty"),
-        (["a/b/c.png"], {}, r"it holds a\n.*Class folders are named 0_real"),
-        (["car/0_real/a.png", "car/1_fake/a.txt"], {}, "1_fake holds no image"),
+        (["a/b/c.png"], {}, r"it contains a\n.*Class folders are named 0_real"),
+        (["car/0_real/a.png", "car/1_fake/a.txt"], {}, "1_fake contains no image"),
         (["s/0_real/x/1_fake/a.png"], {}, "named after label 1, but is in .*0_real of label 0"),
         (["train/car/0_real/a.png"], {"classes": ["cars"]}, r"'cars', .*training.*\n.*'car'"),
         (["test/biggan/0_real/a.png"], {"sets": ["bigan"]}, r"'bigan'.*test.*\n.*'biggan'"),
-        (["a/0_real/a.png"], {"layout": "generated", "reals": ["/nowhere"]}, "/nowhere is no folder"),
+        (["a/0_real/a.png"], {"layout": "generated", "reals": ["/nowhere"]}, "/nowhere is not a folder"),
     ],
 )
 def test_bad_trees(tmp_path: Path, names: list[str], options: dict[str, Any], message: str) -> None:

@@ -310,7 +310,7 @@ def test_groups_and_files_in_training_and_test_are_warned_of(tmp_path: Path, cap
     TreeDataModule(tmp_path / "a").manifest()
     assert not caplog.text
     TreeDataModule(tmp_path / "a", group=1).manifest()
-    assert "1 groups have images both for training or validation and for testing, such as v1" in caplog.text
+    assert "training or validation shares 1 group with testing, such as v1" in caplog.text
     caplog.clear()
     lay(tmp_path / "b", "train/0_real/a.png", "test/1_fake/c.png")
     (tmp_path / "b/test/0_real").symlink_to(tmp_path / "b/train/0_real")

@@ -54,13 +54,13 @@ def test_trees(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "empty: no image in a class folder; it is empty" in fails(capsys, "datamodule.path=empty")
     (tree.parent / "loose").mkdir()
     (tree / "test/biggan/0_real/0.png").rename(tree.parent / "loose/0.png")
-    assert "no image in a class folder; it holds 0.png" in fails(capsys, "datamodule.path=loose")
+    assert "no image in a class folder; it contains 0.png" in fails(capsys, "datamodule.path=loose")
     assert "is a class folder itself" in fails(capsys, "datamodule.path=tree/train/car/0_real")
     assert "did you mean 'car'?" in fails(capsys, "datamodule.classes=[cars]")
     assert "datamodule.path=tre does not exist" in fails(capsys, "datamodule.path=tre")
     for file in (tree / "val/car/1_fake").iterdir():
         file.rename(file.with_suffix(".txt"))
-    assert "val/car/1_fake holds no image" in fails(capsys)
+    assert "val/car/1_fake contains no image" in fails(capsys)
 
 
 def test_damaged_files_and_other_checkpoints(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

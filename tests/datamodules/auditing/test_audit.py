@@ -238,6 +238,6 @@ def test_the_samples_own_confounds_are_found():
     assert 15 <= len(found.near.across_labels) <= 40
     assert all("bicubic-x4" in a + b for a, b in found.near.across_labels)
     assert found.near.within_groups == len(found.near.across_labels)
-    assert any("of two labels (" in line and "of one group)" in line for line in found.warnings())
+    assert any("of two labels (" in line and "within a group)" in line for line in found.warnings())
     assert found.groups_across_splits == []
     assert [rule.features for rule in found.rules if rule.separates] == ["all metadata", "size"]

@@ -116,15 +116,15 @@ def test_rows_of_several_images_are_refused_by_place(folder):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("https://host/y.png", "'https://host/y.png', which is no file"),
-        ("../a.png", "leads out of"),
-        ("/etc/passwd", "leads out of"),
-        ("file:///etc/passwd", "leads out of"),
+        ("https://host/y.png", "'https://host/y.png', which is not a file"),
+        ("../a.png", " leaves "),
+        ("/etc/passwd", " leaves "),
+        ("file:///etc/passwd", " leaves "),
         ("a\0b.png", "cannot be read: embedded null byte"),
         ("", "neither bytes nor a path"),
-        ("data:image/png;base64,%%%", "is neither a path nor whole base64"),
+        ("data:image/png;base64,%%%", "is neither a path nor valid base64"),
         (base64.b64encode(IMAGES[0]).decode()[:-9] + "*", "'iVBORw0KGgo"),
-        ("?" * 5000, "of 5000 bytes is neither a path nor whole base64"),
+        ("?" * 5000, "of 5000 bytes is neither a path nor valid base64"),
     ],
 )
 def test_texts_that_lead_nowhere(tmp_path, text, words):

@@ -10,7 +10,7 @@ from datamodules.preparing import hdf5_layout as layout
 
 
 def room(path):
-    layout.room_for_pixels(path, {"train": 40, "test": 8}, 40)
+    layout.allocate_pixels(path, {"train": 40, "test": 8}, 40)
     return path
 
 

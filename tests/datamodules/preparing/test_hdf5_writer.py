@@ -117,7 +117,7 @@ def test_any_store_will_do(tmp_path):
         assert sorted(file["test/id"].asstr()) == sorted(str(k) for k in range(1, 30, 2))
     pixels = Hdf5DataModule(tmp_path / "b.h5")
     write(tmp_path / "c.h5", pixels, storage="pixels", size=4)
-    with pytest.raises(TooManyFailuresError, match="holds pixels, not encoded images"):
+    with pytest.raises(TooManyFailuresError, match="contains pixels, not encoded images"):
         write(tmp_path / "d.h5", pixels)
 
 
@@ -133,19 +133,19 @@ def test_a_second_run_starts_from_what_is_there(tmp_path):
     with pytest.raises(ConfigError, match=r"storage \(encoded there, pixels wanted\)"):
         write(tmp_path / "d.h5", module, limit=40, storage="pixels", size=8)
     (tmp_path / "e.h5").write_bytes(b"something else")
-    with pytest.raises(ConfigError, match="is no prepared file"):
+    with pytest.raises(ConfigError, match="is not a prepared file"):
         write(tmp_path / "e.h5", module)
     with h5py.File(tmp_path / "f.h5", "w"):
         pass
-    with pytest.raises(ConfigError, match="not prepared by us"):
+    with pytest.raises(ConfigError, match="not from task=prepare"):
         write(tmp_path / "f.h5", module)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"storage": "pixels"}, r"needs one size(?s:.*)prepare.size=512"),
-        ({"size": 256}, r"does not go with prepare.storage=encoded(?s:.*)prepare.storage=pixels"),
+        ({"storage": "pixels"}, r"needs a size(?s:.*)prepare.size=512"),
+        ({"size": 256}, r"conflicts with prepare.storage=encoded(?s:.*)prepare.storage=pixels"),
         ({"limit": 0}, "prepare.limit=0"),
         ({"workers": 0}, "prepare.workers=0"),
         ({"max_failures": 1.5}, "prepare.max_failures=1.5"),

@@ -146,7 +146,7 @@ def test_what_cannot_be_stored_is_refused_before_an_image_is_read(module, tmp_pa
     table = module.manifest().table
     writer = Hdf5Writer(tmp_path / "d.h5", workers=1)
     nul = table.set_column(0, "id", pa.array([f"a\0{k}" for k in range(COUNT)]))
-    with pytest.raises(DataError, match=r"a.parquet\[0\]: id 'a\\x000' holds a NUL"):
+    with pytest.raises(DataError, match=r"a.parquet\[0\]: id 'a\\x000' contains a NUL"):
         writer.write(Manifest(nul), module.store())
     with pytest.raises(ConfigError, match="'length' has the name of a dataset"):
         writer.write(Manifest(table.append_column("length", table["some"])), module.store())
@@ -168,5 +168,5 @@ def test_what_other_programs_put_into_a_group(tmp_path, caplog):
     assert manifest.table["vector"].to_pylist() == [[0, 1, 2], [3, 4, 5]]
     assert manifest.table["lists"].to_pylist() == [[1, 2], [3]]
     for name in ("complex", "latin", "inner"):
-        assert f"'/train/{name}' is left out" in caplog.text
+        assert f"'/train/{name}' is ignored" in caplog.text
     assert not {"complex", "latin", "inner"} & set(manifest.table.column_names)

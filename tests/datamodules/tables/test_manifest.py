@@ -86,7 +86,7 @@ def test_a_table_with_a_missing_or_mistyped_column_is_refused() -> None:
     wide = table.set_column(1, "label", table["label"].cast(pa.int64()))
     with pytest.raises(DataError, match="'label' is int64, not int8"):
         Manifest(wide)
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         Manifest(table.append_column("id", table["id"]))
     with pytest.raises(DataError, match="no column 'label'"):
         Manifest.from_columns({"id": ["a"]})

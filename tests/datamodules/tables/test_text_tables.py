@@ -130,10 +130,10 @@ def test_numbers_may_be_mapped_and_columns_left_out(folder: Path) -> None:
     ("text", "options", "words"),
     [
         ("path,label\na.png,cat\n", {}, ["label 'cat'", "row 2", "datamodule.labels={cat: ?"]),
-        ("path,label\na.png,cat\n", {"labels": {"dog": 1}}, ["'cat'", "datamodule.labels does not name"]),
+        ("path,label\na.png,cat\n", {"labels": {"dog": 1}}, ["'cat'", "datamodule.labels does not list"]),
         ("path,split\na.png,trian\n", {}, ["'trian'", "no split", "'train'"]),
         ("path,kind\na.png,1\n", {"columns": {"label": "kinds"}}, ["no column 'kinds'", "did you mean 'kind'"]),
-        ("path,label,label\na.png,1,0\n", {}, ["column 'label' stands twice"]),
+        ("path,label,label\na.png,1,0\n", {}, ["column 'label' occurs twice"]),
         ('path,label\n"a.png,1\n', {}, ["line 2", "quotes"]),
         ("path;label\na.png;1;2\n", {}, ["row 2", "2 cells", "semicolons"]),
         ("a.png,1\n", {}, ["no column of paths", "header line"]),
@@ -163,10 +163,10 @@ def test_odd_names_in_lists_are_taken_as_written(folder: Path) -> None:
 
 def test_missing_files_say_how_the_list_was_read(folder: Path) -> None:
     (folder / "list.txt").write_bytes("Мир.png\n".encode("cp1251"))
-    with pytest.raises(DataError, match=r"1 files that are missing:\n.*\n.*read as cp1252; save it as UTF-8"):
+    with pytest.raises(DataError, match=r"1 missing file:\n.*\n.*read as cp1252; save it as UTF-8"):
         FolderDataModule(folder / "list.txt").manifest()
     (folder / "list.txt").write_text("a.png\t0\n")
-    with pytest.raises(DataError, match="a table a header line"):
+    with pytest.raises(DataError, match="a table needs a header line"):
         FolderDataModule(folder / "list.txt").manifest()
 
 
