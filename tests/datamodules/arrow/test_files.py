@@ -80,7 +80,8 @@ def test_a_file_of_no_split_among_others_is_refused(tmp_path):
     for name in ("train", "test", "more"):
         write(tmp_path / f"{name}.parquet", table([0, 1]))
     with pytest.raises(
-        DataError, match=r"more.parquet is named after no split(?s:.*)test, train(?s:.*)datamodule.splits.more=train"
+        DataError,
+        match=r"more.parquet has no known split in its name(?s:.*)test, train(?s:.*)datamodule.splits.more=train",
     ):
         ParquetDataModule(tmp_path, BOTH).manifest()
     assert splits(ParquetDataModule(tmp_path, BOTH, splits={"more": "valid"})) == {"train": 2, "valid": 2, "test": 2}

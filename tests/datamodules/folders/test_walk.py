@@ -96,7 +96,7 @@ def test_what_is_passed_over_is_counted_by_kind(tmp_path: Path, kind: str, caplo
     (within / "up").symlink_to(tmp_path)
     module = build(tmp_path)
     assert len(module.manifest()) == 1
-    told = "1 circular link, 1 file without an ending, 1 hidden file, 1 special file, 3 .heic files"
+    told = "1 circular link, 1 file without a suffix, 1 hidden file, 1 special file, 3 .heic files"
     assert sorted(str(module.ignored).split(", ")) == told.split(", ")
     assert f"{tmp_path}: {module.ignored} passed over" in caplog.text
 
@@ -130,7 +130,7 @@ def test_folders_that_a_glob_matches_and_does_not_enter_are_counted(tmp_path: Pa
 def test_images_none_of_which_can_be_read_are_named_by_kind(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(b"")
     (tmp_path / ".b.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no images, only 1 \.heic file, 1 hidden file"):
+    with pytest.raises(DataError, match=r"no images found, only 1 \.heic file, 1 hidden file"):
         FolderDataModule(tmp_path).manifest()
 
 

@@ -128,7 +128,7 @@ def test_a_second_run_starts_from_what_is_there(tmp_path):
     second = write(tmp_path / "d.h5", module, limit=40, workers=1)
     assert (second.already, second.read, second.images) == (True, 0, first.images)
     assert (tmp_path / "d.h5").stat().st_mtime_ns == stamp
-    with pytest.raises(ConfigError, match=r"other settings: the images, limit \(40 there, 50 wanted\)"):
+    with pytest.raises(ConfigError, match=r"other settings: the images, limit \(40 in the file, 50 now\)"):
         write(tmp_path / "d.h5", module, limit=50)
     with pytest.raises(ConfigError, match=r"storage \(encoded there, pixels wanted\)"):
         write(tmp_path / "d.h5", module, limit=40, storage="pixels", size=8)

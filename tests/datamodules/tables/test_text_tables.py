@@ -131,7 +131,7 @@ def test_numbers_may_be_mapped_and_columns_left_out(folder: Path) -> None:
     [
         ("path,label\na.png,cat\n", {}, ["label 'cat'", "row 2", "datamodule.labels={cat: ?"]),
         ("path,label\na.png,cat\n", {"labels": {"dog": 1}}, ["'cat'", "datamodule.labels does not list"]),
-        ("path,split\na.png,trian\n", {}, ["'trian'", "no split", "'train'"]),
+        ("path,split\na.png,trian\n", {}, ["'trian'", "not a split", "'train'"]),
         ("path,kind\na.png,1\n", {"columns": {"label": "kinds"}}, ["no column 'kinds'", "did you mean 'kind'"]),
         ("path,label,label\na.png,1,0\n", {}, ["column 'label' occurs twice"]),
         ('path,label\n"a.png,1\n', {}, ["line 2", "quotes"]),
@@ -216,7 +216,7 @@ def test_files_are_opened_by_their_bytes(tmp_path: Path) -> None:
 
 def test_a_mark_of_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xff\xfea\x00b")
-    with pytest.raises(DataError, match="no text in UTF-16"):
+    with pytest.raises(DataError, match="not UTF-16 text"):
         read_text(tmp_path / "list.txt")
 
 
