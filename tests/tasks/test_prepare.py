@@ -58,7 +58,7 @@ def test_reduced_pixels_and_the_list_of_failures(folder, capsys):
     assert "was there already" in capsys.readouterr().out
     assert (out / "failures.csv").exists()
     assert command("prepare.storage=pixels", "prepare.size=24") == 2
-    assert "size (16 there, 24 wanted)" in capsys.readouterr().err
+    assert "size (16 in the file, 24 now)" in capsys.readouterr().err
 
 
 def test_too_many_failures_end_in_an_exit_code(folder, capsys):

@@ -98,7 +98,7 @@ def test_what_is_passed_over_is_counted_by_kind(tmp_path: Path, kind: str, caplo
     assert len(module.manifest()) == 1
     told = "1 circular link, 1 file without a suffix, 1 hidden file, 1 special file, 3 .heic files"
     assert sorted(str(module.ignored).split(", ")) == told.split(", ")
-    assert f"{tmp_path}: {module.ignored} passed over" in caplog.text
+    assert f"{tmp_path}: {module.ignored} skipped" in caplog.text
 
 
 def test_both_places_of_photographs_are_counted(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_second_run_starts_from_what_is_there(tmp_path):
     assert (tmp_path / "d.h5").stat().st_mtime_ns == stamp
     with pytest.raises(ConfigError, match=r"other settings: the images, limit \(40 in the file, 50 now\)"):
         write(tmp_path / "d.h5", module, limit=50)
-    with pytest.raises(ConfigError, match=r"storage \(encoded there, pixels wanted\)"):
+    with pytest.raises(ConfigError, match=r"storage \(encoded in the file, pixels now\)"):
         write(tmp_path / "d.h5", module, limit=40, storage="pixels", size=8)
     (tmp_path / "e.h5").write_bytes(b"something else")
     with pytest.raises(ConfigError, match="is not a prepared file"):
