@@ -17,6 +17,7 @@ from callbacks.collector import Collector
 from callbacks.continued_axis import ContinuedAxis
 from callbacks.keyed_seed import KeyedSeed
 from callbacks.passport import Passport
+from callbacks.score_histogram import ScoreHistogram
 from callbacks.validation_metrics import ValidationMetrics
 from callbacks.wandb_logger import StageLogger
 from conf.training import debugging
@@ -158,6 +159,7 @@ def _fit_stage(
         KeyedSeed(run.seed),
         collector,
         metrics,
+        ScoreHistogram(collector),
         ContinuedAxis(steps),
         Passport(run.resolved["detector"], metrics, about),
         *averaging_first(beside.values()),
