@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [typed(word) for word in (sys.argv[1:] if argv is None else argv)]
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # no name and no arrow ends a command in any locale
+        sys.stdout.reconfigure(errors="backslashreplace")  # no locale makes printing a name fail
     if words[:1] == ["--complete"]:  # called by the shell's completion function
         print("\n".join(complete(words[1:])))
         return 0
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Stopped as stopped:
             from tasks.experiment.requeue import ended
 
-            STOP.deferred = True  # a second signal does not disturb the end
+            STOP.deferred = True  # a second signal must not interrupt the shutdown
             return ended(stopped, words=words)
         except KeyboardInterrupt:
             print("\npixelproof: interrupted", file=sys.stderr)
@@ -90,7 +90,7 @@ def answer(given: Given) -> int:
 
 
 def run_one(words: Sequence[str]) -> int:
-    """Composes, checks, runs; only the chosen task's module is imported."""
+    """Composes and checks the configuration and runs its task; only that task's module is imported."""
     from conf.check import check
     from conf.cli.problems import refuse
     from conf.compose import compose
@@ -102,7 +102,7 @@ def run_one(words: Sequence[str]) -> int:
     from tasks.experiment.run import DATA, Run
 
     composed = compose(recalled(words), CONF)
-    if composed.config.task != "doctor":  # which shows what is wrong instead
+    if composed.config.task != "doctor":  # which lists the problems itself
         refuse(check(composed))
         if composed.config.launcher:
             return launch([composed], Path(__file__).resolve())
@@ -115,12 +115,12 @@ def run_one(words: Sequence[str]) -> int:
 
 
 def _reader_is_gone() -> bool:
-    """Whether nobody reads the standard output any more, as in ``pixelproof --help | head``."""
+    """Whether the reader of standard output has closed it, as in ``pixelproof --help | head``."""
     watch = select.poll()
     watch.register(sys.stdout.fileno(), 0)
     if not any(event & select.POLLERR for _, event in watch.poll(0)):
         return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to be flushed at the exit
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # output flushed at exit is discarded
     return True
 
 

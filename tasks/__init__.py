@@ -1,1 +1,1 @@
-"""One verb a file: what `task=` chooses."""
+"""The verbs that `task=` chooses, one file each."""

@@ -1,8 +1,7 @@
-"""``task=audit``: what a detector could learn from a set without looking at its images."""
+"""``task=audit``: what a detector could learn from a data set without looking at its pixels."""
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from contracts.files import write_atomically
 from contracts.screen import screen
+from contracts.words import counted
 from datamodules.auditing.audit import Audit
 from datamodules.auditing.audit import audit as audit_set
 from tasks.experiment.run import Run
@@ -20,16 +20,16 @@ SHOWN = 12
 
 
 def audit(run: Run) -> None:
-    """Look for shortcuts in metadata and for copies across splits; writes audit.json and audit.md."""
+    """Looks for shortcuts in metadata and for copies across splits; writes audit.json and audit.md."""
     datamodule = run.datamodule()
-    out = Path(run.audit.out).expanduser() if run.audit.out else run.folder
+    out = run.out(run.config.audit.out)
     found = audit_set(datamodule.manifest(), datamodule.store(), max_pixels=datamodule.max_pixels)
     out.mkdir(parents=True, exist_ok=True)
     content = asdict(found) | {"warnings": found.warnings()}
     write_atomically(out / "audit.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
     write_atomically(out / "audit.md", markdown(found).encode())
     show(found, screen())
-    print(f"{found.images} images: {out / 'audit.md'} and {out / 'audit.json'}")
+    print(f"{counted(found.images, 'image')}: {out / 'audit.md'} and {out / 'audit.json'}")
 
 
 def show(found: Audit, console: Console) -> None:
@@ -45,12 +45,12 @@ def show(found: Audit, console: Console) -> None:
     for warning in warnings:
         console.print(f"[bold yellow]![/] {escape(warning)}")
     if not warnings:
-        console.print("nothing to warn of")
+        console.print("no warnings")
 
 
 def markdown(found: Audit) -> str:
-    """The same as a Markdown page."""
-    lines = [f"# Audit of {found.images} images", "", "## Warnings", ""]
+    """The audit as a Markdown page."""
+    lines = [f"# Audit of {counted(found.images, 'image')}", "", "## Warnings", ""]
     lines += [f"- {warning}" for warning in found.warnings()] or ["None."]
     for title, header, rows in _tables(found):
         rules = ["---:" if _is_number(rows, place) else "---" for place in range(len(header))]
@@ -59,7 +59,7 @@ def markdown(found: Audit) -> str:
 
 
 def _is_number(rows: list[list[str]], place: int) -> bool:
-    """Whether a column, not the first, holds nothing but numbers."""
+    """Whether a column other than the first contains only numbers."""
     return place > 0 and all(row[place].replace(".", "", 1).isdigit() for row in rows)
 
 
@@ -87,10 +87,10 @@ def _tables(found: Audit) -> list[tuple[str, list[str], list[list[str]]]]:
     )
     if found.rules:
         rules = [
-            [r.features, f"{r.auroc:.3f} ± {1.96 * r.error:.3f}", r.words[0] if r.tells else "none better than chance"]
+            [r.features, f"{r.auroc:.3f} ± {1.96 * r.error:.3f}", r.words[0] if r.tells else "not better than chance"]
             for r in found.rules
         ]
-        tables.append(("How far metadata alone go (5-fold AUROC of a small tree)", ["on", "AUROC", "rule"], rules))
+        tables.append(("Prediction from metadata alone (5-fold AUROC of a small tree)", ["on", "AUROC", "rule"], rules))
     return tables
 
 

@@ -1,4 +1,4 @@
-"""``task=candidates``: rank past runs, retrain the best on other data, keep one, test it."""
+"""``task=candidates``: rank past runs, retrain the best ones on other data, and test the best of those."""
 
 import json
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.history import read_epochs
 from contracts.screen import display
+from contracts.words import counted
 from launchers.job import Job
 from launchers.local import LocalLauncher
 from tasks.experiment.run import DATA, LOCK, Run
@@ -23,20 +24,20 @@ from tasks.multirun.past_runs import Past, past_runs
 PROGRAM: Path = HOUSE / "lightning_main.py"
 
 FULL = "_full"
-"""What the name of a retrained experiment ends with."""
+"""Suffix of a retrained experiment's name."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One past run at its best epoch.
+    """A past run at its best epoch.
 
     Attributes:
         name: of the experiment.
         value: the metric there.
-        gap: validation loss less training loss there; above zero where it overfits. 0 where one is not known.
-        epoch: which epoch that was.
-        epochs: how many there were.
-        rank: what it is ordered by; more is better.
+        gap: validation loss minus training loss there, positive if it overfits; 0 if one is unknown.
+        epoch: the best epoch.
+        epochs: number of epochs.
+        rank: value it is ranked by; higher is better.
     """
 
     name: str
@@ -48,15 +49,15 @@ class Candidate:
 
 
 def candidates(run: Run) -> int:
-    """Ranks experiments by their own files, or W&B's, shows them, and, where asked, retrains, chooses and tests.
+    """Ranks experiments by their own files or W&B's; with ``candidates.retrain`` it retrains them and tests the best.
 
-    The retrained runs are ranked as the first ones were: the test images are seen once, by the one that is kept.
+    The retrained runs are ranked in the same way, so only the kept one is scored on the test images.
 
     Raises:
-        ConfigError: no experiment was named, or its name fits none.
-        DataError: none of them was validated with the metric.
+        ConfigError: no experiment is named, or a name matches none.
+        DataError: none of them logged the metric.
     """
-    options = run.candidates
+    options = run.config.candidates
     past = _local(found(options.among)) if options.among or not options.wandb else []
     if options.wandb:
         past += past_runs(options.wandb, options.tags, options.filters, options.metric)
@@ -85,24 +86,24 @@ def candidates(run: Run) -> int:
 
 
 def found(patterns: Sequence[str]) -> list[str]:
-    """Names of experiments that have ended, given by name or glob.
+    """Names of completed experiments, given by name or glob.
 
     Raises:
-        ConfigError: a pattern fits none.
+        ConfigError: a pattern matches none.
     """
     if not patterns:
-        raise ConfigError("task=candidates has nothing to rank", 'Give candidates.among=["sweep_*"].')
+        raise ConfigError("task=candidates needs experiments to rank", 'Give candidates.among=["sweep_*"].')
     names: list[str] = []
     for pattern in patterns:
         fitting = sorted(path.parents[1].name for path in DATA.glob(f"{pattern}/window_*/done"))
         if not fitting:
-            raise ConfigError(f"candidates.among: no finished experiment is called {pattern!r}", f"See {DATA}.")
+            raise ConfigError(f"candidates.among: no completed experiment matches {pattern!r}", f"See {DATA}.")
         names += [name for name in fitting if name not in names]
     return names
 
 
 def _local(names: Sequence[str]) -> list[Past]:
-    """Experiments by their own files."""
+    """Experiments from their own files."""
     locks = [DATA / name / LOCK for name in names]
     words = [yaml.safe_load(lock.read_text())["command"] if lock.is_file() else None for lock in locks]
     return [Past(name, read_epochs(DATA / name), begun) for name, begun in zip(names, words, strict=True)]
@@ -124,12 +125,12 @@ def rank(past: Sequence[Past], metric: str, gap_weight: float) -> list[Candidate
             value = sign * best[metric] - gap_weight * max(0.0, gap)
             ranked.append(Candidate(each.name, best[metric], gap, best["epoch"], len(epochs), value))
     if not ranked:
-        raise DataError(f"none of {len(past)} experiments has {metric} in its history", "Check candidates.metric.")
+        raise DataError(f"{metric} is in no history of {counted(len(past), 'experiment')}", "Check candidates.metric.")
     return sorted(ranked, key=lambda each: each.rank, reverse=True)
 
 
 def show(title: str, metric: str, ranked: Sequence[Candidate]) -> None:
-    """The table on the screen."""
+    """Prints the candidates as a table."""
     table = Table(title=title, title_justify="left")
     for head in ("experiment", metric, "val - train loss", "best epoch"):
         table.add_column(head, justify="left" if head == "experiment" else "right")
@@ -139,7 +140,7 @@ def show(title: str, metric: str, ranked: Sequence[Candidate]) -> None:
 
 
 def mirror(name: str) -> None:
-    """Adds the test metrics to the same W&B runs that training logged to, if it did."""
+    """Adds the test metrics to the W&B runs of the training, if there are any."""
     begun = yaml.safe_load((DATA / name / LOCK).read_text())["config"]
     if "wandb" not in begun.get("logger", {}):
         return
@@ -159,15 +160,15 @@ def _at(threshold: str) -> str:
 
 
 def _words(name: str, begun: Sequence[str] | None, further: Sequence[str]) -> list[str]:
-    """The words an experiment was begun with, as far as nothing further says otherwise.
+    """The arguments an experiment was started with, except those that further arguments replace, and these.
 
     Raises:
-        ConfigError: nobody noted them.
+        ConfigError: the arguments are not recorded.
     """
     if begun is None:
         raise ConfigError(
-            f"candidate {name}: neither {DATA / name / LOCK} nor W&B's configuration holds the words it was begun with",
-            "Leave candidates.retrain at false, and train it by its configuration yourself.",
+            f"candidate {name}: neither {DATA / name / LOCK} nor W&B's configuration records its command",
+            "Set candidates.retrain=false, and retrain it manually with its configuration.",
         )
     changed = {word.key_or_group for word in parse(further)} | {"experiment_id", "task", "launcher"}
     kept = [word for word in begun if not {each.key_or_group for each in parse([word])} & changed]

@@ -1,6 +1,4 @@
-"""``task=compare``: several tested runs against the first of them, set by set."""
-
-from pathlib import Path
+"""``task=compare``: compare tested runs with the first of them, set by set."""
 
 from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import Run
@@ -12,8 +10,8 @@ def compare(run: Run) -> None:
 
     Raises:
         ConfigError: fewer than two inputs.
-        DataError: an input is neither a dump nor a tested experiment, or they have no image in common.
+        DataError: an input is neither a dump nor a tested experiment, or the inputs share no image.
     """
-    paths = [dumps_of("compare.inputs", name, ("test",))[-1] for name in run.compare.inputs]
-    out = Path(run.compare.out).expanduser() if run.compare.out else run.folder / "compare"
-    compare_files(paths, out, run.compare.metric)
+    paths = [dumps_of("compare.inputs", name, ("test",))[-1] for name in run.config.compare.inputs]
+    out = run.out(run.config.compare.out, "compare")
+    compare_files(paths, out, run.config.compare.metric)

@@ -1,4 +1,4 @@
-"""``task=convert``: AI-GenBench's own YAML files → an experiment of ours."""
+"""``task=convert``: convert AI-GenBench's own YAML files to an experiment."""
 
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,27 @@ PARTS = ("datamodule: ai_genbench", "benchmark: ai_genbench", "detector: classif
 
 
 def convert(run: Run) -> None:
-    """Turns AI-GenBench's pipeline, model and local YAML files, in this order, into one experiment.
+    """Converts AI-GenBench's pipeline, model and local YAML files, in this order, to one experiment.
 
     Raises:
-        ConfigError: no files are named, the output exists, or a setting has no counterpart.
-        DataError: a file is no YAML.
+        ConfigError: no files are given, the output exists, or a setting has no equivalent.
+        DataError: a file is not YAML.
     """
-    inputs = list(run.convert.inputs)
+    inputs = list(run.config.convert.inputs)
     if not inputs:
         raise ConfigError("convert.inputs is empty", "Give convert.inputs=[pipeline.yaml,model.yaml,local.yaml].")
     files = [word for word in inputs if not word.lstrip().startswith("-") and " --" not in word]
     name = f"{Path(files[-1]).stem}_converted.yaml" if files else "converted.yaml"
-    out = Path(run.convert.out).expanduser() if run.convert.out else Path(name)
+    out = Path(run.config.convert.out).expanduser() if run.config.convert.out else Path(name)
     if out.exists():
-        raise ConfigError(f"convert.out={out} exists", "Name another file.")
+        raise ConfigError(f"convert.out={out} exists already", "Name another file.")
     values = converted(read_arguments(inputs))
     text = experiment(values, [Path(word).name if word in files else word for word in inputs])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text)
     print(f"{out}\nMove it to conf/experiment/ and run it with experiment={out.stem}")
     if values["benchmark"]["eval_cropping"] == values["benchmark"]["train_cropping"] == "resize":
-        print("All images are resized, as without a cropping strategy; docs/ai_genbench.md tells of the paper's crops.")
+        print("All images are resized, without a cropping strategy; docs/ai_genbench.md describes the paper's crops.")
 
 
 def experiment(values: dict[str, Any], sources: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""``task=explain``: what a tested detector looked at, from its dump, its checkpoint and the images."""
+"""``task=explain``: show what a tested detector responds to, from its dump, its checkpoint and the images."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from tasks.test import checkpoints
 
 
 def explain(run: Run) -> None:
-    """Explains every tested stage: attention where the detector has it, and maps of the most confident images.
+    """Explains every tested stage by artefact maps of the most confident images, and attention if the detector has it.
 
     Raises:
-        ConfigError: the detector has no maps, or a number is out of range.
-        DataError: a stage has not been tested, or an image asked for is not among the tested.
+        ConfigError: the detector has no maps, or ``explain.images`` is negative.
+        DataError: a stage has not been tested, or a requested image was not tested.
     """
-    if run.explain.images < 0:
-        raise ConfigError(f"explain.images={run.explain.images}", "Give 0 or more.")
+    if run.config.explain.images < 0:
+        raise ConfigError(f"explain.images={run.config.explain.images} is negative", "Give 0 or more.")
     datamodule, benchmark = run.datamodule(), run.benchmark()
     manifest = datamodule.manifest()
     rows_of = {name: row for row, name in enumerate(manifest.column("id").tolist())}
@@ -39,27 +39,27 @@ def explain(run: Run) -> None:
                 "Use detector=npr or detector=npr_multiscale.",
             )
         predictions = read_predictions(dump)
-        names = chosen(predictions, run.explain.ids, run.explain.images)
+        names = chosen(predictions, run.config.explain.ids, run.config.explain.images)
         gone = [name for name in names if name not in rows_of]
         if gone:
-            raise DataError(f"image {gone[0]!r} of {dump} is not in the data", "Give the data it was tested on.")
+            raise DataError(f"image {gone[0]!r} of {dump} is not in the data", "Give the data that was tested.")
         rows = np.array([rows_of[name] for name in names], dtype=np.int64)
         found: dict[int, Tensor] = {}
         tested = benchmark.stage_test_rows(manifest, folder.index)
         for view, part in benchmark.passes(manifest, tested, detector.eval_view):
             datamodule.use(detector.train_view, view, benchmark.degrade, detector.sides)
-            found = looked_at(datamodule, part[np.isin(part, rows)]) | found  # the first view is that of the scores
-        out = Path(run.explain.out).expanduser() if run.explain.out else folder.path / "explain"
+            found = looked_at(datamodule, part[np.isin(part, rows)]) | found  # the first view has the dump's scores
+        out = Path(run.config.explain.out).expanduser() if run.config.explain.out else folder.path / "explain"
         pictures = {name: found[row] for name, row in zip(names, rows.tolist(), strict=True) if row in found}
         files = write_explanation(predictions, detector, pictures, out, folder.path / "maps")
         print(f"{len(files)} files in {out}, such as {', '.join(file.name for file in files[:2])}")
 
 
 def chosen(predictions: Predictions, ids: list[str], count: int) -> list[str]:
-    """The images asked for, else the most confident.
+    """The requested images, else the most confident ones.
 
     Raises:
-        DataError: one that was asked for was not tested.
+        DataError: a requested image was not tested.
     """
     known = set(predictions.fused_ids.tolist())
     for name in ids:
@@ -69,7 +69,7 @@ def chosen(predictions: Predictions, ids: list[str], count: int) -> list[str]:
 
 
 def looked_at(datamodule: Any, rows: Rows) -> dict[int, Tensor]:
-    """The first crop of each row as the detector sees it; unreadable images are left out."""
+    """The first crop of each row as the detector sees it; unreadable images are omitted."""
     found: dict[int, Tensor] = {}
     if not len(rows):
         return found

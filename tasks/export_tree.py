@@ -1,4 +1,4 @@
-"""``task=export_tree``: any data module's images as a tree of files, ``{split}/{set}/{0_real,1_fake}/…``."""
+"""``task=export_tree``: export any data module's images as a tree of files, ``{split}/{set}/{0_real,1_fake}/…``."""
 
 import io
 import json
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from contracts.errors import DataError
 from contracts.files import write_atomically
 from contracts.names import utf8_path
+from contracts.words import counted
 from datamodules.folders.names import LABELS
 from datamodules.loading.dataset import Failure
 from datamodules.loading.decode import read_header
@@ -26,18 +27,18 @@ NOTE = ".export.json"
 
 
 def export_tree(run: Run) -> None:
-    """Writes every image, its bytes as they are (bare pixels as PNG), one set a generator; goes on where it stopped.
+    """Writes every image, its bytes unchanged (pixel arrays as PNG), in one set per generator; can be resumed.
 
-    Real images make up one set of their own (``export_tree.reals``) in each split, since a manifest does not say which
-    generator's they are.
+    Real images form a separate set (``export_tree.reals``) in each split, since a manifest assigns them to no
+    generator.
 
     Raises:
-        DataError: an image has no label, a generator's name is that set's, or the folder holds something else.
+        DataError: an image has no label, a generator is called like that set, or the folder contains other data.
     """
     datamodule = run.datamodule()
     manifest, store = datamodule.manifest(), datamodule.store()
-    out = Path(run.export_tree.out).expanduser() if run.export_tree.out else run.folder / "tree"
-    places = [out / utf8_path(place) for place in folders(manifest, safe(run.export_tree.reals))]
+    out = run.out(run.config.export_tree.out, "tree")
+    places = [out / utf8_path(place) for place in folders(manifest, safe(run.config.export_tree.reals))]
     _claim(out, manifest)
     failures: list[Failure] = []
     for row, folder in enumerate(tqdm(places, unit="image", disable=None)):
@@ -52,26 +53,27 @@ def export_tree(run: Run) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / utf8_path(f"{stem}.{suffix}"), content)
     write_failures(out / "failures.csv", failures)
-    print(f"{len(places) - len(failures)} images in {out}; datamodule=forensynths datamodule.path={out} reads them")
+    written = counted(len(places) - len(failures), "image")
+    print(f"{written} in {out}; datamodule=forensynths datamodule.path={out} reads them")
 
 
 def folders(manifest: Manifest, reals: str) -> list[str]:
-    """Where each row's image goes, relative to the root."""
+    """The folder of each row's image, relative to the root."""
     found = []
     columns = (manifest.column(name).tolist() for name in ("id", "split", "label", "generator"))
     for image_id, split, label, generator in zip(*columns, strict=True):
         if label not in (0, 1):
-            raise DataError(f"image {image_id!r} has no label", "Export a labelled set.")
+            raise DataError(f"image {image_id!r} has no label", "Export a labelled data set.")
         name = safe(generator or "unnamed") if label else reals
         if name.lower() in LABELS or (label and name == reals):
             step = "Set export_tree.reals to another name, or rename the generator."
-            raise DataError(f"a set called {name!r} would be taken for a class folder, or for the real images'", step)
+            raise DataError(f"a set called {name!r} would be read as a class folder or the real images", step)
         found.append(f"{SPLITS[split]}/{name}/{('0_real', '1_fake')[label]}")
     return found
 
 
 def file_stem(image_id: str) -> str:
-    """A file's name for an id: readable, and different for different ids."""
+    """A readable file name for an id, different for different ids."""
     name = safe(image_id)
     if name == image_id and "." not in name:
         return name
@@ -79,15 +81,15 @@ def file_stem(image_id: str) -> str:
 
 
 def safe(name: str) -> str:
-    """A name without what folders and globs take for something else."""
+    """A name without characters that are special in paths and globs."""
     return re.sub(r"[^\w.-]+", "_", name).strip("._") or "_"
 
 
 def encoded(content: Any) -> tuple[str, bytes]:
-    """Suffix and bytes of what a store gives.
+    """Suffix and bytes of an image from a store.
 
     Raises:
-        DataError: the bytes are no image.
+        DataError: the bytes are not an image.
     """
     if isinstance(content, np.ndarray):
         buffer = io.BytesIO()
@@ -98,12 +100,12 @@ def encoded(content: Any) -> tuple[str, bytes]:
 
 
 def _claim(out: Path, manifest: Manifest) -> None:
-    """Refuses a folder that holds something else than the beginning of this tree."""
+    """Rejects a folder that contains anything but a part of this tree."""
     note = out / NOTE
     fingerprint = manifest.fingerprint()
     if note.is_file():
         if json.loads(note.read_text())["fingerprint"] != fingerprint:
-            raise DataError(f"{out} holds the tree of another data set", "Give another export_tree.out.")
+            raise DataError(f"{out} contains the tree of another data set", "Give another export_tree.out.")
         return
     if out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out} is not empty", "Give an empty or new folder as export_tree.out.")

@@ -1,4 +1,4 @@
-"""``task=fit``: train every stage of the benchmark that is not done yet."""
+"""``task=fit``: train the stages of the benchmark that are not complete."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from conf.training import debugging
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.stage import Stage
+from contracts.words import counted
 from datamodules.tables.manifest import Manifest
 from detectors.parts.weights import load_weights
 from tasks.checking.before_fit import check_averaging, check_monitors, fit_to_epoch
@@ -42,12 +43,12 @@ from tasks.scoring.report import report
 
 
 def fit(run: Run) -> None:
-    """Trains the stages that are not done, each from the weights of the one before; goes on where it was killed."""
+    """Trains the stages that are not complete, each from the previous stage's weights; resumes an interrupted one."""
     if debugging(run.config.trainer):
         with TemporaryDirectory(prefix="pixelproof-") as temporary:
             _fit(DebuggingRun(run.composed, Path(temporary)))
         return
-    with begun(run.folder, run.resolved, run.overrides):
+    with begun(run.folder, run.composed.resolved, run.composed.overrides):
         _fit(run)
 
 
@@ -66,7 +67,7 @@ def _fit(run: Run) -> None:
     for stage in stages:
         folder = StageFolder(run.folder, stage.index)
         if folder.done:
-            _say(f"{folder.path} is done")
+            _say(f"{folder.path} is complete")
         else:
             _fit_stage(run, datamodule, benchmark, stage, folder, start, steps)
         start = folder.best()
@@ -75,44 +76,44 @@ def _fit(run: Run) -> None:
 
 
 @rank_zero_only
-def _say(what: str) -> None:
-    """Prints once, however many ranks there are."""
-    print(what)
+def _say(text: str) -> None:
+    """Prints on the first rank only."""
+    print(text)
 
 
 def refuse_test_rows(stage: Stage, manifest: Manifest) -> None:
-    """Selection never sees the test set.
+    """Rejects a benchmark that trains or validates on test images.
 
     Raises:
-        DataError: a benchmark put a test image among those trained on or chosen on.
+        DataError: a stage trains or validates on a test image.
     """
     splits = manifest.column("split")
     for name, rows in rows_of(stage).items():
         leaked = rows[splits[rows] == "test"]
         if len(leaked):
             raise DataError(
-                f"stage {stage.name!r} puts {len(leaked)} test images among those it would {name} on, "
-                f"{manifest.image_id(leaked[0])!r} first",
-                "Mend the benchmark: test images are for task=test alone.",
+                f"stage {stage.name!r} would {name} on {counted(len(leaked), 'test image')}, the first is "
+                f"{manifest.image_id(leaked[0])!r}",
+                "Fix the benchmark's stages: only task=test may use test images.",
             )
 
 
 def accumulation(global_batch: int, batch_size: int, devices: int, given: int = 1) -> int:
-    """Batches whose gradients are added up to one optimiser step: what is missing to the protocol's batch.
+    """Number of batches whose gradients are accumulated to reach the protocol's batch size.
 
     Args:
-        global_batch: images of an optimiser step that the protocol asks for.
-        batch_size: images of a batch on one device.
-        devices: over all machines.
-        given: ``trainer.accumulate_grad_batches``, which has to be left at 1.
+        global_batch: images per optimiser step in the protocol.
+        batch_size: images per batch on one device.
+        devices: on all machines together.
+        given: ``trainer.accumulate_grad_batches``, which must be 1.
 
     Raises:
-        ConfigError: they do not divide, or the user multiplied already.
+        ConfigError: the batch sizes do not divide, or ``given`` is not 1.
     """
     if given != 1:
         raise ConfigError(
-            f"trainer.accumulate_grad_batches={given} beside benchmark.global_batch={global_batch}",
-            "Leave it out, it is computed; or set benchmark.global_batch=null.",
+            f"trainer.accumulate_grad_batches={given} together with benchmark.global_batch={global_batch}",
+            "Remove it, since it is computed; or set benchmark.global_batch=null.",
         )
     steps, rest = divmod(global_batch, batch_size * devices)
     if rest or not steps:
@@ -120,7 +121,8 @@ def accumulation(global_batch: int, batch_size: int, devices: int, given: int = 
         fitting = [size for size in range(1, share + 1) if global_batch % (size * devices) == 0]
         near = sorted(fitting, key=lambda size: abs(size - batch_size))[:3]
         raise ConfigError(
-            f"benchmark.global_batch={global_batch} is no multiple of {batch_size} images x {devices} devices",
+            f"benchmark.global_batch={global_batch} is not a multiple of datamodule.batch_size={batch_size} "
+            f"on {counted(devices, 'device')}",
             f"Set datamodule.batch_size to {', '.join(map(str, sorted(near)))}." if near else "Use fewer devices.",
         )
     return steps
@@ -129,7 +131,7 @@ def accumulation(global_batch: int, batch_size: int, devices: int, given: int = 
 def _fit_stage(
     run: Run, datamodule: Any, benchmark: Any, stage: Stage, folder: StageFolder, start: Path | None, steps: int
 ) -> None:
-    L.seed_everything(run.seed, verbose=False)  # the weights' first values
+    L.seed_everything(run.config.seed, verbose=False)  # for the initial weights
     detector = run.detector()
     if start is not None:
         load_weights(detector, start)
@@ -144,10 +146,10 @@ def _fit_stage(
     own = run.metrics()
     check_metrics(own, len(detector.sources))
     metrics = ValidationMetrics(collector, own)
-    about = {"seed": run.seed, "seen_generators": seen, "versions": versions(), "stage": stage.name}
+    about = {"seed": run.config.seed, "seen_generators": seen, "versions": versions(), "stage": stage.name}
     beside = dict(
         zip(
-            run.resolved["callbacks"],
+            run.composed.resolved["callbacks"],
             run.callbacks(folder=folder.checkpoints, monitor=detector.monitor, mode=detector.monitor_mode),
             strict=True,
         )
@@ -156,20 +158,20 @@ def _fit_stage(
     check_monitors(beside, detector, manifest.labels[stage.validate], own)
     trainer = quiet_trainer(
         run,
-        KeyedSeed(run.seed),
+        KeyedSeed(run.config.seed),
         collector,
         metrics,
         ScoreHistogram(collector),
         ContinuedAxis(steps),
-        Passport(run.resolved["detector"], metrics, about),
+        Passport(run.composed.resolved["detector"], metrics, about),
         *averaging_first(beside.values()),
         logger=_loggers(run, folder),
     )
     if trainer.is_global_zero:
-        counts = f"{len(stage.train)} images to train on, {len(stage.validate)} to choose by"
+        counts = f"{counted(len(stage.train), 'training image')}, {len(stage.validate):,} for validation"
         print(f"{folder.path}: {size(detector)}, {counts}")
         folder.path.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(run.resolved, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(run.composed.resolved, sort_keys=False, allow_unicode=True)
         write_atomically(folder.path / "config.yaml", text.encode())
     if benchmark.global_batch is not None:
         trainer.accumulate_grad_batches = accumulation(
@@ -180,22 +182,22 @@ def _fit_stage(
     resume = newest_resumable(folder.checkpoints)
     if trainer.is_global_zero and (changed := folder.other_versions(versions(), resume is not None)):
         print(
-            f"{folder.path} was begun with other versions: {', '.join(changed)}. It goes on, but may not end with the "
-            "weights that the old ones would have given; install those to be sure."
+            f"{folder.path} was started with other versions: {', '.join(changed)}. It continues, but its final weights "
+            "may differ; install the old versions to reproduce them."
         )
     apply_tuned(run, trainer, detector, datamodule, folder)
     batches = len(stage.train) * stage.copies // (datamodule.batch_size * trainer.world_size)
-    fit_to_epoch(trainer, batches, run.resolved["trainer"].get("log_every_n_steps"))
+    fit_to_epoch(trainer, batches, run.composed.resolved["trainer"].get("log_every_n_steps"))
     for logger in trainer.loggers:
-        logger.log_hyperparams(run.resolved)
+        logger.log_hyperparams(run.composed.resolved)
         if isinstance(logger, StageLogger):
-            logger.log_hyperparams({"command": list(run.overrides)})  # task=candidates begins from it
+            logger.log_hyperparams({"command": list(run.composed.overrides)})  # task=candidates reads it
     try:
         trainer.fit(detector, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     except MisconfigurationException as error:
         raise ConfigError(
-            f"Lightning refuses to train: {' '.join(str(error).split())}",
-            "Change or leave out the key or callback that it names; task=doctor shows all of them.",
+            f"Lightning cannot train: {' '.join(str(error).split())}",
+            "Change or remove the key or callback it names; task=doctor shows all of them.",
         ) from error
     _end_validated(trainer, detector, datamodule, metrics)
     if isinstance(run, DebuggingRun):
@@ -207,10 +209,10 @@ def _fit_stage(
 
 
 def _end_validated(trainer: L.Trainer, detector: Any, datamodule: Any, metrics: ValidationMetrics) -> None:
-    """Validates the last weights where the time was up between two validations, so that they can be chosen too.
+    """Validates the final weights if training ended between two validations, since they may be the best.
 
     Raises:
-        ConfigError: no step was made.
+        ConfigError: training made no step.
     """
     if not trainer.global_step:
         raise ConfigError(
@@ -231,7 +233,7 @@ def size(detector: L.LightningModule) -> str:
 
 
 def _loggers(run: Run, folder: StageFolder) -> list[Any]:
-    """Those chosen, and CSV in any case: whatever becomes of a server, the numbers are here."""
+    """The configured loggers, and always a CSV logger as a local copy."""
     name = f"{run.experiment_id}/{folder.path.name}"
     made = run.loggers(name=name, group=run.experiment_id)
     return made if any(isinstance(logger, CSVLogger) for logger in made) else [*made, CSVLogger(run.logs, name=name)]
@@ -246,7 +248,7 @@ def _validate_best(
     folder: StageFolder,
     collector: Collector,
 ) -> None:
-    """Scores the validation images with the chosen checkpoint, and closes the stage."""
+    """Scores the validation images with the best checkpoint and marks the stage as complete."""
     loaded = load_detector(run, folder.best())
     detector = loaded.detector
     datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)

@@ -37,8 +37,8 @@ def generate(run: Run) -> None:
     Raises:
         ConfigError: neither or both of ``generate.weights`` and ``ckpt`` are given, or a count is negative.
     """
-    options = run.generate
-    out = Path(options.out).expanduser() if options.out else run.folder / "images"
+    options = run.config.generate
+    out = run.out(options.out, "images")
     if (options.weights is None) == (run.ckpt is None):
         raise ConfigError("task=generate needs one source of models", "Give generate.weights=FOLDER or ckpt=FILE.")
     weights = Path(options.weights).expanduser() if options.weights else _exported(run, out / "weights")
@@ -56,7 +56,7 @@ def generate(run: Run) -> None:
         for variant in zoo.family(family):
             model = zoo.model(variant).to(device)
             for split, count in counts.items():
-                made = _draw(variant, model, tokenizer, count, run.seed, split, options.batch)
+                made = _draw(variant, model, tokenizer, count, run.config.seed, split, options.batch)
                 for k, (pixels, drawn, label) in enumerate(made):
                     name = f"{split}/{variant.name}/{k:05d}.png"
                     _save(pixels, out / name)
@@ -111,13 +111,13 @@ def _sample(variant: Variant, model: Any, tokenizer: Any, labels: torch.Tensor, 
 
 def _outliers(run: Run, out: Path, size: int, counts: dict[str, int]) -> Iterator[tuple[str, str]]:
     """Pictures of the data module, resized to the generators' size; as many a split as one variant has."""
-    if not run.generate.outliers:
+    if not run.config.generate.outliers:
         return
     datamodule = run.datamodule()
     manifest, store = datamodule.manifest(), datamodule.store()
     for split, count in counts.items():
         rows = manifest.rows(split)
-        drawn = generator(random_key(run.seed, "outliers", split)).permutation(rows)[:count]
+        drawn = generator(random_key(run.config.seed, "outliers", split)).permutation(rows)[:count]
         for k, row in enumerate(drawn.tolist()):
             data = store.read(row)
             pixels = data if isinstance(data, np.ndarray) else decode(data).permute(1, 2, 0).numpy()

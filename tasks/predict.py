@@ -21,23 +21,24 @@ from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import kept, write_failures
 from tasks.scoring.score_frame import scores_frame, summary
-from tasks.scoring.shards import Scored, Shards, own_number
+from tasks.scoring.shards import Scored, Shards, shard_number
 from tasks.threshold import FILE
 
 SHOWN = 20
 
 
 def predict(run: Run) -> None:
-    """Scores every image the data module names; writes npz and CSV and prints the highest scores.
+    """Scores every image of the data module, writes a dump and a CSV file, and prints the highest scores.
 
     Raises:
-        ConfigError: no checkpoint was given.
+        ConfigError: no checkpoint is given.
     """
     if run.ckpt is None:
         raise ConfigError("task=predict needs weights to score with", "Give ckpt=FILE.")
-    out = Path(run.predict.out).expanduser() if run.predict.out else run.folder
-    stored = Path(run.predict.threshold).expanduser() if run.predict.threshold else out / FILE
-    chosen = load(stored) if run.predict.threshold or stored.is_file() else None
+    options = run.config.predict
+    out = run.out(options.out)
+    stored = Path(options.threshold).expanduser() if options.threshold else out / FILE
+    chosen = load(stored) if options.threshold or stored.is_file() else None
     loaded = load_detector(run, run.ckpt)
     datamodule = run.datamodule()
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)
@@ -50,7 +51,7 @@ def predict(run: Run) -> None:
             found = score(trainer, loaded.detector, datamodule, part, collector, "predict")
         return Scored(found, collector.failures, collector.notes)
 
-    if run.predict.shards == 1:
+    if options.shards == 1:
         predictions, failures, notes = scored(rows)
     else:
         predictions, failures, notes = _in_shards(run, out, loaded, datamodule, rows, scored)
@@ -69,26 +70,26 @@ def predict(run: Run) -> None:
     write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
     if first:
         display(_summary(told))
-    if run.predict.maps:
-        print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, run.predict.maps, run.predict.robust)}")
-    passed = f", {datamodule.ignored} passed over" if datamodule.ignored else ""
+    if options.maps:
+        print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, options.maps, options.robust)}")
+    passed = f", {counted(datamodule.ignored, 'other file')} ignored" if datamodule.ignored else ""
     print(f"{counted(len(predictions), 'image')} scored{passed}: {out / 'predictions.csv'}")
     if notes:
-        print(f"{counted(len(notes), 'image')} with damaged metadata, which changed no pixel; see the column 'note'")
+        print(f"{counted(len(notes), 'image')} with damaged metadata, which affects no pixel; see the column 'note'")
 
 
 def _in_shards(
     run: Run, out: Path, loaded: Loaded, datamodule: Any, rows: Rows, scored: Callable[[Rows], Scored]
 ) -> Scored:
-    """One shard's scores into its file; and all scores, once the last shard is there."""
+    """Scores one shard; returns all predictions once the last shard is complete, else None as predictions."""
     ids = datamodule.manifest().column("id")[rows].tolist()
     key = config_hash({"weights": loaded.sha256, "ids": ids, "decoder": datamodule.decoder})
-    shards = Shards(out / "shards", run.predict.shards, key)
-    number = own_number(run.predict.shard, shards.count, "predict")
+    shards = Shards(out / "shards", run.config.predict.shards, key)
+    number = shard_number(run.config.predict.shard, shards.count, "predict")
     if not shards.done(number):
         shards.score(number, lambda: scored(shards.rows(rows, number)))
     if missing := shards.missing():
-        print(f"shard {number} of {shards.count} is scored; {len(missing)} are missing: {missing[:10]}")
+        print(f"shard {number} of {shards.count} is scored; shards still missing ({len(missing)}): {missing[:10]}")
         return Scored(None, [], {})
     return shards.merged(ids)
 
@@ -97,7 +98,7 @@ def _rule(chosen: ColumnThreshold | None, stored: Path, validation: float | None
     if chosen is not None:
         return f"called generated where {chosen} ({chosen.rule}, {stored})"
     if validation is None:
-        return "called generated above 0.5, no threshold was chosen on validation"
+        return "called generated above 0.5; no threshold was chosen on validation images"
     return f"called generated above {validation:.4f}, chosen on validation"
 
 

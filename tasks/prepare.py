@@ -1,37 +1,34 @@
-"""``task=prepare``: any data module's images into one HDF5 file that is fast to train from."""
+"""``task=prepare``: convert any data module's images to one HDF5 file that is fast to train from."""
 
-import csv
-import io
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from contracts.files import write_atomically
 from contracts.screen import display
 from contracts.stop import Stopped
 from datamodules.preparing.hdf5_writer import Hdf5Writer, Prepared
-from datamodules.preparing.job import Failure, TooManyFailuresError
+from datamodules.preparing.job import TooManyFailuresError
 from datamodules.preparing.journal import InUseError
 from datamodules.preparing.parts import Parts
 from tasks.experiment.run import Run
-from tasks.scoring.failures import told
-from tasks.scoring.shards import own_number
+from tasks.scoring.failures import write_failures
+from tasks.scoring.shards import shard_number
 
+COLUMNS = ("id", "where", "row", "reason")
 LABELS = {0: "real", 1: "generated", -1: "unknown"}
 
 
 def prepare(run: Run) -> None:
-    """Prepare images for training: one HDF5 file, written whole, resumed where a kill left off.
+    """Prepares images for training in one HDF5 file; an interrupted preparation resumes where it stopped.
 
     Raises:
-        ConfigError: storage and size do not go together, or the file is there with other settings.
-        DataError: nothing can be prepared, the disk is full, or too many images cannot be read.
+        ConfigError: storage and size are incompatible, or the file exists with other settings.
+        DataError: there is no image, the disk is full, or too many images cannot be read.
     """
-    options = run.prepare
-    out = Path(options.out).expanduser() if options.out else run.folder / "data.h5"
+    options = run.config.prepare
+    out = run.out(options.out, "data.h5")
     datamodule = run.datamodule()
     writer = Hdf5Writer(
         out,
@@ -52,24 +49,22 @@ def prepare(run: Run) -> None:
         else:
             prepared = merged
     except TooManyFailuresError as error:
-        _write_failures(failures, error.failures)
+        write_failures(failures, error.failures, COLUMNS)
         raise
     except (KeyboardInterrupt, Stopped):
-        print(f"\n{out} is not complete: the same command goes on where this one stopped", file=sys.stderr)
+        print(f"\n{out} is not complete: the same command resumes it", file=sys.stderr)
         raise
     if not prepared.already:
-        _write_failures(failures, prepared.failures)
+        write_failures(failures, prepared.failures, COLUMNS)
     display(_table(prepared))
     print(_summary(prepared))
-    if prepared.failures:
-        print(told(len(prepared.failures), failures))
     print(_next(prepared, out))
 
 
 def _in_shards(run: Run, writer: Hdf5Writer, datamodule: Any) -> Prepared | None:
-    """One part; and the whole, once the last part is there and nobody else is putting them together."""
-    manifest, count = datamodule.manifest(), run.prepare.shards
-    number = own_number(run.prepare.shard, count, "prepare")
+    """Prepares one shard; merges all of them once the last is complete, unless another process is merging."""
+    manifest, count = datamodule.manifest(), run.config.prepare.shards
+    number = shard_number(run.config.prepare.shard, count, "prepare")
     settings = writer.settings(manifest, writer.rows(manifest))
     parts = Parts(writer.path.with_name(f"{writer.path.name}.parts"), count, settings)
     if not writer.path.exists():
@@ -77,36 +72,24 @@ def _in_shards(run: Run, writer: Hdf5Writer, datamodule: Any) -> Prepared | None
             writer.write_part(manifest, datamodule.store(), parts, number)
         missing = parts.missing()
         if missing and not writer.path.exists():
-            print(f"shard {number} of {count} is prepared; {len(missing)} are missing: {missing[:10]}")
+            print(f"shard {number} of {count} is prepared; shards still missing ({len(missing)}): {missing[:10]}")
             return None
     try:
         prepared = writer.merge(manifest, parts)
     except InUseError:
-        print(f"shard {number} of {count} is prepared; another process is putting all of them together")
+        print(f"shard {number} of {count} is prepared; another process is merging all shards")
         return None
     parts.remove()
     return prepared
 
 
-def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
-    """``failures.csv`` beside the prepared file; an older one goes where there is nothing to list."""
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("id", "where", "row", "reason"))
-    writer.writerows((failure.id, failure.where, failure.row, failure.reason) for failure in failures)
-    write_atomically(path, text.getvalue().encode())
-
-
 def _next(prepared: Prepared, out: Path) -> str:
-    """What the file is good for."""
+    """The command that uses the file."""
     where = f"datamodule=hdf5 datamodule.path={out}"
     if any(split == "train" and count for (split, _), count in prepared.images.items()):
         return f"train on it: {where}"
     return (
-        f"test on it: task=test {where}\nno image is for training; to have all images dealt into folds, prepare trees, "
+        f"test on it: task=test {where}\nno image is for training; to split all images into folds, prepare trees, "
         "roots and tables with datamodule.split=folds"
     )
 
@@ -114,7 +97,7 @@ def _next(prepared: Prepared, out: Path) -> str:
 def _summary(prepared: Prepared) -> str:
     size = f"{prepared.nbytes / 2**20:,.1f} MiB"
     if prepared.already:
-        return f"{prepared.path} ({size}) was there already, prepared with the same settings: nothing to do"
+        return f"{prepared.path} ({size}) exists already with the same settings: nothing to do"
     speed = f"{prepared.read / prepared.seconds:,.0f} images/s, " if prepared.read else ""
     return f"{size} in {prepared.seconds:.1f} s: {speed}{len(prepared.failures)} unreadable"
 

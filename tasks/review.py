@@ -1,4 +1,4 @@
-"""``task=review``: dumps of predictions → one page to look at, tables and tidy files."""
+"""``task=review``: turn dumps of predictions into a page, tables and tidy files."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.screen import display
+from contracts.words import counted
 from tasks.experiment.named_dumps import dumps_of, in_folder
 from tasks.experiment.run import Run
 
@@ -16,15 +17,15 @@ def review(run: Run) -> None:
     """Writes the page of ``review.inputs`` to ``review.out`` and prints each dump's table.
 
     Raises:
-        ConfigError: no dump was named.
-        DataError: a dump cannot be read, or dumps contradict each other.
+        ConfigError: no dump is given.
+        DataError: a dump cannot be read, or the dumps are inconsistent.
     """
-    named = [path for name in run.review.inputs for path in dumps_of("review.inputs", name)]
+    named = [path for name in run.config.review.inputs for path in dumps_of("review.inputs", name)]
     inputs = named or _of_experiment(run)
     out = inputs[0].parent / "review"
-    if run.review.out:
-        out = Path(run.review.out).expanduser()
-    elif not run.review.inputs:
+    if run.config.review.out:
+        out = Path(run.config.review.out).expanduser()
+    elif not run.config.review.inputs:
         out = run.folder / "review"
     made = make_review(inputs, out)
     for name, table in made.tables.items():
@@ -33,17 +34,17 @@ def review(run: Run) -> None:
     if text := reported(inputs, out):
         display(Text(text, no_wrap=True, overflow="ignore"))
     for problem, count in made.problems.items():
-        display(Text(f"{count} images without pixels: {problem}", style="yellow"))
+        display(Text(f"{counted(count, 'image')} cannot be shown: {problem}", style="yellow"))
     print(f"Page: {made.page.resolve()}")
 
 
 def _of_experiment(run: Run) -> list[Path]:
-    """The test dumps of the experiment named, or its validation dumps where it has not been tested."""
+    """The experiment's test dumps, or its validation dumps if it has not been tested."""
     if run.config.experiment_id is not None:
         if found := in_folder(run.folder):
             return found
-        raise ConfigError(f"{run.folder} holds no dump of predictions", "Run task=test or task=predict first.")
+        raise ConfigError(f"{run.folder} contains no dump of predictions", "Run task=test or task=predict first.")
     raise ConfigError(
-        "review.inputs is empty and no experiment is named",
+        "review.inputs is empty and no experiment is given",
         "Give experiment_id=NAME, or review.inputs=[predictions_test_all.npz], or several dumps or experiments.",
     )

@@ -1,4 +1,4 @@
-"""``task=sweep``: search settings, by Optuna without any server, or by W&B's server and agents."""
+"""``task=sweep``: hyperparameter search, with Optuna and no server, or with W&B's server and agents."""
 
 from dataclasses import replace
 
@@ -9,17 +9,18 @@ from tasks.experiment.run import Run
 
 
 def sweep(run: Run) -> int:
-    """Runs a search of conf/sweep, in W&B's own format, on either backend; the same command goes on with it.
+    """Runs a search of conf/sweep, in W&B's format, on either backend; the same command resumes it.
 
     Returns:
-        0, or 1 where no run came to an end.
+        0, or 1 if no run completed.
 
     Raises:
-        ConfigError: no file was named, or something in it cannot work.
+        ConfigError: no file is given, or it contains an error.
     """
-    options = replace(run.sweep, words=[*search_words(run.overrides), *run.sweep.words])
+    options = run.config.sweep
+    options = replace(options, words=[*search_words(run.composed.overrides), *options.words])
     if options.file is None:
-        raise ConfigError("task=sweep has nothing to search", "Give sweep.file=NAME of conf/sweep, or a path.")
+        raise ConfigError("task=sweep needs a search file", "Give sweep.file=NAME of conf/sweep, or a path.")
     file = find_sweep(options.file)
     for problem in lint(file, run.composed.folder, options.words):
         raise problem
@@ -30,4 +31,4 @@ def sweep(run: Run) -> int:
         return run_agents(search, options)
     from tasks.multirun.local import LocalSearch
 
-    return LocalSearch(search, options, run.folder, run.seed).run()
+    return LocalSearch(search, options, run.folder, run.config.seed).run()

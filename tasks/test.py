@@ -1,4 +1,4 @@
-"""``task=test``: score the test images with every stage's chosen checkpoint."""
+"""``task=test``: score the test images with the best checkpoint of every stage."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tasks.scoring.report import report
 
 
 def test(run: Run) -> None:
-    """Scores the test images once for every stage, writes the dumps, prints each table and the benchmark's summary."""
+    """Scores the test images once per stage, writes dumps and tables, and prints the benchmark's summary."""
     datamodule, benchmark = run.datamodule(), run.benchmark()
     scored = [_test_stage(run, datamodule, benchmark, folder, checkpoint) for folder, checkpoint in checkpoints(run)]
     if all(scored):
@@ -32,10 +32,10 @@ def test(run: Run) -> None:
 
 
 def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
-    """The stages to score and the checkpoint of each: ``ckpt=`` alone, or those of the experiment.
+    """The stages to score and the checkpoint of each: only ``ckpt=`` if given, else those of the experiment.
 
     Raises:
-        CheckpointError: neither is there, or a stage was not trained to its end.
+        CheckpointError: there is no checkpoint, or training of a stage is not complete.
     """
     if run.ckpt is not None:
         return [(StageFolder(run.folder, 0), run.ckpt)]
@@ -43,25 +43,25 @@ def checkpoints(run: Run) -> list[tuple[StageFolder, Path]]:
     folders = [StageFolder(run.folder, index) for index in found]
     if not folders:
         raise CheckpointError(
-            f"{run.folder} holds no trained stage", "Give experiment_id= of a trained experiment, or ckpt=FILE."
+            f"{run.folder} contains no trained stage", "Give experiment_id= of a trained experiment, or ckpt=FILE."
         )
     for folder in folders:
         if not folder.done:
             raise CheckpointError(
-                f"{folder.path} was not trained to its end",
-                f"Run task=fit experiment_id={run.experiment_id} again, it goes on; or give ckpt=FILE.",
+                f"{folder.path} is not completely trained",
+                f"Run task=fit experiment_id={run.experiment_id} again to continue it; or give ckpt=FILE.",
             )
     return [(folder, folder.best()) for folder in folders]
 
 
 def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, checkpoint: Path) -> bool:
-    """Scores one stage; whether the results are here, which they are on rank 0 alone."""
+    """Scores one stage; True on rank 0, which has the results, False on other ranks."""
     loaded = load_detector(run, checkpoint)
     manifest, detector = datamodule.manifest(), loaded.detector
     metrics = run.metrics()
     check_metrics(metrics, len(detector.sources))
     tested = benchmark.stage_test_rows(manifest, folder.index)
-    refuse_trained(checkpoint, manifest, tested, run.resolved, roles=("train", "valid"), verb="test")
+    refuse_trained(checkpoint, manifest, tested, run.composed.resolved, roles=("train", "valid"), verb="test")
     collector = Collector(benchmark.fusion)
     beside = [one for one in run.callbacks(folder=folder.checkpoints) if "test" in getattr(one, "serves", ())]
     trainer = quiet_trainer(run, collector, *beside, logger=False)

@@ -1,4 +1,4 @@
-"""``task=threshold``: from any table of scores to a threshold that later ``task=predict`` uses."""
+"""``task=threshold``: choose a threshold from any table of scores, for use by ``task=predict``."""
 
 import io
 from collections.abc import Sequence
@@ -16,24 +16,25 @@ from benchmarks.thresholds.score_table import COLUMNS, ScoreTable, aurocs, read_
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.screen import display
+from contracts.words import counted
 from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import SELECTION
 
 CHANCE = 0.05
-"""Largest p at which a direction is trusted without a warning."""
+"""p-value from which a direction found from the images gets a warning."""
 FILE = "threshold.json"
-"""In an experiment's folder: used by ``task=predict`` of the same experiment, or of any by ``predict.threshold=``."""
+"""File in an experiment's folder that its ``task=predict`` uses; ``predict.threshold=`` names another."""
 
 
 def threshold(run: Run) -> None:
-    """Finds the threshold of one column, stores it, and says how well every column tells generated from real.
+    """Chooses and stores the threshold of one column, and prints how well each column separates the classes.
 
     Raises:
-        ConfigError: no table or no column was named.
-        DataError: the table cannot be read, or holds no labelled images of both kinds.
+        ConfigError: no table or experiment is given.
+        DataError: the table cannot be read, or does not contain labelled images of both classes.
     """
-    asked = run.threshold
+    asked = run.config.threshold
     path = _input(run)
     table = read_scores(path, asked.label, asked.generated_label)
     column = asked.column or next(iter(table.columns))
@@ -42,7 +43,7 @@ def threshold(run: Run) -> None:
     direction, why = decided(table, column, asked.direction)
     found = choose(column.partition("@")[0], table.columns[column][kept], table.labels[kept], direction)
     chosen = found[asked.rule]
-    out = Path(asked.out).expanduser() if asked.out else run.folder
+    out = run.out(asked.out)
     out.mkdir(parents=True, exist_ok=True)
     skipped = {"without_label": len(table.labels) - labelled, "without_score": labelled - len(kept)}
     about = {"input": str(path), "skipped": skipped, "chosen_on": table.stage, "direction": why}
@@ -59,27 +60,27 @@ def threshold(run: Run) -> None:
             f"skipped: {skipped['without_score']} rows without a score (errors), {skipped['without_label']} unlabelled"
         )
     if asked.rule == "youden":
-        print("threshold.rule=youden is an older name of balanced_accuracy: both choose the same threshold")
+        print("threshold.rule=youden is an old name of balanced_accuracy: both choose the same threshold")
     if table.stage == "test":
         print(
-            "warning: chosen on test images, so figures of these images at this threshold are too good; choose it on "
+            "warning: chosen on test images, so metrics of these images at this threshold are too good; choose it on "
             f"validation images: threshold.input={path.with_name('predictions_validate_all.npz')}"
         )
     if "@" in column:
-        print(f"of images seen through {column.partition('@')[2]} alone; threshold.column names another view")
-    print(f"called generated where {chosen} ({asked.rule}); kept in {out / FILE}")
-    print(f"task=predict predict.threshold={out / FILE} uses it, and every task=predict into that folder")
+        print(f"only of images in the view {column.partition('@')[2]}; threshold.column selects another view")
+    print(f"called generated where {chosen} ({asked.rule}); stored in {out / FILE}")
+    print(f"task=predict predict.threshold={out / FILE} uses it, as does every task=predict with that output folder")
 
 
 def _input(run: Run) -> Path:
-    """The table asked for, or the validation dump of the experiment named.
+    """The given table, or the validation dump of the given experiment.
 
     Raises:
-        ConfigError: neither is named.
+        ConfigError: neither is given.
         DataError: the experiment has no validation dump.
     """
-    if run.threshold.input is not None:
-        return dumps_of("threshold.input", run.threshold.input, (SELECTION, "validate", "test", "predict"))[-1]
+    if run.config.threshold.input is not None:
+        return dumps_of("threshold.input", run.config.threshold.input, (SELECTION, "validate", "test", "predict"))[-1]
     if run.config.experiment_id is None:
         raise ConfigError(
             "task=threshold needs a table of scores",
@@ -89,10 +90,10 @@ def _input(run: Run) -> Path:
 
 
 def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, str]:
-    """Which values mean generated, and why.
+    """Which side of the threshold means generated, and the reason.
 
-    A detector's own score and logit are P(generated): higher means generated, whatever a few images say. Of others the
-    AUROC decides; a warning says where it differs from one half by no more than chance (two-sided Mann-Whitney test).
+    A detector's own score and logit are P(generated): higher means generated. For other columns the AUROC decides, with
+    a warning if it does not differ significantly from one half (two-sided Mann-Whitney test).
 
     Raises:
         DataError: the AUROC is one half.
@@ -104,31 +105,34 @@ def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, 
     kept = table.usable(column)
     values, truth = table.columns[column][kept], table.labels[kept]
     if set(truth.tolist()) != {0, 1}:
-        return "auto", "found"  # refused by `choose`, which says what is missing
+        return "auto", "found"  # `choose` reports the missing class
     area = auroc(values.astype(np.float32).astype(np.float64), truth, 0.5)
     if column.partition("@")[0] in table.probabilities:
         if area < 0.5:
             print(
                 f"warning: the AUROC of {column} is {area:.4f}: real images score higher here than generated ones. "
-                "Higher means generated all the same, since that is what the score is; threshold.direction=lower "
-                "turns it round"
+                "Higher still means generated, by the definition of the score; threshold.direction=lower "
+                "reverses it"
             )
-        return "higher", "as the detector's score is defined"
+        return "higher", "by the definition of the detector's score"
     step = "Give threshold.direction=higher or threshold.direction=lower, or more images."
-    told = f"{len(kept)} images do not tell whether higher or lower values of {column} mean generated: AUROC {area:.4f}"
+    problem = (
+        f"{counted(len(kept), 'image')} do not show whether higher or lower values of {column} mean generated: "
+        f"AUROC {area:.4f}"
+    )
     if area == 0.5:
-        raise DataError(told, step)
+        raise DataError(problem, step)
     side: Direction = "higher" if area > 0.5 else "lower"
     p = float(mannwhitneyu(values[truth == 1], values[truth == 0]).pvalue)
     if p >= CHANCE:
-        print(f"warning: {told}, p = {p:.2g}; {side} is taken, which may be chance. {step}")
+        print(f"warning: {problem}, p = {p:.2g}; {side} is used, which may be chance. {step}")
         return side, f"found, may be chance: p = {p:.2g}"
     return side, "found"
 
 
 def _areas(areas: pd.DataFrame) -> Table:
     shown = areas[areas["subset"] == "all"]
-    table = Table(title="AUROC of every score, higher taken as generated (all generators; auroc.csv has each)")
+    table = Table(title="AUROC of every score if higher means generated (all generators; auroc.csv lists each)")
     for name in ("score", "AUROC", "95 % interval"):
         table.add_column(name, justify="left" if name == "score" else "right")
     for row in shown.itertuples():
@@ -140,13 +144,14 @@ def _rules(found: Sequence[ColumnThreshold], why: str) -> Table:
     first = found[0]
     side = "higher" if first.higher_is_generated else "lower"
     table = Table(
-        title=f"{first.column}: {side} means generated ({why}), AUROC {first.auroc:.4f}, {first.images} images"
+        title=f"{first.column}: {side} means generated ({why}), AUROC {first.auroc:.4f}, "
+        f"{counted(first.images, 'image')}"
     )
     for name in ("rule", "generated where", "bal. acc", "TPR", "FPR"):
         table.add_column(name, justify="left" if name == "rule" else "right")
     for each in found:
         if each.rule == "youden":
-            continue  # an older name of balanced_accuracy
+            continue  # an old name of balanced_accuracy
         table.add_row(each.rule, str(each), f"{each.balanced_accuracy:.4f}", f"{each.tpr:.4f}", f"{each.fpr:.4f}")
     return table
 
@@ -164,8 +169,8 @@ def _confusion(chosen: ColumnThreshold, values: NDArray[Any], truth: NDArray[np.
 def _plot(
     values: NDArray[Any], truth: NDArray[np.int64], found: Sequence[ColumnThreshold], chosen: ColumnThreshold
 ) -> bytes:
-    """ROC with the rules' points, and the two histograms with the chosen threshold, as PNG."""
-    from matplotlib.figure import Figure  # slow to import, needed for drawing only
+    """PNG of the ROC curve with each rule's point, and of both histograms with the chosen threshold."""
+    from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)

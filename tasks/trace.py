@@ -36,7 +36,7 @@ def trace(run: Run) -> None:
         ConfigError: the detector is no tracer, or a split is unknown.
         DataError: images cannot be traced, or do not suffice to fit on.
     """
-    options, tracer = run.trace, run.detector()
+    options, tracer = run.config.trace, run.detector()
     if not isinstance(tracer, Tracer):
         raise ConfigError(f"task=trace needs a tracer, not {type(tracer).__name__}", "Choose detector=tracer.")
     for split in options.fit_on:
@@ -46,8 +46,8 @@ def trace(run: Run) -> None:
     check_metrics(metrics, len(tracer.sources))
     datamodule = run.datamodule()
     manifest: Manifest = datamodule.manifest()
-    out = Path(options.out).expanduser() if options.out else run.folder
-    machine = Machine(run.resolved["trainer"], options.batch, options.block)
+    out = run.out(options.out)
+    machine = Machine(run.composed.resolved["trainer"], options.batch, options.block)
     if machine.first:
         _introduce(tracer, manifest)
     every = np.arange(len(manifest), dtype=np.int64)
@@ -90,7 +90,7 @@ def _conclude(
     metrics: Mapping[str, Metric],
 ) -> None:
     """Fits or loads the decisions, judges every image, and writes all results."""
-    options, ids = run.trace, manifest.column("id")[images.rows]
+    options, ids = run.config.trace, manifest.column("id")[images.rows]
     write_failures(out / "failures.csv", images.refused)
     decisions = Decisions(tracer, out / "decisions")
     truth = truth_of(manifest, images.rows, tracer)
@@ -100,8 +100,13 @@ def _conclude(
     inside, outside = np.flatnonzero(fitted), np.flatnonzero(~fitted)
     if options.decision is None:
         decisions.fit(evidence.take(inside), truth[inside])
-        about = {"seed": run.seed, "seen_generators": list(tracer.families), "versions": versions(), "stage": "trace"}
-        decisions.write_checkpoint(out / "tracer.ckpt", evidence, run.resolved["detector"], about)
+        about = {
+            "seed": run.config.seed,
+            "seen_generators": list(tracer.families),
+            "versions": versions(),
+            "stage": "trace",
+        }
+        decisions.write_checkpoint(out / "tracer.ckpt", evidence, run.composed.resolved["detector"], about)
         print(f"{out / 'tracer.ckpt'}: scores any images, task=test|predict ckpt={out / 'tracer.ckpt'}")
     else:
         decisions.load(Path(options.decision).expanduser(), evidence)
@@ -118,8 +123,9 @@ def _conclude(
             predictions = dump(
                 manifest, images.rows[rows], posterior[rows], tracer.classes, experiment=run.experiment_id,
                 stage=f"{name} · {route}", route=route, families=tracer.families, prior=tracer.prior,
-                cross_fitted=int(fitted[rows].sum()), detector=run.resolved["detector"], seed=run.seed,
-                config_hash=config_hash(run.resolved), versions=versions(), diagnosis=DIAGNOSIS.format(split=name),
+                cross_fitted=int(fitted[rows].sum()), detector=run.composed.resolved["detector"], seed=run.config.seed,
+                config_hash=config_hash(run.composed.resolved), versions=versions(),
+                diagnosis=DIAGNOSIS.format(split=name),
             )  # fmt: skip
             write_predictions(folder.predictions(name if place == 0 else f"{name}_{route}"), predictions)
             report_attribution(folder, f"attribution_{name}_{route}", predictions, f"{name}, route {route}", metrics)

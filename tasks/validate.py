@@ -1,4 +1,4 @@
-"""``task=validate``: score the validation images again with every stage's chosen checkpoint."""
+"""``task=validate``: score the validation images again with the best checkpoint of every stage."""
 
 from benchmarks.torch_metrics import check_metrics
 from callbacks.collector import Collector
@@ -21,7 +21,7 @@ def validate(run: Run) -> None:
         loaded = load_detector(run, checkpoint)
         stage = readable(stages[folder.index], datamodule.manifest(), loaded.detector.trains_on)
         refuse_trained(
-            checkpoint, datamodule.manifest(), stage.validate, run.resolved, roles=("train",), verb="validate"
+            checkpoint, datamodule.manifest(), stage.validate, run.composed.resolved, roles=("train",), verb="validate"
         )
         detector = loaded.detector
         metrics = run.metrics()

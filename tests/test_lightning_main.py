@@ -1,14 +1,18 @@
 """The command line itself."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+import yaml
 
 import lightning_main
+from conf.sources import leaves
+from tasks.doctor import annotated
 
 PROGRAM = Path(lightning_main.__file__).resolve()
 
@@ -81,9 +85,8 @@ def test_doctor_shows_everything_and_every_problem(
     assert lightning_main.main(words) == 0
     text = capsys.readouterr().out
     for part in (
-        "detector._target_",
-        "conf/detector/npr.yaml",
-        "command line",
+        "_target_: detectors.npr.detector.NPR  # conf/detector/npr.yaml",
+        f"path: {tmp_path}  # command line",
         "torch",
         "cores",
         "nothing found wrong",
@@ -92,7 +95,33 @@ def test_doctor_shows_everything_and_every_problem(
     assert lightning_main.main([*words, "detector.exat=true", "trainer.max_epoch=3"]) == 1
     text = capsys.readouterr().out
     for part in ("'exact'", "'max_epochs'", "2 problems"):
-        assert part in text
+        assert 0 < text.index(part) < text.index("Configuration") < text.index("Versions") < text.index("Devices")
+
+
+def test_doctor_loses_nothing_in_a_terminal_of_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("tasks.doctor.trainer_problems", lambda _: [])
+    path = tmp_path / ("long" * 30)
+    path.mkdir()
+    lightning_main.main(["task=doctor", "datamodule=folder", f"datamodule.path={path}", "trainer.max_epoch=3"])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert str(path) in "".join(line.strip() for line in lines)
+    assert any(line.startswith("✗") for line in lines[:1])
+
+
+def test_the_doctors_configuration_is_yaml() -> None:
+    node = {
+        "a": {"b.c": 1, "d": {"e": [1, {"x": "y: z #"}], "f": {}}}, "g": "null", "h": None, "i": "a # b",
+        "on": True, "j": {"k": "x" * 100, "1": "é", "l": "two\nlines"},
+    }  # fmt: skip
+    for width in (20, 80, 1000):
+        lines = list(annotated(node, {place: "there" for place, _ in leaves(node)}, width))
+        assert yaml.safe_load("\n".join(lines)) == node
+        assert sum("# there" in line for line in lines) == 10
 
 
 def test_many_runs_each_in_a_process_of_its_own(tmp_path: Path) -> None:

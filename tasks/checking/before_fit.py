@@ -1,4 +1,4 @@
-"""What can be refused only once the data and the detector are there, and before anything is trained."""
+"""Checks before training that need the data and the detector."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ from contracts.errors import ConfigError
 
 
 def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> None:
-    """Holds limits and intervals against the number of batches of an epoch, and logs at least once in each.
+    """Checks limits and intervals against the number of batches in an epoch, and logs at least once per epoch.
 
     Args:
         trainer: about to train.
@@ -26,14 +26,14 @@ def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> No
         logs_every: ``trainer.log_every_n_steps`` as configured.
 
     Raises:
-        ConfigError: an epoch would hold no batch, or validation would never come.
+        ConfigError: an epoch would have no batch, or validation would never run.
     """
     limit = trainer.limit_train_batches
     used = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
     if used < 1:
         raise ConfigError(
-            f"trainer.limit_train_batches={limit} of {batches} batches is not a single one",
-            f"Give a share from {np.ceil(1e3 / batches) / 1e3:g}, or a whole number of batches.",
+            f"trainer.limit_train_batches={limit} of {batches} batches is less than one batch",
+            f"Give a fraction of at least {np.ceil(1e3 / batches) / 1e3:g}, or a whole number of batches.",
         )
     every = trainer.val_check_interval
     if isinstance(every, int) and trainer.check_val_every_n_epoch is not None and every > used:
@@ -67,22 +67,22 @@ def check_monitors(
     labels: NDArray[np.integer[Any]],
     metrics: Mapping[str, Metric] | None = None,
 ) -> None:
-    """Refuses a callback that watches a value which nothing logs; Lightning says so after an epoch.
+    """Rejects a callback whose monitored value is never logged; Lightning reports it only after an epoch.
 
     Args:
         callbacks: the configured ones by name.
         detector: about to be trained.
-        labels: of the validation images; with one class alone some metrics do not exist.
-        metrics: of the user's own, by name.
+        labels: of the validation images; some metrics do not exist for a single class.
+        metrics: the user's own, by name.
 
     Raises:
-        ConfigError: with the names that are logged.
+        ConfigError: a monitored value is not logged; the error lists those that are.
     """
     known = _validated(labels, metrics or {})
     for one in (detector, *callbacks.values()):
         found = logged_by(type(one))
         if found is None:
-            return  # names made at run time: only the run can tell
+            return  # some names are created at run time
         known |= found
     for name, callback in callbacks.items():
         monitor = getattr(callback, "monitor", None)
@@ -94,13 +94,13 @@ def check_monitors(
                 f"callbacks.{name}.monitor={monitor!r} is not logged (logged: {', '.join(sorted(known))})",
                 f"Set callbacks.{name}.monitor to a logged value."
                 if both
-                else "The validation images are of one class alone, which has no AUROC: set "
+                else "The validation images are of a single class, for which there is no AUROC: set "
                 f"callbacks.{name}.monitor=val/loss callbacks.{name}.mode=min.",
             )
 
 
 def _validated(labels: NDArray[np.integer[Any]], metrics: Mapping[str, Metric]) -> set[str]:
-    """Names that `ValidationMetrics` logs, found by measuring an image of each label."""
+    """Names that `ValidationMetrics` logs, found by evaluating one image per label."""
     kinds = np.unique(labels)
     if not len(kinds):
         return {"val/loss"}
@@ -111,7 +111,7 @@ def _validated(labels: NDArray[np.integer[Any]], metrics: Mapping[str, Metric]) 
 
 
 def logged_by(kind: type) -> set[str] | None:
-    """Names that a class of ours, or of a user's, logs, read from its source; None where a name is made at run time."""
+    """Names that a class logs, read from its source; None if one is created at run time. Libraries log none."""
     found: set[str] = set()
     for base in kind.__mro__:
         if base.__module__.partition(".")[0] in ("builtins", "torch", "pytorch_lightning", "lightning_fabric", "abc"):

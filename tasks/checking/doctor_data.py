@@ -1,4 +1,4 @@
-"""What ``task=doctor doctor.data=true`` finds in the data: how many images of which split and label, and what lacks."""
+"""The part of ``task=doctor doctor.data=true`` that reads the data: images by split and label, and problems."""
 
 from collections import Counter
 from typing import Any
@@ -14,11 +14,11 @@ Rows = list[tuple[str, str, str, str]]
 
 
 def look(run: Run) -> tuple[Rows, list[PixelProofError]]:
-    """Builds the data module and the benchmark; reads no image.
+    """Builds the data module and the benchmark without reading an image.
 
     Returns:
-        Split, label, number of images and names of generators, a row each; and what would stop ``task=fit`` or
-        ``task=test``.
+        Rows of split, label, number of images and names of generators; and the errors that ``task=fit`` or
+        ``task=test`` would raise.
     """
     try:
         datamodule, benchmark = run.datamodule(), run.benchmark()

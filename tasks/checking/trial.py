@@ -1,4 +1,4 @@
-"""The trainer built once on trial: what Lightning refuses is told before any work, and not as a traceback."""
+"""A trial construction of the trainer: Lightning's errors are reported before any work, without a traceback."""
 
 import logging
 import warnings
@@ -13,20 +13,20 @@ from contracts.errors import ConfigError
 
 
 def refuse_trainer(composed: Composed) -> None:
-    """Refuses, for a task that has one, a trainer that cannot be built here.
+    """Rejects a trainer that cannot be built here, if the task has one.
 
     Args:
         composed: the configuration, checked.
 
     Raises:
-        ConfigError: Lightning takes no such trainer, or this machine has no such devices.
+        ConfigError: Lightning rejects the trainer, or this machine lacks the devices.
     """
     if "trainer" in groups_used(composed.config.task):
         _try(composed.resolved["trainer"], composed.resolved["callbacks"] if composed.config.task == "fit" else {})
 
 
 def trainer_problems(composed: Composed) -> list[ConfigError]:
-    """The same for ``task=doctor``, which lists problems; devices are the launcher's business where there is one."""
+    """The same as a list, for ``task=doctor``; with a launcher, devices are not checked on this machine."""
     try:
         if not composed.config.launcher:
             _try(composed.resolved["trainer"], composed.resolved["callbacks"])
@@ -36,27 +36,27 @@ def trainer_problems(composed: Composed) -> list[ConfigError]:
 
 
 def _try(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> None:
-    from pytorch_lightning.callbacks import Checkpoint, Timer  # brings torch along
+    from pytorch_lightning.callbacks import Checkpoint, Timer  # imports torch
 
     from callbacks.preemption import cluster_plugins
 
-    logging.disable(logging.WARNING)  # the real trainer says it all again
+    logging.disable(logging.WARNING)  # the real trainer repeats the warnings
     try:
         with warnings.catch_warnings(action="ignore"):
             beside = build_each(nodes, "callbacks", folder=Path("checkpoints"), monitor="val/loss", mode="min")
             for name, callback in beside.items():
                 if isinstance(callback, Checkpoint):
                     raise ConfigError(
-                        f"callbacks.{name} is a {type(callback).__name__}, and checkpoints are kept by "
-                        "callbacks.checkpoints alone, from which runs resume",
-                        f"Leave callbacks.{name} out. callbacks.checkpoints keeps the best and the newest ones; its "
+                        f"callbacks.{name} is a {type(callback).__name__}, but only "
+                        "callbacks.checkpoints may write checkpoints, since runs resume from them",
+                        f"Remove callbacks.{name}. callbacks.checkpoints keeps the best and the newest ones; its "
                         "keys are monitor, mode, minutes and keep.",
                     )
             own = {"callbacks": list(beside.values()), "plugins": cluster_plugins()}
             trainer = build(node, "trainer", logger=False, enable_checkpointing=False, **own)
     except ConfigError:
         raise
-    except Exception as error:  # whatever kind it is, nothing but the configuration can be its cause
+    except Exception as error:  # of any type: only the configuration can be its cause
         raise refused(error, node) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -67,14 +67,14 @@ def _try(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> None:
 
 
 def refused(error: Exception, trainer: Mapping[str, Any]) -> ConfigError:
-    """Lightning's own refusal as one of ours: the keys that it is about, what it says, and where to look."""
+    """Lightning's error as a `ConfigError` with the keys it concerns, its message and the next step."""
     said = " ".join(str(error).split()) or type(error).__name__
     named = [f"trainer.{key}={value}" for key, value in trainer.items() if key in said and not key.startswith("_")]
     devices = ("accelerator", "devices", "strategy", "gpu", "cuda")
     if any(word in said.lower() for word in devices):
         named += [f"trainer.{k}={trainer[k]}" for k in devices[:3] if k in trainer]
-        step = "Choose trainer=cpu or trainer=auto, or start where the devices are; task=doctor lists a machine's."
+        step = "Choose trainer=cpu or trainer=auto, or use a machine with these devices; task=doctor lists them."
     else:
-        step = "Change or leave out the key that it names; task=doctor shows all keys of the trainer."
+        step = "Change or remove the key it names; task=doctor shows all keys of the trainer."
     about = ", ".join(dict.fromkeys(named))
     return ConfigError(f"Lightning refuses the trainer{f' ({about})' if about else ''}: {said}", step)

@@ -1,4 +1,4 @@
-"""The dump of a stage, under every name by which it is looked for."""
+"""Writing a stage's dump under every name that readers look for."""
 
 import os
 import shutil
@@ -12,17 +12,16 @@ from tasks.experiment.stage_folder import SELECTION, StageFolder
 
 
 def write_dump(folder: StageFolder, benchmark: Any, task: str, predictions: Predictions) -> Path:
-    """Writes what one task says of one stage's images.
+    """Writes the predictions of one task for one stage.
 
-    The first of the benchmark's names for it is the file, the others are links to it (copies, where the file system
-    has none). An older dump of validation images that lies at one of these keeps its content, under the name
-    "selection".
+    The first of the benchmark's names for it is the file, the others are links to it (copies if the file system has
+    none). An older dump of validation images at one of these names is renamed to "selection".
 
     Args:
         folder: of the stage.
-        benchmark: its ``dumps`` name the files, by task; one without is taken as `benchmarks.plain.Plain`.
+        benchmark: its ``dumps`` name the files, by task; `benchmarks.plain.Plain`'s names by default.
         task: "validate" or "test".
-        predictions: of every image once.
+        predictions: one per image.
 
     Returns:
         The file.
@@ -46,7 +45,7 @@ def write_dump(folder: StageFolder, benchmark: Any, task: str, predictions: Pred
 
 
 def _task_of(path: Path) -> str | None:
-    """The task that wrote a dump; None where it cannot be read."""
+    """The task that wrote a dump; None if it cannot be read."""
     try:
         return str(read_predictions(path).about.get("stage"))
     except DataError:

@@ -1,4 +1,4 @@
-"""From composed configurations to the launcher they name."""
+"""Starting composed configurations by the launcher they name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,26 +12,26 @@ from launchers.job import Job
 
 
 def launch(jobs: Sequence[Composed], program: Path) -> int:
-    """Hands jobs to the launcher that all of them name.
+    """Starts jobs by the launcher that all of them name.
 
     Args:
         jobs: checked.
-        program: the script that runs one.
+        program: the script that runs a job.
 
     Returns:
         The launcher's exit code.
 
     Raises:
-        ConfigError: jobs name different launchers.
+        ConfigError: the jobs name different launchers.
     """
     node = jobs[0].config.launcher
     if any(job.config.launcher != node for job in jobs):
-        raise ConfigError("launcher differs from job to job", "Give it one value.")
+        raise ConfigError("launcher differs from job to job", "Give launcher the same value in all jobs.")
     return int(build(node, "launcher").launch([described(job, program) for job in jobs]))
 
 
 def described(composed: Composed, program: Path) -> Job:
-    """What a launcher needs to know of a configuration."""
+    """A configuration as a job for a launcher."""
     words = tuple(word for word in composed.overrides if not _of_launcher(word))
     trainer = composed.config.trainer
     return Job(

@@ -1,4 +1,4 @@
-"""The first resolved configuration is the experiment's; a resume with another one is refused."""
+"""An experiment keeps its first resolved configuration; resuming with another one is an error."""
 
 import ast
 import shlex
@@ -17,6 +17,7 @@ from conf.keys.targets import is_own
 from conf.sources import leaves
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
+from contracts.words import counted
 from tasks.experiment.run import LOCK
 
 FREE = (
@@ -41,14 +42,13 @@ FREE = (
     "callbacks.checkpoints.minutes",
     "callbacks.checkpoints.keep",
 )
-"""Keys that may differ on a resume, with all that stands under them: they change how fast, where or how loudly the
-same numbers come about, never which numbers."""
+"""Keys that may differ on a resume, with all keys below them: they change speed, places and output, never a result."""
 
 
 def without_new_defaults(locked: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of today without keys that are not locked and have the value their constructor gives them.
+    """The current configuration without keys that are absent from the lock and have their constructor's default.
 
-    They came with a later version, which does without them what the version did that wrote the lock.
+    These keys are newer than the lock; their defaults keep the behaviour of the version that wrote it.
     """
     kept: dict[str, Any] = {}
     for key, value in now.items():
@@ -63,7 +63,7 @@ def without_new_defaults(locked: Mapping[str, Any], now: Mapping[str, Any]) -> d
 
 
 def _literal(written: str) -> tuple[Any, ...]:
-    """A default as written in the source; () where it is no literal."""
+    """The value of a default as written in the source; () if it is not a literal."""
     try:
         return (ast.literal_eval(written),)
     except ValueError:
@@ -71,7 +71,7 @@ def _literal(written: str) -> tuple[Any, ...]:
 
 
 def differences(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What a resume would change and must not, one line a key."""
+    """Forbidden changes of a resume, one line per key."""
     before, after = dict(leaves(locked)), dict(leaves(without_new_defaults(locked, now)))
     changed = []
     for key in sorted(before.keys() | after.keys()):
@@ -84,7 +84,7 @@ def differences(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def begun(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> Iterator[None]:
-    """Locks the configuration; a run refused before it saved anything leaves no lock, so that it can be corrected.
+    """Locks the configuration; a run that fails before its first checkpoint removes its lock and can be corrected.
 
     Raises:
         ConfigError: a key outside the allow-list differs.
@@ -100,7 +100,7 @@ def begun(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...])
 
 
 def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> None:
-    """Writes the lock where there is none, else holds the configuration against it.
+    """Writes the lock, or compares the configuration with an existing one.
 
     Raises:
         ConfigError: a key outside the allow-list differs.
@@ -115,7 +115,7 @@ def lock_config(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str,
 
 
 def refuse_changed(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Holds a configuration against the one that an experiment was begun with, if it was begun; imports no torch.
+    """Compares a configuration with the one an existing experiment was started with; does not import torch.
 
     Raises:
         ConfigError: a key outside the allow-list differs.
@@ -130,16 +130,16 @@ def refuse_changed(folder: Path, resolved: Mapping[str, Any]) -> None:
         shown = "\n    ".join(changed[:20])
         longer = _longer(folder, begun["command"], locked, resolved) if len(changed) == 1 else ""
         raise ConfigError(
-            f"{folder} was begun with another configuration:\n    {shown}",
-            f"{longer}Give another experiment_id for the new configuration, or repeat the old command (it is in "
-            f"{file}) to go on.",
+            f"{folder} was started with another configuration:\n    {shown}",
+            f"{longer}Give another experiment_id for the new configuration, or repeat the old command (recorded in "
+            f"{file}) to continue.",
         )
 
 
 def _longer(folder: Path, begun: Sequence[str], locked: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The command that trains a finished run on, where more epochs are all that changed.
+    """The command that continues training from a run's weights, if only the number of epochs increased.
 
-    The run itself cannot be made longer: its learning rates may have been a function of its length.
+    The run itself cannot be extended: its learning rates may depend on its length.
     """
     before, after = (config["trainer"].get("max_epochs") for config in (locked, now))
     weights = [folder / f"window_0/checkpoints/{name}.ckpt" for name in ("last", "best")]
@@ -152,6 +152,6 @@ def _longer(folder: Path, begun: Sequence[str], locked: Mapping[str, Any], now: 
     name = f"{folder.name}_{after}_epochs"
     new = [f"trainer.max_epochs={after - before}", f"experiment_id={name}", f"ckpt={as_word(str(found))}"]
     return (
-        f"Train {after - before} further epoch(s) from its weights, with optimiser and schedule begun anew:\n    "
+        f"Train {counted(after - before, 'more epoch')} from its weights, with a new optimiser and schedule:\n    "
         f"{shlex.join(['pixelproof', *kept, *new])}\n  → Or: "
     )

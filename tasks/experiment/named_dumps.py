@@ -1,4 +1,4 @@
-"""Dumps by what people call them: a file, an experiment, or a folder that holds windows."""
+"""Finding dumps by a file, an experiment's name, or a folder that contains stages."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ STAGES = ("test", SELECTION, "validate", "predict")
 
 
 def dumps_of(key: str, name: str, stages: Sequence[str] = STAGES) -> list[Path]:
-    """The file itself, or an experiment's or folder's dumps of the first stage that has any, window by window.
+    """The given file, or the dumps in an experiment or folder for the first stage name that has any, in stage order.
 
     Args:
-        key: the option that names it, for messages.
-        name: what was typed.
-        stages: where to look, the best first.
+        key: the option, for messages.
+        name: its value.
+        stages: stage names in order of preference.
 
     Raises:
-        DataError: it is neither, or the experiment has no such dump.
+        DataError: there is no such file or experiment, or it has no such dump.
     """
     path = given_path(name)
     if path.is_file() or path.suffix.lower() in (".npz", ".csv", ".tsv"):
@@ -32,13 +32,13 @@ def dumps_of(key: str, name: str, stages: Sequence[str] = STAGES) -> list[Path]:
     if folders:
         verb = next(stage for stage in stages if stage != SELECTION)
         kind = {"test": "test dump", "validate": "validation dump"}.get(verb, "dump")
-        raise DataError(f"{folders[-1]} holds no {kind}", f"Run task={verb} experiment_id={folders[-1].name} first.")
+        raise DataError(f"{folders[-1]} contains no {kind}", f"Run task={verb} experiment_id={folders[-1].name} first.")
     known = sorted({entry.parents[1].name for entry in DATA.glob("*/window_*/predictions_*_all.npz")})
     raise DataError(f"{key}: there is no experiment or file {name!r}", nearest(name, known))
 
 
 def in_folder(folder: Path, stages: Sequence[str] = STAGES) -> list[Path]:
-    """An experiment's dumps of the first stage that has any, window by window; none where there are none."""
+    """An experiment's dumps for the first stage name that has any, in stage order; maybe none."""
     for stage in stages:
         file = f"predictions_{stage}_all.npz"
         found = sorted(folder.glob(f"window_*/{file}"), key=lambda path: (len(path.parent.name), path))

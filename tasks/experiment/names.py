@@ -1,4 +1,4 @@
-"""Names of experiments: of several jobs begun together, and of those that an earlier version put elsewhere."""
+"""Names of experiments: those of jobs started together, and those that earlier versions named differently."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,21 +14,21 @@ from conf.keys.written import grammar_values, text_of
 from contracts.errors import ConfigError
 from tasks.experiment.run import DATA, LOCK
 
-NOT_TOLD = ("task", "experiment_id", "predict.shard", "prepare.shard")
+SHARED_KEYS = ("task", "experiment_id", "predict.shard", "prepare.shard")
 """Keys in which jobs of one experiment may differ."""
 
 LONGEST = 100
-"""Characters of a label; file systems allow 255 for a whole name."""
+"""Maximum length of a label in characters; file systems allow 255 for a whole name."""
 
 
-def told_apart(jobs: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """A label for each of several different jobs: the keys in which they differ, with their values.
+def labels_of(jobs: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """A label for each of several jobs: the keys in which they differ, with their values.
 
     Args:
-        jobs: their words, without those that do not make another experiment.
+        jobs: their arguments, without `SHARED_KEYS`.
 
     Returns:
-        Letters, digits and ``. _ -`` alone, no label twice; the same for the same words, whichever jobs stand beside.
+        Unique labels of letters, digits and ``. _ -``, which do not depend on the order of the jobs.
     """
     values = {job: dict(_key_and_value(word) for word in job) for job in jobs}
     keys = list(dict.fromkeys(key for job in jobs for key in values[job]))
@@ -50,7 +50,7 @@ def told_apart(jobs: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
 
 
 def former_name(name: str) -> str | None:
-    """The folder that earlier versions, which read ``4_10`` as 410, made for an experiment of that name, if any."""
+    """The folder of an experiment of that name by an earlier version, which read ``4_10`` as 410; else None."""
     reading = grammar_reading(name)
     if reading == name or (DATA / name).exists():
         return None
@@ -58,12 +58,12 @@ def former_name(name: str) -> str | None:
 
 
 def former_job(name: str, own: Sequence[str], others: Sequence[Sequence[str]]) -> str | None:
-    """The folder in which earlier versions, which numbered the jobs of a ``-m``, began this one.
+    """The folder of this job by an earlier version, which numbered the jobs of a ``-m``; else None.
 
     Args:
-        name: that all jobs share.
-        own: words of the job.
-        others: those of all jobs.
+        name: shared by all jobs.
+        own: arguments of the job.
+        others: arguments of all jobs.
     """
     mine = _readings(own)
     differing = {key for other in others for key, value in _readings(other).items() if mine.get(key) != value}
@@ -73,13 +73,13 @@ def former_job(name: str, own: Sequence[str], others: Sequence[Sequence[str]]) -
             if begun is None or not re.fullmatch(rf"{re.escape(reading)}_\d+", begun):
                 continue
             before = _readings(_command(lock))
-            if all(before.get(key) == mine.get(key) for key in differing - set(NOT_TOLD)):
+            if all(before.get(key) == mine.get(key) for key in differing - set(SHARED_KEYS)):
                 return lock.parent.name
     return None
 
 
 def grammar_reading(name: str) -> str:
-    """What Hydra makes of an unquoted name: that of the number it looks like, else the name itself."""
+    """An unquoted name as Hydra reads it: the number it looks like, else the name itself."""
     value = grammar_values(parse([f"key={as_word(name)}"])[0].value())
     return text_of(value) if isinstance(value, bool | int | float) else name
 
@@ -98,7 +98,7 @@ def _command(lock: Path) -> list[str]:
 
 
 def _readings(words: Sequence[str]) -> dict[str, Any]:
-    """Keys and values as the grammar reads them, so that ``True`` and ``true`` are one."""
+    """Keys and values as the grammar reads them: ``True`` and ``true`` are equal."""
     try:
         parsed = parse([word for word in words if not word.startswith("-")])
     except ConfigError:

@@ -1,4 +1,4 @@
-"""An experiment that has begun is named, not described again: its own words come from its lock file."""
+"""Recalling an experiment's own arguments from its lock file when a command names it."""
 
 import sys
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from tasks.experiment.names import former_name
 from tasks.experiment.run import DATA, LOCK
 
 RECALLING = ("fit", "validate", "test", "explain")
-"""Verbs that go on with an experiment's own settings."""
+"""Verbs that reuse an experiment's own settings."""
 
 OWN = ("task", "experiment_id", "logger", "prepare", "audit", "predict", "review")
-"""Roots that belong to one command, not to the experiment."""
+"""Root keys that belong to a command rather than to the experiment."""
 
 
 def recalled(words: Sequence[str]) -> list[str]:
-    """The words an experiment was begun with, then the given ones.
+    """The arguments an experiment was started with, followed by the given ones.
 
-    A remembered word gives way to a given one of the same key, and, where another part of a group is chosen, so do all
-    remembered words about that group. Without ``experiment_id``, without such an experiment, or for a verb that has its
-    own settings, the given words are returned as they are.
+    A given argument replaces the recalled one of the same key; a given choice of a group replaces all recalled
+    arguments of that group. The given arguments are returned unchanged without ``experiment_id``, without such an
+    experiment, or for a verb that does not reuse its settings.
     """
     words = _former(words)
     given = {word.key_or_group: typed_value(word) for word in parse(words) if not word.is_sweep_override()}
@@ -36,18 +36,19 @@ def recalled(words: Sequence[str]) -> list[str]:
     given_keys = {*given, *(word.partition("=")[0] for word in search_words(words))}
     remembered = [word for word in begun if not _gives_way(word, given_keys)]
     if remembered:
-        print(f"{file.parent} was begun with: {' '.join(remembered)}", file=sys.stderr)
+        print(f"{file.parent} was started with: {' '.join(remembered)}", file=sys.stderr)
     return [*remembered, *words]
 
 
 def _former(words: Sequence[str]) -> list[str]:
-    """The words, with the folder that an earlier version made for their experiment."""
+    """The arguments, with the name under which an earlier version created the experiment's folder."""
     ids = [typed_value(word) for word in parse(words) if word.key_or_group == "experiment_id"]
     name = former_name(str(ids[-1])) if ids and isinstance(ids[-1], str) else None
     if name is None:
         return list(words)
     print(
-        f"experiment_id={ids[-1]} was begun by an earlier version in {DATA / name}; it goes on there", file=sys.stderr
+        f"experiment_id={ids[-1]} was started by an earlier version in {DATA / name} and continues there",
+        file=sys.stderr,
     )
     return [*words, f"experiment_id={name}"]
 

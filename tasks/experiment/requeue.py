@@ -1,4 +1,4 @@
-"""What becomes of a stopped run: back into SLURM's queue, or an end with the signal's exit code."""
+"""After a run was stopped by a signal: its exit code, and a requeue by SLURM if it should restart."""
 
 import os
 import re
@@ -14,59 +14,59 @@ from tasks.experiment.run import HANDED, given_id
 
 
 def ended(stopped: Stopped, env: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> int:
-    """Asks SLURM to start the job again where that is wanted, and says what the exit code is.
+    """Requeues the SLURM job if it should restart, and returns the exit code.
 
-    A job whose tasks save and end on the TERM of a pre-emption is over for SLURM, and would never come back. So the
-    first rank asks for it: after USR1 or USR2, which announce the time limit, always; after TERM only if the job is
-    being pre-empted. A job that was cancelled stays away, and one that SLURM itself puts back comes back once.
+    SLURM considers a job complete if its tasks save and exit on the TERM signal of a pre-emption. Therefore the first
+    rank requests a requeue: always after USR1 or USR2, which announce the time limit; after TERM only if the job is
+    being pre-empted. A cancelled job is not requeued, and a job that SLURM requeues itself is not requeued twice.
 
     Args:
-        stopped: with the signal.
+        stopped: the exception, which has the signal.
         env: environment.
-        words: of the command line, to which the experiment's name is added where it was found by the run itself.
+        words: arguments of the command line; the message adds the experiment's name if the run chose it.
 
     Returns:
-        128 + the signal's number (143 after TERM); 0 on other ranks, of which nobody shall think that they failed.
+        128 + the signal's number (143 after TERM); 0 on other ranks, which must not count as failed.
     """
     name = signal.Signals(stopped.signum).name
     if _rank(env) != "0":
         return 0
     named = HANDED not in env or given_id(env) or any(word.startswith("experiment_id=") for word in words)
     again = "the same command" if named else f"the same command with experiment_id={env[HANDED]}"
-    print(f"pixelproof: stopped by {name}; {again} goes on from here", file=sys.stderr, flush=True)
+    print(f"pixelproof: stopped by {name}; {again} continues from here", file=sys.stderr, flush=True)
     if slurm_started(env) and shutil.which("scontrol"):
         print(f"pixelproof: {_requeue(env['SLURM_JOB_ID'], stopped.signum)}", file=sys.stderr, flush=True)
     return 128 + stopped.signum
 
 
 def wanted_back(shown: str, signum: int) -> tuple[bool, str]:
-    """Whether a requeue is called for, and why, or why not.
+    """Whether the job should be requeued, and the reason.
 
     Args:
-        shown: what ``scontrol show job`` says.
-        signum: what the job was told.
+        shown: output of ``scontrol show job``.
+        signum: the signal that stopped the job.
     """
     fields = dict(re.findall(r"(\w+)=(\S*)", shown))
     state = fields.get("JobState", "unknown")
     if state != "RUNNING":
-        return False, f"SLURM has the job as {state}"
+        return False, f"its state in SLURM is {state}"
     if signum != signal.SIGTERM:
         return True, "the time limit is near"
     if (told := _time(fields.get("PreemptTime"))) and (begun := _time(fields.get("StartTime"))) and told >= begun:
         return True, "it is being pre-empted"
-    return False, "somebody asked it to end"
+    return False, "it was asked to end"
 
 
 def _requeue(job: str, signum: int) -> str:
     shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False)  # noqa: S603, S607
     if shown.returncode:
-        return f"job {job} is not requeued: scontrol says {shown.stderr.strip()}"
+        return f"job {job} is not requeued: scontrol reports {shown.stderr.strip()}"
     wanted, why = wanted_back(shown.stdout, signum)
     if not wanted:
         return f"job {job} is not requeued: {why}"
     done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    if done.returncode > 0:  # below zero it was ended with the job that it had just put back
-        return f"job {job} could not be requeued ({done.stderr.strip()}); submit it again to go on"
+    if done.returncode > 0:  # negative: killed together with the job it had just requeued
+        return f"job {job} could not be requeued ({done.stderr.strip()}); submit it again to continue"
     return f"job {job} is requeued: {why}"
 
 

@@ -1,4 +1,4 @@
-"""One composed experiment: what a verb gets to work with."""
+"""A composed experiment, as every verb receives it."""
 
 import os
 import re
@@ -10,23 +10,6 @@ from typing import Any
 from benchmarks.torch_metrics import TorchMetric, is_torch_metric
 from conf.build import build, build_each
 from conf.compose import Composed
-from conf.keys.options import (
-    AuditOptions,
-    CandidatesOptions,
-    CompareOptions,
-    ConvertOptions,
-    DoctorOptions,
-    ExplainOptions,
-    ExportTreeOptions,
-    GenerateOptions,
-    PredictOptions,
-    PrepareOptions,
-    ReviewOptions,
-    SweepOptions,
-    ThresholdOptions,
-    TraceOptions,
-    TuneOptions,
-)
 from conf.keys.targets import resolve
 from contracts.errors import ConfigError
 from contracts.names import given_path
@@ -35,146 +18,50 @@ from contracts.stop import slurm_started
 DATA = Path("experiments_data")
 LOGS = Path("experiments_logs")
 LOCK = "config.lock.yaml"
-"""In an experiment's folder: the configuration it was begun with."""
+"""File in an experiment's folder: the configuration with which it was started."""
 HANDED = "PIXELPROOF_EXPERIMENT_ID"
-"""Environment variable that hands the experiment's id to the other local ranks, which never find it by themselves."""
+"""Environment variable that passes the experiment's id to the other local ranks, which cannot find it themselves."""
 
 
 class Run:
-    """The experiment's settings, and builders of its parts; nothing is built, or imported, before it is asked for."""
+    """An experiment's settings, and builders of its parts; each part is imported and built on request."""
 
     def __init__(self, composed: Composed) -> None:
         self.composed = composed
         self.config = composed.config
 
     @property
-    def task(self) -> str:
-        """The verb."""
-        return self.config.task
-
-    @property
-    def seed(self) -> int:
-        """Of everything that is drawn."""
-        return self.config.seed
-
-    @property
     def ckpt(self) -> Path | None:
-        """Weights to score with, or to start from."""
+        """Checkpoint to score with, or to start from."""
         return given_path(self.config.ckpt) if self.config.ckpt else None
-
-    @property
-    def experiment(self) -> str | None:
-        """The chosen recipe of ``conf/experiment``."""
-        return self.config.experiment
-
-    @property
-    def prepare(self) -> PrepareOptions:
-        """Options of ``task=prepare``."""
-        return self.config.prepare
-
-    @property
-    def audit(self) -> AuditOptions:
-        """Options of ``task=audit``."""
-        return self.config.audit
-
-    @property
-    def doctor(self) -> DoctorOptions:
-        """Options of ``task=doctor``."""
-        return self.config.doctor
-
-    @property
-    def predict(self) -> PredictOptions:
-        """Options of ``task=predict``."""
-        return self.config.predict
-
-    @property
-    def review(self) -> ReviewOptions:
-        """Options of ``task=review``."""
-        return self.config.review
-
-    @property
-    def threshold(self) -> ThresholdOptions:
-        """Options of ``task=threshold``."""
-        return self.config.threshold
-
-    @property
-    def sweep(self) -> SweepOptions:
-        """Options of ``task=sweep``."""
-        return self.config.sweep
-
-    @property
-    def candidates(self) -> CandidatesOptions:
-        """Options of ``task=candidates``."""
-        return self.config.candidates
-
-    @property
-    def convert(self) -> ConvertOptions:
-        """Options of ``task=convert``."""
-        return self.config.convert
-
-    @property
-    def tune(self) -> TuneOptions:
-        """What is looked for before training."""
-        return self.config.tune
-
-    @property
-    def generate(self) -> GenerateOptions:
-        """Options of ``task=generate``."""
-        return self.config.generate
-
-    @property
-    def trace(self) -> TraceOptions:
-        """Options of ``task=trace``."""
-        return self.config.trace
-
-    @property
-    def export_tree(self) -> ExportTreeOptions:
-        """Options of ``task=export_tree``."""
-        return self.config.export_tree
-
-    @property
-    def compare(self) -> CompareOptions:
-        """Options of ``task=compare``."""
-        return self.config.compare
-
-    @property
-    def explain(self) -> ExplainOptions:
-        """Options of ``task=explain``."""
-        return self.config.explain
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """The whole configuration as plain containers."""
-        return self.composed.resolved
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """The words of the command line."""
-        return self.composed.overrides
 
     @cached_property
     def experiment_id(self) -> str:
-        """Name of the results: given, else found once (see `find_experiment_id`) and handed to other local ranks."""
+        """The given name, else the one found by `find_experiment_id`, which is passed to the other local ranks."""
         name = self.config.experiment_id or find_experiment_id(os.environ)
         os.environ[HANDED] = name
         return name
 
     @property
     def folder(self) -> Path:
-        """Where results go; not made here."""
+        """The experiment's folder; this does not create it."""
         return DATA / self.experiment_id
 
     @property
     def logs(self) -> Path:
-        """Where loggers write."""
+        """Folder of the loggers."""
         return LOGS
+
+    def out(self, given: str | None, *default: str) -> Path:
+        """The output path that an option gives, else a place in the experiment's folder."""
+        return Path(given).expanduser() if given else self.folder.joinpath(*default)
 
     def datamodule(self, **extra: Any) -> Any:
         """Builds the data module."""
         return build(self.config.datamodule, "datamodule", **extra)
 
     def detector(self, **extra: Any) -> Any:
-        """Builds the detector, untrained or with the weights its node names."""
+        """Builds the detector, untrained or with the weights that its configuration names."""
         return build(self.config.detector, "detector", **extra)
 
     def benchmark(self, **extra: Any) -> Any:
@@ -182,11 +69,11 @@ class Run:
         return build(self.config.benchmark, "benchmark", **extra)
 
     def trainer(self, **extra: Any) -> Any:
-        """Builds Lightning's trainer; loggers and callbacks are handed over as extra arguments."""
+        """Builds Lightning's trainer; loggers and callbacks are extra arguments."""
         return build(self.config.trainer, "trainer", **extra)
 
     def loggers(self, **extra: Any) -> list[Any]:
-        """Builds the loggers; each gets those extra arguments its constructor names and its node leaves out."""
+        """Builds the loggers; each gets the extra arguments that its constructor has and its configuration lacks."""
         return list(build_each(self.config.logger, "logger", **extra).values())
 
     def metrics(self) -> dict[str, Any]:
@@ -200,18 +87,18 @@ class Run:
         return made
 
     def callbacks(self, **extra: Any) -> list[Any]:
-        """Builds the callbacks; each gets those extra arguments its constructor names and its node leaves out."""
+        """Builds the callbacks; each gets the extra arguments that its constructor has and its configuration lacks."""
         return list(build_each(self.config.callbacks, "callbacks", **extra).values())
 
 
 def find_experiment_id(env: Mapping[str, str], root: Path = DATA) -> str:
-    """The id of an experiment that was not named.
+    """The id of an experiment without a name.
 
-    In this order: the one a parent rank found; the W&B run id inside a sweep; the SLURM (array) job id, which stays
-    the same when a job is requeued; the next free number, reserved by making its folder.
+    It is, in this order: the id found by the parent rank; the W&B run id inside a sweep; the SLURM (array) job id,
+    which a requeued job keeps; the next free number, reserved by creating its folder.
 
     Raises:
-        ConfigError: several ranks were started from outside, so that each would find a number of its own.
+        ConfigError: several ranks were started externally, and each would find a different number.
     """
     local_rank = env.get("LOCAL_RANK", "0")
     if local_rank != "0" and HANDED in env:
@@ -221,24 +108,24 @@ def find_experiment_id(env: Mapping[str, str], root: Path = DATA) -> str:
         return given
     if local_rank != "0" or "TORCHELASTIC_RUN_ID" in env:
         raise ConfigError(
-            "several ranks were started from outside and the experiment has no name", "Give experiment_id=NAME."
+            "several ranks were started externally and the experiment has no name", "Give experiment_id=NAME."
         )
     return _reserve_number(root)
 
 
 def given_id(env: Mapping[str, str]) -> str | None:
-    """The id that a W&B sweep or SLURM gives a run, if one of them started it."""
+    """The id of a run that was started by a W&B sweep or by SLURM, else None."""
     if env.get("WANDB_SWEEP_ID") and env.get("WANDB_RUN_ID"):
         return env["WANDB_RUN_ID"]
     if not slurm_started(env):
-        return None  # nor in a shell inside an allocation, where several runs share one job
+        return None  # also in a shell inside an allocation, where several runs share one job
     if env.get("SLURM_ARRAY_JOB_ID") and env.get("SLURM_ARRAY_TASK_ID"):
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
     return env["SLURM_JOB_ID"]
 
 
 def _reserve_number(root: Path) -> str:
-    """Makes the folder of the next free number; two runs starting at once get two numbers."""
+    """Creates the folder of the next free number; two runs that start at once get different numbers."""
     root.mkdir(parents=True, exist_ok=True)
     while True:
         taken = [int(match[1]) for entry in root.iterdir() if (match := re.fullmatch(r"(\d{1,9})(_\d+)?", entry.name))]

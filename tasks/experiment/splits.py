@@ -1,4 +1,4 @@
-"""Which images an experiment trains, validates and tests on: recorded when it begins, compared by later commands."""
+"""The images an experiment trains, validates and tests on: recorded at its start, compared by later commands."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def _warn(text: str) -> None:
 
 
 def roles(manifest: Manifest, stages: Sequence[Stage]) -> NDArray[np.object_]:
-    """[N] what each image is used for: training in any stage comes first, then validation, then testing."""
+    """[N] role of each image: train if any stage trains on it, else valid, else test."""
     found = np.where(manifest.column("split") == "test", "test", "").astype(object)
     for field, role in (("validate", "valid"), ("train", "train")):
         for stage in stages:
@@ -44,12 +44,12 @@ def roles(manifest: Manifest, stages: Sequence[Stage]) -> NDArray[np.object_]:
 
 @dataclass(frozen=True)
 class Changes:
-    """How the images of today differ from the recorded ones.
+    """Differences between the current images and the recorded ones.
 
     Attributes:
-        before: [N] recorded role of each row of today's manifest; None for an image that was not there.
-        relabelled: rows whose label is another.
-        gone: ids that are no longer there, with their recorded role.
+        before: [N] recorded role of each row of the current manifest; None for an image that is not recorded.
+        relabelled: rows whose label changed.
+        gone: ids of missing images, with their recorded role.
     """
 
     before: NDArray[np.object_]
@@ -58,10 +58,9 @@ class Changes:
 
 
 def record(folder: Path, manifest: Manifest, stages: Sequence[Stage]) -> None:
-    """Writes down what each image is used for, unless it is recorded already.
+    """Records the role of each image, unless it is recorded already.
 
-    An experiment that was begun by a version without this file does not get one: what its first epochs were trained on
-    is not known.
+    An experiment started by a version without this file does not get one, since its first training images are unknown.
     """
     if (folder / FILE).is_file() or any(folder.glob("window_*")):
         return
@@ -72,10 +71,10 @@ def record(folder: Path, manifest: Manifest, stages: Sequence[Stage]) -> None:
 
 
 def refuse_changed_training(folder: Path, manifest: Manifest, stages: Sequence[Stage]) -> None:
-    """An experiment goes on with the training and validation images it was begun with.
+    """Checks that an experiment continues with its original training and validation images.
 
     Raises:
-        DataError: one came, went, was relabelled or is used for something else.
+        DataError: one is new, missing, relabelled or has another role.
     """
     changes = _changes(folder, manifest)
     if changes is None:
@@ -91,32 +90,32 @@ def refuse_changed_training(folder: Path, manifest: Manifest, stages: Sequence[S
     gone = [f"{name} ({role})" for name, role in changes.gone.items() if role in used]
     relabelled = [row for row in changes.relabelled if now[row] in used]
     parts = [
-        _part("are used for something else", [_move(ids[row], changes.before[row], now[row]) for row in moved]),
+        _part("have another role", [_move(ids[row], changes.before[row], now[row]) for row in moved]),
         _part("are new", [f"{ids[row]} ({now[row]})" for row in new]),
-        _part("are gone", gone),
+        _part("are missing", gone),
         _part("have another label", [str(ids[row]) for row in relabelled]),
     ]
     if any(parts):
         raise DataError(
-            f"the training and validation images are not those that {folder} was begun with ({folder / FILE}):"
+            f"the training and validation images differ from those that {folder} was started with ({folder / FILE}):"
             + "".join(parts),
-            "Give the data as they were, or begin a new experiment with another experiment_id.",
+            "Restore the original data, or start a new experiment with another experiment_id.",
         )
 
 
 def refuse_trained(
     checkpoint: Path, manifest: Manifest, rows: Rows, resolved: Mapping[str, Any], *, roles: Sequence[str], verb: str
 ) -> None:
-    """No image is scored that the weights were trained on.
+    """Checks that no image to be scored was used to train the weights.
 
     Args:
-        checkpoint: with the weights; where it lies in an experiment's folder, that experiment's record counts.
-        manifest: of today.
-        rows: what is to be scored.
-        resolved: today's configuration. Ids may coincide by chance where it names other data than the experiment was
-            begun with: then there is a warning instead of an error.
+        checkpoint: with the weights; the record of the experiment whose folder contains it is used.
+        manifest: the current one.
+        rows: to be scored.
+        resolved: the current configuration. If it names other data than the experiment's, ids may be equal by chance: a
+            leak is then a warning instead of an error.
         roles: recorded roles that must not be among the rows.
-        verb: what is done with the rows, for messages.
+        verb: the task, for messages.
 
     Raises:
         DataError: an image has one of the roles.
@@ -131,18 +130,18 @@ def refuse_trained(
     if leaked:
         used = " or ".join({"train": "trained", "valid": "validated"}[role] for role in roles)
         what = f"{len(leaked)} of {len(rows)} images to {verb} are images that {folder} was {used} on" + _part(
-            "are used for something else", [_move(ids[row], changes.before[row], verb) for row in leaked]
+            "have another role", [_move(ids[row], changes.before[row], verb) for row in leaked]
         )
         file = folder / FILE
         if same:
             raise DataError(
-                f"{what}\n    ({file} has all of them)",
-                "Give the data as they were when the experiment was begun; or train a new experiment on the data as "
-                "they are: task=fit with another experiment_id.",
+                f"{what}\n    ({file} lists all of them)",
+                "Restore the data with which the experiment was started; or train a new experiment on the current "
+                "data: task=fit with another experiment_id.",
             )
         _warn(
-            f"{what}\n    The data are not those of the experiment by datamodule.path: if these are the same images "
-            "and not others of the same id, the numbers are of no use."
+            f"{what}\n    datamodule.path differs from the experiment's: if these are the same images, and not "
+            "others with the same ids, the results are invalid."
         )
     elif same:
         _warn_changed_tests(folder, manifest, changes)
@@ -152,19 +151,19 @@ def _warn_changed_tests(folder: Path, manifest: Manifest, changes: Changes) -> N
     ids, tested = manifest.column("id"), manifest.column("split") == "test"
     parts = [
         _part("are new", [str(ids[row]) for row in _none(changes.before) if tested[row]]),
-        _part("are gone", [name for name, role in changes.gone.items() if role == "test"]),
+        _part("are missing", [name for name, role in changes.gone.items() if role == "test"]),
         _part("are no longer tested", [str(ids[row]) for row in np.flatnonzero(~tested & (changes.before == "test"))]),
         _part("have another label", [str(ids[row]) for row in changes.relabelled if tested[row]]),
     ]
     if any(parts):
         _warn(
-            f"the test images are not those that were there when {folder} was begun:{''.join(parts)}\n  → Compare its "
-            "numbers only with numbers of the same images."
+            f"the test images differ from those with which {folder} was started:{''.join(parts)}\n  → Compare its "
+            "results only with results on the same images."
         )
 
 
 def _changes(folder: Path, manifest: Manifest) -> Changes | None:
-    """What differs from the record; None where there is none."""
+    """Differences from the record; None if there is no record."""
     file = folder / FILE
     if not file.is_file():
         return None
@@ -172,7 +171,7 @@ def _changes(folder: Path, manifest: Manifest) -> Changes | None:
         table = pq.read_table(file, columns=["id", "label", "role"])
     except (OSError, pa.ArrowException) as error:
         raise DataError(
-            f"{file} cannot be read: {error}", "Restore it; without it nobody knows which images were trained on."
+            f"{file} cannot be read: {error}", "Restore it; it is the only record of the training images."
         ) from error
     recorded = table["id"].combine_chunks()
     place = np.asarray(pc.index_in(manifest.table["id"], value_set=recorded).fill_null(-1).to_numpy())
@@ -187,7 +186,7 @@ def _changes(folder: Path, manifest: Manifest) -> Changes | None:
 
 
 def _same_data(folder: Path, resolved: Mapping[str, Any]) -> bool:
-    """Whether the configuration names the data that the experiment was begun with."""
+    """Whether the configuration names the experiment's original data."""
     file = folder / LOCK
     if not file.is_file():
         return False
@@ -205,7 +204,7 @@ def _move(name: object, before: object, now: object) -> str:
 
 
 def _part(what: str, found: Sequence[str]) -> str:
-    """A line that counts and names some; "" where there is none."""
+    """A line with the number of images and the first of them; "" if there are none."""
     if not found:
         return ""
     return f"\n    {len(found)} {what}: {', '.join(found[:SHOWN])}{', …' if len(found) > SHOWN else ''}"

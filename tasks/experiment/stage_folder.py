@@ -1,4 +1,4 @@
-"""Where one stage of an experiment keeps its results."""
+"""The folder with the results of one stage of an experiment."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from contracts.errors import CheckpointError
 from contracts.files import write_atomically
 
 SELECTION = "selection"
-"""Name of the dump of the images a checkpoint was chosen on, where "validate" means test images."""
+"""Name of the dump of the images a checkpoint was chosen on, if "validate" is the name of test images."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class StageFolder:
 
     @property
     def done(self) -> bool:
-        """Whether the stage was trained and validated to its end."""
+        """Whether training and validation of the stage are complete."""
         return (self.path / "done").exists()
 
     def best(self) -> Path:
-        """The checkpoint chosen on validation.
+        """The best checkpoint on the validation images.
 
         Raises:
             CheckpointError: there is none yet.
@@ -53,25 +53,25 @@ class StageFolder:
         return file
 
     def predictions(self, stage: str) -> Path:
-        """The dump of one stage name (validate, test)."""
+        """The dump of a task (validate, test)."""
         return self.path / f"predictions_{stage}_all.npz"
 
     def write_json(self, name: str, content: Any) -> None:
-        """Writes a small JSON file whole or not at all."""
+        """Writes a JSON file atomically."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / name, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Reads one back; empty where there is none."""
+        """Reads a JSON file; empty if it does not exist."""
         file = self.path / name
         return dict(json.loads(file.read_text())) if file.is_file() else {}
 
     def other_versions(self, now: Mapping[str, str], resuming: bool) -> list[str]:
-        """Packages whose version is another than when the stage was begun, which is noted in ``versions.json``.
+        """Packages whose version differs from that at the stage's start, recorded in ``versions.json``.
 
         Args:
             now: versions by package.
-            resuming: whether there is anything to go on from; else the stage begins now.
+            resuming: whether there is a checkpoint to resume from; else the stage starts now.
         """
         begun = self.read_json("versions.json") if resuming else {}
         if not begun:
@@ -79,7 +79,7 @@ class StageFolder:
         return [f"{name} {begun[name]} → {now.get(name)}" for name in begun if begun[name] != now.get(name)]
 
     def finish(self) -> None:
-        """Marks the stage as done."""
+        """Marks the stage as complete."""
         write_atomically(self.path / "done", b"")
 
 

@@ -1,4 +1,4 @@
-"""Which rows of a stage a detector may read before it is tested."""
+"""The rows of a stage that a detector may read before testing."""
 
 from dataclasses import replace
 
@@ -8,16 +8,15 @@ from datamodules.tables.manifest import Manifest
 
 
 def readable(stage: Stage, manifest: Manifest, trains_on: str) -> Stage:
-    """The stage with those rows alone that a detector may read before it is tested.
+    """The stage with only those rows that a detector may read before testing.
 
     Args:
         stage: of the benchmark.
         manifest: its images.
-        trains_on: "all", or "real" for a zero-shot detector, which neither trains on generated images nor has its
-            checkpoint chosen by them.
+        trains_on: "all", or "real" for a zero-shot detector, whose training and validation use no generated image.
 
     Raises:
-        DataError: nothing is left to train on or to choose by.
+        DataError: no row is left to train or validate on.
     """
     if trains_on == "all":
         return stage
@@ -25,12 +24,12 @@ def readable(stage: Stage, manifest: Manifest, trains_on: str) -> Stage:
     for name, rows in rows_of(real).items():
         if not len(rows):
             raise DataError(
-                f"stage {stage.name!r} has no real image to {name} on, and the detector reads no other",
+                f"stage {stage.name!r} has no real image to {name} on, and the detector uses no others",
                 "Check the label column and its name map.",
             )
     return real
 
 
 def rows_of(stage: Stage) -> dict[str, Rows]:
-    """What a stage trains on and validates on, by field."""
+    """Training and validation rows of a stage, by field."""
     return {"train": stage.train, "validate": stage.validate}

@@ -1,4 +1,4 @@
-"""Learning rate and batch size found before training: once, and the same again after a restart."""
+"""Learning rate and batch size found before training; a restarted run reuses them."""
 
 from typing import Any
 
@@ -13,12 +13,11 @@ NAME = "tuned.json"
 
 
 def apply_tuned(run: Run, trainer: L.Trainer, detector: Detector, datamodule: Any, folder: StageFolder) -> None:
-    """Finds what ``tune.lr`` and ``tune.batch_size`` ask for, or takes what an earlier start found, and logs it.
+    """Finds the values requested by ``tune.lr`` and ``tune.batch_size``, or reuses those found earlier, and logs them.
 
-    The searches time and fill the machine, so that a second one could end elsewhere: a resumed run would not be the
-    run that was killed.
+    The searches depend on speed and memory, so a second search might find other values.
     """
-    if not (run.tune.lr or run.tune.batch_size):
+    if not (run.config.tune.lr or run.config.tune.batch_size):
         return
     found = folder.read_json(NAME)
     if found:
@@ -27,7 +26,7 @@ def apply_tuned(run: Run, trainer: L.Trainer, detector: Detector, datamodule: An
         if "lr" in found:
             detector.learning_rate = found["lr"]
     else:
-        found = tune(trainer, detector, datamodule, lr=run.tune.lr, batch_size=run.tune.batch_size)
+        found = tune(trainer, detector, datamodule, lr=run.config.tune.lr, batch_size=run.config.tune.batch_size)
         folder.write_json(NAME, found)
     for logger in trainer.loggers:
         logger.log_hyperparams({f"tuned/{name}": value for name, value in found.items()})

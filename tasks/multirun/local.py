@@ -1,4 +1,4 @@
-"""A search without a server: Optuna proposes, ordinary commands run, and their own files say what came of it."""
+"""Search without a server: Optuna proposes settings, ordinary commands run, and their files provide the results."""
 
 import fcntl
 import subprocess
@@ -25,15 +25,15 @@ from contracts.stop import Stopped
 from tasks.experiment.run import DATA
 
 PATIENCE = 300
-"""Seconds after which SQLite gives up waiting for another worker."""
+"""Seconds that SQLite waits for another worker."""
 
 CAP = 20
-"""Runs where neither the file nor the command says how many."""
+"""Number of runs if neither the file nor the command sets it."""
 
 
 @dataclass
 class Running:
-    """One run: Optuna's trial, its process, its experiment, and how many epochs Optuna knows of."""
+    """A run: Optuna's trial, its process, its experiment, and the number of epochs reported to Optuna."""
 
     trial: Any
     process: "subprocess.Popen[bytes]"
@@ -43,13 +43,13 @@ class Running:
 
 
 class LocalSearch:
-    """Asks, runs and tells, a few at once; all it knows stands in a SQLite file, from which a restart goes on.
+    """Proposes, runs and reports trials, several at once; its state is a SQLite file, from which a restart resumes.
 
-    A run that was interrupted goes on in its own experiment folder with the same values. Several workers may share a
-    study; each is known by its seed.
+    An interrupted run resumes in its own experiment folder with the same values. Several workers may share a study;
+    each is identified by its seed.
 
     Args:
-        sweep: what is searched.
+        sweep: the search.
         options: of the task.
         folder: of the search's own experiment.
         seed: of the sampler, and the worker's name.
@@ -71,7 +71,7 @@ class LocalSearch:
         with _alone(file.with_name(f"{file.name}.lock")):
             self.study = self.optuna.create_study(
                 study_name=sweep.name,
-                # another worker's write may take longer than the five seconds that SQLite waits
+                # another worker's write may take longer than SQLite's default of five seconds
                 storage=self.optuna.storages.RDBStorage(
                     f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": PATIENCE}}
                 ),
@@ -84,12 +84,12 @@ class LocalSearch:
             for values in grid:
                 keys = (parameter.key for parameter in sweep.parameters)
                 self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
-        # a sampler forgets what it has drawn when the search stops; with the same seed it would draw that again
+        # a restarted sampler with the same seed would repeat its first proposals
         self.study.sampler = self._sampler(random_key(seed, self._begun()) % 2**32)
         self.cap = min(options.runs or sweep.cap or len(grid) or CAP, len(grid) or sys.maxsize)
 
     def run(self) -> int:
-        """Runs until as many runs as wanted have ended; 1 if none ended well."""
+        """Runs trials up to the maximum number; returns 0, or 1 if none succeeded."""
         running: list[Running] = []
         left = self._interrupted()
         try:
@@ -108,7 +108,7 @@ class LocalSearch:
             for each in running:
                 each.process.terminate()
             for each in running:
-                each.process.wait()  # it saves; the trial stays open and is taken up by the next start
+                each.process.wait()  # it saves; the trial stays open, and the next start resumes it
             raise
         return self._report()
 
@@ -118,7 +118,7 @@ class LocalSearch:
         return [self.optuna.trial.Trial(self.study, trial._trial_id) for trial in mine]
 
     def _begun(self) -> int:
-        """Runs so far; those of a grid that wait for their turn not counted."""
+        """Number of runs started; waiting ones of a grid do not count."""
         waiting = self.optuna.trial.TrialState.WAITING
         return sum(trial.state != waiting for trial in self.study.get_trials(deepcopy=False))
 
@@ -145,7 +145,7 @@ class LocalSearch:
         return Running(trial, process, name)
 
     def _look(self, running: Running) -> None:
-        """Tells Optuna of new epochs; a run that it gives up is asked to stop."""
+        """Reports new epochs to Optuna, and stops a run that Optuna prunes."""
         history = read_epochs(DATA / running.name)
         for entry in history[running.told :]:
             if self.sweep.metric in entry:
@@ -208,7 +208,7 @@ class LocalSearch:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Workers that begin at the same moment, as the jobs of an array do, would each make the tables of the study."""
+    """Serialises workers that start together, like an array's jobs: each would create the tables of the study."""
     with lock.open("a") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         yield
@@ -220,7 +220,7 @@ def _suggested(trial: Any, parameter: Parameter) -> Scalar:
         return choice
     if parameter.kind == "int":
         return int(trial.suggest_int(parameter.key, int(parameter.low), int(parameter.high)))
-    if parameter.log and parameter.step:  # which Optuna does not combine
+    if parameter.log and parameter.step:  # Optuna cannot combine them
         value = float(trial.suggest_float(parameter.key, parameter.low, parameter.high, log=True))
         return max(parameter.low, round(value / parameter.step) * parameter.step)
     return float(
@@ -247,10 +247,10 @@ def _optuna() -> Any:
 
 
 def other_optuna(study: Any, version: str) -> str | None:
-    """What is to be said where a search was begun with another Optuna, whose samplers may propose other values.
+    """A warning if a search was started with another version of Optuna, whose samplers may propose other values.
 
     Args:
-        study: new, or begun before; the version it was begun with is kept in it.
+        study: new or existing; it stores the version with which it was started.
         version: of Optuna, now.
     """
     begun = study.user_attrs.get("optuna")
@@ -259,6 +259,6 @@ def other_optuna(study: Any, version: str) -> str | None:
     if begun in (None, version):
         return None
     return (
-        f"the search {study.study_name} was begun with Optuna {begun} and goes on with {version}: runs that have ended "
-        f"count as before, but the next proposals may be others; optuna=={begun} gives those of the search as begun"
+        f"the search {study.study_name} was started with Optuna {begun} and continues with {version}: completed runs "
+        f"still count, but the next proposals may differ; install optuna=={begun} to get the original ones"
     )

@@ -1,4 +1,4 @@
-"""Past runs as W&B's server knows them, found by tag or filter."""
+"""Past runs on W&B's server, found by tag or filter."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from contracts.errors import ConfigError
 
 @dataclass(frozen=True)
 class Past:
-    """What is known of an experiment that was trained before.
+    """An experiment that was trained before.
 
     Attributes:
         name: of the experiment.
-        epochs: values of each, as in ``history.json``.
-        words: of the command it was begun with; None where nobody noted them.
+        epochs: logged values of each, as in ``history.json``.
+        words: arguments of its command; None if not recorded.
     """
 
     name: str
@@ -28,13 +28,13 @@ def past_runs(path: str, tags: Sequence[str], filters: Mapping[str, Any], metric
 
     Args:
         path: ``entity/project``.
-        tags: all of which a run must have.
-        filters: further ones, in W&B's own form (MongoDB's), e.g. ``{state: finished}``.
-        metric: that runs are ranked by.
-        api: stands in for ``wandb.Api()``.
+        tags: a run must have all of them.
+        filters: further ones in W&B's format (MongoDB's), e.g. ``{state: finished}``.
+        metric: by which runs are ranked.
+        api: replaces ``wandb.Api()`` in tests.
 
     Raises:
-        ConfigError: there is no key, the server refuses, or no run fits.
+        ConfigError: there is no key, the server rejects the request, or no run matches.
     """
     if api is None:
         api = _api()
@@ -43,8 +43,8 @@ def past_runs(path: str, tags: Sequence[str], filters: Mapping[str, Any], metric
 
     try:
         runs = list(api.runs(path, filters=wanted))
-    except (ValueError, CommError) as error:  # a project that is not there, or that the key may not see
-        step = "Give entity/project, and a key that may read it."
+    except (ValueError, CommError) as error:  # the project does not exist, or the key may not read it
+        step = "Give entity/project, and a key with access to it."
         raise ConfigError(f"candidates.wandb={path}: {error}", step) from error
     last: dict[str, Any] = {}
     for run in runs:
@@ -52,12 +52,14 @@ def past_runs(path: str, tags: Sequence[str], filters: Mapping[str, Any], metric
         if name not in last or _window(run) > _window(last[name]):
             last[name] = run
     if not last:
-        raise ConfigError(f"candidates.wandb={path}: no run fits {wanted}", "Check candidates.tags and .filters.")
+        raise ConfigError(
+            f"candidates.wandb={path}: no run matches {wanted}", "Check candidates.tags and candidates.filters."
+        )
     return [Past(name, _epochs(run, metric), _words(run.config)) for name, run in last.items()]
 
 
 def _experiment(run: Any) -> str:
-    """Ours are called ``<experiment>/window_<k>``."""
+    """The experiment in a run's name, ``<experiment>/window_<k>``."""
     return str(run.name).partition("/window_")[0]
 
 
@@ -67,7 +69,7 @@ def _window(run: Any) -> int:
 
 
 def _epochs(run: Any, metric: str) -> list[dict[str, Any]]:
-    """As ``history.json`` has them; the training loss is the mean of those steps of an epoch that were logged."""
+    """Values as in ``history.json``; the training loss is the mean of an epoch's logged steps."""
     found: dict[int, dict[str, Any]] = {}
     for keys in ({"epoch", metric}, {"epoch", "val/loss"}):
         for row in run.scan_history(keys=sorted(keys)):
@@ -94,7 +96,7 @@ def _api() -> Any:
     if not has_key():
         raise ConfigError(
             "candidates.wandb needs W&B's server, and no key is set",
-            "Set WANDB_API_KEY, or name experiments that are here: candidates.among=[...].",
+            "Set WANDB_API_KEY, or name local experiments: candidates.among=[...].",
         )
     import wandb
 

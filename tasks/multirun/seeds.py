@@ -1,4 +1,4 @@
-"""The closing table of a ``-m``: what each job measured, and means over seeds."""
+"""The final table of a ``-m``: each job's metrics, and means over seeds."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from statistics import mean, stdev
 
 from conf.compose import Composed
 from contracts.files import write_atomically
-from tasks.experiment.names import NOT_TOLD, told_apart
+from tasks.experiment.names import SHARED_KEYS, labels_of
 
 STAGES = {"test": "test", "fit": "validate", "validate": "validate"}
-"""Tasks that measure, with the stage they measure; of several the first counts."""
+"""Tasks that compute metrics, with the stage they evaluate, in order of preference."""
 
 SHOWN = ("auroc", "average_precision", "accuracy", "balanced_accuracy")
 
@@ -18,17 +18,17 @@ Measured = dict[str, float]
 
 
 def close(jobs: Sequence[Composed], data: Path, out: Path) -> bool:
-    """Prints a line for each experiment, and one with mean ± standard deviation where several differ in seed alone.
+    """Prints a row per experiment, and mean ± standard deviation of experiments that differ only in seed.
 
-    The same goes to ``seeds.md`` in a folder.
+    The same table is written to ``seeds.md``.
 
     Args:
-        jobs: that have run.
+        jobs: completed ones.
         data: folder of experiments.
         out: folder of the table.
 
     Returns:
-        Whether there was anything to show: at least two experiments by name that hold metrics.
+        Whether there was a table: at least two named experiments have metrics.
     """
     stage = next((STAGES[task] for task in STAGES if any(job.config.task == task for job in jobs)), None)
     by_name = {job.config.experiment_id: job for job in jobs if job.config.experiment_id}
@@ -37,7 +37,7 @@ def close(jobs: Sequence[Composed], data: Path, out: Path) -> bool:
         return False
     rows = _rows({name: by_name[name] for name in found}, found)
     metrics = [metric for metric in SHOWN if any(metric in values for values in found.values())]
-    from rich.table import Table  # refused commands need not wait for it
+    from rich.table import Table  # slow to import, not needed by rejected commands
 
     from contracts.screen import display
 
@@ -56,12 +56,12 @@ def close(jobs: Sequence[Composed], data: Path, out: Path) -> bool:
 
 
 def _rows(jobs: dict[str, Composed], found: dict[str, Measured]) -> list[tuple[str, dict[str, str]]]:
-    """Experiments that differ in seed alone stand together, with their mean behind them."""
+    """Rows grouped by experiments that differ only in seed, each group followed by its mean."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, job in jobs.items():
-        told = tuple(word for word in job.overrides if word.partition("=")[0] not in (*NOT_TOLD, "seed"))
+        told = tuple(word for word in job.overrides if word.partition("=")[0] not in (*SHARED_KEYS, "seed"))
         groups.setdefault(told, []).append(name)
-    labels = told_apart(list(groups)) if len(groups) > 1 else dict.fromkeys(groups, "")
+    labels = labels_of(list(groups)) if len(groups) > 1 else dict.fromkeys(groups, "")
     rows = []
     for told, names in groups.items():
         rows += [(name, {metric: f"{value:.4f}" for metric, value in found[name].items()}) for name in names]
@@ -74,7 +74,7 @@ def _rows(jobs: dict[str, Composed], found: dict[str, Measured]) -> list[tuple[s
 
 
 def _measured(folder: Path, stage: str) -> Measured:
-    """Pooled metrics of an experiment's last stage, at the threshold chosen on validation where one is needed."""
+    """Pooled metrics of an experiment's last stage, at the threshold chosen on validation images if one is needed."""
     windows = sorted(folder.glob("window_*/metrics.json"), key=lambda file: (len(file.parent.name), file))
     results = json.loads(windows[-1].read_text(encoding="utf-8")).get(stage, []) if windows else []
     values: Measured = {}

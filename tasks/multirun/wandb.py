@@ -1,4 +1,4 @@
-"""A search that W&B's server steers: its sweep is made, or joined, and its agents are started."""
+"""Search by W&B's server: creates or joins a sweep and starts its agents."""
 
 import subprocess
 import sys
@@ -12,10 +12,10 @@ from contracts.errors import ConfigError
 
 
 def run_agents(sweep: Sweep, options: SweepOptions) -> int:
-    """Starts ``sweep.workers`` agents, each of which ends after its share of the runs.
+    """Starts ``sweep.workers`` agents, each of which exits after its share of the runs.
 
     Returns:
-        0 if all agents ended well, else 1.
+        0 if all agents succeeded, else 1.
 
     Raises:
         ConfigError: there is no key for the server.
@@ -36,7 +36,7 @@ def run_agents(sweep: Sweep, options: SweepOptions) -> int:
 
 
 def described(sweep: Sweep, options: SweepOptions) -> dict[str, Any]:
-    """The file's content for the server: the program's whole path, and the further words before the searched ones."""
+    """The file's content for the server: with the absolute program path, and extra arguments before searched ones."""
     command = list(sweep.raw["command"])
     place = command.index("${args_no_hyphens}")
     return {
@@ -47,7 +47,7 @@ def described(sweep: Sweep, options: SweepOptions) -> dict[str, Any]:
 
 
 def agent_command(sweep: Sweep, options: SweepOptions, identity: str) -> list[str]:
-    """An agent that passes signals on, so that a run saves and is marked as pre-empted before it ends."""
+    """Command of an agent that forwards signals, so that a run saves and is marked as pre-empted before it exits."""
     runs = options.runs or sweep.cap
     count = ["--count", str(-(-runs // options.workers))] if runs else []
     words = ["--project", options.project, "--forward-signals", "--term-timeout", "60", *count, identity]

@@ -1,4 +1,4 @@
-"""Dumps of several runs set against the first: tables, a heat map and one metric on the screen."""
+"""Comparison of several runs with the first: tables, a heat map, and one metric printed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def compare_files(paths: Sequence[Path], out: Path, metric: str = "auroc") -> No
 
 
 def titles(paths: Sequence[Path]) -> list[str]:
-    """Short names: the experiment of each dump, with the file where two are alike."""
+    """Short names: the experiment of each dump, numbered if two are equal."""
     names = [
         path.resolve().parent.parent.name if path.parent.name.startswith("window_") else path.stem for path in paths
     ]

@@ -1,4 +1,4 @@
-"""Maps of a detector, drawn image by image into files that people and the review page look at."""
+"""Image files of a detector's maps, which the review page also shows."""
 
 import json
 import re
@@ -20,30 +20,32 @@ from detectors.base import Detector
 
 FOLDER = "maps"
 INDEX = "index.json"
-"""In that folder: id of an image to the files of its maps, by name."""
+"""File in that folder: image id to files of its maps, by map name."""
 
 
 def draw_maps(
     detector: Detector, datamodule: Any, predictions: Predictions, out: Path, number: int, robust: float
 ) -> Path:
-    """Draws the maps of the images with the highest scores, at one screen pixel a pixel.
+    """Draws the maps of the images with the highest scores, one pixel per image pixel.
 
     Args:
         detector: with its weights.
-        datamodule: that the predictions were made with.
-        predictions: names the images.
-        out: the folder of the dump.
-        number: of images; -1 for all.
-        robust: share of the values that the colours span.
+        datamodule: used for the predictions.
+        predictions: of the images.
+        out: folder of the dump.
+        number: of images to draw; -1 for all.
+        robust: fraction of the values that the colours span.
 
     Returns:
         The folder of the maps.
 
     Raises:
-        ConfigError: the detector has no maps, or the share is none.
+        ConfigError: the detector has no maps, or ``robust`` is out of range.
     """
     if not 0.5 < robust <= 1:
-        raise ConfigError(f"predict.robust={robust}", "Give a share above 0.5, up to 1 for the whole range.")
+        raise ConfigError(
+            f"predict.robust={robust} is out of range", "Give a fraction above 0.5, up to 1 for the whole range."
+        )
     order = np.argsort(-predictions.fused_logits, kind="stable")
     index: dict[str, dict[str, str]] = {}
     folder = out / FOLDER
@@ -63,7 +65,7 @@ def draw_maps(
 
 
 def file_name(image_id: str) -> str:
-    """A folder name for an id: itself where it can be one, else its letters and a hash."""
+    """A folder name for an id: the id if it is a valid name, else a simplified form and a hash."""
     plain = re.sub(r"[^\w.-]+", "_", image_id)[:80].lstrip(".")
     return plain if plain == image_id else f"{plain}-{blake2b(image_id.encode(), digest_size=4).hexdigest()}"
 

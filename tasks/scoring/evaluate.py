@@ -1,4 +1,4 @@
-"""What fit, validate, test and predict share: a detector from a checkpoint, and scores of a set of rows."""
+"""Loading a detector and scoring rows, shared by fit, validate, test and predict."""
 
 import json
 from collections.abc import Mapping
@@ -27,6 +27,7 @@ from conf.cli.words import parse
 from conf.keys.targets import current
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.stage import Rows
+from contracts.words import counted
 from detectors.base import Detector
 from detectors.parts.weights import load_weights, read_checkpoint
 from tasks.experiment.run import Run
@@ -36,7 +37,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow", "tim
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of the packages that results depend on."""
     return {name: version(name) for name in PACKAGES}
 
 
@@ -50,7 +51,7 @@ class Loaded:
     """A detector with its weights.
 
     Attributes:
-        detector: ready to score.
+        detector: in a state to score.
         path: the checkpoint.
         sha256: its hash.
         about: the checkpoint's own entry (threshold, seen generators); empty for foreign weights.
@@ -63,16 +64,16 @@ class Loaded:
 
     @property
     def threshold(self) -> float | None:
-        """The threshold on P(generated) chosen on validation, where the checkpoint knows one."""
+        """The threshold on P(generated) chosen on validation images; None if the checkpoint has none."""
         chosen = self.about.get("threshold")
         return float(chosen["value"]) if chosen else None
 
 
 def load_detector(run: Run, path: Path) -> Loaded:
-    """The detector of a checkpoint: as the checkpoint describes itself, else as the configuration says."""
+    """The detector of a checkpoint, built from the checkpoint's own description if it has one, else as configured."""
     content = read_checkpoint(path)
     entry = passport(content, path)
-    configured = run.resolved["detector"]
+    configured = run.composed.resolved["detector"]
     node = _asked(entry["detector"], run, path) if entry else configured
     detector = build_for_scoring(node, from_checkpoint=node != configured)
     load_weights(detector, path)
@@ -80,16 +81,16 @@ def load_detector(run: Run, path: Path) -> Loaded:
 
 
 def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
-    """A checkpoint's own detector, with what the command line says of the detector laid over it.
+    """A checkpoint's own detector configuration with the command line's changes.
 
     Raises:
-        CheckpointError: the command line asks for another detector than the checkpoint holds.
+        CheckpointError: the command line chooses another detector than the checkpoint's.
     """
-    words = [word for word in parse(run.overrides) if word.key_or_group.split(".")[0] == "detector"]
-    wanted = run.resolved["detector"].get("_target_")
+    words = [word for word in parse(run.composed.overrides) if word.key_or_group.split(".")[0] == "detector"]
+    wanted = run.composed.resolved["detector"].get("_target_")
     if any(word.key_or_group == "detector" for word in words) and wanted != current(node.get("_target_")):
         raise CheckpointError(
-            f"{path} holds {node.get('_target_')}, and detector= asks for {wanted}", "Leave detector= out."
+            f"{path} contains {node.get('_target_')}, and detector= chooses {wanted}", "Remove detector=."
         )
     config = OmegaConf.create(dict(node))
     for word in words:
@@ -100,13 +101,13 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
 
 
 def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
-    """The configured trainer with our checkpoint plugin and our handling of signals, without what we do ourselves."""
+    """The configured trainer with our checkpoint plugin, signal handling and progress display."""
     if not any(isinstance(callback, Preemption) for callback in callbacks):
         callbacks = (*callbacks, Preemption())
-    wanted = bool(run.resolved["trainer"].get("enable_progress_bar", True))
+    wanted = bool(run.composed.resolved["trainer"].get("enable_progress_bar", True))
     given = any(isinstance(callback, ProgressBar) for callback in callbacks)
     terminal = Console().is_terminal or Console().is_jupyter
-    log = run.logs / run.experiment_id / "log.txt" if run.task in ("fit", "test", "validate") else None
+    log = run.logs / run.experiment_id / "log.txt" if run.config.task in ("fit", "test", "validate") else None
     callbacks = (*callbacks, ProgressLines(log, shown=wanted and not given and not terminal))
     if wanted and not given:
         callbacks = (*callbacks, Progress() if terminal else NoBar())
@@ -124,13 +125,13 @@ def score(
     Args:
         trainer: with ``collector`` among its callbacks.
         detector: with its weights.
-        datamodule: already told the detector's views (`ImageDataModule.use`).
-        rows: what is scored.
-        collector: see above.
+        datamodule: set to the detector's views (`ImageDataModule.use`).
+        rows: to be scored.
+        collector: gathers the predictions.
         verb: "validate", "test" or "predict".
 
     Raises:
-        DataError: a row is neither among the predictions nor among the failures.
+        DataError: a row is missing from both the predictions and the failures.
     """
     if verb == "validate":
         trainer.validate(detector, datamodule=datamodule, verbose=False)
@@ -141,30 +142,30 @@ def score(
         elif verb == "predict":
             trainer.predict(detector, datamodule=datamodule, return_predictions=False)
         else:
-            raise ConfigError(f"verb {verb!r} scores nothing", "Use validate, test or predict.")
+            raise ConfigError(f"verb={verb!r} does not score images", "Use validate, test or predict.")
     predictions = collector.predictions
     wanted = set(datamodule.manifest().column("id")[rows].tolist())
     failed = [failure for failure in collector.failures if failure.id in wanted]  # not those of training
     if predictions is not None and len(predictions) + len(failed) != len(rows):
         raise DataError(
-            f"{len(rows)} images were to be scored, {len(predictions)} were and {len(failed)} could not be read",
-            "Report this: an image was lost between the ranks.",
+            f"of {counted(len(rows), 'image')}, {len(predictions):,} were scored and {len(failed):,} could not be read",
+            "Report this bug: an image was lost between the ranks.",
         )
     return predictions
 
 
 def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodule: Any, stage: str) -> Predictions:
-    """The same predictions, saying where they come from."""
+    """The predictions with a record of their origin."""
     about = {
         "experiment": run.experiment_id,
         "stage": stage,
-        "config_hash": config_hash(run.resolved),
-        "detector": loaded.about.get("detector", run.resolved["detector"]),
+        "config_hash": config_hash(run.composed.resolved),
+        "detector": loaded.about.get("detector", run.composed.resolved["detector"]),
         "checkpoint": str(loaded.path),
         "checkpoint_sha256": loaded.sha256,
         "threshold": loaded.threshold,
         "seen_generators": loaded.about.get("seen_generators"),
-        "seed": run.seed,
+        "seed": run.config.seed,
         "decoder": datamodule.decoder,
         "versions": versions(),
     }

@@ -1,4 +1,4 @@
-"""``failures.csv``: every image that could not be read, with its reason."""
+"""``failures.csv``: the images that could not be read, with reasons."""
 
 import csv
 import io
@@ -12,34 +12,33 @@ from contracts.errors import DataError
 from contracts.files import write_atomically
 from contracts.words import counted
 
+COLUMNS = ("id", "where", "reason")
 
-def write_failures(path: Path, failures: Sequence[Any]) -> None:
-    """Writes the list, or removes an older one where there is nothing to list; says so on the screen.
+
+def write_failures(path: Path, failures: Sequence[Any], columns: Sequence[str] = COLUMNS) -> None:
+    """Writes the list and prints its length, or removes an older list if there is no failure.
 
     Args:
         path: the CSV file.
-        failures: records with ``id``, ``where`` and ``reason``.
+        failures: records that have the columns.
+        columns: of the file.
     """
     if not failures:
         path.unlink(missing_ok=True)
         return
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(("id", "where", "reason"))
-    writer.writerows((failure.id, failure.where, failure.reason) for failure in failures)
+    writer.writerow(columns)
+    writer.writerows([getattr(failure, column) for column in columns] for failure in failures)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.getvalue().encode())
-    print(told(len(failures), path))
-
-
-def told(count: int, path: Path) -> str:
-    """The line that says how many images are listed where."""
-    return f"{counted(count, 'image')} could not be read; see {path} for the {'reason' if count == 1 else 'reasons'}"
+    reasons = "reason" if len(failures) == 1 else "reasons"
+    print(f"{counted(len(failures), 'image')} could not be read; see {path} for the {reasons}")
 
 
 @contextmanager
 def kept(path: Path, collector: Collector) -> Iterator[None]:
-    """Writes the list where scoring ends because of the data, too: what is raised then refers to it."""
+    """Writes the list also if scoring stops with a data error, since the error refers to it."""
     try:
         yield
     except DataError:

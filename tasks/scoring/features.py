@@ -1,4 +1,4 @@
-"""A frozen backbone's features in place of images, where a benchmark keeps them."""
+"""A frozen backbone's features instead of images, if a benchmark caches them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,24 +18,24 @@ from detectors.base import Detector, FrozenPart
 LIBRARIES = (
     "numpy", "open_clip_torch", "opencv-python-headless", "pillow", "scipy", "timm", "torch", "torchvision"
 )  # fmt: skip
-"""What features depend on."""
+"""Packages on which features depend."""
 
 
 def precompute(
     root: Path | None, detector: Detector, datamodule: Any, chain: Any, copies: int, trainer: L.Trainer
 ) -> None:
-    """Let the data module hand out features of the detector's frozen part.
+    """Makes the data module return features of the detector's frozen part.
 
     Args:
-        root: folder of all caches (``benchmark.features``); None hands out images.
+        root: folder of all caches (``benchmark.features``); None returns images.
         detector: a probe.
-        datamodule: already told the detector's views.
-        chain: the benchmark's way with images, `Chain`, function or None.
-        copies: fixed looks at each training image.
-        trainer: says on which device, and in which precision, features are computed.
+        datamodule: set to the detector's views.
+        chain: the benchmark's degradation: `Chain`, function or None.
+        copies: fixed versions of each training image.
+        trainer: sets the device and precision of the features.
 
     Raises:
-        ConfigError: nothing of the detector is frozen, or training images never look the same again.
+        ConfigError: no part of the detector is frozen, or training images are random without bound.
     """
     if root is None:
         datamodule.precompute(None)
@@ -43,7 +43,7 @@ def precompute(
     part = detector.frozen_part()
     if part is None:
         raise ConfigError(
-            f"benchmark.features keeps what a frozen backbone says, and {type(detector).__name__} trains all it has",
+            f"benchmark.features caches outputs of a frozen backbone, and {type(detector).__name__} has no frozen part",
             "Choose detector=classifier detector.mode=probe without detector.augment, or set benchmark.features=null.",
         )
     refuse_unbounded(detector, chain)
@@ -76,24 +76,24 @@ def _extract(part: FrozenPart, detector: Detector, trainer: L.Trainer, images: T
 
 
 def refuse_unbounded(detector: Detector, chain: Any) -> None:
-    """Refuse training images of which there is no end.
+    """Rejects training images with unlimited random versions.
 
     Raises:
-        ConfigError: something is drawn afresh at every look.
+        ConfigError: a step is random at every read.
     """
     view = detector.train_view
     side = chain.side[True] if isinstance(chain, Chain) else None
     reasons = {
         "detector.train_view.flip is above 0": view.flip > 0,
-        "detector.train_view.crop takes a random place": view.crop is not None and view.crop != side,
-        "detector.train_view.augment draws afresh": bool(view.augment),
-        "the benchmark turns, mirrors or crops at random": isinstance(chain, Chain) and not chain.bounded,
-        "the benchmark degrades each look anew": chain is not None and not isinstance(chain, Chain),
+        "detector.train_view.crop is at a random place": view.crop is not None and view.crop != side,
+        "detector.train_view.augment is random": bool(view.augment),
+        "the benchmark rotates, mirrors or crops at random": isinstance(chain, Chain) and not chain.bounded,
+        "the benchmark degrades an image differently at each read": chain is not None and not isinstance(chain, Chain),
     }
     found = [reason for reason, true in reasons.items() if true]
     if found:
         raise ConfigError(
-            f"benchmark.features with training images that never look the same again: {'; '.join(found)}",
-            "Set benchmark.stochastic=false, a train_cropping other than random_crop and a view without draws, "
+            f"benchmark.features needs a limited number of versions of each training image: {'; '.join(found)}",
+            "Set benchmark.stochastic=false, a train_cropping other than random_crop and a view without randomness, "
             "or benchmark.features=null.",
         )

@@ -1,4 +1,4 @@
-"""From predictions to what is stored and shown: metrics with intervals, and their table."""
+"""Metrics with intervals and their tables, stored and printed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from tasks.experiment.stage_folder import StageFolder
 
 
 def measured(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> list[Result]:
-    """Every metric, those of the user's own too, with its interval."""
+    """Every metric, including the user's own, with its interval."""
     return Bootstrap()(predictions, evaluate(predictions, metrics=metrics or None), metrics or None)
 
 
@@ -30,15 +30,15 @@ def report(
     threshold: dict[str, Any] | None,
     metrics: Mapping[str, Metric] | None = None,
 ) -> None:
-    """Stores the metrics of a set of predictions in ``metrics.json`` and ``metrics_<stage>.{csv,md}``, and shows them.
+    """Stores metrics of predictions in ``metrics.json`` and ``metrics_<stage>.{csv,md}``, and prints them.
 
     Args:
         folder: of the stage.
         stage: "validate" or "test".
-        predictions: what was scored.
+        predictions: of the stage's images.
         threshold: chosen on validation, or None.
         metrics: of the user's own, by name; each has a column of the table, at the threshold chosen on validation if it
-            depends on one. On a tracer's dump, those of class probabilities are in the attribution table only.
+            depends on one. For a tracer, metrics of class probabilities are only in the attribution table.
     """
     metrics = metrics or {}
     tracer = predictions.class_names is not None
@@ -59,13 +59,13 @@ def report(
 def report_attribution(
     folder: StageFolder, name: str, predictions: Predictions, title: str, metrics: Mapping[str, Metric]
 ) -> None:
-    """The same of a tracer's answers: an entry of ``metrics.json``, and ``<name>.{csv,md}``.
+    """Stores attribution metrics of a tracer in ``metrics.json`` and ``<name>.{csv,md}``, and prints them.
 
     Args:
         folder: of the stage.
         name: of the results.
-        predictions: of a tracer; images of unknown origin are left out.
-        title: of the table shown.
+        predictions: of a tracer; images of unknown origin are ignored.
+        title: of the printed table.
         metrics: of the user's own, by name.
     """
     answers = Attribution.of(predictions)

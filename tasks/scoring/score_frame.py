@@ -1,4 +1,4 @@
-"""The table of ``task=predict``: one row an image, those that could not be read included, whatever the detector."""
+"""The table of ``task=predict``: one row per image, including those that could not be read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,18 @@ from benchmarks.thresholds.columns import ColumnThreshold
 from contracts.errors import DataError, nearest
 
 LEADING = ("id", "where", "label", "generator", "group", "score", "logit", "generated", "error", "note")
-"""First columns of the table, whatever the detector; its own scores follow."""
+"""First columns of the table for every detector, followed by its own scores."""
 
 
 def column_of(predictions: Predictions, name: str) -> NDArray[Any]:
     """A score by its name: ``score``, ``logit`` or an extra.
 
     Raises:
-        DataError: the detector gives no such score.
+        DataError: the detector has no such score.
     """
     known = {"score": predictions.fused_scores, "logit": predictions.fused_logits, **predictions.extra}
     if name not in known:
-        raise DataError(f"the threshold is on {name!r}, a score this detector does not give", nearest(name, known))
+        raise DataError(f"the threshold is on {name!r}, which is not a score of this detector", nearest(name, known))
     return known[name]
 
 
@@ -33,10 +33,10 @@ def scores_frame(
     failures: Sequence[Any] = (),
     notes: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """One row an image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
+    """One row per image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
 
     Args:
-        predictions: what was scored.
+        predictions: of the scored images.
         threshold: on P(generated), or on any score; 0.5 if None.
         first: extras that come before the others.
         failures: images that could not be read (``id``, ``where``, ``reason``).
@@ -73,7 +73,7 @@ def scores_frame(
 
 
 def summary(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-    """Mean, median and 95th percentile of some columns; how many images were scored, failed, called generated."""
+    """Mean, median and 95th percentile of columns, and numbers of images scored, failed and called generated."""
     scored = frame[frame["error"] == ""]
     return {
         "images": len(frame),

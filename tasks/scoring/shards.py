@@ -1,4 +1,4 @@
-"""A large set of images in parts that are scored anywhere, in any order, and put together exactly once."""
+"""Shards of a large set of images, scored independently in any order and merged with each image once."""
 
 import json
 import os
@@ -13,11 +13,12 @@ from benchmarks.predictions import Predictions, merge, read_predictions, write_p
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.stage import Rows
+from contracts.words import counted
 from datamodules.loading.dataset import Failure
 
 
 class Scored(NamedTuple):
-    """Predictions, None on ranks other than the first; images that could not be read; notes of those that could."""
+    """Predictions (None except on rank 0), images that could not be read, and notes on readable images by id."""
 
     predictions: Predictions | None
     failures: list[Any]
@@ -26,13 +27,13 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Shards:
-    """Parts of a manifest's rows: runs of neighbours, so that each reads files of its own.
+    """Shards of a manifest's rows, each of adjacent rows, so that shards read separate files.
 
-    A part's file carries the hash of what was scored with what; parts that belong to something else are refused.
+    A shard's file has a hash of the images, weights and settings; shards with another hash are rejected.
 
     Attributes:
-        folder: where the parts are kept.
-        count: how many there are.
+        folder: of the shards' files.
+        count: number of shards.
         key: hash of the checkpoint and the configuration.
     """
 
@@ -41,15 +42,15 @@ class Shards:
     key: str
 
     def rows(self, rows: Rows, number: int) -> Rows:
-        """The rows of one part."""
+        """The rows of a shard."""
         return np.array_split(rows, self.count)[number]
 
     def file(self, number: int) -> Path:
-        """Of one part; a note beside it, ``.json``, says what it holds and is written last."""
+        """Dump of a shard; a ``.json`` file next to it, written last, describes it."""
         return self.folder / f"part-{number:05d}-of-{self.count:05d}.npz"
 
     def done(self, number: int) -> bool:
-        """Whether a part is there.
+        """Whether a shard is complete.
 
         Raises:
             DataError: it was scored with another checkpoint or configuration.
@@ -60,16 +61,16 @@ class Shards:
         if json.loads(note.read_text())["key"] != self.key:
             raise DataError(
                 f"{self.file(number)} was scored with other weights or settings",
-                "Remove the folder, or give another out.",
+                "Remove its folder, or set another predict.out.",
             )
         return True
 
     def score(self, number: int, work: Callable[[], Scored]) -> None:
-        """Scores a part that is not there yet.
+        """Scores a shard.
 
         Args:
-            number: which.
-            work: scores its rows; called by every rank.
+            number: of the shard.
+            work: scores its rows; called on every rank.
         """
         predictions, failures, notes = work()
         if predictions is None:
@@ -81,38 +82,40 @@ class Shards:
         write_atomically(self.file(number).with_suffix(".json"), json.dumps(note).encode())
 
     def missing(self) -> list[int]:
-        """Parts that are not there."""
+        """Incomplete shards."""
         return [number for number in range(self.count) if not self.done(number)]
 
     def merged(self, ids: Sequence[str]) -> Scored:
-        """All parts as one, each image exactly once.
+        """All shards merged, each image exactly once.
 
         Args:
-            ids: of all images, in their order.
+            ids: of all images, in order.
 
         Raises:
-            DataError: an image is in no part, or in two.
+            DataError: an image is in no shard, or in two.
         """
         notes = [json.loads(self.file(number).with_suffix(".json").read_text()) for number in range(self.count)]
         failures = sorted(Failure(*failure) for note in notes for failure in note["failures"])
         unreadable = {failure.id for failure in failures}
         parts = [read_predictions(self.file(number)) for number in range(self.count)]
-        # parts of an earlier version hold no remarks
+        # shards of an earlier version have no notes
         remarks = {name: told for note in notes for name, told in note.get("notes", {}).items()}
         return Scored(merge(parts, [name for name in ids if name not in unreadable]), failures, remarks)
 
 
-def own_number(given: int | None, count: int, verb: str, env: Mapping[str, str] = os.environ) -> int:
-    """Which part is this process's: the one given, else the number within a SLURM array.
+def shard_number(given: int | None, count: int, verb: str, env: Mapping[str, str] = os.environ) -> int:
+    """This process's shard: the given one, else the task's number in a SLURM array.
 
     Raises:
-        ConfigError: neither is there, or there are fewer parts.
+        ConfigError: neither is set, or the number is out of range.
     """
     number = given if given is not None else env.get("SLURM_ARRAY_TASK_ID")
     if number is None:
         raise ConfigError(
-            f"{verb}.shards={count}, and which one?", f"Give {verb}.shard=N, or -m '{verb}.shard=range({count})'."
+            f"{verb}.shards={count} without {verb}.shard", f"Give {verb}.shard=N, or -m '{verb}.shard=range({count})'."
         )
     if not 0 <= int(number) < count:
-        raise ConfigError(f"{verb}.shard={number} of {count}", f"Give 0 to {count - 1}.")
+        raise ConfigError(
+            f"{verb}.shard={number} is out of range for {counted(count, 'shard')}", f"Give 0 to {count - 1}."
+        )
     return int(number)

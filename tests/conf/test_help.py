@@ -66,7 +66,7 @@ def test_nothing_is_dropped_and_no_mark_is_left() -> None:
     assert "`" not in text
     for name, meaning in verbs().items():
         assert f"task={name} {' '.join(meaning.replace('`', '').split())}" in text
-    assert "Prepare images for training: one HDF5 file" in text  # nothing is cut at a colon
+    assert "Prepares images for training in one HDF5 file" in text  # nothing is cut at a colon
 
 
 @pytest.mark.parametrize("task", verbs())

@@ -115,7 +115,7 @@ def test_pre_empted_between_two_windows(lab: Lab, fleet: Fleet) -> None:
     job, untouched = fleet["window"], fleet["windows"]
     lab.completed(untouched, 0)
     assert results(job.folder, windows=2) == results(untouched.folder, windows=2)
-    assert "window_0 is done" in job.log()
+    assert "window_0 is complete" in job.log()
     assert (fleet.seen["behind_window"]["JobState"], fleet.seen["behind_window"]["Reason"]) == ("PENDING", "Dependency")
     for name in ("window_tables", "windows_tables"):
         lab.completed(fleet[name], 0)

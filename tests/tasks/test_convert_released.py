@@ -174,7 +174,7 @@ def test_the_task_writes_it_and_a_command_line_of_theirs_is_read(
     out = conf / "experiment/mine.yaml"
     inputs = ",".join([*files, "'--trainer.devices=2'", "'--data.train_batch_size=32'", "'--model.optimizer.lr=1e-2'"])
     assert lightning_main.main(["task=convert", f"convert.inputs=[{inputs}]", f"convert.out={out}"]) == 0
-    assert "docs/ai_genbench.md tells of the paper's crops" in capsys.readouterr().out
+    assert "docs/ai_genbench.md describes the paper's crops" in capsys.readouterr().out
     resolved = compose(["experiment=mine"], conf).resolved
     assert resolved["datamodule"]["batch_size"] == 32
     assert resolved["benchmark"]["global_batch"] == 32 * 8 * 2

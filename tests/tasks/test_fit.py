@@ -79,7 +79,7 @@ def test_a_finished_stage_is_left_alone(trained: Path, words: list[str], capsys:
     file = trained / "experiments_data/e/window_0/checkpoints/best.ckpt"
     before = file.stat().st_mtime_ns
     assert main([*words, "datamodule.num_workers=1"]) == 0
-    assert "window_0 is done" in capsys.readouterr().out
+    assert "window_0 is complete" in capsys.readouterr().out
     assert file.stat().st_mtime_ns == before
 
 
@@ -160,7 +160,7 @@ def test_a_refused_start_leaves_no_lock_and_the_corrected_command_goes_on(
     assert main([*words, "trainer.max_steps=1"]) == 0
     assert (tmp_path / "experiments_data/e/window_0/done").exists()
     assert main([*words, "trainer.val_check_interval=20"]) == 2
-    assert "was begun with another configuration" in capsys.readouterr().err
+    assert "was started with another configuration" in capsys.readouterr().err
 
 
 def test_time_that_is_up_before_any_validation_still_chooses_weights(

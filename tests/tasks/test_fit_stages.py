@@ -79,5 +79,5 @@ def test_the_protocols_batch_is_reached_by_accumulation() -> None:
         accumulation(512, 512, 2)
     with pytest.raises(ConfigError, match="Use fewer devices"):
         accumulation(4, 1, 8)
-    with pytest.raises(ConfigError, match="Leave it out, it is computed"):
+    with pytest.raises(ConfigError, match="Remove it, since it is computed"):
         accumulation(512, 16, 1, given=32)

@@ -1,4 +1,4 @@
-"""INT, as of Ctrl-C: training saves behind the batch, ends with 130 and goes on with the same command."""
+"""INT, as of Ctrl-C: training saves behind the batch, ends with 130 and continues with the same command."""
 
 import json
 import signal
@@ -66,7 +66,7 @@ def test_a_resume_with_other_versions_says_so_and_goes_on(
     assert "other versions" not in capsys.readouterr().out
     file.write_text(json.dumps(known | {"timm": "0.0.1"}))
     assert main([*words, "trainer.max_epochs=1"]) == 0
-    assert f"was begun with other versions: timm 0.0.1 → {known['timm']}. It goes on" in capsys.readouterr().out
+    assert f"was started with other versions: timm 0.0.1 → {known['timm']}. It continues" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_search_with_another_optuna_says_so(begun: str | None, now: str, told:
     study = SimpleNamespace(user_attrs=attrs, study_name="s", set_user_attr=attrs.__setitem__)
     said = other_optuna(study, now)
     assert (said is None) == (told is None)
-    assert told is None or f"begun with Optuna {told} and goes on with {now}" in str(said)
+    assert told is None or f"started with Optuna {told} and continues with {now}" in str(said)
     assert attrs["optuna"] == (begun or now)
 
 

@@ -55,7 +55,7 @@ def test_reduced_pixels_and_the_list_of_failures(folder, capsys):
     assert "images/s" in shown
     assert "datamodule=hdf5 datamodule.path=experiments_data/e/data.h5" in shown
     assert command("prepare.storage=pixels", "prepare.size=16") == 0
-    assert "was there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out
     assert (out / "failures.csv").exists()
     assert command("prepare.storage=pixels", "prepare.size=24") == 2
     assert "size (16 in the file, 24 now)" in capsys.readouterr().err
@@ -107,7 +107,7 @@ def test_shards_by_the_command_line_make_one_file_once(folder, capsys):
                 assert np.array_equal(group[column][:], whole[name][column][:])
     assert (out / "failures.csv").read_text() == (folder / "whole/failures.csv").read_text()
     assert command(*words, "prepare.shard=2") == 0
-    assert "was there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out
     assert command(*words) == 2
     assert "Give prepare.shard=N" in capsys.readouterr().err
 

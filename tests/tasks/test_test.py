@@ -75,10 +75,10 @@ def test_a_checkpoint_alone_gives_the_same_scores(trained: Path) -> None:
 
 def test_untrained_experiments_are_refused(trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "task=test", "experiment_id=nobody"]) == 1
-    assert "holds no trained stage" in capsys.readouterr().err
+    assert "contains no trained stage" in capsys.readouterr().err
     (stage(trained) / "done").unlink()
     assert main([*words, "task=test"]) == 1
-    assert "not trained to its end" in capsys.readouterr().err
+    assert "not completely trained" in capsys.readouterr().err
 
 
 def test_the_table_is_shown_and_kept(trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

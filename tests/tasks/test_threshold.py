@@ -187,14 +187,14 @@ def test_a_direction_that_the_images_do_not_tell_is_refused_or_said(
     monkeypatch.chdir(tmp_path)
     kept, few = tmp_path / "experiments_data/t/threshold.json", np.arange(8) % 2
     file = table(tmp_path, [0.5] * 8, few)
-    with pytest.raises(DataError, match=r"8 images do not tell.*\n.*threshold\.direction=higher"):
+    with pytest.raises(DataError, match=r"8 images do not show.*\n.*threshold\.direction=higher"):
         run(f"threshold.input={file}")
     assert not kept.exists()
     run(f"threshold.input={file}", "threshold.direction=higher")
     for scores, side in (([0.1, 0.2, 0.3, 0.25, 0.4, 0.15, 0.2, 0.3], "lower"), ([2, 3, 3, 1, 4, 5, 5, 6], "higher")):
         capsys.readouterr()
         run(f"threshold.input={table(tmp_path, scores, few)}")
-        assert f"{side} is taken, which may be chance" in capsys.readouterr().out
+        assert f"{side} is used, which may be chance" in capsys.readouterr().out
         assert "may be chance" in json.loads(kept.read_text())["direction"]
         assert load(kept).higher_is_generated == (side == "higher")
     run(f"threshold.input={table(tmp_path, -SCORES)}")
@@ -219,5 +219,5 @@ def test_the_images_it_was_chosen_on_are_said(
         run(*words)
         told = capsys.readouterr().out
         assert "chosen on test images" not in told
-        assert ("older name of balanced_accuracy" in told) == bool(words and "youden" in words[0])
+        assert ("old name of balanced_accuracy" in told) == bool(words and "youden" in words[0])
         assert json.loads((window.parent / "threshold.json").read_text())["chosen_on"] == "validate"

@@ -7,7 +7,7 @@ import yaml
 
 from conf.cli.groups import CONF
 from conf.cli.words import expand
-from tasks.experiment.names import former_job, former_name, grammar_reading, told_apart
+from tasks.experiment.names import former_job, former_name, grammar_reading, labels_of
 from tasks.experiment.recall import recalled
 from tasks.experiment.run import LOCK
 from tasks.multirun import many
@@ -53,10 +53,10 @@ def test_folders_say_what_differs(words: list[str], told: list[str]) -> None:
 
 
 def test_labels_never_meet_and_stay_the_same_beside_other_jobs() -> None:
-    few = told_apart([("p=a/b", "s=1"), ("p=a-b", "s=1"), ("p=" + "x" * 300, "s=1")])
+    few = labels_of([("p=a/b", "s=1"), ("p=a-b", "s=1"), ("p=" + "x" * 300, "s=1")])
     assert len(set(few.values())) == 3
     assert max(map(len, few.values())) < 120
-    assert told_apart([("s=1",), ("s=2",)])[("s=2",)] == told_apart([("s=2",), ("s=3",), ("s=4",)])[("s=2",)] == "s-2"
+    assert labels_of([("s=1",), ("s=2",)])[("s=2",)] == labels_of([("s=2",), ("s=3",), ("s=4",)])[("s=2",)] == "s-2"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Naming an experiment brings back the words it was begun with."""
+"""Naming an experiment brings back the words it was started with."""
 
 import pytest
 import yaml
@@ -38,7 +38,7 @@ def begun(tmp_path, monkeypatch):
 def test_remembered_words_stand_before_the_given_ones_and_give_way_to_them(given, remembered, capsys):
     words = [*given, "experiment_id=mine"]
     assert recalled(words) == [*remembered, *words]
-    assert ("was begun with" in capsys.readouterr().err) is bool(remembered)
+    assert ("was started with" in capsys.readouterr().err) is bool(remembered)
 
 
 def test_words_alone_where_no_experiment_has_begun():

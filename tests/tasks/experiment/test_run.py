@@ -69,7 +69,7 @@ def test_a_run_builds_its_parts(tmp_path: Path) -> None:
     words = ["datamodule=folder", f"datamodule.path={tmp_path}", "trainer=cpu", "logger=[csv]", "seed=5"]
     run = Run(compose(words))
     assert run.datamodule().path == tmp_path
-    assert run.datamodule().seed == run.benchmark().seed == run.seed == 5
+    assert run.datamodule().seed == run.benchmark().seed == run.config.seed == 5
     (logger,) = run.loggers(name="x/window_0", group="x")
     trainer = run.trainer(logger=[logger], callbacks=run.callbacks(folder=tmp_path), enable_checkpointing=False)
     assert trainer.loggers == [logger]

@@ -76,7 +76,7 @@ def test_a_trained_image_is_never_tested(
         refuse(checkpoint, now)
     refuse(checkpoint, now, path="elsewhere")  # other data, by path: perhaps other images
     assert "1 of 4 images to test" in caplog.text
-    with pytest.raises(DataError, match="begin a new experiment"):
+    with pytest.raises(DataError, match="start a new experiment"):
         refuse_changed_training(tmp_path, now, stages(now))
 
 
@@ -90,7 +90,7 @@ def test_test_images_that_came_went_or_changed_are_named(tmp_path: Path, caplog:
     checkpoint = begun(tmp_path)
     more = {"id": [f"i{k}" for k in range(11)] + ["new"], "label": [k % 2 for k in range(8)] + [1, 1, 0, 1]}
     now = manifest(**more)
-    found = r"(?s)1 are new: new\n.*1 are gone: i11\n.*1 have another label: i8"
+    found = r"(?s)1 are new: new\n.*1 are missing: i11\n.*1 have another label: i8"
     refuse(checkpoint, now)
     assert re.search(found, caplog.text)
     refuse_changed_training(tmp_path, now, stages(now))  # training is not touched
@@ -101,10 +101,10 @@ def test_test_images_that_came_went_or_changed_are_named(tmp_path: Path, caplog:
     [
         (
             {"id": ["new", *(f"i{k}" for k in range(1, 12))]},
-            r"(?s)1 are new: new \(train\)\n.*1 are gone: i0 \(train\)",
+            r"(?s)1 are new: new \(train\)\n.*1 are missing: i0 \(train\)",
         ),
         ({"label": [1, 1, *(k % 2 for k in range(2, 12))]}, "1 have another label: i0"),
-        ({"split": ["train"] * 7 + ["valid"] + ["test"] * 4}, "1 are used for something else: i6: valid → train"),
+        ({"split": ["train"] * 7 + ["valid"] + ["test"] * 4}, "1 have another role: i6: valid → train"),
         ({"split": ["", *SPLITS[1:]]}, "i0: train → unused"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def test_runs_are_found_by_tag_and_filter_and_ranked_as_folders_are(api: PlayedA
 def test_what_the_server_cannot_give_is_said(api: PlayedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="Could not find project lab/other"):
         past_runs("lab/other", [], {}, "val/auroc", api)
-    with pytest.raises(ConfigError, match="no run fits"):
+    with pytest.raises(ConfigError, match="no run matches"):
         past_runs("lab/pixelproof", ["nothing"], {}, "val/auroc", api)
     monkeypatch.setattr(wandb_runs, "has_key", lambda: False)
     with pytest.raises(ConfigError, match="no key is set"):
@@ -130,7 +131,7 @@ def test_the_best_are_retrained_with_the_words_w_and_b_keeps(
         )
         folder = Path("experiments_data/final")
 
-    assert candidates.candidates(Asked()) == 0  # type: ignore[arg-type]
+    assert candidates.candidates(SimpleNamespace(config=Asked, folder=Asked.folder)) == 0  # type: ignore[arg-type]
     common = ("detector=npr", "trainer.max_epochs=2", "datamodule.path=full.h5")
     assert launched == [
         (*common, "experiment_id=a_full"), (*common, "experiment_id=b_full"), ("task=test", "experiment_id=b_full"),
@@ -138,4 +139,4 @@ def test_the_best_are_retrained_with_the_words_w_and_b_keeps(
     assert json.loads(Path("experiments_data/final/candidates.json").read_text())["kept"] == "b_full"
     api.stored[0].config.clear()  # of a run that was not ours
     with pytest.raises(ConfigError, match="candidate a: neither"):
-        candidates.candidates(Asked())  # type: ignore[arg-type]
+        candidates.candidates(SimpleNamespace(config=Asked, folder=Asked.folder))  # type: ignore[arg-type]

@@ -69,9 +69,9 @@ def test_a_lost_image_is_an_error_not_a_smaller_set(tmp_path: Path, monkeypatch:
         finish(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Collector, "on_test_epoch_end", lossy)
-    with pytest.raises(DataError, match="5 images were to be scored, 4 were and 0 could not be read"):
+    with pytest.raises(DataError, match="of 5 images, 4 were scored and 0 could not be read"):
         score(trainer, tiny.Tiny(), module, rows, collector, "test")
-    with pytest.raises(ConfigError, match="scores nothing"):
+    with pytest.raises(ConfigError, match="does not score images"):
         score(trainer, tiny.Tiny(), module, rows, collector, "guess")
 
 
@@ -84,7 +84,7 @@ def test_provenance_is_plain_and_depends_on_the_configuration(tmp_path: Path) ->
     about = with_provenance(predictions, run(), loaded, module, "test").about
     assert about == json.loads(json.dumps(about))
     assert about["decoder"] == "torchvision"
-    assert about["config_hash"] == config_hash(run().resolved) != config_hash(run("seed=7").resolved)
+    assert about["config_hash"] == config_hash(run().composed.resolved) != config_hash(run("seed=7").composed.resolved)
     assert about["versions"] == versions()
     assert np.array_equal(with_provenance(predictions, run(), loaded, module, "x").fused_ids, predictions.fused_ids)
 

@@ -89,9 +89,9 @@ def test_kept_and_live_features_agree_and_are_computed_once(
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["benchmark.stochastic=true"], "turns, mirrors or crops at random"),
-        (["benchmark.train_cropping=random_crop"], "turns, mirrors or crops at random"),
-        (["detector.mode=tune"], "Classifier trains all it has"),
+        (["benchmark.stochastic=true"], "rotates, mirrors or crops at random"),
+        (["benchmark.train_cropping=random_crop"], "rotates, mirrors or crops at random"),
+        (["detector.mode=tune"], "Classifier has no frozen part"),
     ],
 )
 def test_what_never_looks_the_same_again_is_refused(

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.predictions import Predictions, from_crops
 from contracts.errors import ConfigError, DataError
 from datamodules.loading.dataset import Failure
-from tasks.scoring.shards import Shards, own_number
+from tasks.scoring.shards import Shards, shard_number
 
 IDS = [f"image/{number}" for number in range(11)]
 ROWS = np.arange(11)
@@ -76,9 +76,9 @@ def test_parts_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 def test_which_part() -> None:
-    assert own_number(1, 3, "predict", {"SLURM_ARRAY_TASK_ID": "2"}) == 1
-    assert own_number(None, 3, "predict", {"SLURM_ARRAY_TASK_ID": "2"}) == 2
-    with pytest.raises(ConfigError, match="which one"):
-        own_number(None, 3, "predict", {})
+    assert shard_number(1, 3, "predict", {"SLURM_ARRAY_TASK_ID": "2"}) == 1
+    assert shard_number(None, 3, "predict", {"SLURM_ARRAY_TASK_ID": "2"}) == 2
+    with pytest.raises(ConfigError, match=r"without predict\.shard"):
+        shard_number(None, 3, "predict", {})
     with pytest.raises(ConfigError, match="Give 0 to 2"):
-        own_number(3, 3, "predict", {})
+        shard_number(3, 3, "predict", {})
