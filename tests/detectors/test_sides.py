@@ -70,7 +70,7 @@ def test_a_small_image_is_listed_and_changes_nothing_else(name: str, tmp_path: P
     assert scored(folder(tmp_path / "both", *large, *small), detector, collector) == alone
     assert [failure.id for failure in collector.failures] == [f"{4 + k}-{h}x{w}.png" for k, (h, w) in enumerate(small)]
     for failure in collector.failures:
-        assert f"is too small: the detector needs {least} pixels per side" in failure.reason
+        assert f"is too small: the detector needs {least} pixels a side" in failure.reason
         assert failure.where.endswith(failure.id)
 
 

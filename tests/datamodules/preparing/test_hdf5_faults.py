@@ -227,7 +227,7 @@ def test_a_disk_too_small_is_found_before_anything_is_read(tmp_path):
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted: {mounted.stderr.strip()}")
     try:
-        with pytest.raises(DataError, match=r"is full: \d+ MiB are needed, \d+ free(?s:.*)prepare.out on another disk"):
+        with pytest.raises(DataError, match=r"is full: \d+ MiB needed, \d+ MiB free(?s:.*)prepare.out on another disk"):
             write(disk / "d.h5", module, storage="pixels", size=128)
         assert not (disk / "d.h5").exists()
         assert not (disk / "d.h5.part").exists()
