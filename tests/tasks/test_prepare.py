@@ -90,7 +90,7 @@ def test_shards_by_the_command_line_make_one_file_once(folder, capsys):
     assert command("prepare.max_failures=0.05", "prepare.out=whole/d.h5") == 0
     out = folder / "experiments_data/e"
     assert command(*words, "prepare.shard=1") == 0
-    assert "shard 1 of 3 is prepared; 2 are missing: [0, 2]" in capsys.readouterr().out
+    assert "shard 1 of 3 is prepared; shards still missing (2): [0, 2]" in capsys.readouterr().out
     (part,) = (out / "data.h5.parts").glob("*.h5")
     before = part.stat().st_mtime_ns
     assert command(*words, "prepare.shard=1") == 0  # it is not made again
@@ -117,7 +117,7 @@ def test_jobs_of_different_shards_are_one_experiment():
     jobs = named([[*words, f"prepare.shard={number}"] for number in range(2)], CONF)
     assert [job.config.experiment_id for job in jobs] == ["all", "all"]
     sizes = named([[*words, "prepare.shard=0", f"prepare.limit={limit}"] for limit in (5, 6)], CONF)
-    assert [job.config.experiment_id for job in sizes] == ["all_0", "all_1"]
+    assert [job.config.experiment_id for job in sizes] == ["all_limit-5", "all_limit-6"]
 
 
 def test_a_shard_that_is_killed_loses_nothing(folder):

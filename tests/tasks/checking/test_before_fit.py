@@ -33,7 +33,7 @@ def test_the_share_advised_is_enough() -> None:
     for batches in (3, 7, 8, 999, 1234):
         with pytest.raises(ConfigError) as told:
             fit_to_epoch(tiny.trainer(limit_train_batches=1e-6), batches, None)
-        share = float(told.value.step.split()[4].strip(","))
+        share = float(told.value.step.split()[6].strip(","))
         fit_to_epoch(tiny.trainer(limit_train_batches=share), batches, None)
 
 

@@ -69,7 +69,7 @@ def test_a_lost_image_is_an_error_not_a_smaller_set(tmp_path: Path, monkeypatch:
         finish(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Collector, "on_test_epoch_end", lossy)
-    with pytest.raises(DataError, match="of 5 images, 4 were scored and 0 could not be read"):
+    with pytest.raises(DataError, match="of 5 images, 3 were scored and 0 could not be read"):
         score(trainer, tiny.Tiny(), module, rows, collector, "test")
     with pytest.raises(ConfigError, match="does not score images"):
         score(trainer, tiny.Tiny(), module, rows, collector, "guess")
