@@ -42,10 +42,10 @@ def histogram(predictions: Predictions) -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(xlabel="score, P(generated)", ylabel="images")
     scores, labels = predictions.fused_scores, predictions.fused_labels
-    edges = np.histogram_bin_edges(scores[np.isfinite(scores)], BINS)
+    edges = np.histogram_bin_edges(scores[np.isfinite(scores)], BINS).tolist()
     for label, name, colour in ((0, "real", "#1b6ca8"), (1, "generated", "#d1495b")):
         own = scores[labels == label]
         axes.hist(own, edges, alpha=0.6, label=f"{name} (n = {len(own)})", color=colour)
     axes.legend()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
