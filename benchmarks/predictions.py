@@ -5,7 +5,6 @@ own evaluation scripts read our dumps and we read theirs; ours add string ids, l
 """
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from benchmarks._ai_genbench_dump import THEIRS, from_ai_genbench
 from benchmarks._columns import CROP_COLUMNS, IMAGE_COLUMNS, Floats, Ints, Predictions, Strings
 from benchmarks.fusion import Fusion, fuse
 from contracts.errors import DataError
+from contracts.files import write_npz
 
 __all__ = [
     "Floats", "Ints", "Predictions", "Strings", "binary_cross_entropy", "from_crops", "merge", "read_predictions",
@@ -39,6 +39,18 @@ def binary_cross_entropy(logits: NDArray[np.floating], labels: Ints) -> Floats:
     """Loss of each logit, float32; NaN where the label is unknown (-1)."""
     x = np.asarray(logits, dtype=np.float64)
     return np.where(labels < 0, np.nan, np.logaddexp(0, np.where(labels == 1, -x, x))).astype(np.float32)
+
+
+def image_columns(manifest: Any, rows: NDArray[np.integer]) -> dict[str, Any]:
+    """Arguments of :func:`from_crops` that describe the images of manifest rows [N]."""
+    columns = {name: manifest.column(name)[rows] for name in ("source", "group", "where", "row")}
+    return columns | {
+        "labels": manifest.labels[rows],
+        "generators": manifest.generator_index[rows],
+        "ids": manifest.column("id")[rows],
+        "generator_id_to_name": manifest.generator_names,
+        "identifiers": rows,
+    }
 
 
 def from_crops(
@@ -187,16 +199,7 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
     }
     arrays["identifier"] = predictions.fused_identifiers
     arrays |= {f"extra_{name}": np.asarray(column) for name, column in predictions.extra.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_npz(path, arrays, compressed=True)
 
 
 def read_predictions(path: Path | str) -> Predictions:

@@ -8,7 +8,7 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from benchmarks.fusion import Fusion
-from benchmarks.predictions import Predictions, from_crops
+from benchmarks.predictions import Predictions, from_crops, image_columns
 from contracts.batch import Batch
 from contracts.errors import DataError
 from detectors.base import Detector, Scores
@@ -111,15 +111,7 @@ class Collector(L.Callback):
         return from_crops(
             part.logits,
             crop_to_image,
-            manifest.labels[rows],
-            manifest.generator_index[rows],
-            manifest.column("id")[rows],
-            generator_id_to_name=manifest.generator_names,
-            identifiers=rows,
-            source=manifest.column("source")[rows],
-            group=manifest.column("group")[rows],
-            where=manifest.column("where")[rows],
-            row=manifest.column("row")[rows],
+            **image_columns(manifest, rows),
             fused_multi_logits=fused,
             crop_multi_logits=part.classes,
             class_names=None if fused is None else sources,

@@ -1,7 +1,13 @@
 """Small files written whole or not at all."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def sync(path: Path) -> None:
@@ -13,15 +19,31 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a small file whole or not at all: temporary name, fsync, rename."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that replaces ``path`` when the block ends, and leaves no trace if it fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a small file whole or not at all: temporary name, fsync, rename."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def write_npz(path: Path, arrays: "Mapping[str, NDArray[Any]]", *, compressed: bool = False) -> None:
+    """Writes named arrays as an npz file whole or not at all, without pickle; creates the folder if absent."""
+    import numpy as np  # slow to import, and most users of this module do not need it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)

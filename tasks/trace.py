@@ -1,4 +1,4 @@
-"""``task=trace``: which generator made each image."""
+"""``task=trace``: attribute each image to a generator."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,9 @@ from benchmarks.metrics import Metric
 from benchmarks.predictions import Predictions, write_predictions
 from benchmarks.torch_metrics import check_metrics
 from contracts.errors import ConfigError
+from contracts.files import write_npz
 from contracts.stage import Rows
+from contracts.words import counted
 from datamodules.tables.manifest import Manifest
 from detectors.tracer.deciding.evidence import Evidence
 from detectors.tracer.models.sizes import OUTLIER
@@ -23,25 +25,25 @@ from tasks.scoring.report import report_attribution
 from tasks.tracing.decide import Decisions
 from tasks.tracing.images import Images, look
 from tasks.tracing.machine import Machine
-from tasks.tracing.outputs import DIAGNOSIS, diagnosis, dump, submit, write_diagnosis
+from tasks.tracing.outputs import DIAGNOSIS, diagnosis, dump, submit
 from tasks.tracing.steps import Steps
 
 SPLITS = ("train", "valid", "test")
 
 
 def trace(run: Run) -> None:
-    """Attributes every image to a generator or to ``outlier``: cached passes, fitted decisions, dumps, submission.
+    """Attributes every image to a generator or to ``outlier``; writes decisions, dumps and a submission.
 
     Raises:
-        ConfigError: the detector is no tracer, or a split is unknown.
-        DataError: images cannot be traced, or do not suffice to fit on.
+        ConfigError: the detector is not a tracer, or a split is unknown.
+        DataError: images cannot be traced, or there are too few to fit on.
     """
     options, tracer = run.config.trace, run.detector()
     if not isinstance(tracer, Tracer):
         raise ConfigError(f"task=trace needs a tracer, not {type(tracer).__name__}", "Choose detector=tracer.")
     for split in options.fit_on:
         if split not in SPLITS:
-            raise ConfigError(f"trace.fit_on: split {split!r} is unknown", f"Choose of {', '.join(SPLITS)}.")
+            raise ConfigError(f"trace.fit_on: split {split!r} is unknown", f"Choose from {', '.join(SPLITS)}.")
     metrics = run.metrics()
     check_metrics(metrics, len(tracer.sources))
     datamodule = run.datamodule()
@@ -60,24 +62,22 @@ def trace(run: Run) -> None:
 
 
 def truth_of(manifest: Manifest, rows: Rows, tracer: Tracer) -> NDArray[np.str_]:
-    """Class to fit each image on; "" where unknown, or where it is by a variant whose weights are not there."""
+    """Class of each image for fitting; empty if unknown, or if the variant's weights are absent."""
     labels, names = manifest.labels[rows], manifest.column("generator")[rows].astype(str)
     truth = np.where(labels == 0, OUTLIER, np.where(labels == 1, names, ""))
     return np.where(np.isin(truth, tracer.classes), truth, "")
 
 
 def _introduce(tracer: Tracer, manifest: Manifest) -> None:
-    print(f"tracing among {', '.join(tracer.classes)}")
+    print(f"classes: {', '.join(tracer.classes)}")
     if tracer.zoo.absent:
-        print(f"without weights, so never answered: {', '.join(tracer.zoo.absent)}")
+        print(f"left out, since their weights are absent: {', '.join(tracer.zoo.absent)}")
     for family in tracer.zoo.tokenizers:
         if family not in tracer.inverse:
             print(f"no inverse decoder for {family}: its own encoder is used, which recovers fewer tokens")
-    strangers = sorted(set(manifest.generator_names) - {""} - set(tracer.classes))
-    if strangers:
-        print(
-            f"images by {', '.join(strangers)} are fitted on nowhere, and count as {OUTLIER} where answers are measured"
-        )
+    unknown = sorted(set(manifest.generator_names) - {""} - set(tracer.classes))
+    if unknown:
+        print(f"images by {', '.join(unknown)} are not used for fitting, and count as {OUTLIER} in the evaluation")
 
 
 def _conclude(
@@ -89,7 +89,7 @@ def _conclude(
     out: Path,
     metrics: Mapping[str, Metric],
 ) -> None:
-    """Fits or loads the decisions, judges every image, and writes all results."""
+    """Fits or loads the decisions, scores every image, and writes all results."""
     options, ids = run.config.trace, manifest.column("id")[images.rows]
     write_failures(out / "failures.csv", images.refused)
     decisions = Decisions(tracer, out / "decisions")
@@ -107,15 +107,15 @@ def _conclude(
             "stage": "trace",
         }
         decisions.write_checkpoint(out / "tracer.ckpt", evidence, run.composed.resolved["detector"], about)
-        print(f"{out / 'tracer.ckpt'}: scores any images, task=test|predict ckpt={out / 'tracer.ckpt'}")
+        print(f"checkpoint for task=test and task=predict: ckpt={out / 'tracer.ckpt'}")
     else:
         decisions.load(Path(options.decision).expanduser(), evidence)
     folder = StageFolder(out, 0)
     for place, route in enumerate(tracer.routes):
         posterior = np.zeros((len(truth), len(tracer.classes)))
-        posterior[outside] = decisions.judge(route, evidence.take(outside))
+        posterior[outside] = decisions.score(route, evidence.take(outside))
         if len(inside):
-            posterior[inside] = decisions.cross_judge(route, evidence.take(inside), truth[inside], ids[inside])
+            posterior[inside] = decisions.cross_score(route, evidence.take(inside), truth[inside], ids[inside])
         for name in SPLITS:
             rows = np.flatnonzero(split == name)
             if not len(rows):
@@ -137,17 +137,17 @@ def _conclude(
             part = evidence.take(rows)
             curves = {f"curve/{key}": value for key, value in decisions.curves(part).items()}
             arrays = diagnosis(part, ids[rows], decisions.alpha) | curves
-            write_diagnosis(folder.path / DIAGNOSIS.format(split=name), arrays)
-    print(f"{folder.path}: dumps; task=review experiment_id={run.experiment_id} makes the page")
+            write_npz(folder.path / DIAGNOSIS.format(split=name), arrays, compressed=True)
+    print(f"dumps are in {folder.path}; make a page with task=review experiment_id={run.experiment_id}")
 
 
 def _submit(out: Path, manifest: Manifest, images: Images, predictions: Predictions, tracer: Tracer) -> None:
-    """``submission.csv`` where the test images carry no labels."""
+    """Writes ``submission.csv`` if there are unlabelled test images."""
     rows = manifest.rows("test", "")
     rows = rows[manifest.labels[rows] == -1]
     if len(rows):
         refused = {failure.id for failure in images.refused}
         count = submit(out / "submission.csv", manifest, rows, predictions, tracer.classes)
         left = sum(manifest.image_id(int(row)) in refused for row in rows)
-        note = f", {left} of them refused and so called {OUTLIER}" if left else ""
-        print(f"{out / 'submission.csv'}: {count} answers{note}")
+        note = f", {left} of them for rejected images, which count as {OUTLIER}" if left else ""
+        print(f"{out / 'submission.csv'}: {counted(count, 'answer')}{note}")

@@ -1,4 +1,1 @@
-"""The tracer: which autoregressive image model made this image (VAR d16–d30, RAR b–xxl), or none of them.
-
-Plain torch and numpy; nothing here knows of Lightning, of configuration files or of data sets.
-"""
+"""The tracer: attribution of images to autoregressive image models (VAR d16–d30, RAR b–xxl)."""

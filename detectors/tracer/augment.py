@@ -1,7 +1,7 @@
-"""Staged augmentations for training the inverse decoder: at most one operation an image, harder as epochs go by.
+"""Staged augmentations for training the inverse decoder: at most one operation per image, stronger in later epochs.
 
-Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026), Table A2. Only what the encoder sees
-is augmented; its target stays that of the clean image.
+Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026), Table A2. Only the encoder's
+input is augmented; the target stays that of the clean image.
 """
 
 import io
@@ -25,7 +25,7 @@ SIGMA = (0.1, 2.0)
 
 @dataclass(frozen=True)
 class Strength:
-    """What each operation draws from: one of the qualities and odd kernel sizes, and ranges for the rest."""
+    """Values each operation samples from: lists of JPEG qualities and odd kernel sizes, and ranges for the others."""
 
     jpeg: tuple[int, ...]
     blur: tuple[int, ...]
@@ -43,22 +43,12 @@ STAGES: dict[str, Strength | None] = {
     "strong": Strength((60, 55, 50), (5, 7, 9), (0.03, 0.05), (1.5, 2.0), (2.0, 2.5), (2.0, 2.4), (0.5, 0.7)),
 }
 STAGE_EPOCHS = {"none": 5, "weak": 5, "medium": 20, "strong": 20}
-# the strengths at which the paper measures robustness
-ATTACKS: dict[Operation, float] = {
-    "noise": 0.05,
-    "blur": 9,
-    "jpeg": 60,
-    "brightness": 1.6,
-    "contrast": 2.0,
-    "saturation": 2.0,
-    "resize": 0.5,
-}
 
 
 def stage_at(epoch: int, epochs: int) -> str:
-    """Name of the stage of an epoch (from 0): 5, 5, 20, 20 of 50 epochs, in proportion for other numbers."""
+    """Name of the stage of an epoch (from 0): 5, 5, 20 and 20 of 50 epochs, in proportion for other numbers."""
     if not 0 <= epoch < epochs:
-        raise ValueError(f"epoch {epoch} is none of {epochs}")
+        raise ValueError(f"epoch {epoch} is outside 0 to {epochs - 1}")
     ends = accumulate(STAGE_EPOCHS.values())
     whole = sum(STAGE_EPOCHS.values())
     return next(name for name, end in zip(STAGE_EPOCHS, ends, strict=True) if epoch * whole < end * epochs)
@@ -71,14 +61,14 @@ def apply(
 
     Args:
         images: Floating point.
-        operation: Which.
+        operation: Name of the operation.
         amount: JPEG quality, odd kernel size, noise deviation, factor of brightness, saturation or contrast, or the
             scale to shrink to before going back to the old size (bilinear, antialiased).
-        sigma: Of the blur.
+        sigma: Standard deviation of the blur, in pixels.
         noise: Standard normal, like the images, for ``noise``.
 
     Raises:
-        ValueError: For an unknown operation, or noise without noise.
+        ValueError: If the operation is unknown, or ``noise`` is absent for the operation ``noise``.
     """
     if operation == "jpeg":
         levels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
@@ -106,13 +96,13 @@ def _jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
 
 
 def augment(images: Tensor, stage: str, generator: torch.Generator, probability: float = PROBABILITY) -> Tensor:
-    """Give each image, with some probability, exactly one random operation of a stage.
+    """Apply one random operation of a stage to each image with some probability.
 
     Args:
         images: [B, 3, H, W] in [0, 1].
         stage: A key of :data:`STAGES`.
-        generator: Source of all randomness, on the CPU, so that a seed means the same on every device.
-        probability: Of touching an image at all.
+        generator: Source of all randomness, on the CPU, which makes results independent of the device.
+        probability: Probability that an image is changed.
 
     Returns:
         A new tensor of the same shape and range.

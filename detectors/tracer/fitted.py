@@ -1,4 +1,4 @@
-"""A fitted decision in a checkpoint: arrays as tensors, texts and the models' hashes in the checkpoint's own entry."""
+"""A fitted decision in a checkpoint: arrays as tensors, texts and hashes of the models in the metadata entry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ENTRY = "decision"
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Which models a decision belongs to.
+    """The models that a decision belongs to.
 
     Attributes:
         files: part (``var tokenizer``, ``var16``, ``var inverse decoder``) → hash of its file.
@@ -30,28 +30,27 @@ class Fingerprint:
     files: dict[str, str]
 
     def check(self, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The checkpoint's entry about its decision.
+        """Return the checkpoint's entry about its decision.
 
         Raises:
-            CheckpointError: it holds none, or one fitted on other models.
+            CheckpointError: there is none, or the decision was fitted on other models.
         """
         about: Mapping[str, Any] = checkpoint.get(PASSPORT, {}).get(ENTRY, {})
         if not about:
             raise CheckpointError(
-                "the checkpoint holds no fitted decision", "Give tracer.ckpt, which task=trace writes."
+                "the checkpoint holds no fitted decision", "Use tracer.ckpt, which task=trace writes."
             )
         fitted: Mapping[str, str] = about["files"]
         if odd := [part for part in {**fitted, **self.files} if fitted.get(part) != self.files.get(part)]:
             raise CheckpointError(
-                f"its decision was fitted with other weights of: {', '.join(odd)}",
-                "Point detector.weights and detector.inverse to the files it was fitted with, or fit it again: "
-                "task=trace.",
+                f"its decision was fitted with different weights of {', '.join(odd)}",
+                "Set detector.weights and detector.inverse to the files it was fitted with, or run task=trace again.",
             )
         return about
 
 
 def fingerprint(zoo: Zoo, inverse: Mapping[str, Path]) -> Fingerprint:
-    """Of the files as they are now."""
+    """Hashes of the current files."""
     files = {f"{family} tokenizer": path for family, path in zoo.tokenizers.items()}
     files |= {variant.name: variant.path for variant in zoo.variants}
     files |= {f"{family} inverse decoder": path for family, path in inverse.items()}
@@ -61,7 +60,7 @@ def fingerprint(zoo: Zoo, inverse: Mapping[str, Path]) -> Fingerprint:
 def decision_entries(
     route: str, decision: Decision, lengths: Mapping[str, tuple[int, ...]], of: Fingerprint
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What a checkpoint holds of a decision: its state dict, and the entry :data:`ENTRY` of its passport."""
+    """State dict of a decision for a checkpoint, and the metadata entry :data:`ENTRY`."""
     arrays = {name: np.asarray(array) for name, array in decision.arrays().items()}
     texts = {name: array.tolist() for name, array in arrays.items() if array.dtype.kind == "U"}
     state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if name not in texts}
@@ -70,7 +69,7 @@ def decision_entries(
 
 
 def decision_in(state: Mapping[str, Tensor], about: Mapping[str, Any], families: Mapping[str, str]) -> Decision:
-    """The decision of :func:`decision_entries`.
+    """Rebuild the decision from :func:`decision_entries`.
 
     Args:
         state: the checkpoint's tensors.

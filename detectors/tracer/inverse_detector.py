@@ -1,4 +1,4 @@
-"""The inverse decoder as a detector: trained by ``task=fit``, scored by its provenance score."""
+"""The inverse decoder as a detector: trained with ``task=fit``, and scored by the provenance score."""
 
 import copy
 from pathlib import Path
@@ -27,20 +27,20 @@ Target = Literal["generated", "roundtrip"]
 
 
 class InverseDecoderDetector(Detector):
-    """Encoder (and VAR's ``quant_conv``) retrained to undo the frozen decoder.
+    """Encoder (and VAR's ``quant_conv``) retrained to invert the frozen decoder.
 
     Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026), equation 5 and Table A2. As a
     detector its logit is minus the logarithm of the provenance score (equation 9): higher means "made by this family".
-    ``val/inverse`` is the training loss on validation images; it chooses the checkpoint, which ``task=trace`` reads.
+    ``val/inverse`` is the training loss on validation images; it selects the checkpoint for ``task=trace``.
 
     Args:
         weights: folder of weight files (`detectors.tracer.measuring.zoo.Zoo`).
         family: ``var`` or ``rar``.
         target: ``generated``: the batch's images were saved by the family's generators and their tokens are known
             (``datamodule=tracer``); ``roundtrip``: any image is encoded, quantised and decoded first.
-        staged: augment what the encoder sees, harder as epochs go by (none, weak, medium, strong).
-        train_view: must give the tokenizer's image size; by default images are taken as they are.
-        eval_view: likewise.
+        staged: augment the encoder's input, more strongly in later epochs (none, weak, medium, strong).
+        train_view: must give the tokenizer's image size; by default images are used unchanged.
+        eval_view: as ``train_view``.
         training: see `Detector`.
         optimizer: published: Adam, learning rate 5e-5 (VAR) or 5e-4 (RAR).
         scheduler: published: times 0.9 every two epochs.
@@ -64,7 +64,9 @@ class InverseDecoderDetector(Detector):
             raise ConfigError(f"detector.target={target!r} is unknown", "Choose generated or roundtrip.")
         zoo = Zoo.of(Path(weights).expanduser())
         if family not in zoo.tokenizers:
-            raise ConfigError(f"detector.weights={weights} holds no {TOKENIZERS[family]}", "Download it there.")
+            raise ConfigError(
+                f"detector.weights={weights} holds no {TOKENIZERS[family]}", "Download it to this folder."
+            )
         original = zoo.tokenizer(family)
         native = View(crop=original.image_size, fill="error")
         super().__init__(
@@ -76,7 +78,7 @@ class InverseDecoderDetector(Detector):
         self.staged = staged
         self.net = copy.deepcopy(original)
         freeze_decoder(self.net)
-        self._original = [original]  # in a list, so that it is no sub-module: checkpoints hold the retrained one alone
+        self._original = [original]  # in a list, since checkpoints must not hold it as a sub-module
 
     @property
     def original(self) -> TokenizerModel:
@@ -88,13 +90,13 @@ class InverseDecoderDetector(Detector):
         return Sides(exact=self.net.image_size, reason=NO_RESAMPLING)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean square to the clean image's features."""
+        """Mean squared error to the features of the clean image."""
         pair = self.pair(batch)
         seen = pair.images
         if self.staged:
             stage = stage_at(self.current_epoch, max(1, self.trainer.max_epochs or 1))
             generator = torch.Generator().manual_seed(int(batch.key[0]))
-            unit = to_unit(self.net, pair.images).clamp(0, 1)  # rounding may leave [0, 1] by one part in 10⁷
+            unit = to_unit(self.net, pair.images).clamp(0, 1)  # rounding can exceed [0, 1] by one part in 10⁷
             seen = from_unit(self.net, augment(unit, stage, generator))
         return inverse_loss(self.net, pair, seen=self.to_memory_format(seen))
 
@@ -106,7 +108,7 @@ class InverseDecoderDetector(Detector):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning does not declare it
         if not hasattr(datamodule, "tokens"):
             raise ConfigError(
-                f"{type(datamodule).__name__} knows no tokens, which detector.target=generated needs",
+                f"{type(datamodule).__name__} has no tokens, which detector.target=generated needs",
                 "Choose datamodule=tracer, or detector.target=roundtrip.",
             )
         family = "var" if self.net.value_range[0] < 0 else "rar"
@@ -115,7 +117,7 @@ class InverseDecoderDetector(Detector):
             return TrainingPair(x, self.net.features(tokens))
 
     def score(self, batch: Batch) -> Scores:
-        """Minus the logarithm of the provenance score; extras: both losses."""
+        """Minus the logarithm of the provenance score; the extras are both losses."""
         x = self.to_memory_format(from_unit(self.net, as_unit_float(batch.images)))
         signals = provenance_signals(self.net, x)
         extras = {"quant_loss": signals.quant_loss, "enc_loss": signals.enc_loss}

@@ -1,7 +1,7 @@
-"""Small VAR and RAR siblings with their tokenizers, trained from scratch: for tests and for teaching.
+"""Small VAR and RAR siblings with their tokenizers, trained from scratch, for tests and teaching.
 
-What they generate is as small as they are; what they share with the published models is everything the tracer uses:
-two tokenizers, several sizes of each family, conditional and null likelihoods, guided sampling.
+Their images are small, but like the published models they have everything the tracer uses: two tokenizers, several
+sizes of each family, conditional and null likelihoods, and guided sampling.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ class Sibling:
 
     Attributes:
         family: ``var`` or ``rar``.
-        depth: blocks.
-        width: channels; VAR has heads of 32 channels here, RAR four heads.
+        depth: number of blocks.
+        width: channels; VAR has heads of 32 channels here, and RAR has four heads.
         sampling: settings of :class:`VarSampling` or :class:`RarSampling`.
     """
 
@@ -43,17 +43,17 @@ class Sibling:
 
     @classmethod
     def of(cls, name: str, node: Mapping[str, Any]) -> "Sibling":
-        """From a node of the configuration.
+        """Build from a node of the configuration.
 
         Raises:
-            ConfigError: for an unknown key, family or sampling setting.
+            ConfigError: if a key, family or sampling setting is unknown or absent.
         """
         known = [f.name for f in fields(cls)]
         for key in node:
             if key not in known:
                 raise ConfigError(f"detector.siblings.{name}.{key} is unknown", nearest(key, known))
         if absent := [key for key in known[:3] if key not in node]:
-            raise ConfigError(f"detector.siblings.{name} lacks {', '.join(absent)}", f"Give {', '.join(known[:3])}.")
+            raise ConfigError(f"detector.siblings.{name} lacks {', '.join(absent)}", f"Set {', '.join(known[:3])}.")
         sibling = cls(**node)
         if sibling.family not in SAMPLINGS:
             raise ConfigError(f"detector.siblings.{name}.family={sibling.family!r}", "Choose var or rar.")
@@ -64,8 +64,8 @@ class Sibling:
         return sibling
 
     @property
-    def draws(self) -> Sampling:
-        """How it samples."""
+    def sampling_settings(self) -> Sampling:
+        """The sampling settings as an object."""
         return SAMPLINGS[self.family](**self.sampling)  # type: ignore[arg-type]  # the settings' own types, by name
 
 
@@ -75,8 +75,8 @@ class Siblings(nn.Module):
     Args:
         siblings: Name → variant.
         side: Grid of the finest tokens; images are 16 times as wide.
-        codebook: Codes of either tokenizer.
-        classes: Class labels there are.
+        codebook: Number of codes of each tokenizer.
+        classes: Number of class labels.
     """
 
     ready: Tensor
@@ -116,14 +116,14 @@ class Siblings(nn.Module):
 
     @torch.no_grad()
     def place_codes(self, images: Tensor, generator: torch.Generator) -> None:
-        """Make the untrained encoders useful: standardise their features, and put the codes where features are.
+        """Initialise the untrained encoders and codebooks: standardise the features, and copy some of them as codes.
 
-        Data-dependent initialisation (Salimans & Kingma 2016). The encoders stay as they are from then on: a random
-        convolutional network keeps enough of a picture, and a quantiser trained for a minute would lose most codes.
+        Data-dependent initialisation (Salimans & Kingma 2016). The encoders are never trained: a random
+        convolutional network keeps enough of an image, and a quantiser trained for a minute would lose most codes.
 
         Args:
             images: [B, 3, S, S] in [0, 1].
-            generator: Of the draw, on the CPU.
+            generator: Source of randomness, on the CPU.
         """
         for family in self.tokenizers:
             tokenizer = self.tokenizer(family)
@@ -136,15 +136,15 @@ class Siblings(nn.Module):
             last.bias.sub_(mean).div_(std)
             found = tokenizer.encode(x).flatten(2).transpose(1, 2).reshape(-1, f.shape[1])
             codes = tokenizer.quantize.embedding.weight
-            drawn = found[torch.randint(len(found), (len(codes),), generator=generator).to(found.device)]
-            noise = torch.randn(codes.shape, generator=generator).to(drawn)
-            # a residual quantiser needs small codes too
-            shrink = torch.linspace(0.1, 1.0, len(codes), device=drawn.device)[:, None] if family == "var" else 1.0
-            codes.copy_((drawn + 0.1 * noise) * shrink)
+            sampled = found[torch.randint(len(found), (len(codes),), generator=generator).to(found.device)]
+            noise = torch.randn(codes.shape, generator=generator).to(sampled)
+            # a residual quantiser also needs small codes
+            shrink = torch.linspace(0.1, 1.0, len(codes), device=sampled.device)[:, None] if family == "var" else 1.0
+            codes.copy_((sampled + 0.1 * noise) * shrink)
         self.ready.fill_(True)
 
     def decoders_loss(self, images: Tensor, tokens: Mapping[str, Tensor]) -> Tensor:
-        """Mean square between images [B, 3, S, S] in [0, 1] and what their tokens decode to, summed over families."""
+        """Mean squared error of images [B, 3, S, S] in [0, 1] decoded from their tokens, summed over families."""
         losses = []
         for family, given in tokens.items():
             tokenizer = self.tokenizer(family)
@@ -164,7 +164,7 @@ class Siblings(nn.Module):
 
     @torch.no_grad()
     def log_likelihoods(self, tokens: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Name → mean log-likelihood of a token [B], given labels int64 [B]."""
+        """Name → mean log-likelihood per token [B], given labels int64 [B]."""
         found = {}
         for name, sibling in self.siblings.items():
             model, given = self.variant(name), tokens[sibling.family]
@@ -190,9 +190,9 @@ class Siblings(nn.Module):
         Args:
             tokens: From :meth:`tokens`.
             labels: int64 [B].
-            generator: Of label drop and orders, on the CPU.
-            random_orders: Share of RAR's sequences that are permuted.
-            drop: Share of labels dropped.
+            generator: Source of randomness of label drop and orders, on the CPU.
+            random_orders: Fraction of RAR's sequences that are permuted.
+            drop: Fraction of labels dropped.
         """
         found = {}
         for name, sibling in self.siblings.items():

@@ -1,4 +1,4 @@
-"""``experiment=tracer_toy``: trains small siblings with ``task=fit``."""
+"""The detector of ``experiment=tracer_toy``, which trains small siblings with ``task=fit``."""
 
 import math
 from collections.abc import Mapping
@@ -18,19 +18,19 @@ from detectors.tracer.training import LABEL_DROP, random_order_share
 
 
 class SiblingsDetector(Detector):
-    """Decoders first, then all variants at once on the tokens of the frozen tokenizers.
+    """Trains the decoders first, then all variants together on the tokens of the frozen tokenizers.
 
-    The class label of a picture is its generator's number in the data set (0 for a photograph). As a detector its
-    score is the largest mean log-likelihood of any sibling: chance, as should be, for pictures none of them made.
+    The class label of an image is its generator's number in the data set (0 for a real image). The score is the largest
+    mean log-likelihood of any sibling, which is at chance level for images that none of them made, as it should be.
 
     Args:
         siblings: name → ``{family, depth, width, sampling}``.
-        train_view: must give ``16 * side`` pixels; without randomness tokens are taken once an image.
-        eval_view: likewise.
+        train_view: must give ``16 * side`` pixels; without randomness, tokens are computed once per image.
+        eval_view: must also give ``16 * side`` pixels.
         side: grid of the finest tokens.
-        codebook: codes of either tokenizer.
-        classes: class labels.
-        tokenizer_epochs: epochs of the first phase.
+        codebook: number of codes of each tokenizer.
+        classes: number of class labels.
+        tokenizer_epochs: epochs in which the decoders are trained.
         training: see `Detector`.
     """
 
@@ -62,13 +62,8 @@ class SiblingsDetector(Detector):
         self.tokenizer_epochs = tokenizer_epochs
         self._tokens: dict[int, dict[str, Tensor]] = {}
 
-    @property
-    def image_size(self) -> int:
-        """Pixels a side."""
-        return next(self.net.tokenizer(family).image_size for family in self.net.tokenizers)
-
     def loss(self, batch: Batch) -> Tensor:
-        """Of the phase the epoch belongs to."""
+        """Loss of the decoders or of the variants, depending on the epoch."""
         generator = torch.Generator().manual_seed(int(batch.key[0]))
         images = self.to_memory_format(as_unit_float(batch.images))
         if not bool(self.net.ready):
@@ -84,14 +79,14 @@ class SiblingsDetector(Detector):
         return torch.stack(list(losses.values())).sum()
 
     def score(self, batch: Batch) -> Scores:
-        """Logit: largest mean log-likelihood a token of any sibling; extras: that of each."""
+        """The logit is the largest mean log-likelihood per token of any sibling; the extras are those of each."""
         images = self.to_memory_format(as_unit_float(batch.images))
         lp = self.net.log_likelihoods(self.net.tokens(images), self._labels(batch))
         extras = {f"lp_{name}": value for name, value in lp.items()}
         return Scores(torch.stack(list(extras.values())).amax(0), extras)
 
     def validation_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]
-        """Logs ``val/nll``, the siblings' mean cross-entropy; infinite while decoders are trained."""
+        """Logs ``val/nll``, the siblings' mean cross-entropy; infinite while the decoders are trained."""
         scores = super().validation_step(batch, batch_idx)
         if batch is None or scores is None:
             return None
@@ -102,7 +97,9 @@ class SiblingsDetector(Detector):
 
     def export(self, folder: Path) -> None:
         """Write the models as a folder of weights (:class:`detectors.tracer.measuring.zoo.Zoo`)."""
-        variants = {name: (self.net.variant(name), sibling.draws) for name, sibling in self.net.siblings.items()}
+        variants = {
+            name: (self.net.variant(name), sibling.sampling_settings) for name, sibling in self.net.siblings.items()
+        }
         save_zoo(
             folder, {family: self.net.tokenizer(family) for family in self.net.tokenizers}, variants, self.net.side
         )
@@ -111,7 +108,7 @@ class SiblingsDetector(Detector):
         return batch.generator[batch.crop_to_image] % self.net.classes
 
     def _tokens_of(self, batch: Batch, images: Tensor) -> dict[str, Tensor]:
-        """Tokens of a batch; each image goes through the (frozen) tokenizers once, unless its looks are random."""
+        """Tokens of a batch, computed once per image unless the view is random."""
         if self.train_view.flip or self.train_view.augment or self.train_view.crop:
             return self.net.tokens(images)
         rows = batch.row.tolist()

@@ -1,4 +1,4 @@
-"""The tracer: which weights, which encoder, which labels, which decisions; and a fitted one as a detector."""
+"""The tracer: its settings, and a fitted tracer as a detector."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -27,34 +27,34 @@ ROUTES = ("rule", "calibrated", "flat", "prada", "prada_single")
 
 
 class Tracer(Detector):
-    """Attribution of images to the generators whose weights lie in a folder, or to ``outlier``.
+    """Attribution of images to the generators whose weights are in a folder, or to ``outlier``.
 
-    ``task=trace`` fits its decisions and writes the answering one as a checkpoint. With that, it scores images like any
-    detector: the logit is that of "one of the generators" against ``outlier``.
+    ``task=trace`` fits its decisions and writes the first route's decision as a checkpoint. With it the tracer scores
+    images like any detector: the logit is the log-odds of "one of the generators" against ``outlier``.
 
     Args:
         weights: folder of weight files (:class:`detectors.tracer.measuring.zoo.Zoo`).
-        variants: names of those to trace; all there are by default.
+        variants: names of the variants to trace; all in the folder by default.
         inverse: family → file of its inverse decoder; without one the tokenizer's own encoder is used.
         quantiser: ``greedy``, ``soft`` (Algorithm 3) or ``icm``, for VAR.
-        soft_steps: updates a stage of ``soft``.
+        soft_steps: updates per stage of ``soft``.
         labels: class label policy, one of ``given classifier generator marginal null``.
-        candidates: labels tried an image (policies ``classifier``, ``generator``, ``marginal``).
+        candidates: labels tried per image (policies ``classifier``, ``generator``, ``marginal``).
         classifier: timm name of an ImageNet classifier (policies ``classifier`` and ``marginal``).
-        classifier_weights: its weight file; downloaded by timm where not given.
+        classifier_weights: its weight file; timm downloads it by default.
         routes: decisions to fit, of ``rule`` (thresholds, then variant), ``calibrated`` (family classifier, then
-            variant), ``flat`` (one classifier), ``prada`` (joint), ``prada_single`` (as published); the first one's
-            answer is the answer.
+            variant), ``flat`` (one classifier), ``prada`` (joint), ``prada_single`` (as published); the first
+            one decides.
         threshold: settings of :class:`detectors.tracer.deciding.thresholds.Thresholding`, for ``rule``.
-        prior: class → expected frequency; what is left of 1 is shared by the others. Balanced by default.
+        prior: class → expected frequency; the other classes share the rest equally. Balanced by default.
         spread: see :meth:`detectors.tracer.measuring.membership.TokenStatistics.surprise`.
         prada_epochs: updates of ``prada``; ``prada_single`` takes ten times as many.
-        folds: of cross-fitting.
-        seed: of folds and PRADA's noise.
+        folds: number of folds of cross-fitting.
+        seed: random seed of folds and of PRADA.
 
     Raises:
         ConfigError: a name is unknown, or settings do not go together.
-        CheckpointError: weights are absent.
+        CheckpointError: there are no weights.
     """
 
     serves = ("trace", "validate", "test", "predict")
@@ -92,11 +92,11 @@ class Tracer(Detector):
             ("prada_epochs", prada_epochs, 1),
         ):  # fmt: skip
             if number < least:
-                raise ConfigError(f"detector.{key}={number}", f"Give {least} or more.")
+                raise ConfigError(f"detector.{key}={number} is too small", f"Set {least} or more.")
         if not routes:
             raise ConfigError("detector.routes is empty", f"Name some of {', '.join(ROUTES)}.")
         if labels in ("classifier", "marginal") and classifier is None:
-            raise ConfigError(f"detector.labels={labels} without a classifier", "Give detector.classifier=TIMM_NAME.")
+            raise ConfigError(f"detector.labels={labels} without a classifier", "Set detector.classifier=TIMM_NAME.")
         zoo = Zoo.of(Path(weights).expanduser())
         self.zoo = zoo if variants is None else zoo.only(list(variants))
         self.sources = {**self.families, OUTLIER: ""}
@@ -114,7 +114,7 @@ class Tracer(Detector):
         self.prada_epochs = prada_epochs
         self.folds = folds
         self.seed = seed
-        self.net = nn.Module()  # what a checkpoint holds goes to the decision; models lie in the folder
+        self.net = nn.Module()  # empty: a checkpoint holds only the decision, and the models are in the folder
         self._about: Mapping[str, Any] = {}
         self._decision: Decision | None = None
 
@@ -129,22 +129,22 @@ class Tracer(Detector):
         return {variant.name: variant.family for variant in self.zoo.variants}
 
     def label_classifier(self) -> nn.Module:
-        """Of the policies ``classifier`` and ``marginal``, on the CPU."""
+        """The classifier of the policies ``classifier`` and ``marginal``, on the CPU."""
         from detectors.tracer.measuring.label_candidates import LabelClassifier  # timm is slow to import
 
         classes = self.zoo.model(self.zoo.variants[0]).size.classes
         return LabelClassifier(str(self.classifier), classes, self.classifier_weights, self.candidates)
 
     def loss(self, batch: Batch) -> Tensor:  # noqa: ARG002 - the contract's signature
-        """There is none: task=trace fits the decisions."""
-        raise ConfigError("a tracer is not trained by task=fit", "Fit its decisions: task=trace.")
+        """A tracer has no loss: task=trace fits the decisions."""
+        raise ConfigError("a tracer is not trained with task=fit", "Fit its decisions with task=trace.")
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Its decision must have been fitted on these very models."""
+        """Check that its decision was fitted on the present models."""
         self._about = fingerprint(self.zoo, self.inverse).check(checkpoint)
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The decision takes all there is."""
+        """Build the decision from all entries; none are left for the network."""
         self._decision = decision_in(state, self._about, self.families)
         return {}
 
@@ -156,7 +156,7 @@ class Tracer(Detector):
         )  # fmt: skip
 
     def sides(self) -> Sides:
-        """The generators' own size."""
+        """The size of the generators' images."""
         family = next(iter(self.zoo.tokenizers))
         return Sides(exact=self.zoo.tokenizer(family).image_size, reason=NO_RESAMPLING)
 
@@ -165,7 +165,7 @@ class Tracer(Detector):
         """Log-posterior of every class, and as extras their probabilities ``p_<class>``."""
         if self._decision is None:
             raise CheckpointError(
-                "this tracer has no fitted decision", "Give ckpt=tracer.ckpt, which task=trace writes."
+                "this tracer has no fitted decision", "Set ckpt=tracer.ckpt, which task=trace writes."
             )
         evidence = self._evidence(as_unit_float(batch.images.clone()))
         posterior = with_frequencies(self._decision.log_proba(evidence), self.prior)
@@ -177,7 +177,7 @@ class Tracer(Detector):
         found = {}
         for family, name in given.items():
             if family not in ("var", "rar"):
-                raise ConfigError(f"detector.inverse.{family} is no family", "Name var or rar.")
+                raise ConfigError(f"detector.inverse.{family} is unknown", "Choose var or rar.")
             if name is not None and family in self.zoo.tokenizers:
                 found[family] = Path(name).expanduser()
                 if not found[family].is_file():
@@ -201,11 +201,13 @@ class Tracer(Detector):
         """Frequencies of all classes, summing to 1."""
         for name, share in given.items():
             if name not in self.classes:
-                raise ConfigError(f"detector.prior.{name} is no class", nearest(name, self.classes))
+                raise ConfigError(f"detector.prior.{name} is not a class", nearest(name, self.classes))
             if not 0 < share < 1:
-                raise ConfigError(f"detector.prior.{name}={share}", "Give a frequency between 0 and 1.")
+                raise ConfigError(f"detector.prior.{name}={share}", "Set a frequency between 0 and 1.")
         rest = [name for name in self.classes if name not in given]
         left = 1 - sum(given.values())
         if (rest and left <= 0) or (not rest and abs(left) > 1e-6):
-            raise ConfigError(f"detector.prior sums to {1 - left:.4g}", "Frequencies of all classes sum to 1.")
+            raise ConfigError(
+                f"detector.prior sums to {1 - left:.4g}", "The frequencies of all classes must sum to 1, each above 0."
+            )
         return {name: given[name] if name in given else left / len(rest) for name in self.classes}

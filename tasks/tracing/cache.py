@@ -1,6 +1,5 @@
-"""Results of a step by the content of the image they belong to: a killed run goes on, a grown folder adds its own."""
+"""Cache of a step's results by image content: a killed run resumes, and only new images are computed."""
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -10,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.files import write_atomically, write_npz
+
 KEY = "key"
 
 
 def content_key(*parts: str | bytes) -> str:
-    """Hash (BLAKE2b, 32 hex digits) of what a result depends on."""
+    """Hash (BLAKE2b, 32 hex digits) of everything a result depends on."""
     digest = blake2b(digest_size=16)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -24,10 +25,10 @@ def content_key(*parts: str | bytes) -> str:
 
 
 class BlockCache:
-    """Blocks of images, a file each, complete or absent; several processes may write at once.
+    """One file per block of images, complete or absent; several processes may write at once.
 
     Args:
-        folder: made if absent.
+        folder: created if absent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +38,7 @@ class BlockCache:
         self._read: set[Path] = set()
 
     def known(self) -> set[str]:
-        """Keys of all images there are; a damaged block is removed, and its images count as absent."""
+        """Keys of all images in the cache; a damaged block is removed, and its images count as absent."""
         for file in sorted(self.folder.glob("*.npz")):
             if file in self._read:
                 continue
@@ -45,7 +46,7 @@ class BlockCache:
                 with np.load(file, allow_pickle=False) as block:
                     keys = [str(key) for key in block[KEY]]
             except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError):
-                print(f"{file} is damaged; its images are done again")
+                print(f"{file} is damaged and was removed; its images will be computed again")
                 file.unlink(missing_ok=True)
                 continue
             self._read.add(file)
@@ -54,13 +55,7 @@ class BlockCache:
 
     def write(self, keys: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store the results of some images, arrays [len(keys), ...]."""
-        file = self.folder / f"{content_key(*keys)}.npz"
-        temporary = file.with_name(f".{file.stem}.{os.getpid()}.tmp")
-        with temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{KEY: np.array(list(keys))}, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        write_npz(self.folder / f"{content_key(*keys)}.npz", {KEY: np.array(list(keys)), **arrays})
 
     def read(self, keys: Sequence[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Arrays [len(keys), ...] in the order of the keys, all of which must be known."""
@@ -80,12 +75,10 @@ class BlockCache:
         return found
 
     def note(self, name: str) -> list[str]:
-        """A list of strings stored beside the blocks (names of features); empty where there is none."""
+        """A list of strings stored beside the blocks (such as names of features); empty if absent."""
         file = self.folder / f"{name}.txt"
         return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
     def write_note(self, name: str, lines: Sequence[str]) -> None:
-        """See `note`."""
-        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.replace(self.folder / f"{name}.txt")
+        """Store the list that `note` reads."""
+        write_atomically(self.folder / f"{name}.txt", ("\n".join(lines) + "\n").encode())

@@ -1,4 +1,4 @@
-"""From evidence to log-posteriors: routes fitted on some splits, images of those splits judged by folds."""
+"""From evidence to log-posteriors: routes are fitted on some splits, whose images are scored by cross-fitting."""
 
 import io
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ Names = NDArray[np.str_]
 
 
 class Decisions:
-    """Every route of a tracer.
+    """The decisions of all routes of a tracer.
 
     Args:
         tracer: settings.
-        folder: where fitted decisions are kept, one file a route.
+        folder: folder of the fitted decisions, one file per route.
     """
 
     def __init__(self, tracer: Tracer, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Decisions:
         """Fit and save all routes on labelled images.
 
         Raises:
-            DataError: a class has no image.
+            DataError: a class has no images.
         """
         check_truth(truth, evidence, self.tracer.routes)
         for route in self.tracer.routes:
@@ -51,13 +51,13 @@ class Decisions:
     def write_checkpoint(
         self, path: Path, evidence: Evidence, detector: Mapping[str, Any], about: Mapping[str, Any]
     ) -> None:
-        """The first route's decision as a checkpoint like any detector's.
+        """Write the first route's decision as a checkpoint like that of any detector.
 
         Args:
-            path: of the checkpoint.
-            evidence: fitted on.
+            path: path of the checkpoint.
+            evidence: evidence the decision was fitted on.
             detector: the tracer's node of the configuration.
-            about: what else the checkpoint says of itself.
+            about: further metadata of the checkpoint.
         """
         route = self.tracer.routes[0]
         of = fingerprint(self.tracer.zoo, self.tracer.inverse)
@@ -68,21 +68,21 @@ class Decisions:
         write_atomically(path, buffer.getvalue())
 
     def load(self, folder: Path, evidence: Evidence) -> None:
-        """Read all routes of an earlier trace."""
+        """Read the decisions of an earlier trace."""
         for route in self.tracer.routes:
             self.fitted[route] = load_decision(folder / f"{route}.npz", route, evidence)
 
-    def judge(self, route: str, evidence: Evidence) -> Floats:
+    def score(self, route: str, evidence: Evidence) -> Floats:
         """Log-posterior [N, K + 1] of images that the route was not fitted on."""
         return with_frequencies(self.fitted[route].log_proba(evidence), self.tracer.prior)
 
-    def cross_judge(self, route: str, evidence: Evidence, truth: Names, ids: Names) -> Floats:
+    def cross_score(self, route: str, evidence: Evidence, truth: Names, ids: Names) -> Floats:
         """Log-posterior of the images fitted on, each by a decision fitted on the other folds.
 
-        Folds are drawn by each image's id, so that they do not change when other images come or go.
+        An image's fold depends only on its id and the seed, not on the other images.
 
         Raises:
-            DataError: a class has images in one fold alone.
+            DataError: all images of a class are in one fold.
         """
         fold = np.array([random_key(self.tracer.seed, "fold", str(i)) % self.tracer.folds for i in ids])
         found = np.zeros((len(evidence), len(self.tracer.classes)))
@@ -90,8 +90,8 @@ class Decisions:
             rest, own = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             if gone := sorted(set(truth.tolist()) - set(truth[rest].tolist())):
                 raise DataError(
-                    f"all images by {', '.join(gone)} fell into one of {self.tracer.folds} folds",
-                    "Fit on more images, or set detector.folds.",
+                    f"all images by {', '.join(gone)} are in one of {self.tracer.folds} folds",
+                    "Fit on more images, or change detector.folds.",
                 )
             part = self._fit(route, evidence.take(rest), truth[rest])
             found[own] = with_frequencies(part.log_proba(evidence.take(own)), self.tracer.prior)
@@ -99,12 +99,12 @@ class Decisions:
 
     @property
     def alpha(self) -> Mapping[str, float]:
-        """Variant → PRADA's α where PRADA was fitted."""
+        """Variant → α of PRADA, if it was fitted."""
         prada = self._prada
         return {} if prada is None else prada.alpha
 
     def curves(self, evidence: Evidence) -> dict[str, NDArray[np.float32]]:
-        """PRADA's curves for plots, where it was fitted."""
+        """Curves of PRADA for plots, if it was fitted."""
         prada = self._prada
         if prada is None:
             return {}

@@ -1,4 +1,4 @@
-"""The images of a trace: read, hashed, and refused where none of the generators can have saved them."""
+"""The images of a trace: read, hashed, and rejected if none of the generators can have saved them."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +25,9 @@ class Images:
     """N images of equal size.
 
     Attributes:
-        rows: [N] of the manifest.
+        rows: [N] rows of the manifest.
         keys: [N] hash of each image's content.
-        refused: those left out, with the reason.
+        refused: rejected images with the reason.
     """
 
     rows: Rows
@@ -36,24 +36,27 @@ class Images:
 
 
 def look(datamodule: Any, rows: Rows, sizes: Iterable[int], refused: str) -> Images:
-    """Hash every image, and refuse those that no generator can have saved: another size, no RGB, unreadable.
+    """Hash every image, and reject those that no generator can have saved: another size, not RGB, or unreadable.
 
     Args:
-        datamodule: with manifest and store.
-        rows: of the manifest.
-        sizes: sides of the generators' images; all families must agree.
-        refused: "stop" raises where an image is refused, "outlier" only lists it.
+        datamodule: data module with a manifest and a store.
+        rows: rows of the manifest.
+        sizes: side of each family's images; all must be equal.
+        refused: ``stop`` raises an error if an image is rejected; ``outlier`` only lists it.
 
     Raises:
-        DataError: see above; or the families' sizes differ.
+        DataError: an image is rejected (see ``refused``), or the families' sizes differ.
     """
     found = sorted(set(sizes))
     if len(found) != 1:
-        raise DataError(f"the families make images of different sizes: {found}", "Trace one family at a time.")
+        raise DataError(
+            f"the families make images of different sizes: {found}",
+            "Trace one family at a time: detector.variants=[…].",
+        )
     manifest, store = datamodule.manifest(), datamodule.store()
 
     def one(row: int) -> tuple[str, str]:
-        """Key and reason."""
+        """Key, and the reason for rejection or an empty string."""
         try:
             data = store.read(row)
             if isinstance(data, np.ndarray):
@@ -63,7 +66,7 @@ def look(datamodule: Any, rows: Rows, sizes: Iterable[int], refused: str) -> Ima
             header = read_header(data, datamodule.max_pixels)
             reason = _wrong_size(header.height, header.width, found[0])
             if header.mode != "RGB":
-                reason = f"mode {header.mode}, and the generators save RGB"
+                reason = f"mode {header.mode}, but the generators save RGB"
             return content_key(data), reason
         except DataError as error:
             return "", str(error.what)
@@ -79,8 +82,8 @@ def look(datamodule: Any, rows: Rows, sizes: Iterable[int], refused: str) -> Ima
         shown = "\n    ".join(f"{failure.id}: {failure.reason}" for failure in failures[:5])
         more = f"\n    … and {len(failures) - 5} more" if len(failures) > 5 else ""
         raise DataError(
-            f"{len(failures)} of {len(rows)} images cannot be traced:\n    {shown}{more}",
-            "Remove them, or call them outliers: trace.refused=outlier.",
+            f"cannot trace {len(failures)} of {len(rows)} images:\n    {shown}{more}",
+            "Remove them, or count them as outliers: trace.refused=outlier.",
         )
     kept = [i for i, (_, reason) in enumerate(looked) if not reason]
     return Images(rows[kept], tuple(looked[i][0] for i in kept), failures)
@@ -90,7 +93,7 @@ def load(datamodule: Any, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
     """Images [B, 3, S, S] float32 in [0, 1].
 
     Raises:
-        DataError: one cannot be decoded; named.
+        DataError: an image cannot be decoded; the message names it.
     """
     manifest, store = datamodule.manifest(), datamodule.store()
 
@@ -101,7 +104,9 @@ def load(datamodule: Any, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
                 return torch.from_numpy(data).permute(2, 0, 1)
             return decode(data, datamodule.decoder, datamodule.max_pixels)
         except DataError as error:
-            raise DataError(f"{manifest.place(row)}: {error.what}", "Remove it; its header alone is intact.") from error
+            raise DataError(
+                f"{manifest.place(row)}: {error.what}", "Remove the image; only its header is intact."
+            ) from error
 
     with ThreadPoolExecutor(THREADS) as pool:
         return as_unit_float(torch.stack(list(pool.map(one, [int(row) for row in rows]))))
@@ -110,4 +115,4 @@ def load(datamodule: Any, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
 def _wrong_size(height: int, width: int, side: int) -> str:
     if (height, width) == (side, side):
         return ""
-    return f"{width}×{height} pixels, the generators make {side}×{side}; resampling would destroy the traces"
+    return f"{width}×{height} pixels, but the generators make {side}×{side}; resampling would destroy the traces"

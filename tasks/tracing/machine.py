@@ -1,4 +1,4 @@
-"""Where the passes run, and how a step is worked off: missing images in blocks, blocks shared out over the devices."""
+"""The devices of the passes, and how a step runs: missing images in blocks, shared among the devices."""
 
 import sys
 import time
@@ -12,20 +12,21 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from contracts.words import counted
 from tasks.tracing.cache import BlockCache
 
 Arrays = dict[str, NDArray[Any]]
 USED = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-"""Arguments of the trainer that say where and how numbers are computed."""
+"""Arguments of the trainer that set the devices and the precision."""
 
 
 class Machine:
-    """The devices the trainer's settings name; with several, each runs this program and takes its share of blocks.
+    """The devices set by the trainer; with several, each runs this program on its share of the blocks.
 
     Args:
         trainer: the trainer's node of the configuration.
-        batch: images a pass.
-        block: images a cached file.
+        batch: images per pass.
+        block: images per cached file.
     """
 
     def __init__(self, trainer: Mapping[str, Any], batch: int, block: int) -> None:
@@ -36,25 +37,25 @@ class Machine:
 
     @property
     def device(self) -> torch.device:
-        """This process's."""
+        """Device of this process."""
         return self._fabric.device
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks and writes for all."""
+        """Whether this process prints and writes the results."""
         return self._fabric.global_rank == 0
 
     @property
     def precision(self) -> str:
-        """Of the blocks, for the names of cached results."""
+        """Numerical precision, which is part of the key of cached results."""
         return str(self._fabric._precision.precision)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The trainer's precision."""
+        """Context that applies the trainer's precision."""
         return self._fabric.autocast()
 
     def wait(self) -> None:
-        """For all processes."""
+        """Wait for all processes."""
         self._fabric.barrier()
 
     def work(
@@ -64,13 +65,13 @@ class Machine:
         keys: Sequence[str],
         begin: Callable[[], Callable[[NDArray[np.int64]], Arrays]],
     ) -> None:
-        """Bring every image's result of a step into its cache.
+        """Compute the results of a step that are not in its cache yet.
 
         Args:
-            name: of the step, for the progress shown.
-            cache: of the step; blocks in it are complete, so a killed step goes on behind the last one.
-            keys: [N] of all images; equal keys are computed once.
-            begin: loads the step's model if anything is missing; gives a function from positions to arrays.
+            name: name of the step, for the progress bar.
+            cache: cache of the step; its blocks are complete, so a killed step resumes after the last one.
+            keys: [N] keys of all images; equal keys are computed once.
+            begin: loads the step's model if a result is missing; returns a function from positions to arrays.
         """
         self.wait()
         known = cache.known()
@@ -79,7 +80,7 @@ class Machine:
         world = self._fabric.world_size
         size = max(1, min(self.block, -(-len(missing) // world)))
         mine = [missing[i : i + size] for i in range(0, len(missing), size)][self._fabric.global_rank :: world]
-        self.wait()  # so that nobody counts a block as known that another has just written
+        self.wait()  # otherwise a process could count a block as known that another has just written
         started = time.perf_counter()
         if mine:
             compute = begin()
@@ -96,4 +97,7 @@ class Machine:
         if self.first:
             seconds = time.perf_counter() - started
             rate = f", {len(missing) / seconds:.1f} images/s" if len(missing) else ""
-            print(f"{name}: {len(missing)} images in {seconds:.1f} s{rate}; {len(keys) - len(missing)} from the cache")
+            print(
+                f"{name}: {counted(len(missing), 'image')} in {seconds:.1f} s{rate}; "
+                f"{len(keys) - len(missing)} from the cache"
+            )

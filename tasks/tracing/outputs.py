@@ -1,4 +1,4 @@
-"""What a trace leaves behind: dumps, tables, the submission, and the arrays its plots are drawn from."""
+"""Results of a trace: dumps, the submission, and the arrays of its plots."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.attribution.submission import write_submission
-from benchmarks.predictions import Predictions, from_crops
+from benchmarks.predictions import Predictions, from_crops, image_columns
 from contracts.errors import DataError
 from contracts.stage import Rows
 from datamodules.tables.manifest import Manifest
@@ -17,33 +17,25 @@ from detectors.tracer.deciding.evidence import Evidence, Floats
 from detectors.tracer.models.sizes import OUTLIER
 
 BOXES = ("log_perplexity", "guided", "icas", "loss", "min_k%++_0.2", "hinge", "entropy")
-"""Features whose spread the review page shows."""
+"""Features whose distribution the review page shows."""
 DIAGNOSIS = "trace_diagnosis_{split}.npz"
 
 
 def dump(manifest: Manifest, rows: Rows, log_posterior: Floats, classes: tuple[str, ...], **about: Any) -> Predictions:
-    """Predictions of some images: log-posteriors of all classes; the binary logit is that of "one of the generators".
+    """Predictions with log-posteriors of all classes; the binary logit is the log-odds of "one of the generators".
 
     Args:
-        manifest: of the data module.
-        rows: [N].
+        manifest: manifest of the data module.
+        rows: [N] rows of the manifest.
         log_posterior: [N, K], ``outlier`` last.
-        classes: K names.
-        about: provenance.
+        classes: names of the K classes.
+        about: metadata of the dump.
     """
     multi = log_posterior.astype(np.float32)
     return from_crops(
         known_logit(log_posterior),
         np.arange(len(rows)),
-        manifest.labels[rows],
-        manifest.generator_index[rows],
-        manifest.column("id")[rows],
-        generator_id_to_name=manifest.generator_names,
-        identifiers=rows,
-        source=manifest.column("source")[rows],
-        group=manifest.column("group")[rows],
-        where=manifest.column("where")[rows],
-        row=manifest.column("row")[rows],
+        **image_columns(manifest, rows),
         fused_multi_logits=multi,
         crop_multi_logits=multi,
         class_names=classes,
@@ -53,12 +45,12 @@ def dump(manifest: Manifest, rows: Rows, log_posterior: Floats, classes: tuple[s
 
 
 def diagnosis(evidence: Evidence, ids: NDArray[Any], alpha: Mapping[str, float]) -> dict[str, NDArray[Any]]:
-    """Arrays of the diagnosis plots: per variant the balanced ratio d a token, and some features, of every image.
+    """Arrays of the diagnosis plots: for every image and variant, PRADA's ratio d of each token and some features.
 
     Args:
-        evidence: of N images.
-        ids: their ids.
-        alpha: variant → PRADA's α, 1 where none was fitted.
+        evidence: evidence on N images.
+        ids: ids of the images.
+        alpha: variant → α of PRADA; 1 if absent.
     """
     found: dict[str, NDArray[Any]] = {"id": ids.astype(str), "variants": np.array(list(evidence.families))}
     for name, lp in evidence.lp.items():
@@ -74,16 +66,8 @@ def diagnosis(evidence: Evidence, ids: NDArray[Any], alpha: Mapping[str, float])
     return found
 
 
-def write_diagnosis(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, allow_pickle=False, **arrays)
-    temporary.replace(path)
-
-
 def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions, classes: tuple[str, ...]) -> int:
-    """``submission.csv`` of the unlabelled images among ``rows``; those without a prediction count as ``outlier``.
+    """Write ``submission.csv`` for the images of ``rows``; those without a prediction count as ``outlier``.
 
     Returns:
         Number of answers.
@@ -93,6 +77,6 @@ def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions,
     attributed = zip(predictions.fused_ids.tolist(), predictions.extra["attributed"].tolist(), strict=True)
     answers |= {image: label for image, label in attributed if image in names}
     if len(names) != len(rows):
-        raise DataError("images of the test set share ids", "Report this: the manifest promises unique ids.")
+        raise DataError("images of the test set share ids", "Report this as a bug: ids in the manifest must be unique.")
     write_submission(path, [(names[image], label) for image, label in answers.items()], names.values(), classes)
     return len(answers)

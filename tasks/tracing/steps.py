@@ -1,7 +1,7 @@
-"""The cached steps of a trace: tokens of each family, candidate labels, then one variant after the other."""
+"""The cached steps of a trace: tokens of each family, candidate labels, then the likelihoods of each variant."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contracts.errors import DataError
+from contracts.words import counted
 from detectors.tracer.deciding.evidence import Evidence
 from detectors.tracer.measuring.class_labels import screen_labels
 from detectors.tracer.measuring.passes import NULL, encode_pass, lengths_of, variant_pass
@@ -25,32 +26,32 @@ FORMAT = "1"
 Compute = Callable[[NDArray[np.int64]], Arrays]
 
 
+@dataclass
 class Steps:
-    """Works the steps off and hands out what they leave.
+    """Runs the steps and gathers their results.
 
-    Args:
-        tracer: settings.
-        machine: where it runs.
-        datamodule: of the images.
-        images: those traced.
-        cache: folder of all steps.
-        positions: tokens a slice of the softmax.
+    Attributes:
+        tracer: the settings.
+        machine: the devices.
+        datamodule: data module of the images.
+        images: the images to trace.
+        cache: folder of all caches.
+        positions: tokens per slice of the softmax.
     """
 
-    def __init__(
-        self, tracer: Tracer, machine: Machine, datamodule: Any, images: Images, cache: Path, positions: int
-    ) -> None:
-        self.tracer = tracer
-        self.machine = machine
-        self.datamodule = datamodule
-        self.images = images
-        self.cache = cache
-        self.positions = positions
-        self.keys = list(images.keys)
+    tracer: Tracer
+    machine: Machine
+    datamodule: Any
+    images: Images
+    cache: Path
+    positions: int
+
+    def __post_init__(self) -> None:
+        self.keys = list(self.images.keys)
         self._hashes: dict[Path, str] = {}
 
     def evidence(self) -> Evidence:
-        """All steps, or what their caches hold already."""
+        """Run all steps that are not cached, and gather the results."""
         encoded = {family: self._encode(family) for family in self.tracer.zoo.tokenizers}
         labels = {family: self._labels(family, *encoded[family]) for family in encoded}
         features, lp, names, lengths = {}, {}, {}, {}
@@ -89,7 +90,7 @@ class Steps:
                 pixels = load(self.datamodule, self.images.rows[rows]).to(device)
                 done = encode_pass(tokenizer, pixels, method, tracer.soft_steps)
                 losses = {name: getattr(done, name).cpu().numpy() for name in ("quant_loss", "enc_loss")}
-                return {"tokens": _small(done.tokens)} | losses
+                return {"tokens": done.tokens.cpu().numpy().astype(np.uint16)} | losses
 
             return compute
 
@@ -97,7 +98,7 @@ class Steps:
         return cache, step
 
     def _labels(self, family: str, encoded: BlockCache, encode_step: str) -> tuple[str, BlockCache | None]:
-        """Candidate labels: a cache of them, or None where each image brings its own (or none is used)."""
+        """Candidate labels: a cache, or None if images have their own labels or none are used."""
         tracer, device = self.tracer, self.machine.device
         if tracer.labels in ("given", "null"):
             return tracer.labels, None
@@ -141,7 +142,7 @@ class Steps:
     def _score(
         self, variant: Variant, encoded: BlockCache, encode_step: str, label_step: str, labels: BlockCache | None
     ) -> tuple[BlockCache, list[str]]:
-        """One pass of every image through one variant, all its candidate labels and the null class at once."""
+        """One pass of every image through one variant, with all candidate labels and the null class together."""
         tracer, device = self.tracer, self.machine.device
         step = content_key(
             FORMAT, "score", encode_step, label_step, self._hash(variant.path), repr(asdict(variant.sampling)),
@@ -193,17 +194,17 @@ class Steps:
         """Class labels from the data module.
 
         Raises:
-            DataError: an image has none.
+            DataError: an image has no label.
         """
         manifest = self.datamodule.manifest()
         if "class_label" not in manifest.table.column_names:
-            raise DataError("detector.labels=given, but the data names no classes", "Give a table with a column class.")
+            raise DataError("detector.labels=given, but the data has no classes", "Use a table with a column class.")
         found: NDArray[np.int64] = manifest.column("class_label")[self.images.rows].astype(np.int64)
         if (found < 0).any():
             first = manifest.image_id(int(self.images.rows[int((found < 0).argmax())]))
             raise DataError(
-                f"detector.labels=given, but {int((found < 0).sum())} images have no class, {first!r} first",
-                "Fill the column class, or choose detector.labels=generator.",
+                f"detector.labels=given, but {counted(int((found < 0).sum()), 'image')} have none, first {first!r}",
+                "Fill in the column class, or choose detector.labels=generator.",
             )
         return found
 
@@ -212,11 +213,11 @@ class Steps:
         return torch.from_numpy(found.astype(np.int64)).to(self.machine.device)
 
     def _feed(self, family: str) -> Callable[[Tensor], Tensor | None]:
-        """Tokens → VAR's teacher-forcing input, the same for all variants; nothing for RAR."""
+        """Function from tokens to VAR's teacher-forcing input, the same for all variants; to None for RAR."""
         if family != "var":
             return lambda tokens: None  # noqa: ARG005
         tokenizer = self.tracer.zoo.tokenizer(family)
-        assert isinstance(tokenizer, VarVqvae)  # noqa: S101 - the zoo's promise
+        assert isinstance(tokenizer, VarVqvae)  # noqa: S101 - guaranteed by Zoo.tokenizer
         quantiser = tokenizer.quantize.to(self.machine.device)
         return torch.no_grad()(quantiser.teacher_input)
 
@@ -224,7 +225,3 @@ class Steps:
         if path not in self._hashes:
             self._hashes[path] = file_key(path)
         return self._hashes[path]
-
-
-def _small(tokens: Tensor) -> NDArray[np.uint16]:
-    return tokens.cpu().numpy().astype(np.uint16)

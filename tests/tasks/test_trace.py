@@ -159,8 +159,8 @@ def test_missing_variants_are_named(world, capsys):
     base, _ = world
     trace(run(base, base / "data", "detector.variants=[var_s,var_m,rar_s]"))
     shown = capsys.readouterr().out
-    assert "tracing among var_s, var_m, rar_s, outlier" in shown
-    assert "images by rar_m are fitted on nowhere" in shown
+    assert "classes: var_s, var_m, rar_s, outlier" in shown
+    assert "images by rar_m are not used for fitting" in shown
     assert "no inverse decoder for var" in shown
 
 
@@ -169,7 +169,7 @@ def test_missing_variants_are_named(world, capsys):
     [
         (["trace.fit_on=[trian]"], ConfigError, "split 'trian' is unknown"),
         (["trace.fit_on=[test]"], DataError, "no image by var_s"),
-        (["detector.labels=given"], DataError, "the data names no classes"),
+        (["detector.labels=given"], DataError, "the data has no classes"),
     ],
 )
 def test_what_cannot_work_is_told(world, words, kind, message):

@@ -113,7 +113,7 @@ def test_what_cannot_work_is_told(here, tmp_path, capsys):
     base, _ = here
     data = ["datamodule=folder", f"datamodule.path={base / 'drawn'}"]
     other = zoo(tmp_path / "other", seed=1)
-    with pytest.raises(CheckpointError, match=r"other weights of: var tokenizer, rar tokenizer, var_s"):
+    with pytest.raises(CheckpointError, match=r"different weights of var tokenizer, rar tokenizer, var_s"):
         predict(Run(compose(command(base, "predict", *data, f"detector.weights={other}"))))
     bare = tmp_path / "bare.ckpt"
     torch.save({"state_dict": {"a": torch.zeros(1)}}, bare)
@@ -132,5 +132,5 @@ def test_what_cannot_work_is_told(here, tmp_path, capsys):
 def test_given_classes_cannot_be_had_from_a_batch(here):
     base, _ = here
     tracer = Tracer(base / "zoo", labels="given")
-    with pytest.raises(ConfigError, match="brings no class labels"):
+    with pytest.raises(ConfigError, match="has no class labels"):
         _ = tracer._evidence

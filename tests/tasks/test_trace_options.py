@@ -128,7 +128,7 @@ def test_two_ranks_say_what_one_says(base, zygote: Commands, tmp_path):
     for ranks in (1, 2):
         out = tmp_path / f"out{ranks}"
         printed = zygote.run(f"trace{ranks}", [*words, f"trace.out={out}", *(two if ranks == 2 else ())], ranks)
-        assert printed.count("tracer.ckpt: scores any images") == 1
+        assert printed.count("checkpoint for task=test and task=predict: ckpt=") == 1
         score = ["task=test", f"ckpt={tmp_path / 'out1' / 'tracer.ckpt'}", "datamodule=tracer", "trainer=cpu"]
         score += [f"datamodule.path={base / 'images' / 'images.csv'}", "trainer.enable_progress_bar=false"]
         zygote.run(f"test{ranks}", [*score, f"experiment_id=s{ranks}", *(two if ranks == 2 else ())], ranks)

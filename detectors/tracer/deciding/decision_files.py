@@ -1,4 +1,4 @@
-"""Fitted decisions in plain npz files: nothing is pickled, and a file of another route or zoo is refused."""
+"""Fitted decisions in npz files without pickle; a file of another route or of other variants is rejected."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from contracts.errors import CheckpointError
+from contracts.files import write_npz
 from detectors.tracer.deciding.decisions import Calibrated, Decision, Flat, Rule, Variants
 from detectors.tracer.deciding.evidence import Evidence
 from detectors.tracer.deciding.linear_classifier import LinearClassifier
@@ -36,28 +37,27 @@ def fit_decision(
 
 
 def save_decision(path: Path, route: str, decision: Decision, families: Mapping[str, str]) -> None:
-    """Write what was learnt, and for which route and variants."""
-    named = {"route": np.array(route), "variants": np.array([f"{name}:{of}" for name, of in families.items()])}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, allow_pickle=False, **named, **{f"learnt/{k}": v for k, v in decision.arrays().items()})
-    temporary.replace(path)
+    """Write the learnt arrays with the route and the variants they belong to."""
+    named: dict[str, npt.NDArray[Any]] = {"route": np.array(route), "variants": np.array(_named(families))}
+    write_npz(path, named | {f"learnt/{k}": v for k, v in decision.arrays().items()})
 
 
 def load_decision(path: Path, route: str, evidence: Evidence) -> Decision:
     """Read what :func:`save_decision` wrote.
 
     Raises:
-        CheckpointError: if there is no such file, or it is of another route or other variants.
+        CheckpointError: if there is no such file, or it belongs to another route or other variants.
     """
     if not path.is_file():
-        raise CheckpointError(f"trace.decision: {path} does not exist", f"Fit route {route} first, or choose another.")
+        raise CheckpointError(
+            f"trace.decision: {path} does not exist", f"Fit route {route} first, or choose another route."
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}", "Fit it again.") from error
-    families = [f"{name}:{of}" for name, of in evidence.families.items()]
+    families = _named(evidence.families)
     if str(stored.get("route")) != route or stored["variants"].tolist() != families:
         found = f"route {stored.get('route')} of {', '.join(stored.get('variants', np.array([])).tolist())}"
         raise CheckpointError(f"{path} is {found}; needed: route {route} of {', '.join(families)}", "Fit it again.")
@@ -68,7 +68,7 @@ def load_decision(path: Path, route: str, evidence: Evidence) -> Decision:
 def decision_of(
     route: str, learnt: Arrays, families: Mapping[str, str], lengths: Mapping[str, tuple[int, ...]]
 ) -> Decision:
-    """The decision whose ``arrays()`` these are.
+    """Rebuild a decision from its ``arrays()``.
 
     Args:
         route: one of :data:`detectors.tracer.tracer.ROUTES`.
@@ -86,6 +86,10 @@ def decision_of(
     joint = JointPrada({name: PradaCalibrator(lengths[name]) for name in families})
     joint.load_state_dict({k.removeprefix("joint/"): torch.from_numpy(v) for k, v in learnt.items()})
     return Prada(joint, {})
+
+
+def _named(families: Mapping[str, str]) -> list[str]:
+    return [f"{name}:{family}" for name, family in families.items()]
 
 
 def _linear(learnt: Arrays, prefix: str) -> LinearClassifier:

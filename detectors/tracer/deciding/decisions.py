@@ -1,6 +1,6 @@
-"""Routes from evidence to a class: each fits on labelled images and gives log-probabilities of all classes.
+"""Routes from evidence to a class: each is fitted on labelled images and gives log-probabilities of all classes.
 
-All are fitted as if classes were equally frequent; :func:`with_frequencies` puts other frequencies in.
+All are fitted as if classes were equally frequent; :func:`with_frequencies` applies other frequencies.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from detectors.tracer.models.sizes import OUTLIER
 
 Names = npt.NDArray[np.str_]
 IMPOSSIBLE = -30.0
-"""Log-probability of what a hard rule excludes."""
+"""Log-probability of a class that a hard rule excludes."""
 
 
 class Decision(Protocol):
@@ -34,19 +34,19 @@ class Decision(Protocol):
         ...
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """All that was learnt, by name, as plain arrays."""
+        """All learnt parameters by name, as plain arrays."""
         ...
 
 
 class Variants:
-    """Within each family, a multinomial logistic regression on the features of all its variants."""
+    """One multinomial logistic regression per family on the features of all its variants."""
 
     def __init__(self, classifiers: Mapping[str, LinearClassifier | None]) -> None:
         self.classifiers = dict(classifiers)
 
     @classmethod
     def fit(cls, evidence: Evidence, truth: Names) -> "Variants":
-        """On the images of each family's variants; a family of one variant needs no classifier."""
+        """Fit on the images of each family's variants; a family of one variant needs no classifier."""
         classifiers: dict[str, LinearClassifier | None] = {}
         for family in dict.fromkeys(evidence.families.values()):
             own = tuple(name for name, of in evidence.families.items() if of == family)
@@ -78,7 +78,7 @@ class Variants:
 class Rule:
     """The published two steps: thresholds on provenance scores, ties to the lower QuantLoss, then the variant.
 
-    Hard: what the rule excludes gets log-probability :data:`IMPOSSIBLE`.
+    The rule is hard: excluded classes get log-probability :data:`IMPOSSIBLE`.
     """
 
     def __init__(self, thresholds: Mapping[str, float], variants: Variants) -> None:
@@ -87,7 +87,7 @@ class Rule:
 
     @classmethod
     def fit(cls, evidence: Evidence, truth: Names, how: Thresholding) -> "Rule":
-        """Thresholds by the chosen strategy; only ``supervised`` looks at images of others."""
+        """Fit thresholds by the chosen strategy; only ``supervised`` uses images of other sources."""
         thresholds = {}
         for family, scores in evidence.scores.items():
             own = np.isin(truth, [name for name, of in evidence.families.items() if of == family])
@@ -120,7 +120,7 @@ class Calibrated:
 
     @classmethod
     def fit(cls, evidence: Evidence, truth: Names) -> "Calibrated":
-        """Needs outliers among the images."""
+        """Fit on images that include outliers."""
         x, names = evidence.family_matrix()
         y = np.array([evidence.families.get(str(name), OUTLIER) for name in truth])
         classes = (*evidence.quant_loss, OUTLIER)
@@ -144,7 +144,7 @@ class Flat:
 
     @classmethod
     def fit(cls, evidence: Evidence, truth: Names) -> "Flat":
-        """Needs outliers among the images."""
+        """Fit on images that include outliers."""
         x, names = cls._matrix(evidence)
         return cls(fit_linear_classifier(x, truth, names, classes=(*evidence.families, OUTLIER), C=0.1))
 
@@ -163,26 +163,27 @@ class Flat:
 
 
 def check_truth(truth: Names, evidence: Evidence, routes: tuple[str, ...]) -> None:
-    """Every class a route needs has images to fit on.
+    """Check that there are images of every class that the routes need.
 
     Raises:
-        DataError: naming the class and the routes.
+        DataError: if a class has none; the message names it and the routes.
     """
     found = set(truth.tolist())
     if absent := [name for name in evidence.families if name not in found]:
         raise DataError(
-            f"no image by {', '.join(absent)} to fit on", "Give some, or leave them out: detector.variants=[…]."
+            f"there is no image by {', '.join(absent)} to fit on",
+            "Add some, or leave these out: detector.variants=[…].",
         )
     needing = [route for route in routes if route in ("calibrated", "flat", "prada_single")]
     if OUTLIER not in found and needing:
         raise DataError(
-            f"no outlier to fit on, which route(s) {', '.join(needing)} need",
-            "Add a split that has some (trace.fit_on=[train,valid]), or choose detector.routes=[rule] or [prada].",
+            f"there is no outlier to fit on, but detector.routes={', '.join(needing)} needs some",
+            "Add a split with outliers (trace.fit_on=[train,valid]), or choose detector.routes=[rule] or [prada].",
         )
 
 
 def with_frequencies(log_proba: Floats, prior: Mapping[str, float]) -> Floats:
-    """Log-posterior [N, K + 1] of balanced log-probabilities when classes have these frequencies (in order)."""
+    """Log-posterior [N, K + 1] from balanced log-probabilities and class frequencies in the order of the classes."""
     posterior = log_proba + np.log(np.array(list(prior.values())))
     posterior = posterior - posterior.max(1, keepdims=True)
     result: Floats = posterior - np.log(np.exp(posterior).sum(1, keepdims=True))
@@ -200,7 +201,7 @@ def _combined(part: Floats, names: list[str], variants: Mapping[str, Floats], ev
     columns = []
     for variant, family in evidence.families.items():
         own = [name for name, of in evidence.families.items() if of == family]
-        # per class, so that a family of four is not taken for as frequent as one outlier class
+        # per class; otherwise a family of four would count as equally frequent as the one outlier class
         share = np.log(len(own))
         columns.append(part[:, names.index(family)] + share + variants[family][:, own.index(variant)])
     columns.append(part[:, names.index(OUTLIER)])

@@ -1,4 +1,4 @@
-"""What the passes left of N images, as arrays, and the feature matrices made of it."""
+"""Results of the passes for N images as arrays, and the feature matrices made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of N images under all variants.
+    """Evidence on N images under all variants.
 
     Attributes:
         families: Variant → family, in the order of the classes.
@@ -38,7 +38,7 @@ class Evidence:
         return len(next(iter(self.quant_loss.values())))
 
     def take(self, rows: Rows) -> "Evidence":
-        """The same of some images."""
+        """The evidence on some of the images."""
 
         def some(arrays: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
             return {name: array[rows] for name, array in arrays.items()}

@@ -1,13 +1,11 @@
-"""Standardised multinomial logistic regression, kept as four arrays: no pickle is needed to store it."""
+"""Standardised multinomial logistic regression as plain arrays, which are stored without pickle."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-ARRAYS = ("classes", "features", "mean", "scale", "coef", "intercept")
 
 
 @dataclass(frozen=True)
@@ -16,7 +14,7 @@ class LinearClassifier:
 
     Attributes:
         classes: [C] names.
-        features: [D] names, checked against what a file was fitted on.
+        features: [D] names.
         mean: [D].
         scale: [D], standard deviations; 1 where a feature never varies.
         coef: [C, D].
@@ -30,59 +28,20 @@ class LinearClassifier:
     coef: Floats
     intercept: Floats
 
-    def log_proba(self, x: Floats, prior: Floats | None = None) -> Floats:
-        """Log-probabilities [N, C] of rows [N, D].
-
-        Args:
-            x: Features in the order of :attr:`features`.
-            prior: Class frequencies [C] to expect instead of balanced ones.
-        """
+    def log_proba(self, x: Floats) -> Floats:
+        """Log-probabilities [N, C] of rows [N, D] of :attr:`features`, as if classes were equally frequent."""
         if x.ndim != 2 or x.shape[1] != len(self.features):
             raise ValueError(f"expected rows of {len(self.features)} features, got shape {x.shape}")
         logits = ((x - self.mean) / self.scale) @ self.coef.T + self.intercept
-        if prior is not None:
-            prior = np.asarray(prior, dtype=np.float64)
-            if prior.shape != self.classes.shape or (prior <= 0).any():
-                raise ValueError(f"prior must hold a positive number for each of {', '.join(self.classes)}")
-            logits = logits + np.log(prior)
         logits = logits - logits.max(1, keepdims=True)
         result: Floats = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         return result
-
-    def predict(self, x: Floats, prior: Floats | None = None) -> npt.NDArray[np.str_]:
-        """Names [N] of the likeliest classes."""
-        names: npt.NDArray[np.str_] = self.classes[self.log_proba(x, prior).argmax(1)]
-        return names
-
-    def save(self, path: Path) -> None:
-        """Write an npz of plain arrays."""
-        np.savez(path, **{name: getattr(self, name) for name in ARRAYS})
-
-    @classmethod
-    def load(cls, path: Path, features: list[str] | None = None) -> "LinearClassifier":
-        """Read what :meth:`save` wrote.
-
-        Args:
-            path: The npz.
-            features: Names the caller will feed; must equal those it was fitted on.
-
-        Raises:
-            ValueError: If arrays are missing, or the features are others.
-        """
-        with np.load(path, allow_pickle=False) as file:
-            if absent := [name for name in ARRAYS if name not in file.files]:
-                raise ValueError(f"{path} is no linear classifier: it lacks {', '.join(absent)}")
-            loaded = cls(**{name: file[name] for name in ARRAYS})
-        if features is not None and list(loaded.features) != features:
-            odd = sorted(set(loaded.features.tolist()) ^ set(features))
-            raise ValueError(f"{path} was fitted on other features; differing: {', '.join(odd) or 'their order'}")
-        return loaded
 
 
 def fit_linear_classifier(
     x: Floats, y: npt.NDArray[np.str_], features: list[str], *, C: float = 1.0, classes: tuple[str, ...] | None = None
 ) -> LinearClassifier:
-    """Fit on rows [N, D] and names [N], classes weighted alike however many rows they have.
+    """Fit on rows [N, D] and names [N], with equal weight for every class, whatever its number of rows.
 
     Args:
         x: Finite features.
@@ -94,7 +53,7 @@ def fit_linear_classifier(
     Raises:
         ValueError: If a feature is not finite (named), a class has no row, or names and columns differ in number.
     """
-    from sklearn.linear_model import LogisticRegression  # slow to import, and only fitting needs it
+    from sklearn.linear_model import LogisticRegression  # slow to import and only needed for fitting
 
     x = np.asarray(x, dtype=np.float64)
     if x.shape != (len(y), len(features)):
@@ -108,7 +67,7 @@ def fit_linear_classifier(
     scale = np.where(scale > 1e-12 * np.maximum(1.0, np.abs(mean)), scale, 1.0)
     model = LogisticRegression(C=C, class_weight="balanced", max_iter=2000).fit((x - mean) / scale, y)
     coef, intercept = model.coef_, model.intercept_
-    if len(names) == 2:  # scikit-learn then keeps the log-odds of the second class alone
+    if len(names) == 2:  # scikit-learn then stores only the log-odds of the second class
         coef, intercept = np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
     order = [model.classes_.tolist().index(name) for name in names.tolist()]
     return LinearClassifier(names, np.array(features), mean, scale, coef[order], intercept[order])

@@ -6,15 +6,11 @@ small MLP g on d, averaged per scale and weighted over scales.
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from contracts.errors import CheckpointError
-from detectors.tracer.models.state import fit_state, read_state
 
 HIDDEN = 16
 SMOOTHING = 0.025
@@ -25,7 +21,7 @@ class PradaCalibrator(nn.Module):
 
     Args:
         lengths: Tokens of every scale (VAR), or one scale of all tokens (RAR), whose weight is then fixed at 1.
-        inputs: 1 for the balanced ratio d; 2 to give g both log-probabilities (no α).
+        inputs: 1 for the balanced ratio d; 2 if g takes both log-probabilities (no α).
     """
 
     def __init__(self, lengths: tuple[int, ...], inputs: int = 1) -> None:
@@ -87,7 +83,7 @@ def noise_scale(d: Tensor) -> Tensor:
 
 @dataclass
 class PradaHistory:
-    """Course of a fit, an entry per epoch: loss and AUROC before the update, α after it."""
+    """History of a fit, one entry per epoch: loss and AUROC before the update, α after it."""
 
     loss: list[float] = field(default_factory=list)
     auroc: list[float] = field(default_factory=list)
@@ -100,7 +96,7 @@ def smoothed(is_own: Tensor) -> Tensor:
 
 
 def auroc(scores: Tensor, is_own: Tensor) -> float:
-    """Probability that an own image scores above another one, ties counting half."""
+    """Probability that an own image has a higher score than another one; a tie counts half."""
     own, rest = scores[is_own.bool()], scores[~is_own.bool()]
     if not len(own) or not len(rest):
         return math.nan
@@ -122,20 +118,20 @@ def fit(
 
     Args:
         calibrator: Starts from its present weights.
-        lp: [N, L, 2]; published: 250 own and 250 real images. To tell siblings apart the negatives must also hold
-            images of the siblings and of the other family.
+        lp: [N, L, 2]; published: 250 own and 250 real images. To distinguish siblings, the negatives must also
+            include images of the siblings and of the other family.
         targets: [N], from :func:`smoothed`.
         epochs: Updates.
-        lr: Of AdamW; its default weight decay acts on α and w too, as in the original.
+        lr: Learning rate of AdamW, whose default weight decay also acts on α and w, as in the original.
         noise: See :meth:`PradaCalibrator.forward`.
         seed: Of the noise.
 
     Raises:
-        ValueError: If all targets lie on one side.
+        ValueError: If all targets are on one side.
     """
     is_own = targets > 0.5
     if bool(is_own.all()) or not bool(is_own.any()):
-        raise ValueError("PRADA needs both the generator's own images and others; all targets lie on one side")
+        raise ValueError("PRADA needs both the generator's own images and others, but all targets are on one side")
     generator = torch.Generator(lp.device).manual_seed(seed)
     trained = [p for p in calibrator.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=lr)
@@ -166,20 +162,3 @@ def attribute(scores: Tensor) -> tuple[Tensor, Tensor]:
     """
     padded = torch.cat([torch.zeros_like(scores[:, :1]), scores], 1)
     return padded.argmax(1), scores.amax(1)
-
-
-def load_calibrator(path: Path, lengths: tuple[int, ...]) -> PradaCalibrator:
-    """Published or own calibrator weights (``alpha``, ``w``, ``net.{0,2,4}``).
-
-    Raises:
-        CheckpointError: If there is no such file, it is no calibrator, or one for another number of scales.
-    """
-    state = read_state(path)
-    if "w" in state and len(state["w"]) != len(lengths):
-        raise CheckpointError(
-            f"{path} weighs {len(state['w'])} scales, but the model has {len(lengths)} (VAR has 10, RAR 1): "
-            "a calibrator of the other family?"
-        )
-    calibrator = PradaCalibrator(lengths, inputs=1 if "alpha" in state else 2)
-    fit_state(calibrator, state, str(path))
-    return calibrator.eval()

@@ -1,4 +1,4 @@
-"""PRADA as a decision: jointly calibrated for siblings, or one calibrator at a time as published."""
+"""PRADA as a decision: calibrated jointly for siblings, or one generator at a time as published."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ class Prada:
     """Calibrators of all variants.
 
     Args:
-        joint: The calibrators; their affine maps stay the identity for ``single``.
-        losses: Of the joint fit, or of every single one.
+        joint: The calibrators; their affine maps are the identity after `fit_single`.
+        losses: Loss before each update, of the joint fit (``joint``) or of each variant.
     """
 
     def __init__(self, joint: JointPrada, losses: dict[str, list[float]]) -> None:
@@ -26,7 +26,7 @@ class Prada:
 
     @classmethod
     def fit(cls, evidence: Evidence, truth: Names, *, epochs: int, seed: int) -> "Prada":
-        """All at once: every image is a negative of all generators but its own."""
+        """Fit all calibrators together; every image is a negative for all generators except its own."""
         torch.manual_seed(seed)
         joint = JointPrada({name: PradaCalibrator(evidence.lengths[name]) for name in evidence.families})
         names = [OUTLIER, *evidence.families]
@@ -36,7 +36,7 @@ class Prada:
 
     @classmethod
     def fit_single(cls, evidence: Evidence, truth: Names, *, epochs: int, seed: int) -> "Prada":
-        """As published: own images against outliers ("real"), one generator at a time."""
+        """Fit as published: own images against outliers ("real"), one generator at a time."""
         calibrators, losses = {}, {}
         lp = _tensors(evidence)
         for name in evidence.families:

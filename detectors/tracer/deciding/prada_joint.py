@@ -1,7 +1,7 @@
-"""PRADA for siblings: all calibrators on one scale, nine ways in one step.
+"""PRADA for siblings: all calibrators on one scale, with all classes decided in one step.
 
-Fitted one against "real" at a time, as published, scores of siblings are neither taught to differ nor comparable. Here
-every image is a negative of all generators but its own. Our addition to Damm et al. (2026).
+If each generator is fitted only against "real", as published, the scores of siblings are neither trained to differ nor
+comparable. Here each image is a negative for all generators except its own. This is our addition to Damm et al. (2026).
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class JointPrada(nn.Module):
         """Logits [B, 1 + M], the first the outlier's zero, from each generator's [B, L_m, 2].
 
         Raises:
-            ValueError: If a generator's log-probabilities are absent.
+            ValueError: If the log-probabilities of a generator are absent.
         """
         if absent := [name for name in self.names if name not in lp]:
             raise ValueError(f"no log-probabilities for {', '.join(absent)}; fit a joint calibration without them")
@@ -47,20 +47,17 @@ def fit_joint(
     *,
     epochs: int = 500,
     lr: float = 1e-2,
-    train_calibrators: bool = True,
     noise: float = 0.1,
     seed: int = 42,
 ) -> list[float]:
-    """Fit in place by cross-entropy balanced over classes, every image a negative of all generators but its own.
+    """Fit in place by cross-entropy balanced over classes; an image is a negative for all generators except its own.
 
     Args:
         joint: Starts from its present weights.
         lp: Generator → [N, L_m, 2], the same N images under every generator.
         classes: int64 [N], 0 for outlier, else 1 + index into ``joint.names``.
         epochs: AdamW updates, full batch.
-        lr: Of AdamW.
-        train_calibrators: Also move the calibrators; otherwise the affine maps alone (``flat`` calibration of
-            published weights).
+        lr: Learning rate of AdamW.
         noise: As for :func:`fit`.
         seed: Of the noise.
 
@@ -68,7 +65,7 @@ def fit_joint(
         Loss before each update.
 
     Raises:
-        ValueError: If a class number is none of the calibrators'.
+        ValueError: If a class number has no calibrator.
     """
     M = len(joint.names)
     if not bool(((classes >= 0) & (classes <= M)).all()):
@@ -76,23 +73,14 @@ def fit_joint(
     count = torch.bincount(classes, minlength=M + 1)
     weight = len(classes) / (count.clamp_min(1) * (count > 0).sum())
     generator = torch.Generator(classes.device).manual_seed(seed)
-    trained = [joint.log_gain, joint.offset]
-    if train_calibrators:
-        trained += [p for p in joint.calibrators.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=lr)
+    calibrators = [p for p in joint.calibrators.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW([joint.log_gain, joint.offset, *calibrators], lr=lr)
     losses = []
     for _ in range(epochs):
-        logits = joint(lp, noise if train_calibrators else 0.0, generator)
+        logits = joint(lp, noise, generator)
         loss = F.cross_entropy(logits, classes, weight=weight, reduction="none").mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(loss.detach()))
     return losses
-
-
-def with_prior(logits: Tensor, prior: Tensor) -> Tensor:
-    """Log-posterior [B, C] of class-balanced logits under other class frequencies ``prior`` [C] (sums to 1)."""
-    if prior.shape != logits.shape[1:] or not bool((prior > 0).all()) or abs(float(prior.sum()) - 1) > 1e-4:
-        raise ValueError(f"prior must be {logits.shape[1]} positive numbers with sum 1, got {prior.tolist()}")
-    return (logits + prior.log()).log_softmax(-1)

@@ -1,6 +1,6 @@
-"""From provenance scores to a family: three ways to place a threshold, and the decision rules.
+"""From provenance scores to a family: three strategies for a threshold, and the decision rule.
 
-Lower scores mean "made by this family"; a score is accepted when it is not above the threshold.
+Lower scores mean "made by this family"; a score is accepted if it is at most the threshold.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ STRATEGIES = ("percentile", "gaussian", "supervised")
 
 @dataclass(frozen=True)
 class Thresholding:
-    """How a family's threshold is placed.
+    """How a family's threshold is chosen.
 
     Attributes:
         strategy: ``percentile``, ``gaussian`` or ``supervised``.
-        share: of own images accepted (percentile).
-        k: standard deviations (gaussian).
-        criterion: of ``supervised``.
+        share: fraction of own images accepted (``percentile``).
+        k: standard deviations above the mean (``gaussian``).
+        criterion: the criterion of ``supervised``.
     """
 
     strategy: str = "percentile"
@@ -33,14 +33,14 @@ class Thresholding:
 
 
 def percentile_threshold(own: Scores, share: float = 0.95) -> float:
-    """Accept this share of the family's own scores.
+    """Threshold that accepts this fraction of the family's own scores.
 
     Args:
         own: Scores of the family's own images, not those of the test.
         share: In (0, 1].
     """
     if not 0 < share <= 1:
-        raise ValueError(f"share must lie in (0, 1], got {share}")
+        raise ValueError(f"share must be in (0, 1], got {share}")
     return float(np.quantile(_finite(own, "own"), share))
 
 
@@ -58,7 +58,7 @@ def gaussian_threshold(own: Scores, k: float = 2.0) -> float:
 
 
 def supervised_threshold(own: Scores, other: Scores, criterion: Criterion = "youden", max_fpr: float = 0.01) -> float:
-    """The threshold that separates best on validation images; halfway to the next score that it rejects.
+    """The threshold that separates best on validation images, halfway between the accepted and rejected scores.
 
     Args:
         own: Scores of the family's own images.
@@ -92,14 +92,14 @@ def threshold_rule(
 ) -> npt.NDArray[np.str_]:
     """The published two-step rule: no family accepts → outlier; one → that one; several → the lower QuantLoss.
 
-    QuantLosses of families with features of other dimension and scale are not comparable, so that ties between
-    families are decided badly; a classifier on all four log-losses does better.
+    QuantLosses of families whose features differ in dimension and scale are not comparable, so ties between families
+    are decided poorly; a classifier on all four log-losses does better.
 
     Args:
         scores: Family → [N].
         thresholds: Family → threshold.
         quant_losses: Family → [N].
-        outlier: Name of the rest.
+        outlier: Name of the class that no family accepts.
 
     Returns:
         [N] names.
@@ -131,5 +131,5 @@ def family_features(quant_losses: Mapping[str, Scores], enc_losses: Mapping[str,
 def _finite(scores: Scores, what: str) -> Scores:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
-        raise ValueError(f"{what}: needs a non-empty row of finite scores, got shape {scores.shape}")
+        raise ValueError(f"{what}: needs a non-empty vector of finite scores, got shape {scores.shape}")
     return scores

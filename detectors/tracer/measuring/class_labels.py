@@ -1,8 +1,9 @@
-"""Which class label to condition on: a test image comes without one.
+"""The class label to condition on, since a test image has none.
 
-Policies: ``given`` (from a file), ``classifier`` (an ImageNet net's best k), ``generator`` (the labels under which a
-variant likes a prefix of the tokens best), ``marginal`` (average the likelihood over the classifier's best k), ``null``
-(no class at all). Maximising over labels raises the scores of foreign images too: calibrate with the same policy.
+Policies: ``given`` (from a file), ``classifier`` (the k best of an ImageNet classifier), ``generator`` (the labels
+under which a variant gives a prefix of the tokens the highest likelihood), ``marginal`` (average of the likelihood over
+the classifier's k best), ``null`` (no class). Maximising over labels also raises the scores of other images, so the
+decisions must be fitted with the same policy.
 """
 
 from typing import Literal, get_args
@@ -26,7 +27,7 @@ def classifier_candidates(class_logits: Tensor, k: int) -> tuple[Tensor, Tensor]
 
 
 def prefix_length(model: TokenModel) -> int:
-    """Tokens enough to screen labels by; for VAR whole scales, so that the prefix is exact."""
+    """Number of tokens used to screen labels; whole scales for VAR, which makes the prefix exact."""
     if isinstance(model, RarTransformer):
         return min(RAR_SCREENING_TOKENS, model.length)
     return sum(model.lengths[:VAR_SCREENING_SCALES])
@@ -42,14 +43,14 @@ def screen_labels(
     prefix: int | None = None,
     batch: int = 32,
 ) -> tuple[Tensor, Tensor]:
-    """The k labels under which a variant finds the first tokens likeliest.
+    """The k labels under which the first tokens have the highest likelihood.
 
     Args:
-        model: Any variant of the family; the smallest will do.
+        model: Any variant of the family; the smallest is enough.
         tokens: int64 [B, L].
         k: Labels to keep.
         teacher_input: For VAR, [B, L − 1, C].
-        prefix: Tokens to look at, by default :func:`prefix_length`; all of them make the search exact.
+        prefix: Number of tokens to use, by default :func:`prefix_length`; with all of them the search is exact.
         batch: Labels per pass.
 
     Returns:

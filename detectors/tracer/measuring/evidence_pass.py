@@ -1,6 +1,7 @@
-"""All evidence of a batch at once: models stay loaded, so that images may come one batch after another."""
+"""All evidence of a batch at once; the models stay loaded between batches."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -14,63 +15,58 @@ from detectors.tracer.measuring.inverse_decoder import TokenizerModel
 from detectors.tracer.measuring.likelihood import TokenModel
 from detectors.tracer.measuring.membership import Spread
 from detectors.tracer.measuring.passes import NULL, Scored, encode_pass, lengths_of, variant_pass
+from detectors.tracer.measuring.provenance import ProvenanceSignals
 from detectors.tracer.measuring.zoo import Variant, Zoo
 from detectors.tracer.models.quantise import Method
 from detectors.tracer.models.var_vqvae import VarVqvae
 
 
+@dataclass
 class EvidencePass:
-    """The passes of ``task=trace`` without its cache and order: each model is loaded when first needed, then kept.
+    """The passes of ``task=trace`` without its cache: each model is loaded when first needed, then kept in memory.
 
-    Args:
+    Attributes:
         zoo: the models.
         inverse: family → file of its inverse decoder.
-        quantiser: as :class:`detectors.tracer.tracer.Tracer`, as are all that follow.
-        soft_steps: as above.
-        labels: as above; ``given`` is refused, since a batch brings no class labels.
-        candidates: as above.
+        quantiser: as in :class:`detectors.tracer.tracer.Tracer`, as are the remaining settings.
+        soft_steps: see above.
+        labels: see above; ``given`` is rejected, since a batch has no class labels.
+        candidates: see above.
         classifier: makes the label classifier.
-        spread: as above.
+        spread: see above.
 
     Raises:
         ConfigError: see ``labels``.
     """
 
-    def __init__(
-        self,
-        zoo: Zoo,
-        inverse: Mapping[str, Path],
-        *,
-        quantiser: Method,
-        soft_steps: int,
-        labels: LabelPolicy,
-        candidates: int,
-        classifier: Callable[[], nn.Module],
-        spread: Spread,
-    ) -> None:
-        if labels == "given":
+    zoo: Zoo
+    inverse: Mapping[str, Path]
+    quantiser: Method
+    soft_steps: int
+    labels: LabelPolicy
+    candidates: int
+    classifier: Callable[[], nn.Module]
+    spread: Spread
+    _loaded: dict[str, nn.Module] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if self.labels == "given":
             raise ConfigError(
-                "this tracer was fitted with detector.labels=given, and a batch brings no class labels",
-                "Judge these images by task=trace, or fit one with detector.labels=generator.",
+                "this tracer was fitted with detector.labels=given, and a batch has no class labels",
+                "Run task=trace on these images, or fit a tracer with detector.labels=generator.",
             )
-        self.zoo = zoo
-        self.inverse = dict(inverse)
-        self.quantiser: Method = quantiser
-        self.soft_steps = soft_steps
-        self.labels = labels
-        self.candidates = candidates
-        self.classifier = classifier
-        self.spread: Spread = spread
-        self._loaded: dict[str, nn.Module] = {}
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Evidence:
-        """Evidence of images [B, 3, S, S], float32 in [0, 1]; tokenizers work in float32, whatever autocast says."""
-        losses, scored, lengths = {}, {}, {}
+        """Evidence of images [B, 3, S, S], float32 in [0, 1]; tokenizers run in float32 even under autocast."""
+        losses: dict[str, ProvenanceSignals] = {}
+        scored: dict[str, Scored] = {}
+        lengths = {}
         for family in self.zoo.tokenizers:
             tokenizer = cast(TokenizerModel, self._model(f"{family} tokenizer", self._tokenizer(family), images.device))
+            method: Method = self.quantiser if family == "var" else "greedy"
             with torch.autocast(images.device.type, enabled=False):
-                encoded = encode_pass(tokenizer, images, self._method(family), self.soft_steps)
+                encoded = encode_pass(tokenizer, images, method, self.soft_steps)
             fed = tokenizer.quantize.teacher_input(encoded.tokens) if isinstance(tokenizer, VarVqvae) else None
             losses[family] = encoded
             labels, log_prior = self._candidates(family, images, encoded.tokens, fed)
@@ -81,16 +77,6 @@ class EvidencePass:
                     spread=self.spread, mixed=self.labels == "marginal",
                 )  # fmt: skip
                 lengths[variant.name] = lengths_of(model)
-        return self._gathered(scored, lengths, {k: v.quant_loss for k, v in losses.items()},
-                              {k: v.enc_loss for k, v in losses.items()})  # fmt: skip
-
-    def _gathered(
-        self,
-        scored: Mapping[str, Scored],
-        lengths: Mapping[str, tuple[int, ...]],
-        quant_loss: Mapping[str, Tensor],
-        enc_loss: Mapping[str, Tensor],
-    ) -> Evidence:
         families = {variant.name: variant.family for variant in self.zoo.variants}
         return Evidence(
             families=families,
@@ -98,8 +84,8 @@ class EvidencePass:
             names={families[name]: done.names for name, done in scored.items()},
             features={name: scored[name].features.cpu().numpy() for name in families},
             lp={name: scored[name].lp.cpu().numpy() for name in families},
-            quant_loss={family: loss.cpu().numpy() for family, loss in quant_loss.items()},
-            enc_loss={family: loss.cpu().numpy() for family, loss in enc_loss.items()},
+            quant_loss={family: signals.quant_loss.cpu().numpy() for family, signals in losses.items()},
+            enc_loss={family: signals.enc_loss.cpu().numpy() for family, signals in losses.items()},
         )
 
     def _candidates(
@@ -114,9 +100,6 @@ class EvidencePass:
             return labels, images.new_zeros(labels.shape)
         found: tuple[Tensor, Tensor] = self._model("classifier", self.classifier, images.device)(images)
         return found
-
-    def _method(self, family: str) -> Method:
-        return self.quantiser if family == "var" else "greedy"
 
     def _tokenizer(self, family: str) -> Callable[[], nn.Module]:
         return lambda: self.zoo.tokenizer(family, self.inverse.get(family))

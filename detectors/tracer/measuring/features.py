@@ -9,11 +9,6 @@ from detectors.tracer.measuring.membership import Spread, membership_features
 EXCLUDED_LP = -20.0
 
 
-def perplexity(lp: Tensor) -> Tensor:
-    """Exponential of the mean negative log-probability along the last axis."""
-    return (-lp.mean(-1)).exp()
-
-
 def icas(lp_cond: Tensor, lp_null: Tensor) -> Tensor:
     """Implicit-classifier score, mean over tokens of d / (1.75 + exp(1.3 d)), d = conditional minus null.
 
@@ -45,8 +40,7 @@ def variant_features(
     if scores.cond.lp.shape[1] != 1:
         raise ValueError(f"features need one label per image, got {scores.cond.lp.shape[1]}; choose one first")
     cond = scores.cond.lp[:, 0]
-    contrast = type(scores.contrast)(**{name: value[:, 0] for name, value in vars(scores.contrast).items()})
-    features = membership_features(contrast, zlib_length, spread=spread)
+    features = membership_features(scores.contrast.map(lambda value: value[:, 0]), zlib_length, spread=spread)
     guided = scores.lp_guided[:, 0]
     features["log_perplexity"] = -cond.mean(-1)
     features["log_perplexity_null"] = -scores.lp_null.mean(-1)

@@ -1,4 +1,4 @@
-"""The inverse decoder: an encoder retrained to undo the frozen decoder exactly, on images which that decoder made.
+"""The inverse decoder: an encoder retrained on decoded images to invert the frozen decoder.
 
 Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026), equation 5 and Table A2; the
 released training code for the hyperparameters.
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -23,30 +22,15 @@ from detectors.tracer.models.var_vqvae import VarVqvae
 TokenizerModel = VarVqvae | RarVqgan
 
 
-@dataclass(frozen=True)
-class InverseDecoderSettings:
-    """Published hyperparameters: Adam without weight decay, the rate times 0.9 every two epochs, no clipping."""
-
-    epochs: int
-    batch: int
-    lr: float
-    step_epochs: int = 2
-    decay: float = 0.9
-
-
-VAR_SETTINGS = InverseDecoderSettings(epochs=10, batch=16, lr=5e-5)
-RAR_SETTINGS = InverseDecoderSettings(epochs=50, batch=8, lr=5e-4)
-
-
 def trained_modules(tokenizer: TokenizerModel) -> dict[str, nn.Module]:
-    """The parts that are retrained: the encoder, and VAR's ``quant_conv``."""
+    """The retrained parts: the encoder, and VAR's ``quant_conv``."""
     if isinstance(tokenizer, VarVqvae):
         return {"encoder": tokenizer.encoder, "quant_conv": tokenizer.quant_conv}
     return {"encoder": tokenizer.encoder}
 
 
 def freeze_decoder(tokenizer: TokenizerModel) -> list[nn.Parameter]:
-    """Let only the retrained parts have gradients; return their parameters."""
+    """Enable gradients only for the retrained parts; return their parameters."""
     tokenizer.requires_grad_(False)
     trained = [p for module in trained_modules(tokenizer).values() for p in module.parameters()]
     for parameter in trained:
@@ -56,7 +40,7 @@ def freeze_decoder(tokenizer: TokenizerModel) -> list[nn.Parameter]:
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """Images as a saved file would hold them (uint8 levels, tokenizer's range) [B, 3, S, S], and their features."""
+    """Images [B, 3, S, S] as after saving (uint8 levels, in the tokenizer's range), and their features."""
 
     images: Tensor
     features: Tensor
@@ -64,7 +48,7 @@ class TrainingPair:
 
 @torch.no_grad()
 def generated_pair(tokenizer: TokenizerModel, tokens: Tensor) -> TrainingPair:
-    """Target mode ``generated``: the image that known tokens [B, L] decode to, truncated to uint8 as savers do."""
+    """Target mode ``generated``: decode known tokens [B, L], and truncate to uint8 as for saving."""
     features = tokenizer.features(tokens)
     low, high = tokenizer.value_range
     levels = to_uint8(to_unit(tokenizer, tokenizer.decode(features)))
@@ -75,7 +59,7 @@ def generated_pair(tokenizer: TokenizerModel, tokens: Tensor) -> TrainingPair:
 def roundtrip_pair(original: TokenizerModel, x: Tensor) -> TrainingPair:
     """Target mode ``roundtrip``: tokens from any image by the original encoder, then as ``generated``.
 
-    Needs no generator at all, and the target is exact by construction.
+    This needs no generator, and the target is exact by construction.
 
     Args:
         original: With its original encoder.
@@ -86,40 +70,26 @@ def roundtrip_pair(original: TokenizerModel, x: Tensor) -> TrainingPair:
 
 
 def inverse_loss(tokenizer: TokenizerModel, pair: TrainingPair, *, seen: Tensor | None = None) -> Tensor:
-    """Mean square between the features encoded from the image and those it was decoded from.
+    """Mean squared error between the encoded features and those the image was decoded from.
 
     Args:
         tokenizer: Being trained.
         pair: Clean image and target.
-        seen: An augmented version of the image for the encoder to see; the target stays the clean one's.
+        seen: An augmented version of the image as the encoder's input; the target stays that of the clean image.
     """
     encoded = tokenizer.encode(pair.images if seen is None else seen)
     return (encoded - pair.features).square().mean()
 
 
-def inverse_state(tokenizer: TokenizerModel) -> dict[str, Tensor]:
-    """The retrained weights alone, under ``encoder.*`` and ``quant_conv.*``."""
-    return {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, module in trained_modules(tokenizer).items()
-        for key, value in module.state_dict().items()
-    }
-
-
-def save_inverse(tokenizer: TokenizerModel, path: Path) -> None:
-    """Write the retrained weights as safetensors."""
-    safetensors.torch.save_file(inverse_state(tokenizer), path)
-
-
 def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
     """Put retrained weights into a tokenizer, in place.
 
-    Known layouts: ours (``encoder.*``, ``quant_conv.*``); the official release's (``module0.*`` the encoder,
+    Known layouts: plain tensors (``encoder.*``, ``quant_conv.*``); the official release's (``module0.*`` the encoder,
     ``module1.*`` VAR's ``quant_conv``); nested dictionaries (``{family, encoder, quant_conv, config}``); and
-    checkpoints of ``task=fit``, whose frozen parts are passed over.
+    checkpoints of ``task=fit``, whose frozen parts are ignored.
 
     Raises:
-        CheckpointError: If there is no such file, its layout is none of these, it is the other family's, or
+        CheckpointError: If there is no such file, its layout is none of these, it belongs to the other family, or
             shapes differ.
     """
     state = _flattened(path)
@@ -128,29 +98,30 @@ def load_inverse(tokenizer: TokenizerModel, path: Path) -> None:
         state = {new + key.removeprefix(old) if key.startswith(old) else key: value for key, value in state.items()}
     modules = trained_modules(tokenizer)
     parts: dict[str, dict[str, Tensor]] = {name: {} for name in modules}
-    strangers = []
+    unexpected = []
     for key, value in state.items():
         name, _, rest = key.partition(".")
         if name in parts:
             parts[name][rest] = value
         else:
-            strangers.append(key)
-    if strangers:
+            unexpected.append(key)
+    if unexpected:
         raise CheckpointError(
-            f"{path} holds entries that a {type(tokenizer).__name__}'s inverse decoder has not: "
-            f"{', '.join(strangers[:5])}; the other family's file?"
+            f"{path} holds entries unknown to the inverse decoder of a {type(tokenizer).__name__}: "
+            f"{', '.join(unexpected[:5])}",
+            "Check whether it is the other family's file.",
         )
     if absent := [name for name in modules if not parts[name]]:
         raise CheckpointError(
-            f"{path} has no {', '.join(absent)}, which a {type(tokenizer).__name__}'s inverse decoder needs; "
-            "the other family's file?"
+            f"{path} has no {', '.join(absent)}, which the inverse decoder of a {type(tokenizer).__name__} needs",
+            "Check whether it is the other family's file.",
         )
     for name, module in modules.items():
         fit_state(module, parts[name], f"{path} ({name})")
 
 
 def _flattened(path: Path) -> dict[str, Tensor]:
-    """A file's tensors, nested dictionaries joined by dots; entries that are no tensors (family, config) left out."""
+    """A file's tensors, with keys of nested dictionaries joined by dots; other entries (family, config) are omitted."""
     flat: dict[str, Tensor] = {}
     content = read_checkpoint(path)
     if PASSPORT in content:

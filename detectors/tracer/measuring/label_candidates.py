@@ -13,13 +13,13 @@ from detectors.tracer.measuring.class_labels import classifier_candidates
 
 
 class LabelClassifier(nn.Module):
-    """An ImageNet classifier of timm on images of any size; resampling is harmless here, where only the class counts.
+    """An ImageNet classifier of timm for images of any size; resampling is harmless here, since only the class matters.
 
     Args:
         name: timm model.
         classes: classes of the generators, in the classifier's order.
-        weights: file; None lets timm download its own.
-        k: candidates an image.
+        weights: file; with None, timm downloads the weights.
+        k: candidates per image.
     """
 
     def __init__(self, name: str, classes: int, weights: Path | None, k: int) -> None:

@@ -1,7 +1,7 @@
-"""One teacher-forced pass → everything the tracer reads off a variant's softmax, without keeping the softmax.
+"""Statistics of a variant's softmax from one teacher-forced pass, without storing the softmax.
 
 Conditional passes for several candidate labels and one null pass go through the model as one batch; the last linear
-layer and its softmax are then taken a slice of positions at a time, so that [B, L, V] logits never exist.
+layer and its softmax are then computed for one slice of positions at a time, so [B, L, V] logits never exist.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from detectors.tracer.models.var_transformer import VarTransformer
 
 TokenModel = VarTransformer | RarTransformer
 Sampling = VarSampling | RarSampling
-FIELDS = ("lp", "mu", "var", "margin", "rank")
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class TokenScores:
         cond: Statistics [B, K, L] of the conditional softmax.
         contrast: Statistics [B, K, L] of the softmax of conditional minus null logits.
         lp_null: [B, L] log-probability without a class.
-        lp_guided: [B, K, L] log-probability under the variant's own sampling; −inf where it cannot have been drawn.
+        lp_guided: [B, K, L] log-probability under the variant's own sampling; −inf for tokens it cannot sample.
     """
 
     cond: TokenStatistics
@@ -44,18 +43,18 @@ class TokenScores:
             return x[rows, index][:, None]
 
         return TokenScores(
-            cond=TokenStatistics(*(pick(getattr(self.cond, name)) for name in FIELDS)),
-            contrast=TokenStatistics(*(pick(getattr(self.contrast, name)) for name in FIELDS)),
+            cond=self.cond.map(pick),
+            contrast=self.contrast.map(pick),
             lp_null=self.lp_null,
             lp_guided=pick(self.lp_guided),
         )
 
 
 def model_inputs(model: TokenModel, tokens: Tensor, teacher_input: Tensor | None) -> Tensor:
-    """What the model is fed: for RAR the tokens, for VAR the family's shared teacher-forcing input.
+    """Input of the model: for RAR the tokens, for VAR the family's shared teacher-forcing input.
 
     Raises:
-        ValueError: If a VAR model gets none.
+        ValueError: If it is absent for a VAR model.
     """
     if isinstance(model, RarTransformer):
         return tokens
@@ -80,9 +79,9 @@ def token_scores(
         model: The variant; run it under ``torch.autocast`` for bfloat16 blocks (head and softmax stay float32).
         tokens: int64 [B, L].
         labels: int64 [B, K] candidate labels of each image.
-        sampling: How the variant draws.
+        sampling: Sampling settings of the variant.
         teacher_input: For VAR, [B, L − 1, C], the same for every variant of the family.
-        positions: Tokens per slice of the softmax; bounds memory at (K + 1) B × positions × V floats.
+        positions: Tokens per slice of the softmax; limits memory to (K + 1) B × positions × V floats.
     """
     B, K = labels.shape
     inputs = model_inputs(model, tokens, teacher_input)
@@ -101,10 +100,8 @@ def token_scores(
         parts.append((token_statistics(cond, wide), token_statistics(cond - uncond, wide), lp_null, guided))
 
     def joined(which: int) -> TokenStatistics:
-        stats = [part[which] for part in parts]
-        return TokenStatistics(
-            *(torch.cat([getattr(one, name) for one in stats], -1).transpose(0, 1) for name in FIELDS)
-        )
+        slices = zip(*(vars(part[which]).values() for part in parts), strict=True)
+        return TokenStatistics(*(torch.cat(values, -1).transpose(0, 1) for values in slices))
 
     return TokenScores(
         cond=joined(0),
@@ -126,7 +123,7 @@ def _guided(model: TokenModel, cond: Tensor, null: Tensor, at: Tensor, sampling:
 def log_likelihood(
     model: TokenModel, tokens: Tensor, labels: Tensor, *, teacher_input: Tensor | None = None, positions: int = 64
 ) -> Tensor:
-    """Log-likelihood [B, K] of tokens given each candidate label; nothing else is computed.
+    """Log-likelihood [B, K] of tokens given each candidate label, without other statistics.
 
     Args:
         model: The variant.

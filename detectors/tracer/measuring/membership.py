@@ -1,4 +1,4 @@
-"""Membership-inference statistics of token sequences: how much a model behaves as if it knew the image.
+"""Membership-inference statistics of token sequences: how much a model behaves as if it had seen the image.
 
 Source: Kowalczuk et al., "Privacy Attacks on Image AutoRegressive Models" (2025) and its released code; the single
 attacks: Min-K% (Shi et al. 2024), Min-K%++ (Zhang et al. 2025), CAMIA (Chang et al. 2024), SURP (Zhang & Wu 2024), zlib
@@ -6,6 +6,7 @@ attacks: Min-K% (Shi et al. 2024), Min-K%++ (Zhang et al. 2025), CAMIA (Chang et
 """
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ Spread = Literal["variance", "std"]
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """What one softmax says about each token, all [..., L].
+    """Statistics of one softmax at each token, all [..., L].
 
     Attributes:
         lp: Log-probability of the token.
@@ -35,6 +36,10 @@ class TokenStatistics:
     margin: Tensor
     rank: Tensor
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "TokenStatistics":
+        """The statistics with a function applied to each tensor."""
+        return TokenStatistics(*(change(value) for value in vars(self).values()))
+
     def surprise(self, spread: Spread = "variance") -> Tensor:
         """Standardised log-probability of Min-K%++, [..., L].
 
@@ -47,7 +52,7 @@ class TokenStatistics:
 
 
 def token_statistics(logits: Tensor, tokens: Tensor) -> TokenStatistics:
-    """Reduce logits [..., L, V] at tokens int64 [..., L]; half-precision logits are raised to float32 first."""
+    """Reduce logits [..., L, V] at tokens int64 [..., L]; half-precision logits are converted to float32 first."""
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     at = tokens[..., None]
     all_lp = logits.log_softmax(-1)
@@ -72,14 +77,14 @@ def zlib_lengths(tokens: Tensor) -> Tensor:
 def membership_features(
     statistics: TokenStatistics, zlib_length: Tensor, *, spread: Spread = "variance", surprisal: bool = False
 ) -> dict[str, Tensor]:
-    """The 18 features of the guided models, each [B], signed so that lower means "member".
+    """The 18 features of the guided models, each [B], where lower means "member".
 
     Args:
         statistics: [B, L] each.
         zlib_length: [B] from :func:`zlib_lengths`.
         spread: See :meth:`TokenStatistics.surprise`.
-        surprisal: Add the SURP features. The released code has 40 of them, but its bound on the surprisal never acts,
-            so that they hold eight distinct ones (a mean and a share for each limit on entropy), which is what we give.
+        surprisal: Add the SURP features. The released code has 40 of them, but its limit on the surprisal has no
+            effect; the eight distinct ones are given here (a mean and a fraction for each limit on entropy).
     """
     lp, pp = statistics.lp, statistics.surprise(spread)
     loss = -lp.mean(-1)
@@ -111,6 +116,6 @@ def _share(mask: Tensor) -> Tensor:
 
 
 def _below_running_mean(values: Tensor) -> Tensor:
-    """Whether each value lies below the mean of itself and those before it."""
+    """Whether each value lies below the mean of itself and all earlier values."""
     count = torch.arange(1, values.shape[-1] + 1, device=values.device)
     return values < values.cumsum(-1) / count

@@ -1,7 +1,7 @@
-"""The two passes that all evidence comes from: one through a family's tokenizer, one through each variant.
+"""The two passes that produce all evidence: one through a family's tokenizer, one through each variant.
 
-Each image goes once through either; what is kept of a pass is small (tokens, a few losses, features, two
-log-probabilities a token) and is all that the decisions need.
+Each image takes each pass once; the results are small (tokens, a few losses, features, two log-probabilities per token)
+and contain everything the decisions need.
 """
 
 from dataclasses import dataclass
@@ -14,56 +14,42 @@ from detectors.tracer.measuring.features import variant_features
 from detectors.tracer.measuring.inverse_decoder import TokenizerModel
 from detectors.tracer.measuring.likelihood import Sampling, TokenModel, token_scores
 from detectors.tracer.measuring.membership import Spread, zlib_lengths
-from detectors.tracer.measuring.provenance import provenance_signals
+from detectors.tracer.measuring.provenance import ProvenanceSignals, provenance_signals
 from detectors.tracer.models.quantise import Method
 from detectors.tracer.models.tokenizer import from_unit
 from detectors.tracer.models.var_transformer import VarTransformer
 
 NULL = -1
-"""Mark of "no class" among candidate labels."""
+"""Candidate label that means "no class"."""
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What the tokenizer's pass leaves of B images.
-
-    Attributes:
-        tokens: int64 [B, L].
-        quant_loss: float32 [B], see :class:`detectors.tracer.measuring.provenance.ProvenanceSignals`.
-        enc_loss: [B], likewise.
-    """
-
-    tokens: Tensor
-    quant_loss: Tensor
-    enc_loss: Tensor
-
-
-def encode_pass(tokenizer: TokenizerModel, images: Tensor, method: Method = "greedy", steps: int = 200) -> Encoded:
-    """Tokens and provenance signals.
+def encode_pass(
+    tokenizer: TokenizerModel, images: Tensor, method: Method = "greedy", steps: int = 200
+) -> ProvenanceSignals:
+    """Tokens and provenance signals, without the reconstruction baseline.
 
     Args:
-        tokenizer: With the inverse decoder's encoder, or its own.
+        tokenizer: With its own encoder or the inverse decoder.
         images: [B, 3, S, S] float in [0, 1].
         method: Quantiser of VAR's features.
-        steps: Updates a stage of ``soft``.
+        steps: Updates per stage of ``soft``.
 
     Raises:
         DataError: For images of another size or range.
     """
     x = from_unit(tokenizer, images)
-    signals = provenance_signals(tokenizer, x, method=method, steps=steps, reconstruct=False)
-    return Encoded(signals.tokens, signals.quant_loss, signals.enc_loss)
+    return provenance_signals(tokenizer, x, method=method, steps=steps, reconstruct=False)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a variant's pass leaves of B images.
+    """Results of a variant's pass for B images.
 
     Attributes:
         features: float32 [B, F].
         names: F names.
-        lp: float32 [B, L, 2], log-probability of each token with and without class: PRADA's input.
-        label: int64 [B], the class label taken.
+        lp: float32 [B, L, 2], log-probability of each token with and without class, the input of PRADA.
+        label: int64 [B], the chosen class label.
     """
 
     features: Tensor
@@ -90,18 +76,18 @@ def variant_pass(
     spread: Spread = "variance",
     mixed: bool = False,
 ) -> Scored:
-    """All candidate labels and the null class in one batch; kept is the candidate under which the tokens are likeliest.
+    """Score all candidate labels and the null class in one batch, and keep the candidate of the highest likelihood.
 
     Args:
         model: The variant.
         tokens: int64 [B, L].
         labels: int64 [B, K] candidates; :data:`NULL` for no class.
         log_prior: [B, K], weight of each candidate in the choice and in the feature ``marginal``.
-        sampling: How the variant draws.
+        sampling: Sampling settings of the variant.
         teacher_input: For VAR.
-        positions: Tokens a slice of the softmax.
+        positions: Tokens per slice of the softmax.
         spread: See :meth:`TokenStatistics.surprise`.
-        mixed: ``lp`` has the class averaged out (:func:`mixed_log_prob`) instead of set to the likeliest candidate.
+        mixed: ``lp`` averages over the candidates (:func:`mixed_log_prob`) instead of using the likeliest one.
     """
     given = torch.where(labels == NULL, model.null_label, labels)
     scores = token_scores(model, tokens, given, sampling, teacher_input=teacher_input, positions=positions)

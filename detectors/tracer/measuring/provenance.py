@@ -1,4 +1,4 @@
-"""Did this family make the image? Two losses round an inverse decoder, and their product.
+"""Whether a family made the image: two losses of an inverse decoder, and their product.
 
 Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026): QuantLoss (equation 4), EncLoss
 (equation 8), score (equation 9); the released code's constants. With the tokenizer's own encoder the same ratio is the
@@ -25,7 +25,7 @@ class ProvenanceSignals:
         quant_loss: [B] mean square between features and their quantised version.
         enc_loss: [B] first decode-encode error over the second one.
         score: [B] product of the two.
-        reconstruction: [B] mean square between the image and the decoded tokens, or None where not asked for.
+        reconstruction: [B] mean square between the image and the decoded tokens; None unless requested.
         uncalibrated: [B] numerator of ``enc_loss``.
         denominator: [B] denominator of ``enc_loss``.
         tokens: int64 [B, L].
@@ -58,12 +58,12 @@ def provenance_signals(
     """All signals from two encodings and two decodings, and one more for ``reconstruction``.
 
     Args:
-        tokenizer: Gives decoder and codebook, and the encoder unless ``inverse`` does.
+        tokenizer: Provides decoder and codebook, and the encoder unless ``inverse`` is given.
         x: Images [B, 3, S, S] in the tokenizer's own range (see :func:`detectors.tracer.models.tokenizer.from_unit`).
         inverse: The same tokenizer with a retrained encoder (the inverse decoder).
         method: Quantiser of VAR's features; the paper's is ``soft``.
         steps: Updates per stage of ``soft``.
-        reconstruct: Whether the plain reconstruction baseline is wanted.
+        reconstruct: Whether to compute the plain reconstruction baseline.
     """
     encoder = tokenizer if inverse is None else inverse
     f = encoder.encode(x)

@@ -1,4 +1,4 @@
-"""A folder of weights → the tokenizers and variants in it: the published files, or small models of one's own."""
+"""A folder of weights → its tokenizers and variants: the published files, or models of one's own."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ SAMPLINGS: dict[str, type[VarSampling] | type[RarSampling]] = {"var": VarSamplin
 
 @dataclass(frozen=True)
 class Variant:
-    """One generator: its family, its weight file, and how it draws."""
+    """One generator: its family, its weight file, and its sampling settings."""
 
     name: str
     family: str
@@ -45,12 +45,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Zoo:
-    """What a folder of weights holds.
+    """Contents of a folder of weights.
 
     Attributes:
         tokenizers: family → weight file.
         variants: in the order of the classes.
-        absent: published variants whose files are not there.
+        absent: published variants whose files are absent.
         side: grid of RAR's tokens, which no weight file states; the published one by default.
     """
 
@@ -61,17 +61,17 @@ class Zoo:
 
     @classmethod
     def of(cls, folder: Path) -> "Zoo":
-        """Look what is there.
+        """Find the models in a folder.
 
-        Models of one's own are listed in ``zoo.json`` (see :func:`save_zoo`)
-        with files ``<name>.safetensors``; without it the published file names are looked for. A family counts if its
-        tokenizer and at least one variant are there.
+        Models of one's own are listed in ``zoo.json`` (see :func:`save_zoo`) and stored as ``<name>.safetensors``;
+        without this list, files with the published names are used. A family needs its tokenizer and at least one
+        variant.
 
         Raises:
             CheckpointError: if there is no such folder, or neither family is complete.
         """
         if not folder.is_dir():
-            raise CheckpointError(f"detector.weights={folder}: no such folder", "Name the folder of weight files.")
+            raise CheckpointError(f"detector.weights={folder}: no such folder", "Set it to the folder of weight files.")
         if (folder / ZOO).is_file():
             return cls._own(folder)
         variants, absent, tokenizers = [], [], {}
@@ -85,7 +85,10 @@ class Zoo:
             variants += [Variant(name, family, find_file(folder, name), published[name]) for name in found]
         if not variants:
             known = ", ".join(FILES.values())
-            raise CheckpointError(f"{folder} holds no weights of the tracer", f"Files looked for: {known}; or {ZOO}.")
+            raise CheckpointError(
+                f"{folder} holds no weights of the tracer",
+                f"Put some of these files there: {known}; or a list of your own models, {ZOO}.",
+            )
         return cls(tokenizers, tuple(variants), tuple(absent))
 
     @classmethod
@@ -103,13 +106,15 @@ class Zoo:
             )  # fmt: skip
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{file} is no list of variants: {error!r}",
+                f"{file} is not a list of variants: {error!r}",
                 'Write {"variants": {"name": {"family": "var" or "rar", "sampling": {…}}}}.',
             ) from error
         tokenizers = {v.family: folder / f"{TOKENIZERS[v.family]}.safetensors" for v in variants}
         for path in (*tokenizers.values(), *(v.path for v in variants)):
             if not path.is_file():
-                raise CheckpointError(f"{file} lists {path.stem}, but {path} does not exist", "Mend the list.")
+                raise CheckpointError(
+                    f"{file} lists {path.stem}, but {path} does not exist", "Add the file, or remove the entry."
+                )
         return cls(tokenizers, variants, side=int(content.get("side", RarVqganSize.side)))
 
     @property
@@ -126,10 +131,10 @@ class Zoo:
         return min(self.family(name), key=lambda variant: variant.path.stat().st_size)
 
     def only(self, names: list[str]) -> "Zoo":
-        """The same with some variants alone.
+        """The same with only some of the variants.
 
         Raises:
-            ConfigError: if one is not there.
+            ConfigError: if one of them is absent.
         """
         for name in names:
             if name not in self.names:
@@ -139,7 +144,7 @@ class Zoo:
         return replace(self, tokenizers={f: p for f, p in self.tokenizers.items() if f in families}, variants=kept)
 
     def tokenizer(self, family: str, inverse: Path | None = None) -> TokenizerModel:
-        """A family's tokenizer in eval mode on the CPU, its encoder replaced by the inverse decoder's where given."""
+        """A family's tokenizer in eval mode on the CPU, with the inverse decoder as its encoder if given."""
         path = self.tokenizers[family]
         model = load_model(path)
         if not isinstance(model, VarVqvae if family == "var" else RarVqgan):
@@ -162,10 +167,10 @@ class Zoo:
 def save_zoo(
     folder: Path, tokenizers: Mapping[str, nn.Module], variants: Mapping[str, tuple[nn.Module, Any]], side: int
 ) -> None:
-    """Write models of one's own so that :meth:`Zoo.of` finds them.
+    """Write models of one's own in the layout of :meth:`Zoo.of`.
 
     Args:
-        folder: Made if absent.
+        folder: Created if absent.
         tokenizers: Family → tokenizer.
         variants: Name → (transformer, its sampling settings).
         side: Grid of RAR's tokens.

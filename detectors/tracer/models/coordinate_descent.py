@@ -3,11 +3,11 @@
 The features are affine in the code vectors: f_hat = const + Σ_j L_j e_j, with L_j = "bicubic, then the scale's linear
 refinement" for token j. With residual r = f − f_hat, giving token j the code e changes ½‖r‖² by
 
-    ½ eᵀG_j e − eᵀ(L_jᵀ r + G_j e_old) + const,     G_j = L_jᵀ L_j,
+    ½ eᵀG_j e − eᵀ(L_jᵀ r + G_j e_old) + const,     G_j = L_jᵀ L_j.
 
-so that a table of ½ eᵀG_j e per token and code, made once per tokenizer, turns the exact search over all codes into one
-matrix product. Tokens of a scale whose contributions do not overlap are updated together, which changes nothing.
-Own method; the exact counterpart of Algorithm 3's gradient search.
+With a table of ½ eᵀG_j e per token and code, computed once per tokenizer, the exact search over all codes is one matrix
+product. Tokens of a scale whose contributions do not overlap are updated together, which does not change the result.
+This method is our own; it is the exact counterpart of Algorithm 3's gradient search.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from detectors.tracer.models.var_quantiser import VarQuantiser
 
 @dataclass(frozen=True)
 class TokenGroup:
-    """Tokens of one scale that do not touch each other's pixels, and their share of the scale's linear part.
+    """Tokens of one scale that share no pixels, and their part of the scale's linear map.
 
     Attributes:
-        index: int64 [g], places within the scale.
-        spread: [g, side²], what bicubic upsampling makes of a unit at each token.
+        index: int64 [g], indices within the scale.
+        spread: [g, side²], a unit at each token after bicubic upsampling.
         gram: [g, C, C], G_j.
         table: [g, V], ½ eᵀG_j e.
     """
@@ -50,7 +50,7 @@ class ScaleMap:
 
 
 def _groups(spread: Tensor, side: int) -> tuple[Tensor, ...]:
-    """Greedy colouring of the tokens of a scale by overlap of their pixels (grown by the refinement's reach of one)."""
+    """Group the tokens of a scale by greedy colouring of pixel overlap (with a margin of one for the refinement)."""
     maps = spread.ne(0).float().reshape(-1, 1, side, side)
     touched = F.max_pool2d(maps, 3, stride=1, padding=1).flatten(1)
     overlap = (touched @ touched.T > 0).cpu()
@@ -69,11 +69,11 @@ def _groups(spread: Tensor, side: int) -> tuple[Tensor, ...]:
 
 @torch.no_grad()
 def scale_map(quantiser: VarQuantiser, scale: int) -> ScaleMap:
-    """The linear part of a scale; costs milliseconds, and does not depend on any image."""
+    """The linear part of a scale; it takes milliseconds and is independent of images."""
     side, n = quantiser.side, quantiser.patch_nums[scale]
     codebook = quantiser.embedding.weight.float()
     C = codebook.shape[1]
-    # one channel is enough: upsampling treats channels alike; token j's unit is image j of the batch
+    # One channel is enough, since upsampling treats all channels alike; image j of the batch holds token j's unit.
     units = torch.eye(n * n, device=codebook.device)[:, :, None]
     spread = quantiser.upsample(units, scale).flatten(1)
     kernel = 0.5 * quantiser.phi(scale).weight.float()
@@ -103,17 +103,17 @@ def coordinate_descent(
     start: Tensor | None = None,
     maps: list[ScaleMap] | None = None,
 ) -> Tensor:
-    """Improve tokens until no single one can be bettered, or for a number of sweeps.
+    """Improve tokens until no single change helps, for at most a number of sweeps.
 
     Args:
         quantiser: VAR's.
         f: Features [B, C, side, side].
-        sweeps: Most passes over all tokens, coarse to fine.
+        sweeps: Maximum number of passes over all tokens, coarse to fine.
         start: int64 [B, L]; the greedy tokens by default.
-        maps: From :func:`scale_maps`, to save making them again.
+        maps: From :func:`scale_maps`; computed by default.
 
     Returns:
-        Tokens int64 [B, L]; the squared error of no image is above that of its start.
+        Tokens int64 [B, L]; no image has a larger squared error than at its start.
     """
     target = f.float()
     codebook = quantiser.embedding.weight.float()
@@ -121,7 +121,7 @@ def coordinate_descent(
     maps = scale_maps(quantiser) if maps is None else maps
     offsets = [sum(quantiser.lengths[:scale]) for scale in range(len(quantiser.lengths))]
     for _ in range(sweeps):
-        residual = target - quantiser.features(tokens)  # afresh each sweep, so that rounding does not pile up
+        residual = target - quantiser.features(tokens)  # recomputed in each sweep, to avoid accumulated rounding
         changed = False
         for scale_part, offset in zip(maps, offsets, strict=True):
             for group in scale_part.groups:
@@ -132,7 +132,7 @@ def coordinate_descent(
 
 
 def _update(kernel: Tensor, group: TokenGroup, tokens: Tensor, offset: int, codebook: Tensor, residual: Tensor) -> bool:
-    """Give each token of a group its best code, in place; tell whether any changed."""
+    """Give each token of a group its best code, in place; return whether any changed."""
     B, C, side, _ = residual.shape
     old = tokens[:, offset + group.index]  # [B, g]
     e_old = codebook[old]
@@ -141,7 +141,7 @@ def _update(kernel: Tensor, group: TokenGroup, tokens: Tensor, offset: int, code
     score = group.table - pull @ codebook.T  # [B, g, V]
     best, new = score.min(-1)
     kept = score.gather(-1, old[..., None])[..., 0]
-    # a gain within rounding is no gain: it could go round in circles
+    # a gain within rounding does not count, since it could lead to an endless cycle
     gains = best < kept - 1e-6 * (1.0 + kept.abs())
     if not bool(gains.any()):
         return False

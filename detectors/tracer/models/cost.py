@@ -15,12 +15,12 @@ from detectors.tracer.models.var_vqvae import VarVqvae
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one published model.
+    """Cost of one pass of a published model.
 
     Attributes:
         name: label, or tokenizer.
-        what: the pass that was counted.
-        parameters: number of learnt numbers.
+        what: the pass.
+        parameters: number of learnt parameters.
         flop: floating-point operations of one pass of one image (a multiplication and an addition are two).
     """
 
@@ -31,10 +31,10 @@ class Cost:
 
 
 def variant_cost(name: str) -> Cost:
-    """One teacher-forced pass under one label; a traced image takes one for the null class and one a candidate.
+    """One teacher-forced pass with one label; tracing an image takes one for each candidate and one for the null class.
 
-    Linear layers cost two operations a weight and position, attention four a pair of positions and channel (masked
-    pairs are computed too). VAR's AdaLN runs once a label, RAR's once a position.
+    Linear layers cost two operations per weight and position, attention four per pair of positions and channel (masked
+    pairs are computed too). VAR's AdaLN runs once per label, RAR's once per position.
     """
     with torch.device("meta"):
         if name in VAR_SIZES:
@@ -53,7 +53,7 @@ def variant_cost(name: str) -> Cost:
 
 
 def tokenizer_costs(family: str) -> list[Cost]:
-    """Encoding and decoding, by torch's own counter on the meta device."""
+    """Encoding and decoding, counted by torch on the meta device."""
     found = []
     with torch.device("meta"), torch.no_grad():
         model = VarVqvae(VarVqvaeSize()) if family == "var" else RarVqgan(RarVqganSize())
@@ -68,7 +68,7 @@ def tokenizer_costs(family: str) -> list[Cost]:
 
 def main() -> None:
     """Print the table."""
-    print("| model | pass | parameters, M | weights, float32, GB | TFLOP an image |\n|---|---|--:|--:|--:|")
+    print("| model | pass | parameters, M | weights, float32, GB | TFLOP per image |\n|---|---|--:|--:|--:|")
     costs = [cost for family in ("var", "rar") for cost in tokenizer_costs(family)]
     for cost in costs + [variant_cost(name) for name in (*VAR_SIZES, *RAR_SIZES)]:
         size = f"{cost.parameters / 1e6:,.0f} | {4 * cost.parameters / 1e9:.2f}"

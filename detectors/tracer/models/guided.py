@@ -1,7 +1,7 @@
 """Log-likelihood of tokens under a variant's own guided sampling distribution.
 
-What a generator draws from is not its softmax but the guided, filtered, tempered one; its likelihood is the sharpest
-evidence of which sibling drew the tokens. Settings of the published models: :mod:`detectors.tracer.models.sizes`.
+A generator samples from the guided and filtered softmax at its temperature; this likelihood is the strongest evidence
+of which sibling sampled the tokens. Settings of the published models: :mod:`detectors.tracer.models.sizes`.
 """
 
 import torch
@@ -16,10 +16,10 @@ def var_guided_logits(cond: Tensor, null: Tensor, cfg: float, lengths: tuple[int
 
     Args:
         cond: Logits [B, n, V] given the class.
-        null: The same without it.
+        null: Logits without the class.
         cfg: Guidance strength of the last scale.
         lengths: Tokens of every scale of the model.
-        first: Place of the first token given.
+        first: Index of the first token.
     """
     strengths = [var_guidance(cfg, scale, len(lengths)) for scale in range(len(lengths))]
     t = torch.tensor(strengths, device=cond.device).repeat_interleave(torch.tensor(lengths, device=cond.device))
@@ -34,15 +34,15 @@ def var_guided_log_prob(
 
     Args:
         cond: Logits [B, n, V] given the class.
-        null: The same without it.
+        null: Logits without the class.
         tokens: int64 [B, n].
         sampling: Guidance and filters.
         lengths: Tokens of every scale of the model.
-        first: Place of the first token given.
+        first: Index of the first token.
 
     Returns:
-        [B, n] log-probabilities, −inf for a token the filters exclude (the sampler cannot have drawn it); and the
-        mask [B, n, V] of the tokens it could have drawn.
+        [B, n] log-probabilities, −inf for a token that the filters exclude; and the mask [B, n, V] of the tokens that
+        they allow.
     """
     logits = var_guided_logits(cond, null, sampling.cfg, lengths, first)
     kept = keep_top(logits, sampling.top_k, sampling.top_p)
@@ -57,11 +57,11 @@ def rar_guided_log_prob(
 
     Args:
         cond: Logits [B, n, V] given the class.
-        null: The same without it.
+        null: Logits without the class.
         tokens: int64 [B, n].
         sampling: Guidance schedule and temperature.
         length: Tokens of a whole image, over which the schedule runs.
-        first: Place of the first token given.
+        first: Index of the first token.
     """
     s = rar_guidance(sampling, length)[first : first + cond.shape[1], None].to(cond)
     lp = ((null + s * (cond - null)) / sampling.temperature).log_softmax(-1)

@@ -1,7 +1,7 @@
-"""Official weight files → models, the size read off the shapes of the tensors.
+"""Official weight files → models; the size follows from the shapes of the tensors.
 
 Files (see `sizes.FILES`) come from Hugging Face (FoundationVision/var, yucornetto/RAR, fun-research/TiTok). Each may
-also be given as safetensors under the same stem.
+also be a safetensors file with the same stem.
 """
 
 from collections.abc import Mapping
@@ -36,47 +36,46 @@ def find_file(folder: Path, name: str) -> Path:
     """The weight file of a model in a folder: the official name, or the same stem as safetensors.
 
     Args:
-        folder: Where the downloaded files lie.
+        folder: Folder of the downloaded files.
         name: ``var_vqvae``, ``rar_vqgan``, or a variant's label such as ``var16``.
 
     Raises:
-        CheckpointError: For a name that is none of these, or naming both file names looked for.
+        CheckpointError: If the name is none of these, or the file is absent; both possible file names are given.
     """
     if name not in FILES:
         raise CheckpointError(f"unknown model {name!r}", nearest(name, FILES))
-    official = folder / FILES[name]
-    for path in (official, official.with_suffix(".safetensors")):
-        if path.is_file():
-            return path
+    if path := _weight_file(folder, name):
+        return path
+    official = Path(FILES[name])
     raise CheckpointError(
         f"{folder} holds neither {official.name} nor {official.stem}.safetensors (model {name})",
-        "Download it there, or leave this model out.",
+        "Download the file to this folder, or leave this model out.",
     )
 
 
 def available_variants(folder: Path, family: str) -> tuple[list[str], list[str]]:
-    """The family's variants whose files are in a folder, and those whose files are not."""
-    found: list[str] = []
-    absent: list[str] = []
-    for name in FAMILIES[family]:
-        official = folder / FILES[name]
-        present = official.is_file() or official.with_suffix(".safetensors").is_file()
-        (found if present else absent).append(name)
-    return found, absent
+    """The family's variants whose files are in a folder, and the others."""
+    found = [name for name in FAMILIES[family] if _weight_file(folder, name)]
+    return found, [name for name in FAMILIES[family] if name not in found]
+
+
+def _weight_file(folder: Path, name: str) -> Path | None:
+    official = folder / FILES[name]
+    return next((path for path in (official, official.with_suffix(".safetensors")) if path.is_file()), None)
 
 
 def load_model(path: Path, *, name: str | None = None) -> Model:
-    """Build the model a weight file belongs to, and load it.
+    """Build the model that a weight file belongs to, and load the weights.
 
     Args:
         path: Weight file of one of the four kinds of model, of any size.
-        name: Insist on this published model (``var16``, ``rar_vqgan``, …).
+        name: Require this published model (``var16``, ``rar_vqgan``, …).
 
     Returns:
         The model in eval mode, without gradients, float32, on the CPU.
 
     Raises:
-        CheckpointError: If the file is of no known kind, lacks entries or has others, or is not the model
+        CheckpointError: If the kind of the file is unknown, entries are missing or unexpected, or it is not the model
             ``name``.
     """
     state = read_state(path)
@@ -91,7 +90,7 @@ def build(state: Mapping[str, Tensor], source: str) -> Model:
     """An empty model of the kind and size that a state dict belongs to.
 
     Raises:
-        CheckpointError: If the telling entries of all four kinds are absent.
+        CheckpointError: If the entries that identify the four kinds are all absent.
     """
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     if "pos_1LC" in shapes:
@@ -110,7 +109,7 @@ def build(state: Mapping[str, Tensor], source: str) -> Model:
 
 
 def var_size(shapes: Mapping[str, Shape], levels: Tensor | None, source: str) -> VarSize:
-    """Size of a VAR transformer. The scales are counted in ``lvl_1L``; without it they must be the published ones."""
+    """Size of a VAR transformer. The scales follow from ``lvl_1L``; without it they must be the published ones."""
     _, length, width = _shape(shapes, "pos_1LC", 3, source)
     scales = _shape(shapes, "lvl_embed.weight", 2, source)[0]
     if levels is not None and not levels.is_meta:
@@ -156,7 +155,7 @@ def var_vqvae_size(shapes: Mapping[str, Shape], source: str) -> VarVqvaeSize:
     channels = _shape(shapes, "encoder.conv_in.weight", 4, source)[0]
     counter = shapes.get("quantize.ema_vocab_hit_SV")
     if counter is not None and counter[0] != len(VAR_PATCH_NUMS):
-        # small models of tests and teaching count their scales 1, 2, 3, …
+        # small models for tests and teaching have grids of 1, 2, 3, … tokens a side
         return VarVqvaeSize(channels, latent, codebook, tuple(range(1, counter[0] + 1)))
     return VarVqvaeSize(channels, latent, codebook)
 
@@ -173,7 +172,7 @@ def identify(model: Model) -> str:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Number of learnt numbers; works on the meta device."""
+    """Number of learnt parameters; works on the meta device."""
     return sum(p.numel() for p in model.parameters())
 
 
@@ -182,9 +181,9 @@ def _depth(shapes: Mapping[str, Shape]) -> int:
 
 
 def _shape(shapes: Mapping[str, Shape], key: str, axes: int, source: str) -> Shape:
-    """Shape of an entry that the size is read from."""
+    """Shape of an entry that determines the size of the model."""
     if key not in shapes:
-        raise CheckpointError(f"{source} lacks {key}, from which the size of the model is read")
+        raise CheckpointError(f"{source} lacks {key}, which determines the size of the model")
     if len(shapes[key]) != axes:
         raise CheckpointError(f"{source}: {key} should have {axes} axes, but has shape {shapes[key]}")
     return shapes[key]

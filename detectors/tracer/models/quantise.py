@@ -1,7 +1,7 @@
-"""Three ways from features to VAR tokens: greedy, gradient search (Algorithm 3), exact coordinate descent.
+"""Three methods to turn features into VAR tokens: greedy, gradient search (Algorithm 3), exact coordinate descent.
 
 Algorithm 3: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (2026). RAR has one plain codebook,
-where nearest neighbour is already optimal; only VAR's residual scales leave something to search.
+where the nearest neighbour is optimal; only VAR's residual scales need a search.
 """
 
 from typing import Literal
@@ -23,14 +23,14 @@ LEARNING_RATE = 0.1
 def quantise(
     tokenizer: VarVqvae | RarVqgan, f: Tensor, method: Method = "greedy", *, steps: int = 200, sweeps: int = 3
 ) -> tuple[Tensor, Tensor]:
-    """Tokens of features, and the quantised features they stand for.
+    """Tokens of features, and the quantised features.
 
     Args:
-        tokenizer: Either family's; for RAR every method is its (optimal) nearest neighbour.
+        tokenizer: Of either family; for RAR every method is the (optimal) nearest neighbour.
         f: [B, C, h, w].
         method: ``greedy`` scale by scale; ``soft`` Algorithm 3; ``icm`` coordinate descent from the greedy tokens.
         steps: Updates per stage of ``soft``; the original's 200 make 1,200 in six stages.
-        sweeps: Most passes over all tokens of ``icm``.
+        sweeps: Maximum number of passes of ``icm`` over all tokens.
 
     Returns:
         Tokens int64 [B, L] and features float32 [B, C, h, w]; for ``soft`` and ``icm`` never further from ``f`` than
@@ -57,13 +57,13 @@ def soft_stage(
     """One stage of Algorithm 3: relax the codes of the coarsest ``free`` scales, descend, snap to the likeliest code.
 
     Every position holds logits over the codebook, 0.5 at its present code and 0 elsewhere; the relaxed code is their
-    softmax average, at a temperature falling geometrically from 2.0 to 0.5. The loss is summed over images, so that
-    an image's path does not depend on the batch it came in (a mean shrinks gradients below Adam's epsilon).
+    softmax average, at a temperature that falls geometrically from 2.0 to 0.5. The loss is summed over images:
+    the result for an image does not depend on its batch (a mean shrinks gradients below Adam's epsilon).
 
     Args:
         quantiser: VAR's.
         f: Target features [B, C, side, side].
-        tokens: int64 [B, L] to start from; scales from ``free`` on stay as they are.
+        tokens: int64 [B, L] to start from; scales from index ``free`` onwards stay fixed.
         free: Number of scales to optimise, from the coarsest.
         steps: Adam updates.
 
@@ -105,7 +105,7 @@ def algorithm_3(
         f: [B, C, side, side].
         steps: Updates per stage.
         guard: Return, per image, the best of the greedy tokens and every stage's. The original returns the last
-            stage's, which can end further from ``f`` than greedy.
+            stage's, which can be further from ``f`` than the greedy ones.
 
     Returns:
         Tokens int64 [B, L]; and the loss before each update, all stages in order.
@@ -127,5 +127,5 @@ def algorithm_3(
 
 @torch.no_grad()
 def hard_error(quantiser: VarQuantiser, f: Tensor, tokens: Tensor) -> Tensor:
-    """Mean square [B] between features and what the tokens stand for."""
+    """Mean squared error [B] between features and the features of the tokens."""
     return (quantiser.features(tokens) - f.float()).square().mean((1, 2, 3))

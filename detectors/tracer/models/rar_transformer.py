@@ -1,7 +1,8 @@
 """RAR's transformer: next-token prediction in raster (or, in training, random) order, AdaLN at every position.
 
 Source: Yu et al., "Randomized Autoregressive Visual Generation" (2024); bytedance/1d-tokenizer modeling/rar.py and
-modeling/modules/blocks.py. Module names are the checkpoint's key names. Scoring is raster order and never drops labels.
+    modeling/modules/blocks.py. Module names are the checkpoint's key names. Scoring uses raster order and never drops
+    labels.
 """
 
 from typing import cast
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from detectors.tracer.models.sizes import RarSize
 from detectors.tracer.models.var_transformer import KeyValueCache, Mlp
 
-PREFIX = 2  # the class token and the condition stand before the image tokens
+PREFIX = 2  # the class token and the condition precede the image tokens
 
 
 class RarAttention(nn.Module):
@@ -28,7 +29,7 @@ class RarAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, cache: KeyValueCache | None) -> Tensor:
-        """[B, n, width] → the same shape; without a cache causal, with one ``n`` new positions that see all cached."""
+        """[B, n, width] → the same shape; causal, or with a cache ``n`` new positions that see all cached ones."""
         q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
         mask = None
@@ -53,7 +54,7 @@ class RarBlock(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
     def forward(self, x: Tensor, condition: Tensor, rows: Tensor, cache: KeyValueCache | None) -> Tensor:
-        """``x`` [B, n, width]; ``condition`` [U, n, width] holds each distinct label once, ``rows`` [B] picks."""
+        """``x`` [B, n, width]; ``condition`` [U, n, width] holds each distinct label once; ``rows`` [B] indexes it."""
         modulation = self.adaLN_modulation(condition)
         modulation = modulation if len(modulation) == 1 else modulation[rows]
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)
@@ -108,7 +109,7 @@ class RarTransformer(nn.Module):
 
     @property
     def null_label(self) -> int:
-        """The label that stands for no condition."""
+        """The label that means no condition."""
         return self.size.classes
 
     def condition_ids(self, labels: Tensor) -> Tensor:
@@ -118,8 +119,8 @@ class RarTransformer(nn.Module):
     def sequence(self, labels: Tensor, tokens: Tensor, orders: Tensor | None = None) -> Tensor:
         """Input embeddings [B, 2 + n, width] of class token, condition and the first n tokens.
 
-        Each slot also carries the position of the token it is to predict (the target-aware embedding), so slot
-        1 carries that of token 0, and so on; the class token and a last token have nothing to predict.
+        Each slot also holds the position of the token that it predicts (the target-aware embedding): slot 1 holds that
+        of token 0, and so on; the class token and a last token predict nothing.
         """
         n = tokens.shape[1]
         cells = torch.arange(self.length, device=tokens.device).expand(len(tokens), -1) if orders is None else orders
@@ -128,14 +129,14 @@ class RarTransformer(nn.Module):
         prefix = torch.arange(PREFIX, device=tokens.device).expand(len(tokens), -1)
         position = self.pos_embed[0, torch.cat([prefix, PREFIX + cells[:, :n]], 1)]
         target = self.target_aware_pos_embed[0, PREFIX + cells[:, : n + 1]]
-        # slots: class token none, then one per target; the last token of a full sequence has none
+        # the class token predicts nothing, nor does the last token of a full sequence
         target = F.pad(target, (0, 0, 1, 1 if n == self.length else 0))
         return x + position + target
 
     def conditions(self, labels: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
         """AdaLN input [U, last − first, width] of each distinct label, and the row of every image in it.
 
-        The modulation is a third of the model's linear cost and depends on the label alone: once per label, not image.
+        The modulation is a third of the linear cost; it depends only on the label and is computed once for each.
         """
         distinct, rows = torch.unique(labels, return_inverse=True)
         vector = self.embeddings.weight[self.condition_ids(distinct)]
@@ -150,7 +151,7 @@ class RarTransformer(nn.Module):
             orders: int64 [B, L] permutations; the sequence then runs over ``tokens[b, orders[b]]``.
 
         Returns:
-            float32 [B, n, width]: row i is what predicts token i of the sequence.
+            float32 [B, n, width]: row i predicts token i of the sequence.
 
         Raises:
             ValueError: If there are more tokens than the model has positions, or a permutation of a prefix.
@@ -160,9 +161,9 @@ class RarTransformer(nn.Module):
             raise ValueError(f"{n} tokens, but this model has {self.length} positions")
         if orders is not None:
             if n != self.length:
-                raise ValueError("an order needs the whole sequence of tokens")
+                raise ValueError(f"a permutation needs the whole sequence of {self.length} tokens, got {n}")
             tokens = tokens.gather(1, orders)
-        # the last token predicts nothing: leave it out of the sequence
+        # the last token predicts nothing and is left out of the sequence
         return self.run(labels, self.sequence(labels, tokens[:, :-1], orders))
 
     def run(self, labels: Tensor, x: Tensor) -> Tensor:
@@ -183,12 +184,12 @@ class RarTransformer(nn.Module):
         return self.project(self.trunk(labels, tokens, orders))
 
     def step(self, labels: Tensor, index: int, last_token: Tensor | None, cache: KeyValueCache) -> Tensor:
-        """Logits [B, codebook] of token ``index`` in raster order, given the cache of what came before.
+        """Logits [B, codebook] of token ``index`` in raster order, given the cache of all earlier positions.
 
         Args:
             labels: int64 [B].
             index: Position of the token to predict; call in rising order from 0.
-            last_token: int64 [B], the token before it; None for index 0.
+            last_token: int64 [B], the previous token; None for index 0.
             cache: Grows with every call.
         """
         target = self.target_aware_pos_embed[:, PREFIX + index]

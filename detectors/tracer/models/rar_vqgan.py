@@ -21,8 +21,8 @@ def _conv(c_in: int, c_out: int, kernel: int = 3, *, bias: bool = False) -> nn.C
 class ResBlock(nn.Module):
     """Two normalised bias-free 3×3 convolutions and a skip.
 
-    Where channels change, the checkpoint's 1×1 ``nin_shortcut`` acts on the block's own output, so that the true
-    skip is lost: ``h + nin_shortcut(h)``. The published weights were trained so; it must stay.
+    Where channels change, the checkpoint's 1×1 ``nin_shortcut`` acts on the block's own output, and the true
+    skip is lost: ``h + nin_shortcut(h)``. The published weights were trained this way, so it must stay.
     """
 
     def __init__(self, c_in: int, c_out: int) -> None:
@@ -41,27 +41,16 @@ class ResBlock(nn.Module):
         return cast(Tensor, h + (self.nin_shortcut(h) if hasattr(self, "nin_shortcut") else x))
 
 
-class DownLevel(nn.Module):
-    """Two residual blocks, then a 2×2 mean (not at the coarsest level)."""
+class Level(nn.Module):
+    """Two residual blocks, then a change of resolution.
 
-    def __init__(self, c_in: int, c_out: int, *, pool: bool) -> None:
+    ``pool`` halves it by a 2×2 mean; ``upsample`` doubles it by the nearest neighbour and a convolution.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, pool: bool = False, upsample: bool = False) -> None:
         super().__init__()
         self.block = nn.ModuleList([ResBlock(c_in, c_out), ResBlock(c_out, c_out)])
         self.pool = pool
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, c_in, H, W] → [B, c_out, H', W']."""
-        for block in self.block:
-            x = block(x)
-        return F.avg_pool2d(x, 2) if self.pool else x
-
-
-class UpLevel(nn.Module):
-    """Two residual blocks, then nearest-neighbour doubling and a convolution (not at the finest level)."""
-
-    def __init__(self, c_in: int, c_out: int, *, upsample: bool) -> None:
-        super().__init__()
-        self.block = nn.ModuleList([ResBlock(c_in, c_out), ResBlock(c_out, c_out)])
         if upsample:
             self.upsample_conv = _conv(c_out, c_out, bias=True)
 
@@ -71,7 +60,7 @@ class UpLevel(nn.Module):
             x = block(x)
         if hasattr(self, "upsample_conv"):
             x = self.upsample_conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return x
+        return F.avg_pool2d(x, 2) if self.pool else x
 
 
 class Encoder(nn.Module):
@@ -82,7 +71,7 @@ class Encoder(nn.Module):
         widths = [channels * m for m in MULTIPLIERS]
         self.conv_in = _conv(3, channels)
         self.down = nn.ModuleList(
-            DownLevel(c_in, c_out, pool=i < len(widths) - 1)
+            Level(c_in, c_out, pool=i < len(widths) - 1)
             for i, (c_in, c_out) in enumerate(zip([channels, *widths], widths, strict=False))
         )
         self.mid = nn.ModuleList(ResBlock(widths[-1], widths[-1]) for _ in range(2))
@@ -106,7 +95,7 @@ class Decoder(nn.Module):
         self.conv_in = _conv(latent, widths[-1], bias=True)
         self.mid = nn.ModuleList(ResBlock(widths[-1], widths[-1]) for _ in range(2))
         self.up = nn.ModuleList(
-            UpLevel(widths[min(i + 1, len(widths) - 1)], c_out, upsample=i > 0) for i, c_out in enumerate(widths)
+            Level(widths[min(i + 1, len(widths) - 1)], c_out, upsample=i > 0) for i, c_out in enumerate(widths)
         )
         self.norm_out = group_norm(widths[0])
         self.conv_out = _conv(widths[0], 3, bias=True)
@@ -128,7 +117,7 @@ class Codebook(nn.Module):
 
 
 class RarVqgan(nn.Module):
-    """RAR's tokenizer; images in [0, 1]. Implements :class:`detectors.tracer.models.tokenizer.Tokenizer`."""
+    """RAR's tokenizer; images in [0, 1]."""
 
     value_range = (0.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""Generate images with either family, the way the originals do, keeping the tokens.
+"""Generate images with either family as the originals do, and keep the tokens.
 
 Source: FoundationVision/VAR models/var.py (autoregressive_infer_cfg) and bytedance/1d-tokenizer modeling/rar.py
 (generate).
@@ -14,6 +14,7 @@ from detectors.tracer.models.rar_transformer import RarTransformer
 from detectors.tracer.models.rar_vqgan import RarVqgan
 from detectors.tracer.models.sizes import RarSampling, VarSampling
 from detectors.tracer.models.tokenizer import to_uint8, to_unit
+from detectors.tracer.models.var_quantiser import VarQuantiser
 from detectors.tracer.models.var_transformer import KeyValueCache, VarTransformer
 from detectors.tracer.models.var_vqvae import VarVqvae
 
@@ -48,12 +49,12 @@ def rar_guidance(sampling: RarSampling, length: int) -> Tensor:
 
 
 def keep_top(logits: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Mask of the tokens that top-k and then top-p filtering leave.
+    """Mask of the tokens that remain after top-k and then top-p filtering.
 
     Args:
         logits: [..., V].
         top_k: Keep this many of the likeliest (ties with the last one stay); 0 keeps all.
-        top_p: Keep the likeliest that are needed to reach this probability; 0 keeps all.
+        top_p: Keep the likeliest tokens needed to reach this probability; 0 keeps all.
 
     Returns:
         bool [..., V].
@@ -70,31 +71,54 @@ def keep_top(logits: Tensor, top_k: int, top_p: float) -> Tensor:
     return kept
 
 
-def _draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+def _sample_tokens(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     """One token per row of logits [..., V]."""
     flat = logits.softmax(-1).flatten(0, -2)
     return torch.multinomial(flat, 1, generator=generator).reshape(logits.shape[:-1])
 
 
 @torch.no_grad()
-def sample_var(
-    model: VarTransformer,
-    vqvae: VarVqvae,
+def sample(
+    model: VarTransformer | RarTransformer,
+    tokenizer: VarVqvae | RarVqgan,
     labels: Tensor,
-    sampling: VarSampling,
+    sampling: VarSampling | RarSampling,
     generator: torch.Generator | None = None,
 ) -> Generated:
-    """Images of the given classes, scale by scale.
+    """Images of the given classes: VAR scale by scale, RAR token by token in raster order.
 
     Args:
-        model: Any size; its grids must be the tokenizer's.
-        vqvae: The family's tokenizer.
+        model: Any size of either family; its grids (VAR) or its length (RAR) must be the tokenizer's.
+        tokenizer: The family's tokenizer.
         labels: int64 [B].
-        sampling: Guidance and filters.
+        sampling: The family's guidance, filters and temperature.
         generator: Source of randomness, on the labels' device.
+
+    Raises:
+        ValueError: If the model, the tokenizer and the settings are not all of one family.
     """
     both = torch.cat([labels, torch.full_like(labels, model.null_label)])
-    cache, quantiser, scales = KeyValueCache(), vqvae.quantize, len(model.lengths)
+    match model, tokenizer, sampling:
+        case VarTransformer(), VarVqvae(), VarSampling():
+            tokens = _var_tokens(model, tokenizer.quantize, both, sampling, generator)
+        case RarTransformer(), RarVqgan(), RarSampling():
+            tokens = _rar_tokens(model, both, sampling, generator)
+        case _:
+            names = ", ".join(type(part).__name__ for part in (model, tokenizer, sampling))
+            raise ValueError(f"model, tokenizer and sampling settings must be of one family, got {names}")
+    unit = to_unit(tokenizer, tokenizer.decode(tokenizer.features(tokens)))
+    return Generated(images=to_uint8(unit), unit=unit, tokens=tokens)
+
+
+def _var_tokens(
+    model: VarTransformer,
+    quantiser: VarQuantiser,
+    both: Tensor,
+    sampling: VarSampling,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Tokens [B, L] for labels [2 B], the classes and then the null label for each."""
+    cache, scales = KeyValueCache(), len(model.lengths)
     f_hat: Tensor | None = None
     tokens = []
     for scale in range(scales):
@@ -103,39 +127,20 @@ def sample_var(
         t = var_guidance(sampling.cfg, scale, scales)
         logits = (1 + t) * cond - t * null
         logits = logits.masked_fill(~keep_top(logits, sampling.top_k, sampling.top_p), -torch.inf)
-        tokens.append(_draw(logits, generator))
+        tokens.append(_sample_tokens(logits, generator))
         part = quantiser.lift(quantiser.embedding(tokens[-1]), scale)
         f_hat = part if f_hat is None else f_hat + part
-    return _decoded(vqvae, torch.cat(tokens, 1))
+    return torch.cat(tokens, 1)
 
 
-@torch.no_grad()
-def sample_rar(
-    model: RarTransformer,
-    vqgan: RarVqgan,
-    labels: Tensor,
-    sampling: RarSampling,
-    generator: torch.Generator | None = None,
-) -> Generated:
-    """Images of the given classes, token by token in raster order.
-
-    Args:
-        model: Any size; its length must be the tokenizer's.
-        vqgan: The family's tokenizer.
-        labels: int64 [B].
-        sampling: Guidance schedule and temperature.
-        generator: Source of randomness, on the labels' device.
-    """
-    both = torch.cat([labels, torch.full_like(labels, model.null_label)])
+def _rar_tokens(
+    model: RarTransformer, both: Tensor, sampling: RarSampling, generator: torch.Generator | None
+) -> Tensor:
+    """Tokens [B, L] for labels [2 B], the classes and then the null label for each."""
     cache = KeyValueCache()
     tokens: list[Tensor] = []
     for index, s in enumerate(rar_guidance(sampling, model.length).tolist()):
         last = tokens[-1].repeat(2) if tokens else None
         cond, null = model.step(both, index, last, cache).chunk(2)
-        tokens.append(_draw((null + s * (cond - null)) / sampling.temperature, generator))
-    return _decoded(vqgan, torch.stack(tokens, 1))
-
-
-def _decoded(tokenizer: VarVqvae | RarVqgan, tokens: Tensor) -> Generated:
-    unit = to_unit(tokenizer, tokenizer.decode(tokenizer.features(tokens)))
-    return Generated(images=to_uint8(unit), unit=unit, tokens=tokens)
+        tokens.append(_sample_tokens((null + s * (cond - null)) / sampling.temperature, generator))
+    return torch.stack(tokens, 1)

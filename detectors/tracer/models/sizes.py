@@ -10,7 +10,7 @@ VAR_PATCH_NUMS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 
 @dataclass(frozen=True)
 class VarSampling:
-    """How VAR draws a token: guidance, then top-k, then top-p, at temperature 1. Zero switches a filter off."""
+    """How VAR samples a token: guidance, then top-k, then top-p, at temperature 1. Zero disables a filter."""
 
     cfg: float = 1.5
     top_k: int = 900
@@ -19,7 +19,7 @@ class VarSampling:
 
 @dataclass(frozen=True)
 class RarSampling:
-    """How RAR draws a token: a power-cosine guidance schedule and a temperature, no filter."""
+    """How RAR samples a token: a power-cosine guidance schedule and a temperature, no filter."""
 
     guidance: float = 4.0
     temperature: float = 1.0

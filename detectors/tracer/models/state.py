@@ -1,4 +1,4 @@
-"""State dicts of the tracer's models: read by the house's loader, fitted strictly but for entries without weights."""
+"""State dicts of the tracer's models, loaded strictly except for entries that hold no weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from detectors.parts.weights import check_state, read_checkpoint, state_of
 
-# Entries that hold no learnt weight: a usage counter of training, and tables the model builds for itself.
+# Entries that hold no learnt weight: a usage counter of training, and tables that the model computes.
 # They may be present, absent or of another type.
 IGNORED = ("ema_vocab_hit_SV", "lvl_1L", "attn_bias_for_masking", "zero_k_bias", "attn_mask")
 
@@ -21,13 +21,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """A state dict from a safetensors file or a weights-only pickle, on the CPU.
 
     Raises:
-        CheckpointError: If there is no such file, it is damaged, or would have to run code to load.
+        CheckpointError: If there is no such file, it is damaged, or loading it would run code.
     """
     return state_of(read_checkpoint(path), path)
 
 
 def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load weights in place: every learnt entry must be there, none too many, each of the right shape.
+    """Load weights in place: every learnt entry must be present with the right shape, and no other.
 
     Args:
         model: Receives the weights; its own buffers named in :data:`IGNORED` stay as built.
@@ -35,7 +35,7 @@ def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> Non
         source: Named in errors.
 
     Raises:
-        CheckpointError: Naming the keys that are missing, unexpected or of another shape.
+        CheckpointError: If keys are missing, unexpected or of another shape; the message names them.
     """
     expected = {key: value for key, value in model.state_dict().items() if not ignored(key)}
     given = {key: value for key, value in state.items() if not ignored(key)}

@@ -1,4 +1,4 @@
-"""What the two image tokenizers promise, and the checks that keep a wrong picture out of them."""
+"""Value ranges of the two image tokenizers, and checks of the images they are given."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from contracts.errors import DataError
 
 
 class Tokenizer(Protocol):
-    """An autoencoder with a codebook. Images are in the tokenizer's own value range unless a method says otherwise."""
+    """The image size and value range of an autoencoder with a codebook."""
 
     @property
     def image_size(self) -> int:
@@ -21,28 +21,12 @@ class Tokenizer(Protocol):
         """Smallest and largest pixel value."""
         ...
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Images [B, 3, S, S] → continuous features [B, C, h, w]."""
-        ...
-
-    def quantise(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Features → greedy tokens [B, L] and the quantised features [B, C, h, w] they decode from."""
-        ...
-
-    def features(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, L] → quantised features [B, C, h, w]."""
-        ...
-
-    def decode(self, f: Tensor) -> Tensor:
-        """Features (quantised or not) → images [B, 3, S, S], clamped to the value range."""
-        ...
-
 
 NO_RESAMPLING = "the tracer does not resample, since that destroys the traces"
 
 
 def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
-    """Map images from [0, 1] to the tokenizer's range, refusing what would silently destroy the signal.
+    """Map images from [0, 1] to the tokenizer's range, and reject images that would silently destroy the signal.
 
     Args:
         tokenizer: The tokenizer that will encode them.
@@ -50,7 +34,7 @@ def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
 
     Raises:
         DataError: For another shape, size, type or range; images are never resampled, since resampling erases
-            the quantisation traces which the tracer reads.
+            the quantisation traces that the tracer reads.
     """
     size = tokenizer.image_size
     if images.ndim != 4 or images.shape[1] != 3:
@@ -60,7 +44,7 @@ def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
     if tuple(images.shape[2:]) != (size, size):
         raise DataError(
             f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}: {NO_RESAMPLING}",
-            "Give it the file as generated, or crop it.",
+            "Use the file as generated, or crop it.",
         )
     if not images.is_floating_point():
         raise DataError(f"expected floating-point images in [0, 1], got {images.dtype}", "Divide uint8 pixels by 255.")
@@ -78,7 +62,7 @@ def to_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [0, 1] → uint8 as every published saver does it: ``floor(255 x)``, not rounded."""
+    """Images in [0, 1] → uint8 as all published code saves them: ``floor(255 x)``, not rounded."""
     return images.mul(255).clamp(0, 255).to(torch.uint8)
 
 

@@ -1,4 +1,4 @@
-"""VAR's multi-scale residual quantiser: ten token maps, coarse to fine, each a residual of the ones before.
+"""VAR's multi-scale residual quantiser: ten token maps, coarse to fine, each for the residual of the previous ones.
 
 Source: Tian et al., "Visual Autoregressive Modeling" (2024), Algorithms 1 and 2; FoundationVision/VAR models/quant.py.
 """
@@ -40,7 +40,7 @@ class VarQuantiser(nn.Module):
         patch_nums: Side of each scale's token map, rising; the last is the side of the feature map.
     """
 
-    ema_vocab_hit_SV: Tensor  # noqa: N815 - the checkpoint's key; a usage counter of training, never read
+    ema_vocab_hit_SV: Tensor  # noqa: N815 - the checkpoint's key; a usage counter of training that is never read
 
     def __init__(self, codebook: int, latent: int, patch_nums: tuple[int, ...]) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class VarQuantiser(nn.Module):
         return pooled.flatten(2).transpose(1, 2)
 
     def quantise(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Greedy tokens of features, scale by scale on what the coarser scales left over.
+        """Greedy tokens of features, scale by scale, each on the residual of the coarser scales.
 
         Args:
             f: [B, C, side, side].
@@ -102,7 +102,7 @@ class VarQuantiser(nn.Module):
             return torch.cat(tokens, 1), f_hat
 
     def partial_features(self, tokens: Tensor) -> Iterator[Tensor]:
-        """Sum of the scales so far [B, C, side, side], once per scale given (a prefix of whole scales will do)."""
+        """Sum of the scales so far [B, C, side, side], once per scale; a prefix of whole scales is allowed."""
         total: Tensor | None = None
         for scale, part in enumerate(torch.split(tokens, self.lengths_in(tokens.shape[1]), 1)):
             with torch.autocast(tokens.device.type, enabled=False):
@@ -124,7 +124,7 @@ class VarQuantiser(nn.Module):
             tokens: [B, L], or a prefix of whole scales.
 
         Returns:
-            float32 [B, L − 1, C] (for a prefix: the inputs of its own scales only). Needs no class and no
+            float32 [B, L − 1, C] (for a prefix: the inputs of its own scales only). Independent of class and
             transformer, so every size of the family shares it.
         """
         scales = self.scales_in(tokens.shape[1])

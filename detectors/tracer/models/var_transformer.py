@@ -17,7 +17,7 @@ MAX_LOG_SCALE = math.log(100)
 
 
 class KeyValueCache:
-    """Keys and values of the positions seen so far, a pair per block; grows as blocks run in order."""
+    """Keys and values of all positions so far, one pair per block."""
 
     def __init__(self) -> None:
         self.pairs: dict[nn.Module, tuple[Tensor, Tensor]] = {}
@@ -32,7 +32,7 @@ class KeyValueCache:
 
 
 class Mlp(nn.Module):
-    """Two linear layers round a GELU."""
+    """Two linear layers with a GELU between them."""
 
     def __init__(self, width: int, hidden: int, approximate: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Mlp(nn.Module):
 
 
 class VarAttention(nn.Module):
-    """Multi-head attention on the unit sphere: keys and queries of length one, a learnt scale per head."""
+    """Multi-head attention with keys and queries of unit length and a learnt scale per head."""
 
     zero_k_bias: Tensor
 
@@ -141,7 +141,7 @@ class VarTransformer(nn.Module):
 
     @property
     def null_label(self) -> int:
-        """The label that stands for no condition."""
+        """The label that means no condition."""
         return self.size.classes
 
     def trunk(self, labels: Tensor, teacher_input: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class VarTransformer(nn.Module):
                 (exact, since no token sees a finer scale).
 
         Returns:
-            float32 [B, L, width], to be given to :meth:`project`, whole or in slices.
+            float32 [B, L, width] for :meth:`project`, whole or in slices.
 
         Raises:
             ValueError: If the prefix ends inside a scale.

@@ -1,4 +1,4 @@
-"""VAR's VQVAE: an LDM-style convolutional autoencoder round the multi-scale quantiser.
+"""VAR's VQVAE: an LDM-style convolutional autoencoder with the multi-scale quantiser in the middle.
 
 Source: FoundationVision/VAR models/basic_vae.py, models/vqvae.py. Module names are the checkpoint's key names.
 """
@@ -22,7 +22,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class ResBlock(nn.Module):
-    """Two normalised 3×3 convolutions round a skip; the skip is a 1×1 convolution where channels change."""
+    """Two normalised 3×3 convolutions and a skip, which is a 1×1 convolution where channels change."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Decoder(nn.Module):
 
 
 class VarVqvae(nn.Module):
-    """VAR's tokenizer; images in [−1, 1]. Implements :class:`detectors.tracer.models.tokenizer.Tokenizer`."""
+    """VAR's tokenizer; images in [−1, 1]."""
 
     value_range = (-1.0, 1.0)
 

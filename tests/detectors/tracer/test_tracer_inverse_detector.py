@@ -13,7 +13,7 @@ from detectors.tracer.inverse_detector import InverseDecoderDetector
 from detectors.tracer.measuring.inverse_decoder import load_inverse, trained_modules
 from detectors.tracer.measuring.provenance import provenance_signals
 from detectors.tracer.measuring.zoo import Zoo
-from detectors.tracer.models.sampling import sample_rar, sample_var
+from detectors.tracer.models.sampling import sample
 from detectors.tracer.models.sizes import RarSampling, VarSampling
 from tests.detectors.tracer.tracer_zoo import zoo
 
@@ -34,8 +34,8 @@ def generated(folder, family, n=6):
     found = Zoo.of(folder)
     variant = found.family(family)[0]
     source = torch.Generator().manual_seed(0)
-    draw, sampling = (sample_var, VarSampling(top_k=0)) if family == "var" else (sample_rar, RarSampling())
-    drawn = draw(found.model(variant), found.tokenizer(family), torch.zeros(n, dtype=torch.int64), sampling, source)
+    sampling = VarSampling(top_k=0) if family == "var" else RarSampling()
+    drawn = sample(found.model(variant), found.tokenizer(family), torch.zeros(n, dtype=torch.int64), sampling, source)
     rows = torch.arange(n)
     batch = Batch(drawn.images, torch.ones(n, dtype=torch.int64), rows * 0, rows, rows, rows)
     return batch, SimpleNamespace(tokens=lambda asked, which: _tokens(drawn, asked, which, family))
@@ -119,5 +119,5 @@ def test_what_cannot_work_is_told(folder):
     with pytest.raises(ConfigError, match="target='tokens'"):
         InverseDecoderDetector(folder, "var", target="tokens")
     batch, _ = generated(folder, "var")
-    with pytest.raises(ConfigError, match="knows no tokens"):
+    with pytest.raises(ConfigError, match="has no tokens"):
         made(folder, "var", target="generated").loss(batch)

@@ -84,18 +84,18 @@ def test_cross_fitting_sees_no_label_of_its_own_fold(tmp_path):
     evidence, truth = drawn(n=300, strength=0.0)
     ids = np.array([f"i{k}" for k in range(300)])
     decisions = Decisions(Tracer(zoo(tmp_path / "zoo"), routes=["flat"]), tmp_path)
-    posterior = decisions.cross_judge("flat", evidence, truth, ids)
+    posterior = decisions.cross_score("flat", evidence, truth, ids)
     assert (np.array(CLASSES)[posterior.argmax(1)] == truth).mean() < 0.3
     inside = fit_decision("flat", evidence, truth, **FIT).log_proba(evidence)
     assert (np.array(CLASSES)[inside.argmax(1)] == truth).mean() > 0.3
     few = np.array([4, 0, 1, 2, 3])
-    with pytest.raises(DataError, match="fell into one of 5 folds"):
-        decisions.cross_judge("flat", evidence.take(few), truth[few], ids[few])
+    with pytest.raises(DataError, match="are in one of 5 folds"):
+        decisions.cross_score("flat", evidence.take(few), truth[few], ids[few])
 
 
 def test_classes_without_images_are_told():
     evidence, truth = drawn(n=50)
-    with pytest.raises(DataError, match="no outlier to fit on, which route\\(s\\) flat need"):
+    with pytest.raises(DataError, match=r"no outlier to fit on, but detector\.routes=flat needs"):
         check_truth(truth[truth != "outlier"], evidence, ("flat", "prada"))
     check_truth(truth[truth != "outlier"], evidence, ("rule", "prada"))
     with pytest.raises(DataError, match="no image by rar_m to fit on"):
@@ -111,12 +111,12 @@ def test_classes_without_images_are_told():
         ({"labels": "classifier"}, "without a classifier"),
         ({"variants": ["var_x"]}, "'var_x' is not among the weights\n.*'var_s'"),
         ({"prior": {"var_s": 1.5}}, r"prior\.var_s=1\.5"),
-        ({"prior": {"var16": 0.5}}, r"prior\.var16 is no class"),
+        ({"prior": {"var16": 0.5}}, r"prior\.var16 is not a class"),
         ({"prior": {"var_s": 0.6, "var_m": 0.6}}, "sums to 1.2"),
         ({"threshold": {"strategy": "percentil"}}, "did you mean 'percentile'"),
         ({"threshold": {"shar": 0.9}}, "did you mean 'share'"),
         ({"folds": 1}, "folds=1"),
-        ({"inverse": {"vqr": "x"}}, r"inverse\.vqr is no family"),
+        ({"inverse": {"vqr": "x"}}, r"inverse\.vqr is unknown"),
     ],
 )
 def test_bad_settings_are_told(tmp_path, settings, message):

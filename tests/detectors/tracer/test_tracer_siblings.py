@@ -30,7 +30,7 @@ def detector(**settings):
 
 
 def test_codes_are_in_use_at_once():
-    """Untrained encoders give nearly constant features; standardised, every picture has tokens of its own."""
+    """Untrained encoders give nearly constant features; standardised, every image has tokens of its own."""
     net = siblings()
     images = torch.rand(8, 3, IMAGE, IMAGE, generator=torch.Generator().manual_seed(0))
     net.place_codes(images, torch.Generator().manual_seed(1))

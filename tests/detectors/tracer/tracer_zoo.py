@@ -34,5 +34,5 @@ def zoo(folder: Path, seed: int = 0) -> Path:
     """Written as ``task=generate`` exports them."""
     net = siblings(seed)
     tokenizers = {family: net.tokenizer(family) for family in net.tokenizers}
-    save_zoo(folder, tokenizers, {name: (net.variant(name), s.draws) for name, s in SIBLINGS.items()}, SIDE)
+    save_zoo(folder, tokenizers, {name: (net.variant(name), s.sampling_settings) for name, s in SIBLINGS.items()}, SIDE)
     return folder

@@ -15,11 +15,11 @@ from detectors.tracer.measuring.class_labels import (
     prefix_length,
     screen_labels,
 )
-from detectors.tracer.measuring.features import icas, perplexity, variant_features
+from detectors.tracer.measuring.features import icas, variant_features
 from detectors.tracer.measuring.likelihood import log_likelihood, token_scores
 from detectors.tracer.measuring.membership import membership_features, token_statistics, zlib_lengths
 from detectors.tracer.models.guided import rar_guided_log_prob, var_guided_log_prob
-from detectors.tracer.models.sampling import keep_top, rar_guidance, sample_rar, sample_var
+from detectors.tracer.models.sampling import keep_top, rar_guidance, sample
 from detectors.tracer.models.sizes import RarSampling, VarSampling, scale_lengths
 from detectors.tracer.models.tokenizer import from_unit
 from tests.detectors.tracer.tracer_golden_models import (
@@ -75,13 +75,13 @@ def test_guided_log_probabilities(golden_path: GoldenPath) -> None:
 @pytest.mark.golden
 def test_generation(golden_path: GoldenPath) -> None:
     z = vectors(golden_path, "pipeline")
-    var = sample_var(
+    var = sample(
         var_transformer(golden_path, "tiny"),
         var_vqvae(golden_path, "tiny"),
         torch.from_numpy(z["vargen_labels"]),
         VarSampling(float(z["vargen_cfg"]), 1, 0.0),
     )
-    rar = sample_rar(
+    rar = sample(
         rar_transformer(golden_path, "tiny"),
         rar_vqgan(golden_path, "tiny"),
         torch.from_numpy(z["rargen_labels"]),
@@ -194,7 +194,7 @@ def test_uniform_softmax_has_closed_forms() -> None:
     assert features["surp_frac_H2.0"].item() == 0
     assert features["surp_frac_H4.0"].item() == -1
     assert abs(features["camia_slope"].item()) < 1e-6
-    assert perplexity(statistics.lp).item() == pytest.approx(V, rel=1e-5)
+    assert (-statistics.lp.mean(-1)).exp().item() == pytest.approx(V, rel=1e-5)
     assert icas(statistics.lp, statistics.lp).item() == 0
 
 
@@ -226,8 +226,8 @@ def test_keep_top_keeps_the_likeliest(seed: int, top_k: int, top_p: float) -> No
 def test_samples_lie_in_the_support_and_repeat_by_seed(golden_path: GoldenPath) -> None:
     model, vqvae = var_transformer(golden_path, "tiny"), var_vqvae(golden_path, "tiny")
     labels, sampling = torch.tensor([0, 1, 2]), VarSampling(1.5, 9, 0.9)
-    one = sample_var(model, vqvae, labels, sampling, torch.Generator().manual_seed(3))
-    two = sample_var(model, vqvae, labels, sampling, torch.Generator().manual_seed(3))
+    one = sample(model, vqvae, labels, sampling, torch.Generator().manual_seed(3))
+    two = sample(model, vqvae, labels, sampling, torch.Generator().manual_seed(3))
     torch.testing.assert_close(one.tokens, two.tokens)
     with torch.no_grad():
         fed = vqvae.quantize.teacher_input(one.tokens)
@@ -235,6 +235,13 @@ def test_samples_lie_in_the_support_and_repeat_by_seed(golden_path: GoldenPath) 
     assert scores.lp_guided.isfinite().all()
     # encoding what was generated starts from images the tokenizer accepts
     assert from_unit(vqvae, one.images.float() / 255).shape == one.images.shape
+
+
+@pytest.mark.golden
+def test_a_mix_of_families_is_rejected(golden_path: GoldenPath) -> None:
+    model, vqvae = var_transformer(golden_path, "tiny"), var_vqvae(golden_path, "tiny")
+    with pytest.raises(ValueError, match="of one family, got VarTransformer, VarVqvae, RarSampling"):
+        sample(model, vqvae, torch.tensor([0]), RarSampling())
 
 
 def test_label_policies() -> None:

@@ -18,7 +18,7 @@ def test_ones_own_models_come_back(tmp_path):
     assert found.names == tuple(SIBLINGS)
     net = siblings()
     for variant in found.variants:
-        assert variant.sampling == SIBLINGS[variant.name].draws
+        assert variant.sampling == SIBLINGS[variant.name].sampling_settings
         model = found.model(variant)
         for key, value in net.variant(variant.name).state_dict().items():
             torch.testing.assert_close(model.state_dict()[key], value)
@@ -75,7 +75,7 @@ def test_nothing_there_names_the_files(tmp_path):
 )
 def test_a_bad_list_is_told(tmp_path, content):
     (tmp_path / ZOO).write_text(content)
-    with pytest.raises(CheckpointError, match="is no list of variants"):
+    with pytest.raises(CheckpointError, match="is not a list of variants"):
         Zoo.of(tmp_path)
 
 

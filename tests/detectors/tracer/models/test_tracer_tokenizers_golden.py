@@ -21,7 +21,7 @@ RAR_CASES = ["tiny", "256", pytest.param("full", marks=pytest.mark.slow)]
 
 
 def close(got: torch.Tensor, expected: np.ndarray) -> None:
-    """Float32 rounding through an encoder depends on the picture: mostly 1e-4, on some crops up to 6e-3."""
+    """Float32 rounding through an encoder depends on the image: mostly 1e-4, on some crops up to 6e-3."""
     difference = np.abs(got.numpy() - expected)
     assert difference.mean() < 1e-3
     assert difference.max() < 1e-2
