@@ -35,7 +35,10 @@ def help_for(words: Sequence[str], folder: Path) -> str:
     """
     if not [word for word in words if not is_search_word(word)]:
         return help_text(search_folders(words, folder))
-    return "\n\n".join(section(fill(title, 118), lines) for title, lines in parts_for(words, folder))
+    return "\n\n".join(
+        section(fill(title, 118, break_long_words=False, break_on_hyphens=False), lines)
+        for title, lines in parts_for(words, folder)
+    )
 
 
 def help_text(folders: Sequence[Path]) -> str:
