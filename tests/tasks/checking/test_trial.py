@@ -22,7 +22,10 @@ CALLBACK = "callbacks.mine._target_=pytorch_lightning.callbacks"
         (["trainer=cpu", "trainer.max_time=soon"], ["soon", "DD:HH:MM:SS"]),
         (["trainer=cpu", "trainer.max_time=00:00:00:00"], ["trainer.max_time=00:00:00:00 trains nothing"]),
         (["trainer=cpu", "trainer.profiler=fast"], ["trainer.profiler=fast", "simple"]),
-        (["trainer=cpu", f"{CALLBACK}.ModelCheckpoint"], ["callbacks.mine is a ModelC", "Remove callbacks.mine"]),
+        (
+            ["trainer=cpu", f"{CALLBACK}.ModelCheckpoint"],
+            ["callbacks.mine is a ModelCheckpoint", "Remove callbacks.mine"],
+        ),
         (["trainer=cpu", f"{CALLBACK}.EarlyStopping", "callbacks.mine.mode=up"], ["mode"]),
     ],
 )  # fmt: skip
