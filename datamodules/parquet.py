@@ -120,7 +120,7 @@ class ParquetDataModule(ImageDataModule):
             folds = ", so the rows are divided into folds" if "split" in unused else ""
             logger.warning(
                 "%s has unused columns%s: %s\n  → To use one, set e.g. datamodule.columns.%s=%s.",
-                self.path, folds, ", ".join(unused), unused[-1], unused[-1],
+                as_text(str(self.path)), folds, ", ".join(unused), unused[-1], unused[-1],
             )  # fmt: skip
 
     def _folds(self, labels: Sequence[int], groups: Sequence[str] | None) -> list[str]:

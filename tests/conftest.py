@@ -1,6 +1,6 @@
 """Options and fixtures shared by all tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +47,11 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """One process that forks commands; whoever uses it sets its folder first."""
     with Commands(tmp_path_factory.mktemp("zygote")) as started:
         yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Captured output may hold names that are not UTF-8, which xdist cannot send from its workers."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report

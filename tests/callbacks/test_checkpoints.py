@@ -80,7 +80,7 @@ def test_the_best_is_chosen_by_what_is_monitored(
 ) -> None:
     values = iter([0.5, 0.9, 0.1, 0.9])
 
-    def said(_predictions: Any) -> Any:
+    def said(*_: Any) -> Any:
         return {"val/auroc": next(values)}, None
 
     monkeypatch.setattr("callbacks.validation_metrics.validation_values", said)
@@ -93,7 +93,7 @@ def test_the_best_is_chosen_by_what_is_monitored(
 def test_validating_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = fit(tmp_path)
     before = (tmp_path / "kept/best.ckpt").read_bytes()
-    monkeypatch.setattr("callbacks.validation_metrics.validation_values", lambda _: ({"val/auroc": 2.0}, None))
+    monkeypatch.setattr("callbacks.validation_metrics.validation_values", lambda *_: ({"val/auroc": 2.0}, None))
     made.validate(tiny.Tiny(), datamodule=tiny.data(tmp_path), verbose=False)
     assert (tmp_path / "kept/best.ckpt").read_bytes() == before
 
