@@ -46,7 +46,7 @@ def test_a_fit_saves_and_goes_on(
     drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     begun = interrupt_at(step, times, monkeypatch)
     assert main([*words, "trainer.max_epochs=2"]) == 130
-    assert "stopped by SIGINT; the same command goes on from here" in capsys.readouterr().err
+    assert "stopped by SIGINT; the same command continues from here" in capsys.readouterr().err
     checkpoints = tmp_path / "experiments_data/e/window_0/checkpoints"
     assert (checkpoints / "last.ckpt").readlink().name == f"step-{saved:08d}.ckpt"
     assert main([*words, "trainer.max_epochs=2"]) == 0
@@ -89,7 +89,7 @@ def test_an_experiment_without_a_name_is_named(
     interrupt_at(1, 1, monkeypatch)
     unnamed = [word for word in words if not word.startswith("experiment_id=")]
     assert main(unnamed) == 130
-    assert "the same command with experiment_id=1 goes on from here" in capsys.readouterr().err
+    assert "the same command with experiment_id=1 continues from here" in capsys.readouterr().err
 
 
 def test_the_exit_code_is_that_of_the_signal(capsys: pytest.CaptureFixture[str]) -> None:
