@@ -106,7 +106,7 @@ def test_selection_never_sees_a_test_image(
     manifest = read_manifest(trained / "drawn.h5")
     train, valid, test = (manifest.rows(split) for split in ("train", "valid", "test"))
     refuse_test_rows(Stage(0, "fine", train, valid), manifest)
-    with pytest.raises(DataError, match="puts 1 test images among those it would train on, 'test-0' first"):
+    with pytest.raises(DataError, match="would train on 1 test image, the first is 'test-0'"):
         refuse_test_rows(Stage(0, "leaky", np.append(train, test[0]), valid), manifest)
     monkeypatch.setattr(Plain, "stages", lambda *_: [Stage(0, "leaky", train, test)])
     assert main([*words, "experiment_id=leaky"]) == 1

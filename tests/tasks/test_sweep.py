@@ -15,6 +15,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from conf.keys.options import CandidatesOptions, SweepOptions
+from conf.keys.schema import Config
 from conf.sweeps import read_sweep
 from contracts.errors import ConfigError
 from tasks import candidates
@@ -127,11 +128,11 @@ def test_poor_runs_are_ended_early(house: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_search_that_was_stopped_takes_its_runs_up_again(house: Path) -> None:
     (house / "search.yaml").write_text(SEARCH.format(method="random", lr=LOG))
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(sweep_local.__file__).parents[1])!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(sweep_local.__file__).parents[2])!r})\n"
         "from pathlib import Path\n"
         "from conf.keys.options import SweepOptions\nfrom conf.sweeps import read_sweep\n"
         "from contracts.stop import STOP, Stopped\n"
-        f"from tasks import sweep_local; sweep_local.HOUSE = Path({str(house)!r})\n"
+        f"from tasks.multirun import local as sweep_local; sweep_local.HOUSE = Path({str(house)!r})\n"
         "looking = sweep_local.LocalSearch(read_sweep(Path('search.yaml')), SweepOptions(runs=2), "
         "Path('experiments_data/found'), 1)\n"
         "with STOP.handled(deferred=False):\n"
@@ -239,8 +240,10 @@ def test_candidates_are_retrained_with_their_own_words(house: Path) -> None:
     assert search(house, runs=3).run() == 0
 
     class Played:
-        candidates = CandidatesOptions(
-            among=["found_*"], metric="val/loss", top=2, retrain=True, words=["trainer.max_epochs=5"]
+        config = Config(
+            candidates=CandidatesOptions(
+                among=["found_*"], metric="val/loss", top=2, retrain=True, words=["trainer.max_epochs=5"]
+            )
         )
         folder = Path("experiments_data/final")
 
