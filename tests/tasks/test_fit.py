@@ -110,7 +110,7 @@ def test_selection_never_sees_a_test_image(
         refuse_test_rows(Stage(0, "leaky", np.append(train, test[0]), valid), manifest)
     monkeypatch.setattr(Plain, "stages", lambda *_: [Stage(0, "leaky", train, test)])
     assert main([*words, "experiment_id=leaky"]) == 1
-    assert "18 test images among those it would validate on" in capsys.readouterr().err
+    assert "would validate on 18 test images" in capsys.readouterr().err
     assert not (trained / "experiments_data/leaky/window_0").exists()
 
 
