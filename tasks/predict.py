@@ -72,7 +72,7 @@ def predict(run: Run) -> None:
         display(_summary(told))
     if options.maps:
         print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, options.maps, options.robust)}")
-    passed = f", {counted(datamodule.ignored, 'other file')} ignored" if datamodule.ignored else ""
+    passed = f", {datamodule.ignored} skipped" if datamodule.ignored else ""
     print(f"{counted(len(predictions), 'image')} scored{passed}: {out / 'predictions.csv'}")
     if notes:
         print(f"{counted(len(notes), 'image')} with damaged metadata, which affects no pixel; see the column 'note'")
