@@ -100,9 +100,9 @@ def test_several_jobs_of_several_devices_are_one_group_each(commands: Commands) 
     for number, log in enumerate(logs):
         assert log.count("every stage is trained") == 1
         assert "MEMBER: 2/2" in log  # Lightning's word for a second rank
-        folder = commands.folder / f"experiments_data/many_{number}"
+        folder = commands.folder / f"experiments_data/many_seed-{number + 1}"
         assert len(scores(folder, "validate")) == 10
         assert json.loads((folder / "window_0/steps.json").read_text())["steps"] == 4
-    first, second = (scores(commands.folder / f"experiments_data/many_{number}", "validate") for number in range(2))
+    first, second = (scores(commands.folder / f"experiments_data/many_seed-{seed}", "validate") for seed in (1, 2))
     assert not np.array_equal(first, second)
     assert not list((commands.folder / "experiments_data").glob("[0-9]*"))
