@@ -20,7 +20,7 @@ from tasks.experiment.run import Run
 from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import kept, write_failures
-from tasks.scoring.score_frame import scores_frame, summary
+from tasks.scoring.score_frame import csv_text, scores_frame, summary
 from tasks.scoring.shards import Scored, Shards, shard_number
 from tasks.threshold import FILE
 
@@ -63,7 +63,7 @@ def predict(run: Run) -> None:
     write_predictions(out / "predictions_predict_all.npz", predictions)
     first = loaded.detector.first_columns
     frame = scores_frame(predictions, chosen or loaded.threshold, first, failures, notes)
-    write_atomically(out / "predictions.csv", frame.to_csv(index=False).encode())
+    write_atomically(out / "predictions.csv", csv_text(frame).encode())
     write_failures(out / "failures.csv", failures)
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
     told = summary(frame, first or ("score", "logit"))

@@ -113,4 +113,4 @@ def test_a_benchmark_killed_anywhere_ends_in_the_same_table(commands: Commands) 
     (folder / "window_2/done").unlink()
     commands.start("early", [*WORDS, "experiment_id=killed", "task=test"])
     assert commands.wait() == 1
-    assert "window_2 was not trained to its end" in (commands.folder / "early.out").read_text()
+    assert "window_2 is not completely trained" in (commands.folder / "early.out").read_text()

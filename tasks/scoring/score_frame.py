@@ -1,5 +1,6 @@
 """The table of ``task=predict``: one row per image, including those that could not be read."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,3 +90,13 @@ def summary(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
             for name in names
         },
     }
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as CSV that `csv` and pandas read back.
+
+    With line feeds as ends of rows, a carriage return inside a name is not quoted before Python 3.13.
+    """
+    returns = any("\r" in str(value) for name in ("id", "where", "group") for value in frame[name])
+    text: str = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)
+    return text

@@ -184,7 +184,8 @@ def test_the_command_accounts_for_every_file(
         if code == 0:
             with (results / "predictions.csv").open(encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))
-            assert Counter(as_path(row["where"]).resolve() for row in rows) == Counter(images)
+            assert Counter(as_path(row["where"]).resolve() for row in rows) == Counter(given_files)
+            assert Counter(as_path(row["where"]).resolve() for row in rows if not row["error"]) == Counter(images)
             broken = [file for file in given_files if file not in images]
             failures = results / "failures.csv"
             assert failures.exists() == bool(broken)

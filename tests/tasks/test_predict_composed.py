@@ -95,5 +95,5 @@ def test_notes_say_what_was_passed_over(tmp_path: Path, weights: Path, capsys: p
     assert told["dot.png"]["error"]
     assert (tmp_path / "experiments_data/p/summary.json").is_file()
     printed = capsys.readouterr().out
-    assert "1 image with damaged metadata, which changed no pixel" in printed
+    assert "1 image with damaged metadata, which affects no pixel" in printed
     assert "1 image could not be read; see experiments_data/p/failures.csv for the reason\n" in printed
