@@ -83,7 +83,7 @@ class Fleet:
         self.lab.held(job)
         self.lab.cluster.call("scancel", str(job.number))
         self.lab.cluster.wait(job.number, "CANCELLED")
-        until(lambda: "is not requeued: SLURM has the job as C" in job.log(), PATIENCE, job.log)
+        until(lambda: "is not requeued: its state in SLURM is C" in job.log(), PATIENCE, job.log)
 
     def _put_back(self, job: Job) -> None:
         self.lab.held(job)
