@@ -1,7 +1,5 @@
 """Results as tables: for the terminal, Markdown, LaTeX, and tidy CSV."""
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from rich.text import Text
 
 from benchmarks.evaluation import Result
 from benchmarks.metrics import METRICS
+from contracts.files import csv_text
 
 COLUMNS = (("auroc", ""), ("average_precision", ""), ("accuracy", "0.5"), ("accuracy", "validation"))
 TIDY = (
@@ -141,13 +140,7 @@ class Table:
 
 def tidy_csv(results: Sequence[Result]) -> str:
     """One line a number, undefined ones empty with their reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(TIDY)
-    for result in results:
-        record = result.as_json()
-        writer.writerow(["" if record[name] is None else record[name] for name in TIDY])
-    return text.getvalue()
+    return csv_text([TIDY, *(map(result.as_json().get, TIDY) for result in results)])
 
 
 _SECTIONS = {"seen": "in training", "unseen": "never seen in training"}

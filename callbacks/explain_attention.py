@@ -1,7 +1,5 @@
 """The attention over scales: statistics, a table of all images, box and violin plots, a heat map over generators."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.predictions import Predictions
-from contracts.files import write_atomically
+from contracts.files import csv_text, write_atomically
 
 Weights = NDArray[np.float64]
 
@@ -58,14 +56,12 @@ def statistics(predictions: Predictions, attention: Weights, names: Sequence[str
 
 def table(predictions: Predictions, attention: Weights, names: Sequence[str]) -> str:
     """CSV, a row an image."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "label", "generator", "score", *names])
     columns = (predictions.fused_ids, predictions.fused_labels, predictions.generators, predictions.fused_scores)
-    for row in zip(*(column.tolist() for column in columns), attention.tolist(), strict=True):
-        *about, score, weights = row
-        writer.writerow([*about, f"{score:.6f}", *(f"{weight:.6f}" for weight in weights)])
-    return text.getvalue()
+    rows = [
+        [*about, f"{score:.6f}", *(f"{weight:.6f}" for weight in weights)]
+        for *about, score, weights in zip(*(column.tolist() for column in columns), attention.tolist(), strict=True)
+    ]
+    return csv_text([["id", "label", "generator", "score", *names], *rows])
 
 
 def distribution(predictions: Predictions, attention: Weights, names: Sequence[str]) -> Figure:

@@ -1,9 +1,11 @@
 """Small files written whole or not at all."""
 
+import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +40,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Writes a small file whole or not at all: temporary name, fsync, rename."""
     with atomic_file(path) as file:
         file.write(content)
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as comma-separated text that end with line feeds; None and NaN are empty cells.
+
+    A carriage return inside a cell is quoted, which Python before 3.13 does only where rows end with one.
+    """
+    lines: list[str] = []
+    writer = csv.writer(SimpleNamespace(write=lines.append))  # one call for each row
+    writer.writerows(["" if cell is None or cell != cell else cell for cell in row] for row in rows)
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
 
 
 def write_npz(path: Path, arrays: "Mapping[str, NDArray[Any]]", *, compressed: bool = False) -> None:

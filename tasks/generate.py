@@ -1,7 +1,5 @@
 """``task=generate``: images with known generators, classes and tokens, to train inverse decoders and the tracer on."""
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import torch
 from PIL import Image
 
 from contracts.errors import ConfigError
-from contracts.files import write_atomically, write_npz
+from contracts.files import csv_text, write_atomically, write_npz
 from contracts.keys import generator, random_key
 from contracts.words import counted
 from datamodules.loading.decode import decode
@@ -67,9 +65,8 @@ def generate(run: Run) -> None:
         write_npz(out / f"tokens_{family}.npz", arrays)
         size = tokenizer.image_size
     table += [(name, OUTLIER, split, -1) for split, name in _outliers(run, out, size, counts)]
-    text = io.StringIO()
-    csv.writer(text).writerows([HEADER, *((*row[:3], "" if row[3] < 0 else row[3]) for row in table)])
-    write_atomically(out / "images.csv", text.getvalue().encode())
+    rows = ((*row[:3], None if row[3] < 0 else row[3]) for row in table)
+    write_atomically(out / "images.csv", csv_text([HEADER, *rows]).encode())
     print(
         f"{counted(len(table), 'image')}: datamodule=tracer datamodule.path={out / 'images.csv'} (weights: {weights})"
     )

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.ai_genbench.protocol.validation import pair_reals, validation_order
+
 SIDES = ((16, 24), (17, 16), (30, 12), (16, 16))
 """Height and width of the images: sizes differ, so that what an image was resized to shows in its score."""
 
@@ -44,14 +46,27 @@ def rows(*generators: str) -> list[dict[str, object]]:
 
 
 def ai_genbench(root: Path) -> list[str]:
+    """All images of each generator; each real image equals the generated one that the benchmark pairs it with."""
     names = sorted(generator.name for generator in drawn_ai_genbench.load_generators())
     tables = {}
     for split in ("train", "validation"):
-        table = drawn_ai_genbench.split_table(split, 1, 16, names, 0)
-        cells = [{"bytes": drawn.encoded(pictures()[0]), "path": None}] * len(table)
-        ids = pa.array([f"{split}/{k}" for k in range(len(table))], pa.large_string())
-        table = table.set_column(0, "image", pa.array(cells, table["image"].type))
-        tables[split] = table.set_column(table.column_names.index("file_id"), "file_id", ids)
+        table = drawn_ai_genbench.split_table(split, len(SIDES), 16, names, 0)
+        number = np.arange(len(table)) % len(SIDES)
+        one_each = np.where(table["label"].to_numpy() == 1, np.arange(1, len(table) + 1), 0)
+        order = validation_order(one_each)
+        pairs = pair_reals(one_each[order], "validate")
+        number[order[pairs >= 0]] = number[pairs[pairs >= 0] - 1]
+        columns = {
+            "image": pa.array(
+                [{"bytes": drawn.encoded(pictures()[k]), "path": None} for k in number], table["image"].type
+            ),
+            "height": pa.array([SIDES[k][0] for k in number], pa.uint32()),
+            "width": pa.array([SIDES[k][1] for k in number], pa.uint32()),
+            "file_id": pa.array([f"{split}-{row}/{k}" for row, k in enumerate(number)], pa.large_string()),
+        }
+        for name, column in columns.items():
+            table = table.set_column(table.column_names.index(name), name, column)
+        tables[split] = table
     drawn_ai_genbench.save_to_disk(root / "bench", tables)
     return [f"datamodule.path={root / 'bench'}"]
 

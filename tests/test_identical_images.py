@@ -17,6 +17,7 @@ import torch
 import datamodules.sample
 import tasks.test
 from benchmarks.ai_genbench.images.chain import AiGenBenchChain
+from benchmarks.ai_genbench.protocol.seeds import ItemSeeds, fixed_seeds
 from benchmarks.comparison.compare import compare
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import read_predictions
@@ -62,9 +63,13 @@ def fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, benchmark: str) -> No
     loaded = Loaded(Fixed(view), tmp_path / "fixed.ckpt", "", {"threshold": {"value": 0.4}, "seen_generators": ["ADM"]})
     monkeypatch.setattr(tasks.test, "load_detector", lambda *_: loaded)
     monkeypatch.setattr(Bootstrap, "__init__", _few)
-    seeds = AiGenBenchChain.seeds  # each image is degraded by draws of its own: here by the same ones
-    monkeypatch.setattr(AiGenBenchChain, "seeds", lambda self, row: seeds(self, 0 * row))
+    monkeypatch.setattr(AiGenBenchChain, "seeds", _by_image)
     monkeypatch.chdir(tmp_path)
+
+
+def _by_image(chain: AiGenBenchChain, row: int) -> ItemSeeds:
+    """Seeds of the image's content: elsewhere each file has its own, and equal images would differ afterwards."""
+    return fixed_seeds(chain.ids[row].split("/")[-1], 0, chain.options.base_seed)
 
 
 def _few(self: Bootstrap, resamples: int = 20, seed: int = 0, level: float = 0.95) -> None:  # noqa: ARG001

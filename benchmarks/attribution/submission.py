@@ -1,13 +1,12 @@
 """``submission.csv``: one answer a file, checked against the files before it is published."""
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from contracts.errors import DataError, nearest
-from contracts.files import write_atomically
+from contracts.files import csv_text, write_atomically
 
 HEADER = ["image_name", "label"]
 
@@ -25,9 +24,7 @@ def write_submission(
     """
     rows = sorted(answers)
     _check(rows, list(files), list(classes), "the answers")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, csv_text([HEADER, *rows]).encode())
 
 
 def check_submission(path: Path, files: Iterable[str], classes: Iterable[str]) -> Mapping[str, str]:

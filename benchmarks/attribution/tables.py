@@ -1,7 +1,5 @@
 """A tracer's figures and confusion matrix as tables: for the terminal, Markdown and tidy CSV."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isnan
@@ -10,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.attribution.measures import Attribution, Figure
+from contracts.files import csv_text
 
 TITLES = {
     "accuracy": "accuracy",
@@ -59,10 +58,4 @@ def markdown(figures: Sequence[Figure], answers: Attribution) -> str:
 
 def tidy_csv(figures: Sequence[Figure]) -> str:
     """One line a figure."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Figure.__dataclass_fields__)
-    writer.writerows(
-        ["" if isinstance(v, float) and isnan(v) else v for v in asdict(figure).values()] for figure in figures
-    )
-    return text.getvalue()
+    return csv_text([Figure.__dataclass_fields__, *(asdict(figure).values() for figure in figures)])

@@ -1,7 +1,5 @@
 """A comparison as Markdown, tidy CSV, for the terminal, and as a heat map."""
 
-import csv
-import io
 from math import isnan
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from rich.table import Table as RichTable
 from benchmarks.comparison.compare import METRICS, Change, Comparison
 from benchmarks.forensynths_tables.results import POOLED
 from benchmarks.tables import column_title
+from contracts.files import csv_text
 
 TIDY = ("run", "set", "metric", "at", "first", "other", "difference", "low", "high")
 
@@ -49,14 +48,12 @@ def mcnemar_lines(found: Comparison) -> list[str]:
 
 def tidy(found: Comparison) -> str:
     """One line a run, set and metric; the mean over sets is called so."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(TIDY)
-    for name, changes in zip(found.names[1:], found.changes, strict=True):
-        for c in changes:
-            numbers = (c.first, c.other, c.value, c.low, c.high)
-            writer.writerow([name, c.name or "mean", c.metric, c.at, *("" if isnan(v) else v for v in numbers)])
-    return text.getvalue()
+    rows = [
+        [name, c.name or "mean", c.metric, c.at, c.first, c.other, c.value, c.low, c.high]
+        for name, changes in zip(found.names[1:], found.changes, strict=True)
+        for c in changes
+    ]
+    return csv_text([TIDY, *rows])
 
 
 def terminal(found: Comparison, metric: str, at: str) -> RichTable:

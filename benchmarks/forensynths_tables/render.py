@@ -1,7 +1,6 @@
 """A measured table as CSV, Markdown, LaTeX, for the terminal, and in the form the authors print."""
 
-import csv
-import io
+from collections.abc import Sequence
 from math import isnan
 
 from rich import box
@@ -10,6 +9,7 @@ from rich.table import Table as RichTable
 from benchmarks.evaluation import Result
 from benchmarks.forensynths_tables.published import Figures
 from benchmarks.forensynths_tables.results import SetResults
+from contracts.files import csv_text
 
 COLUMNS = (
     ("ACC", "accuracy", "0.5"), ("ACC @ val.", "accuracy", "validation"), ("AP", "average_precision", ""),
@@ -24,20 +24,17 @@ TIDY = (
 
 def tidy(results: SetResults, method: str) -> str:
     """One line a number, shares as fractions of 1; missing sets are listed with their reason."""
-    table, text = results.assigned.table, io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(TIDY)
+    table = results.assigned.table.name
+    lines: list[Sequence[object]] = [TIDY]
     for r in results.results:
         printed = _published(results, method, r.generator)[0 if r.metric == "accuracy" else 1]
         comparable = (r.metric, r.at) in (("accuracy", "0.5"), ("average_precision", "")) and printed is not None
         against = printed / 100 if comparable and printed is not None else None
         difference = None if against is None or isnan(r.value) else round(r.value - against, 6)
-        cells = [None if isnan(v) else v for v in (r.value, r.low, r.high)]
-        row = [table.name, r.generator or "mean", r.metric, r.at, *cells, against, difference]
-        writer.writerow(["" if v is None else v for v in (*row, r.real, r.generated, r.reason)])
-    for name in results.assigned.missing:
-        writer.writerow([table.name, name, *[""] * 9, "missing"])
-    return text.getvalue()
+        row = [table, r.generator or "mean", r.metric, r.at, r.value, r.low, r.high, against, difference]
+        lines.append([*row, r.real, r.generated, r.reason])
+    lines += [[table, name, *[""] * 9, "missing"] for name in results.assigned.missing]
+    return csv_text(lines)
 
 
 def rows(results: SetResults, method: str, intervals: bool = True) -> tuple[list[str], list[list[str]]]:

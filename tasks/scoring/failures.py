@@ -1,7 +1,5 @@
 """``failures.csv``: the images that could not be read, with reasons."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from callbacks.collector import Collector
 from contracts.errors import DataError
-from contracts.files import write_atomically
+from contracts.files import csv_text, write_atomically
 from contracts.words import counted
 
 COLUMNS = ("id", "where", "reason")
@@ -26,12 +24,9 @@ def write_failures(path: Path, failures: Sequence[Any], columns: Sequence[str] =
     if not failures:
         path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([getattr(failure, column) for column in columns] for failure in failures)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.getvalue().encode())
+    rows = ([getattr(failure, column) for column in columns] for failure in failures)
+    write_atomically(path, csv_text([columns, *rows]).encode())
     reasons = "reason" if len(failures) == 1 else "reasons"
     print(f"{counted(len(failures), 'image')} could not be read; see {path} for the {reasons}")
 
