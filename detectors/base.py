@@ -31,27 +31,27 @@ class Optimisation(TypedDict, total=False):
 
 
 class Training(Optimisation, total=False):
-    """The same and ``compile``, for detectors that call their net as a whole.
+    """`Optimisation` and ``compile``, for detectors that call their net as a whole.
 
-    A sub-class takes them as ``**training: Unpack[Training]`` and passes them to ``super().__init__``; other defaults
-    are ``**(Training(channels_last=False) | training)``.
+    A subclass takes them as ``**training: Unpack[Training]`` and passes them to ``super().__init__``; to change a
+    default it passes ``**(Training(channels_last=False) | training)``.
     """
 
     compile: bool
 
 
 PASSPORT = "pixelproof"
-"""Entry of a checkpoint that says what it is, in plain containers."""
+"""Entry of a checkpoint that describes it, in plain containers."""
 
 
 @dataclass(frozen=True)
 class FrozenPart:
-    """The part of a detector that never changes, so that what it makes of an image can be kept.
+    """The part of a detector that is never trained, so that its features of an image can be cached.
 
     Attributes:
-        features: images [B, 3, H, W] as a batch holds them → [B, D]. The detector takes these in place of images.
+        features: images [B, 3, H, W] of a batch → features [B, D], which the detector accepts in place of images.
         dim: D.
-        settings: what features depend on, in plain containers, weights by their hash.
+        settings: everything that features depend on, in plain containers; weights by their hash.
     """
 
     features: Callable[[Tensor], Tensor]
@@ -61,13 +61,13 @@ class FrozenPart:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a detector says of a batch of B crops.
+    """A detector's output for a batch of B crops.
 
     Attributes:
         logits: [B] float32, higher means "more likely generated".
-        extras: named per-crop columns, [B] or [B, ...] float32 (attention weights, token statistics); in the dump a
-            column each, ``name_0``, ``name_1``, … where there are several.
-        classes: [B, K] float32 of a tracer, the log-posterior of each of `Detector.sources`.
+        extras: named values of each crop, [B] or [B, ...] float32 (attention weights, token statistics). [B] becomes a
+            column of the dump, [B, ...] the columns ``name_0``, ``name_1``, ….
+        classes: a tracer's log-posteriors [B, K] float32, one for each of `Detector.sources`.
     """
 
     logits: Tensor
@@ -76,38 +76,38 @@ class Scores:
 
 
 class Detector(L.LightningModule):
-    """A thin Lightning shell round a plain ``nn.Module``.
+    """A thin Lightning module around a plain ``nn.Module``.
 
-    Sub-classes set ``self.net`` and say how it is trained (`loss`) and read (`score`). Everything else (collection over
-    ranks, metrics, dumps, checkpoints, resume) happens beside, in callbacks that know this class alone.
+    Subclasses set ``self.net`` and define how it is trained (`loss`) and evaluated (`score`). Callbacks that know only
+    this class do the rest: collection over ranks, metrics, dumps, checkpoints, resume.
 
     Args:
-        train_view: size policy and augmentation of a training image.
-        eval_view: size policy of an evaluated image; carried in the checkpoint.
+        train_view: size policy and augmentation of training images.
+        eval_view: size policy of evaluated images; stored in the checkpoint.
         optimizer: partial of a torch optimiser, called with the trainable parameters.
         scheduler: partial of a learning-rate scheduler, called with the optimiser, or None.
-        scheduler_steps: name of the scheduler's argument that takes the total number of optimiser steps
-            (``total_steps`` of OneCycleLR), filled in when training starts; None if it has none.
-        scheduler_interval: "step" or "epoch", when the scheduler advances.
-        compile: compile the inner net (``torch.compile``), in place, so that keys stay as they are.
-        channels_last: keep weights and images in channels-last order.
+        scheduler_steps: name of the scheduler's argument for the total number of optimiser steps (``total_steps`` of
+            OneCycleLR), filled in when training starts; None if it has none.
+        scheduler_interval: "step" or "epoch": when the scheduler advances.
+        compile: compile the net with ``torch.compile``, in place, so that the keys of its state dict stay the same.
+        channels_last: store weights and images in channels-last order.
     """
 
     net: nn.Module
     trains_on: Literal["all", "real"] = "all"
-    """Which images training and the choice of checkpoint may read."""
+    """Which images may be used for training and for choosing the checkpoint."""
     monitor: str = "val/auroc"
-    """Logged value that checkpoints are chosen by, where the configuration names none."""
+    """Logged value by which the best checkpoint is chosen, unless the configuration names another."""
     monitor_mode: Literal["max", "min"] = "max"
-    """Whether more or less of it is better."""
+    """Whether a higher or a lower monitored value is better."""
     first_columns: tuple[str, ...] = ()
-    """Extras that come first of all in the table of ``task=predict``, and that its summary is of."""
+    """Extras shown first in the table of ``task=predict`` and summarised in its last lines."""
     sources: Mapping[str, str] = {}
-    """Of a tracer: every class it tells apart, in the order of `Scores.classes`, and the family it belongs to."""
+    """A tracer's classes, in the order of `Scores.classes`, each with its family."""
     layout: str = ""
-    """How `on_load_weights` understood foreign weights, for the line that says what was read."""
+    """How `on_load_weights` interpreted weights in another layout; part of the log line about the file."""
     passport: dict[str, Any] | None = None
-    """What a checkpoint says of itself under `PASSPORT`; set by the callback of that name."""
+    """Description of the detector that checkpoints store under `PASSPORT`; set by the callback of that name."""
 
     def __init__(
         self,
@@ -141,44 +141,44 @@ class Detector(L.LightningModule):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """The training loss of a batch: a scalar, averaged over images."""
+        """Return the training loss of a batch: a scalar, averaged over images."""
 
     @abstractmethod
     def score(self, batch: Batch) -> Scores:
-        """Logits and extras of a batch in evaluation; float32 taken from float32 logits."""
+        """Return logits and extras of a batch in evaluation, float32 computed in float32."""
 
     def sides(self) -> Sides:
-        """Hook: images that can be taken, by their size; all others are listed as failures, and never seen."""
+        """Hook: image sizes the detector accepts; images of other sizes are listed as failures."""
         return Sides()
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - for those that have some
-        """Hook: maps to look at of one image ``[3, H, W]`` uint8, each ``[h, w]`` float32 on the CPU, by name.
+        """Hook: named maps of one image ``[3, H, W]`` uint8, each ``[h, w]`` float32 on the CPU.
 
         Raises:
-            ConfigError: this detector has none.
+            ConfigError: this detector has no maps.
         """
         raise ConfigError(f"{type(self).__name__} has no maps to draw", "Leave predict.maps at 0.")
 
     def frozen_part(self) -> FrozenPart | None:
-        """Hook: what may be computed once for every image; None where all of the detector is trained."""
+        """Hook: the part whose output can be computed once per image; None if the whole detector is trained."""
         return None
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Hook: turn a foreign state dict (published weights) into the keys of ``self.net``; strict loading follows.
+        """Hook: rename the keys of published weights to those of ``self.net``; strict loading follows.
 
         Args:
-            state: as read, without the prefixes wrappers put before every key (`detectors.parts.weights.state_of`).
+            state: as read, without prefixes that wrappers add to every key (`detectors.parts.weights.state_of`).
         """
         return state
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Hook: refuse a checkpoint by what it holds beside its weights.
+        """Hook: reject a checkpoint because of its other entries.
 
         Args:
-            checkpoint: all its entries, as `detectors.parts.weights.read_checkpoint` gives them.
+            checkpoint: all its entries, as `detectors.parts.weights.read_checkpoint` returns them.
 
         Raises:
-            CheckpointError: its weights would fit in shape, but not in meaning.
+            CheckpointError: its weights would have the right shapes, but another meaning.
         """
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -187,27 +187,27 @@ class Detector(L.LightningModule):
 
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Hook: constructor arguments for a detector whose weights a checkpoint will bring, e.g. without a download."""
+        """Hook: constructor arguments of a detector whose weights come from a checkpoint, e.g. without a download."""
         return arguments
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Every checkpoint, weights alone or resumable, carries the passport."""
+        """Add the passport to every checkpoint, resumable or not."""
         if self.passport is not None:
             checkpoint[PASSPORT] = self.passport
 
     def configure_model(self) -> None:
-        """Memory format and compilation, once, on the device."""
+        """Apply memory format and compilation; calling it again changes nothing."""
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last)
         if self.compile_net and getattr(self.net, "_compiled_call_impl", None) is None:
             self.net.compile()
 
     def to_memory_format(self, images: Tensor) -> Tensor:
-        """Images in the order the weights are kept in."""
+        """Return images in the memory order of the weights."""
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
-        """One optimiser step's loss, logged as ``train/loss``."""
+        """Return the loss of a batch, logged as ``train/loss``."""
         loss = self.loss(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.label))
         return loss
@@ -217,7 +217,7 @@ class Detector(L.LightningModule):
         batch: Batch | None,
         batch_idx: int,  # noqa: ARG002
     ) -> Scores | None:
-        """Scores; the collecting callback does the rest. None where only other ranks have a batch left."""
+        """Return scores for the collecting callback, or None if only other ranks have a batch left."""
         return None if batch is None else self.score(batch)
 
     def test_step(self, batch: Batch | None, batch_idx: int) -> Scores | None:  # type: ignore[override]  # noqa: ARG002
@@ -229,15 +229,15 @@ class Detector(L.LightningModule):
         return None if batch is None else self.score(batch)
 
     def trainable(self) -> list[nn.Parameter]:
-        """Parameters the optimiser gets."""
+        """Return the parameters passed to the optimiser."""
         return [p for p in self.parameters() if p.requires_grad]
 
     @property
     def learning_rate(self) -> float:
-        """The optimiser's learning rate, as configured; setting it changes that of the next training.
+        """The configured learning rate; setting it takes effect when training starts.
 
         Raises:
-            ConfigError: the optimiser is no partial with an ``lr``.
+            ConfigError: the optimiser is not a partial with an ``lr``.
         """
         lr = getattr(self.make_optimizer, "keywords", {}).get("lr")
         if lr is None:
@@ -249,7 +249,7 @@ class Detector(L.LightningModule):
         self.make_optimizer = partial(cast(Callable[..., Optimizer], self.make_optimizer), lr=lr)
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and, where configured, scheduler, in Lightning's form."""
+        """Return the optimiser and the configured scheduler, if any, in Lightning's form."""
         if self.make_optimizer is None:
             raise ConfigError("detector.optimizer is null, so nothing can be trained", "Give detector.optimizer.")
         optimizer = self.make_optimizer(self.trainable())
