@@ -103,6 +103,7 @@ class Sides:
 
 FILLS = ("tile", "zero", "error")
 CROPS = ("one", "five")
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class View:
     """Size policy and per-image augmentation, in this order: short side, resize, crop, flip, augment.
 
     Attributes:
-        resize: side of the square every image is resized to (bilinear, antialiased), or None for native size.
+        resize: side of the square every image is resized to (antialiased), or None for native size.
         crop: side of the crop, or None for the whole image. Random place in training, central in evaluation.
         crop_step: a training crop begins at multiples of it. Where whole images are evaluated, a step as wide as an
             up-sampling network's leaves its grid in training where evaluation will find it.
@@ -122,6 +123,7 @@ class View:
         short_side: two lengths between which that of the shorter side is drawn in training (uniformly, the aspect is
             kept, an image is never enlarged), or None.
         least: images with a shorter side than this are refused.
+        interpolation: of ``resize``: "bilinear", or "bicubic" as Pillow does it.
     """
 
     resize: int | None = None
@@ -133,6 +135,7 @@ class View:
     augment: Sequence[SampleFunction] = ()
     short_side: Sequence[int] | None = None
     least: int = 1
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __post_init__(self) -> None:
         for name, value in (("resize", self.resize), ("crop", self.crop)):
@@ -146,7 +149,11 @@ class View:
             raise ConfigError(
                 f"view.short_side={list(self.short_side)}", "Give two lengths in pixels, the lesser first."
             )
-        for name, text, known in (("fill", self.fill, FILLS), ("crops", self.crops, CROPS)):
+        for name, text, known in (
+            ("fill", self.fill, FILLS),
+            ("crops", self.crops, CROPS),
+            ("interpolation", self.interpolation, INTERPOLATIONS),
+        ):
             if text not in known:
                 raise ConfigError(f"view.{name}={text!r} is unknown", nearest(text, known))
         if not 0 <= self.flip <= 1:

@@ -9,6 +9,7 @@ import drawn
 import numpy as np
 import pytest
 import torch
+import zoo_commands
 from drawn_ai_genbench import miniature
 from PIL import Image
 
@@ -24,6 +25,7 @@ QUIET = (
     "trainer=cpu trainer.max_epochs=1 trainer.enable_progress_bar=false trainer.enable_model_summary=false logger=[csv]"
 )
 HDF5 = "datamodule=hdf5 datamodule.path=drawn.h5"
+FROZEN = "detector.backbone=timm/test_vit detector.weights=test_vit.pth"
 FOUR = [generator.name for generator in load_generators()[:4]]
 
 OWN_WORDS = {
@@ -34,6 +36,7 @@ OWN_WORDS = {
     ],
     "aiornot_convnext_tiny": [*HDF5.split(), "detector.backbone=timm/test_convnext"],
     "aiornot_resnet18": [*HDF5.split(), "tune.lr=false", "tune.batch_size=false"],
+    **{name: [*HDF5.split(), *FROZEN.split()] for name in ("rigid", "minder", "warpad")},
     "tracer_inverse": ["datamodule.path=tracer", "detector.weights=zoo", "detector.target=roundtrip"],
     "tracer_toy": [
         *HDF5.split(),
@@ -68,6 +71,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     drawn.hdf5(folder / "drawn.h5", {"train": 4, "valid": 4, "test": 4}, size=SIDE + 8)
     drawn.hdf5(folder / "large.h5", {"train": 8, "valid": 8, "test": 4}, size=48)
     miniature(folder / "ai_genbench", train=1, validation=1, size=48, names=FOUR)
+    zoo_commands.backbone(folder)
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         for label in ("rarb", "rarl", "rarxl", "rarxxl", "var16", "var20", "var24", "var30"):

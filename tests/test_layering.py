@@ -46,8 +46,8 @@ ROOMS = {
         "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer", "tracer.measuring", "tracer.deciding",
-        "tracer.models", "parts", ".",
+        "drift", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer", "tracer.measuring",
+        "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),
     "tasks": (".", "tracing", "multirun", "scoring", "checking", "experiment"),

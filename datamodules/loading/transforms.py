@@ -6,7 +6,9 @@ depend on neither worker, rank nor batch, nor on other random numbers.
 
 from math import ceil
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 from torchvision.transforms.v2.functional import InterpolationMode, resize_image
@@ -98,7 +100,11 @@ def _shortened(image: Tensor, view: View, key: int) -> Tensor:
 def _resized(image: Tensor, view: View) -> Tensor:
     if view.resize is None or image.shape[-2:] == (view.resize, view.resize):
         return image
-    resized: Tensor = resize_image(image, [view.resize] * 2, InterpolationMode.BILINEAR, antialias=True)
+    if view.interpolation == "bicubic" and image.dtype == torch.uint8:  # torchvision's rounds a few values otherwise
+        pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+        made = np.array(pixels.resize((view.resize, view.resize), Image.Resampling.BICUBIC))
+        return torch.from_numpy(made).permute(2, 0, 1)
+    resized: Tensor = resize_image(image, [view.resize] * 2, InterpolationMode(view.interpolation), antialias=True)
     return resized
 
 
