@@ -176,7 +176,7 @@ class Drift(OnFrozen):
         return 1 - moved.reshape(cut.shape[:2]).mean(1)
 
     def keys(self, batch: Batch) -> list[int]:
-        """A key of the noise for every crop: of the image's id, or of the crop's pixels, and its number in the image."""
+        """A key of the noise for every crop: of the image's id and the crop's number, or of the crop's pixels."""
         if self.noise_key == "pixels":
             pixels = [image.cpu().contiguous().numpy().tobytes() for image in batch.images]
             return [random_key(blake2b(one).hexdigest()) for one in pixels]
