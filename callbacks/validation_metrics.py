@@ -18,10 +18,10 @@ from callbacks.collector import Collector
 LOGGED = ("auroc", "average_precision", "accuracy", "balanced_accuracy")
 
 
-Told = tuple[dict[str, float], Threshold | None]
+Validated = tuple[dict[str, float], Threshold | None]
 
 
-def validation_values(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> Told:
+def validation_values(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> Validated:
     """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with one class alone).
 
     Args:
@@ -71,7 +71,7 @@ class ValidationMetrics(L.Callback):
             return
         predictions = self.collector.predictions
         told = validation_values(predictions, self.metrics) if predictions is not None else None
-        self.values, self.threshold = cast(Told, trainer.strategy.broadcast(told))
+        self.values, self.threshold = cast(Validated, trainer.strategy.broadcast(told))
         if trainer.state.fn is not TrainerFn.FITTING:  # the chosen checkpoint, looked at again, is no further epoch
             return
         for name, value in self.values.items():

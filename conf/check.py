@@ -9,7 +9,7 @@ from conf.cli.words import MEASURED
 from conf.compose import Composed
 from conf.keys.schema import root_keys
 from conf.keys.signatures import Signature, library_signature, signature
-from conf.keys.synonyms import task_meant
+from conf.keys.synonyms import task_for
 from conf.keys.targets import MARKS, SUPPLIED, TAKEN, is_own, refuse_by_name
 from conf.keys.values import described, fits
 from conf.keys.verbs import groups_used, verbs
@@ -37,7 +37,7 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     """
     task, known = composed.config.task, verbs()
     if task not in known:
-        meant = task_meant(str(task))
+        meant = task_for(str(task))
         return [ConfigError(f"task={task} does not exist", f"Write task={meant}." if meant else nearest(task, known))]
     used = GROUPS if task == "doctor" else tuple(groups_used(task))
     problems = list(_names(composed))

@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from conf.cli.groups import CONF, config_name, config_names, group_options, search_folders
 from conf.cli.problems import refuse
-from conf.cli.typed import as_meant
+from conf.cli.typed import typed_config
 from conf.cli.words import accepted, judge, parse
 from conf.hydra_setup import hydra_on
 from conf.keys.schema import Config, root_keys, verb_options
@@ -108,7 +108,7 @@ def hydra_loader(words: Sequence[str], folder: Path = CONF) -> Iterator[tuple[Co
 def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
     resolved = OmegaConf.to_container(config, resolve=True)
     assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
-    plain = as_meant({str(key): value for key, value in resolved.items()})
+    plain = typed_config({str(key): value for key, value in resolved.items()})
     typed = typed_root(plain)
     # of a root key or a verb's option the resolved value is the converted one
     shown = {each.name: getattr(typed, each.name) for each in fields(typed)}

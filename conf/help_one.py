@@ -14,7 +14,7 @@ from conf.compose import compose
 from conf.keys.documented import argument_texts, class_text, clean
 from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.keys.signatures import by_source, signature
-from conf.keys.synonyms import key_meant, task_meant
+from conf.keys.synonyms import key_for, task_for
 from conf.keys.targets import SUPPLIED, is_own
 from conf.keys.verbs import REQUIRED, groups_used, verb_text, verbs
 from conf.keys.written import load_yaml, typed_characters
@@ -36,7 +36,7 @@ def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
         key, equals, value = word.lstrip("+~").partition("=")
         root = key.partition(".")[0]
         if not equals and (key in verbs() or (key not in root_keys() and "." not in key)):
-            key = f"task={key}" if key in verbs() else key_meant(key) or key
+            key = f"task={key}" if key in verbs() else key_for(key) or key
             key, equals, value = key.partition("=")
             root = key.partition(".")[0]
         if key == "task" and value:
@@ -51,14 +51,14 @@ def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
         elif key in root_keys():
             yield _root(key)
         else:
-            meant = key_meant(key)
+            meant = key_for(key)
             step = f"Try: pixelproof {meant} --help" if meant else nearest(root, [*root_keys(), *verbs()])
             raise ConfigError(f"the key {key!r} does not exist", step)
 
 
 def _task(name: str) -> Iterator[Part]:
     if name not in verbs():
-        meant = task_meant(name)
+        meant = task_for(name)
         raise ConfigError(f"task={name} does not exist", f"Write task={meant}." if meant else nearest(name, verbs()))
     yield f"task={name}: {clean(verb_text(name))}", {}
     needed = REQUIRED.get(name, ())

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from conf.cli.groups import CONF, search_folders
-from conf.cli.typed import as_meant
+from conf.cli.typed import typed_config
 from conf.compose import compose, composed_root, hydra_loader
 from conf.keys.schema import root_keys
 from contracts.errors import ConfigError, nearest
@@ -40,7 +40,7 @@ def shown_config(
     if what != "hydra":
         ours = OmegaConf.to_container(OmegaConf.masked_copy(root, list(root_keys())))
         assert isinstance(ours, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
-        node |= compose(words, folder).resolved if resolve else as_meant({str(key): ours[key] for key in ours})
+        node |= compose(words, folder).resolved if resolve else typed_config({str(key): ours[key] for key in ours})
     place: Any = node
     path = [] if package in (None, "", "_global_") else str(package).split(".")
     for depth, name in enumerate(path):

@@ -25,7 +25,7 @@ exit "$code"
 """.splitlines()
 """End of every batch file: the net under a task that is killed before it can ask for its requeue."""
 
-HELD_BACK = (
+BLOCK_SIGNALS = (
     "import os, signal as s, sys; s.pthread_sigmask(s.SIG_BLOCK, [s.SIGUSR1, s.SIGUSR2, s.SIGTERM]); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
@@ -159,7 +159,7 @@ class SlurmLauncher:
             stderr_to_stdout=True, additional_parameters={"requeue": True, **dependency, **self.options},
         )  # fmt: skip
         # the task turns into the command itself, so that nothing stands between SLURM's signals and it
-        commands = [[sys.executable, "-c", HELD_BACK, *job.command(*_shaped(job, nodes, tasks))] for job in jobs]
+        commands = [[sys.executable, "-c", BLOCK_SIGNALS, *job.command(*_shaped(job, nodes, tasks))] for job in jobs]
         try:
             with executor.batch():
                 submitted = [executor.submit(os.execv, command[0], command) for command in commands]

@@ -16,6 +16,7 @@ from datamodules.auditing.audit import audit as audit_set
 from tasks.experiment.run import Run
 
 SHOWN = 12
+CHANCE = "not better than chance"
 """Rows of a table on the screen and in Markdown; the JSON file holds all."""
 
 
@@ -87,8 +88,12 @@ def _tables(found: Audit) -> list[tuple[str, list[str], list[list[str]]]]:
     )
     if found.rules:
         rules = [
-            [r.features, f"{r.auroc:.3f} ± {1.96 * r.error:.3f}", r.words[0] if r.tells else "not better than chance"]
-            for r in found.rules
+            [
+                rule.features,
+                f"{rule.auroc:.3f} ± {1.96 * rule.error:.3f}",
+                rule.words[0] if rule.significant else CHANCE,
+            ]
+            for rule in found.rules
         ]
         tables.append(("Prediction from metadata alone (5-fold AUROC of a small tree)", ["on", "AUROC", "rule"], rules))
     return tables

@@ -10,7 +10,7 @@ import yaml
 from rich.table import Table
 
 from conf.cli.words import parse
-from conf.keys.syntax import HOUSE
+from conf.keys.syntax import ROOT
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.history import read_epochs
@@ -21,7 +21,7 @@ from launchers.local import LocalLauncher
 from tasks.experiment.run import DATA, LOCK, Run
 from tasks.multirun.past_runs import Past, past_runs
 
-PROGRAM: Path = HOUSE / "lightning_main.py"
+PROGRAM: Path = ROOT / "lightning_main.py"
 
 FULL = "_full"
 """Suffix of a retrained experiment's name."""

@@ -50,8 +50,8 @@ def explain(run: Run) -> None:
             datamodule.use(detector.train_view, view, benchmark.degrade, detector.sides)
             found = looked_at(datamodule, part[np.isin(part, rows)]) | found  # the first view has the dump's scores
         out = Path(run.config.explain.out).expanduser() if run.config.explain.out else folder.path / "explain"
-        pictures = {name: found[row] for name, row in zip(names, rows.tolist(), strict=True) if row in found}
-        files = write_explanation(predictions, detector, pictures, out, folder.path / "maps")
+        images = {name: found[row] for name, row in zip(names, rows.tolist(), strict=True) if row in found}
+        files = write_explanation(predictions, detector, images, out, folder.path / "maps")
         print(f"{len(files)} files in {out}, such as {', '.join(file.name for file in files[:2])}")
 
 

@@ -30,7 +30,7 @@ from detectors.parts.weights import load_weights
 from tasks.checking.before_fit import check_averaging, check_monitors, fit_to_epoch
 from tasks.checking.debugging import DebuggingRun
 from tasks.experiment.dumps import write_dump
-from tasks.experiment.lock import begun
+from tasks.experiment.lock import configuration_locked
 from tasks.experiment.run import Run
 from tasks.experiment.splits import record, refuse_changed_training
 from tasks.experiment.stage_folder import StageFolder
@@ -48,7 +48,7 @@ def fit(run: Run) -> None:
         with TemporaryDirectory(prefix="pixelproof-") as temporary:
             _fit(DebuggingRun(run.composed, Path(temporary)))
         return
-    with begun(run.folder, run.composed.resolved, run.composed.overrides):
+    with configuration_locked(run.folder, run.composed.resolved, run.composed.overrides):
         _fit(run)
 
 

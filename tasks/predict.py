@@ -19,7 +19,7 @@ from contracts.words import counted
 from tasks.experiment.run import Run
 from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
-from tasks.scoring.failures import kept, write_failures
+from tasks.scoring.failures import failures_listed, write_failures
 from tasks.scoring.score_frame import csv_text, scores_frame, summary
 from tasks.scoring.shards import Scored, Shards, shard_number
 from tasks.threshold import FILE
@@ -47,7 +47,7 @@ def predict(run: Run) -> None:
     trainer = quiet_trainer(run, collector, logger=False)
 
     def scored(part: Rows) -> Scored:
-        with kept(out / "failures.csv", collector):
+        with failures_listed(out / "failures.csv", collector):
             found = score(trainer, loaded.detector, datamodule, part, collector, "predict")
         return Scored(found, collector.failures, collector.notes)
 

@@ -17,7 +17,7 @@ from tasks.experiment.run import Run
 from tasks.experiment.splits import refuse_trained
 from tasks.experiment.stage_folder import StageFolder
 from tasks.scoring.evaluate import load_detector, quiet_trainer, score, with_provenance
-from tasks.scoring.failures import kept, write_failures
+from tasks.scoring.failures import failures_listed, write_failures
 from tasks.scoring.features import precompute
 from tasks.scoring.report import report
 
@@ -72,7 +72,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
         precompute(benchmark.features, detector, datamodule, benchmark.degrade, benchmark.copies, trainer)
         same = sum(name.split("#")[0] == view.name for name, _ in parts)
         name = f"{view.name}#{same + 1}" if same else view.name
-        with kept(run.folder / "failures.csv", collector):
+        with failures_listed(run.folder / "failures.csv", collector):
             parts.append((name, score(trainer, detector, datamodule, rows, collector, "test")))
         failures |= {failure.id: failure for failure in collector.failures}
     whole = [(name, part) for name, part in parts if part is not None]

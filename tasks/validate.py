@@ -8,7 +8,7 @@ from tasks.experiment.run import Run
 from tasks.experiment.splits import refuse_trained
 from tasks.experiment.stage_rows import readable
 from tasks.scoring.evaluate import load_detector, quiet_trainer, score, with_provenance
-from tasks.scoring.failures import kept, write_failures
+from tasks.scoring.failures import failures_listed, write_failures
 from tasks.scoring.report import report
 from tasks.test import checkpoints
 
@@ -30,7 +30,7 @@ def validate(run: Run) -> None:
         datamodule.enter(stage)
         collector = Collector(benchmark.fusion)
         trainer = quiet_trainer(run, collector, ValidationMetrics(collector), logger=False)
-        with kept(run.folder / "failures.csv", collector):
+        with failures_listed(run.folder / "failures.csv", collector):
             predictions = score(trainer, detector, datamodule, stage.validate, collector, "validate")
         if predictions is not None:
             predictions = with_provenance(predictions, run, loaded, datamodule, "validate")

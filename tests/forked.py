@@ -14,7 +14,7 @@ from typing import Self
 
 PATIENCE = 900
 """Seconds after which a command hangs; of no use to one that is merely slow."""
-HOUSE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 
 
 class Commands:
@@ -28,7 +28,7 @@ class Commands:
         self.folder = folder
 
     def __enter__(self) -> Self:
-        env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")]), "OMP_NUM_THREADS": "1"}
+        env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "zygote"],
             stdin=subprocess.PIPE,

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from free_ports import free_ports
 
-HOUSE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 PATIENCE = 900
 """Seconds after which something hangs."""
 
@@ -34,7 +34,7 @@ class Ranks:
 
     def __enter__(self) -> Self:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "WORLD", "LOCAL_"))}
-        env |= {"PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")]), "OMP_NUM_THREADS": "1"}
+        env |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ranks"],
             stdin=subprocess.PIPE,

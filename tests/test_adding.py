@@ -16,8 +16,8 @@ from PIL import Image
 
 from conf.cli.groups import group_options
 
-HOUSE = Path(__file__).parents[1]
-PAGE = HOUSE / "docs/adding.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/adding.md"
 ROOMS = ("contracts", "conf", "launchers", "tasks", "benchmarks", "datamodules", "detectors", "callbacks")
 
 RUNNER = """
@@ -53,9 +53,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         left_out = shutil.ignore_patterns(
             "__pycache__", "sample_corpus", "default.yaml" if room == "conf/local" else ""
         )
-        shutil.copytree(HOUSE / room, copy / room, ignore=left_out)
-    (copy / "datamodules/sample_corpus").symlink_to(HOUSE / "datamodules/sample_corpus")
-    shutil.copy(HOUSE / "lightning_main.py", copy)
+        shutil.copytree(ROOT / room, copy / room, ignore=left_out)
+    (copy / "datamodules/sample_corpus").symlink_to(ROOT / "datamodules/sample_corpus")
+    shutil.copy(ROOT / "lightning_main.py", copy)
     for name, text in FILES.items():
         assert not (copy / name).exists(), f"{name} is there already: choose another name on the page"
         (copy / name).write_text(text)
@@ -144,7 +144,7 @@ def test_a_fusion_makes_the_scores(house: Path) -> None:
 
 
 def test_every_option_stands_in_the_docs() -> None:
-    text = "".join(file.read_text() for file in [*(HOUSE / "docs").glob("*.md"), HOUSE / "README.md"])
+    text = "".join(file.read_text() for file in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
     named = set(re.findall(r"`(\w+)`", text)) | set(re.findall(r"\b(?:detector|datamodule|benchmark)=(\w+)", text))
     absent = [
         (group, name)

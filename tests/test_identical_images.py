@@ -123,7 +123,7 @@ def test_identical_images(benchmark: str, module: str, tmp_path: Path, monkeypat
     tasks.test.test(run)
     dump = read_predictions(run.folder / "window_0/predictions_test_all.npz")
     assert set(dump.fused_labels.tolist()) == {0, 1}
-    made = review([run.folder / "window_0/predictions_test_all.npz"], run.folder / "page", pictures=0)
+    made = review([run.folder / "window_0/predictions_test_all.npz"], run.folder / "page", max_images=0)
     found = areas(run.folder)
     assert {Path(key[0]).name for key in found} >= {"metrics_test.csv", "metrics.csv"}
     if benchmark == "forensynths_tables":

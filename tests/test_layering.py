@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HOUSE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT = {
     "contracts": set(),
@@ -60,8 +60,8 @@ HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "timm"
 
 
 def files(room: str) -> list[Path]:
-    single = HOUSE / f"{room}.py"
-    return [single] if single.is_file() else sorted((HOUSE / room).rglob("*.py"))
+    single = ROOT / f"{room}.py"
+    return [single] if single.is_file() else sorted((ROOT / room).rglob("*.py"))
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -83,9 +83,9 @@ def upward(room: str, file: Path) -> list[str]:
         if other not in MAY_IMPORT or other == room:
             continue
         allowed = BORDERS.get((room, other), (other,))
-        whole = (HOUSE / Path(*name.split("."))).with_suffix(".py").is_file()
+        whole = (ROOT / Path(*name.split("."))).with_suffix(".py").is_file()
         if other not in MAY_IMPORT[room] or (whole and not any(f"{name}.".startswith(f"{a}.") for a in allowed)):
-            found.append(f"{file.relative_to(HOUSE)} imports {name}")
+            found.append(f"{file.relative_to(ROOT)} imports {name}")
     return found
 
 
@@ -98,11 +98,11 @@ def test_imports_point_down(room: str) -> None:
 @pytest.mark.parametrize("package", ROOMS)
 def test_imports_between_the_packages_inside_point_down(package: str) -> None:
     order = [package if room == "." else f"{package}.{room}" for room in ROOMS[package]]
-    place = {file: ".".join(file.relative_to(HOUSE).parent.parts) for file in files(package)}
+    place = {file: ".".join(file.relative_to(ROOT).parent.parts) for file in files(package)}
     assert set(order) == set(place.values())
     modules = {f"{name}.{file.stem}": name for file, name in place.items()}
     upward = {
-        f"{file.relative_to(HOUSE)} imports {name}"
+        f"{file.relative_to(ROOT)} imports {name}"
         for file, own in place.items()
         for name in imported(file)
         if name in modules and order.index(modules[name]) < order.index(own)
@@ -111,7 +111,7 @@ def test_imports_between_the_packages_inside_point_down(package: str) -> None:
 
 
 def test_an_arrow_pointing_up_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "HOUSE", tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     for name in ("detectors/a.py", "datamodules/b.py", "callbacks/c.py", "detectors/npr.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -122,13 +122,13 @@ def test_an_arrow_pointing_up_would_be_found(tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_room_is_known() -> None:
-    packages = {path.parent.name for path in HOUSE.glob("*/__init__.py")} - {"tests"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages <= MAY_IMPORT.keys()
 
 
 def test_no_test_file_is_overlooked() -> None:
     """Pytest collects ``test_*.py`` alone."""
-    files = [file for file in (HOUSE / "tests").rglob("test_*") if file.is_file() and "__pycache__" not in file.parts]
+    files = [file for file in (ROOT / "tests").rglob("test_*") if file.is_file() and "__pycache__" not in file.parts]
     assert [file for file in files if file.suffix != ".py" and "golden" not in file.parts] == []
 
 
@@ -146,21 +146,19 @@ def closure(start: list[Path]) -> Iterator[tuple[Path, str]]:
                 names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
             for name in names:
                 yield file, name
-                place = HOUSE / Path(*name.split("."))
+                place = ROOT / Path(*name.split("."))
                 parents = [place.with_suffix(".py"), place / "__init__.py", place.parent / "__init__.py"]
-                waiting += [path for path in parents if HOUSE in path.parents]
+                waiting += [path for path in parents if ROOT in path.parents]
 
 
 def test_reviewing_and_measuring_need_no_torch() -> None:
-    start = [file for place in LIGHT for file in ([HOUSE / place] if place.endswith(".py") else files(place))]
+    start = [file for place in LIGHT for file in ([ROOT / place] if place.endswith(".py") else files(place))]
     assert len(start) > len(LIGHT)
-    heavy = {
-        f"{file.relative_to(HOUSE)} imports {name}" for file, name in closure(start) if name.split(".")[0] in HEAVY
-    }
+    heavy = {f"{file.relative_to(ROOT)} imports {name}" for file, name in closure(start) if name.split(".")[0] in HEAVY}
     assert heavy == set()
 
 
 def test_nor_does_python_load_it() -> None:
     code = f"import sys, benchmarks.review, benchmarks.metrics, tasks.review; print({{*{HEAVY}}} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"

@@ -18,7 +18,7 @@ PROGRAM = Path(lightning_main.__file__).resolve()
 
 LIGHT = """
 import contextlib, io, json, resource, sys
-sys.path.insert(0, {house!r})
+sys.path.insert(0, {root!r})
 told = []
 def spent():
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -35,7 +35,7 @@ print(json.dumps(told))
 """
 
 
-def test_mistakes_and_help_are_told_at_once_and_without_torch(tmp_path: Path) -> None:
+def test_mistakes_and_help_are_reported_at_once_and_without_torch(tmp_path: Path) -> None:
     data = f"datamodule.path={tmp_path}"
     commands = [
         ["--help"],
@@ -46,7 +46,7 @@ def test_mistakes_and_help_are_told_at_once_and_without_torch(tmp_path: Path) ->
         ["task=predict", "datamodule=folder", data],
     ]
     parts = ["task=predict", "'npr'", "'exact'", "'validate'", "a.npz does not exist", "ckpt=FILE"]
-    code = LIGHT.format(house=str(PROGRAM.parent), commands=commands)
+    code = LIGHT.format(root=str(PROGRAM.parent), commands=commands)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     for words, part, (status, seconds, heavy, text) in zip(commands, parts, json.loads(done.stdout), strict=True):
         assert status == (0 if words == ["--help"] else 2), text

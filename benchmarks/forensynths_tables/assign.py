@@ -23,14 +23,14 @@ class Assigned:
     Attributes:
         table: its data file.
         sets: each set that is there to its images, in the table's order.
-        lent: set without real images of its own to where those it is measured against lie, sets of their own.
+        borrowed: set without real images of its own to where those it is measured against lie, sets of their own.
         others: names of sets of its corpus that it does not name; they have a table of their own.
         named: whether a folder is named for the table; else its sets were recognised by their own names.
     """
 
     table: PublishedTable
     sets: Mapping[str, Positions]
-    lent: Mapping[str, str]
+    borrowed: Mapping[str, str]
     others: tuple[str, ...] = ()
     named: bool = True
 
@@ -79,12 +79,12 @@ def assign(
 
     def measured(groups: Mapping[str, set[int]], table: PublishedTable) -> tuple[dict[str, Positions], dict[str, str]]:
         sets: dict[str, Positions] = {}
-        lent: dict[str, str] = {}
+        borrowed: dict[str, str] = {}
         for name, chosen in groups.items():
             more, origin = reals.of(chosen, table, name)
             sets[name] = np.asarray(known[np.isin(index, sorted(chosen | more))])
-            lent |= {name: origin} if origin else {}
-        return sets, lent
+            borrowed |= {name: origin} if origin else {}
+        return sets, borrowed
 
     assigned = []
     for table in tables:
@@ -97,11 +97,11 @@ def assign(
     left = {t.name: {k for k in rest if (owner.get(k) or LOOSE) is t} for t in (*tables, LOOSE)}
     further = {t.name: measured(reals.others(left[t.name]), t) for t in (*tables, LOOSE)}
     for table in (*tables, LOOSE):
-        sets, lent = further[table.name]
+        sets, borrowed = further[table.name]
         sets |= measured(reals.unused(left[table.name]), table)[0]
         if sets:
             shown = table if table is LOOSE else table.others()
-            assigned.append(Assigned(replace(shown, sets=dict.fromkeys(sets, ())), sets, lent))
+            assigned.append(Assigned(replace(shown, sets=dict.fromkeys(sets, ())), sets, borrowed))
     told = [replace(a, others=tuple(further[a.table.name][0])) if a.table.name in further else a for a in assigned]
     return told if others else [one for one in told if one.table in tables]
 

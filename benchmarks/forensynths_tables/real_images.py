@@ -45,16 +45,16 @@ class RealImages:
         if not own <= self.fakes:
             return set(), ""
         sources = {self.keys[k][:-1] for k in own}
-        lent = ""
+        borrowed = ""
         found = {k for k in self.rest - self.fakes if self.keys[k][:-1] in sources}
         if not found and self.alone:
             named = {folder.lower() for folder in table.reals.get(name, table.reals.get("*", ()))}
             found = {k for k in self.alone if named & {part.lower() for part in self.keys[k]}} or self.alone
             near = {k: max(_common(self.keys[k][:-1], source) for source in sources) for k in found}
             found = {k for k in found if near[k] == max(near.values())}
-            lent = ", ".join(sorted({"/".join(self.keys[k][:-1]) for k in found}))
+            borrowed = ", ".join(sorted({"/".join(self.keys[k][:-1]) for k in found}))
         self.used |= found
-        return found, lent
+        return found, borrowed
 
     def others(self, left: set[int]) -> dict[str, set[int]]:
         """Sets of generated images among some keys of the rest, with the real images in folders of the same name."""

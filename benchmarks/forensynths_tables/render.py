@@ -157,7 +157,7 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
     if undefined:
         parts.append(f"Means that need both classes are {' or '.join(sorted(undefined))}.")
     lenders: dict[str, list[str]] = {}
-    for name, origin in assigned.lent.items():
+    for name, origin in assigned.borrowed.items():
         lenders.setdefault(origin, []).append(name)
     parts += [f"Real images of {', '.join(names)}: those in {origin}." for origin, names in lenders.items()]
     if assigned.others:

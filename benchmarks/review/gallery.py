@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.review.join import Joined
-from benchmarks.review.pixels import Picture, PixelReader, picture
+from benchmarks.review.pixels import PageImage, PixelReader, page_image
 from contracts.errors import DataError
 
 ImageSource = Callable[[str], "bytes | NDArray[np.uint8]"]
@@ -20,11 +20,11 @@ class Gallery:
     """Images of a page.
 
     Attributes:
-        pictures: position among the joined images to its pixels.
+        shown: position among the joined images to its pixels.
         problems: message to the number of images it kept from being shown.
     """
 
-    pictures: dict[int, Picture] = field(default_factory=dict)
+    shown: dict[int, PageImage] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
 
 
@@ -40,7 +40,7 @@ def collect(joined: Joined, images: ImageSource | None, number: int, size: int) 
     readers = [PixelReader(dump) for dump in joined.dumps]
     owner, gallery, used = joined.owner, Gallery(), 0
     for position in worth_seeing(joined):
-        if len(gallery.pictures) >= number or used >= size or sum(gallery.problems.values()) >= 2 * number:
+        if len(gallery.shown) >= number or used >= size or sum(gallery.problems.values()) >= 2 * number:
             break
         dump = int(owner[position])
         try:
@@ -48,11 +48,11 @@ def collect(joined: Joined, images: ImageSource | None, number: int, size: int) 
                 content = images(str(joined.ids[position]))
             else:
                 content = readers[dump].read(int(joined.place[dump, position]))
-            shown = picture(content)
+            shown = page_image(content)
         except DataError as error:
             gallery.problems[error.what] = gallery.problems.get(error.what, 0) + 1
             continue
-        gallery.pictures[position] = shown
+        gallery.shown[position] = shown
         used += len(shown.src)
     return gallery
 

@@ -63,8 +63,8 @@ def review(
     images: ImageSource | None = None,
     *,
     bootstrap: Bootstrap | None = None,
-    pictures: int = 160,
-    picture_bytes: int = 16 * 2**20,
+    max_images: int = 160,
+    max_bytes: int = 16 * 2**20,
 ) -> Reviewed:
     """Turns dumps into ``index.html`` and tidy files.
 
@@ -73,8 +73,8 @@ def review(
         out: folder, made if absent.
         images: bytes or pixels of an image by id; by default they are read from where the dumps say.
         bootstrap: how intervals are made; 1000 resamples with seed 0 by default.
-        pictures: number of images in the page at most.
-        picture_bytes: of the page that they take at most.
+        max_images: largest number of images in the page.
+        max_bytes: largest number of bytes that they take in the page.
 
     Raises:
         DataError: a dump cannot be read, or dumps contradict each other.
@@ -86,7 +86,7 @@ def review(
         Table.of(r, dump.about.get("seen_generators"), tracer=dump.class_names is not None)
         for r, dump in zip(results, joined.dumps, strict=True)
     ]
-    gallery = collect(joined, images, pictures, picture_bytes)
+    gallery = collect(joined, images, max_images, max_bytes)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     files = export(joined, out)
@@ -228,11 +228,11 @@ def _sources(joined: Joined) -> list[dict[str, Any]]:
             continue
         from benchmarks.attribution.figures import figures  # matplotlib is slow to import
 
-        pictures = [
+        plots = [
             {"title": p.title, "note": p.note, "src": "data:image/png;base64," + b64encode(p.png).decode()}
             for p in figures(dump, path.parent)
         ]
-        shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "pictures": pictures})
+        shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "figures": plots})
     return shown
 
 
@@ -245,13 +245,13 @@ def _looks(joined: Joined) -> list[dict[str, Any]]:
     shown = []
     for name, path in zip(joined.names, joined.paths, strict=True):
         files = [path.parent / "explain" / file for file in titles]
-        pictures = [
+        plots = [
             {"title": titles[file.name], "src": "data:image/png;base64," + b64encode(file.read_bytes()).decode()}
             for file in files
             if file.is_file()
         ]
-        if pictures:
-            shown.append({"name": name, "pictures": pictures})
+        if plots:
+            shown.append({"name": name, "figures": plots})
     return shown
 
 

@@ -36,8 +36,8 @@ def payload(joined: Joined, gallery: Gallery) -> str:
         "place": place,
         "row": _base64(joined.column("row"), "<i4"),
         "dumps": [_dump(joined, d) for d in range(len(joined.dumps))],
-        "pictures": {str(position): asdict(shown) for position, shown in gallery.pictures.items()},
-        "maps": {str(position): shown for position, shown in collect_maps(joined, gallery.pictures).items()},
+        "images": {str(position): asdict(shown) for position, shown in gallery.shown.items()},
+        "maps": {str(position): shown for position, shown in collect_maps(joined, gallery.shown).items()},
     }
     # "<" would end the script element that holds it, or open a comment
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -97,7 +97,7 @@ class PixelReader:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageImage:
     """An image ready for the page.
 
     Attributes:
@@ -117,7 +117,7 @@ class Picture:
     size: int
 
 
-def picture(content: bytes | NDArray[np.uint8]) -> Picture:
+def page_image(content: bytes | NDArray[np.uint8]) -> PageImage:
     """Small originals in a format browsers show are kept byte for byte; of others the centre is kept, losslessly.
 
     Raises:
@@ -133,13 +133,13 @@ def picture(content: bytes | NDArray[np.uint8]) -> Picture:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             width, height = (image.height, image.width) if turned else image.size
             if kind in SHOWN_BY_BROWSERS and max(width, height) <= WHOLE_SIDE and len(content) <= WHOLE_BYTES:
-                return Picture(_url(SHOWN_BY_BROWSERS[kind], content), width, height, True, kind, len(content))
+                return PageImage(_url(SHOWN_BY_BROWSERS[kind], content), width, height, True, kind, len(content))
             return _cropped(ImageOps.exif_transpose(image), kind, len(content))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"no image could be decoded: {error}") from error
 
 
-def _cropped(image: Image.Image, kind: str, size: int) -> Picture:
+def _cropped(image: Image.Image, kind: str, size: int) -> PageImage:
     width, height = image.size
     side_x, side_y = min(width, CROP_SIDE), min(height, CROP_SIDE)
     left, top = (width - side_x) // 2, (height - side_y) // 2
@@ -151,7 +151,7 @@ def _cropped(image: Image.Image, kind: str, size: int) -> Picture:
     file = io.BytesIO()
     part.save(file, "PNG")
     whole = (side_x, side_y) == (width, height)
-    return Picture(_url("image/png", file.getvalue()), width, height, whole, kind, size)
+    return PageImage(_url("image/png", file.getvalue()), width, height, whole, kind, size)
 
 
 def _url(kind: str, content: bytes) -> str:

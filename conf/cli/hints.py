@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from conf.cli.flags import flag_names, hydras_step
 from conf.cli.grammar import as_word
 from conf.keys.schema import root_keys
-from conf.keys.synonyms import key_meant, task_meant
+from conf.keys.synonyms import key_for, task_for
 from conf.keys.verbs import verbs
 from conf.keys.written import as_text
 from contracts.errors import nearest
@@ -52,7 +52,7 @@ def several_step(word: str) -> str:
 def flag_step(word: str) -> str:
     """The next step for a word that begins with a dash."""
     name, equals, value = word.lstrip("-").partition("=")
-    key = name if name.partition(".")[0] in root_keys() else key_meant(name)
+    key = name if name.partition(".")[0] in root_keys() else key_for(name)
     if key is None:
         return hydras_step(word) or nearest(word.partition("=")[0], flag_names())
     return f"Write {shlex.quote(f'{key}={value}' if equals else f'{key}=VALUE')}; overrides have no dashes"
@@ -66,7 +66,7 @@ def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
         options: of a group.
     """
     name, value = override.key_or_group, "" if override.is_delete() else as_text(override.get_value_string())
-    key = key_meant(name) or key_meant(name.rpartition(".")[2])
+    key = key_for(name) or key_for(name.rpartition(".")[2])
     if key is None:
         return nearest(name.partition(".")[0], root_keys())
     named = [each.strip() for each in value.strip("[]").split(",") if each.strip()]
@@ -82,7 +82,7 @@ def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
 
 def _bare_step(word: str, experiments: Sequence[str]) -> str:
     """The next step for a word without ``=``."""
-    meant = word if word in verbs() else task_meant(word)
+    meant = word if word in verbs() else task_for(word)
     suffix = Path(word).suffix.lower()
     if suffix in WEIGHTS:
         return f"Name weights by their key: {shlex.quote(f'ckpt={as_word(word)}')}"
@@ -97,4 +97,4 @@ def _bare_step(word: str, experiments: Sequence[str]) -> str:
         return f"Write experiment={word}"
     if word in root_keys():
         return f"Write {word}=VALUE; pixelproof {word} --help explains it"
-    return f"Write {key_meant(word) or word}=VALUE."
+    return f"Write {key_for(word) or word}=VALUE."

@@ -14,7 +14,7 @@ from conf.keys.written import read
 from contracts.errors import ConfigError
 
 
-def as_meant(resolved: Mapping[str, Any]) -> dict[str, Any]:
+def typed_config(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The root of a configuration in plain containers, with text or a number instead of every mark.
 
     A number under a key that holds text becomes text too.
@@ -22,9 +22,9 @@ def as_meant(resolved: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _of_root(key, value) for key, value in resolved.items()}
 
 
-def meant_node(node: Mapping[str, Any]) -> dict[str, Any]:
+def typed_node(node: Mapping[str, Any]) -> dict[str, Any]:
     """The same of one group's node."""
-    meant: dict[str, Any] = _meant(dict(node), None)
+    meant: dict[str, Any] = _typed(dict(node), None)
     return meant
 
 
@@ -45,8 +45,8 @@ def annotations(target: Any) -> Mapping[str, str]:
 
 def _of_root(key: str, value: Any) -> Any:
     if key in VERB_OPTIONS and isinstance(value, Mapping):
-        return {name: _meant(inner, _of_field(verb_options(key).get(name))) for name, inner in value.items()}
-    return _meant(value, _of_field(root_keys().get(key)))
+        return {name: _typed(inner, _of_field(verb_options(key).get(name))) for name, inner in value.items()}
+    return _typed(value, _of_field(root_keys().get(key)))
 
 
 def annotation_at(resolved: Mapping[str, Any], key: str) -> ast.expr | None:
@@ -82,17 +82,17 @@ def parsed(annotation: str) -> ast.expr | None:
         return None
 
 
-def _meant(value: Any, annotation: ast.expr | None) -> Any:
+def _typed(value: Any, annotation: ast.expr | None) -> Any:
     if isinstance(value, dict) and "_target_" in value:
         value = value | {"_target_": current(value["_target_"])}
         taken = annotations(value["_target_"])
-        return {key: _meant(inner, parsed(taken.get(key, ""))) for key, inner in value.items()}
+        return {key: _typed(inner, parsed(taken.get(key, ""))) for key, inner in value.items()}
     if isinstance(value, dict):
         of_key, of_value = _inner(annotation, ("dict", "Mapping", "Dict"), 2)
-        return {_meant(key, of_key): _meant(inner, of_value) for key, inner in value.items()}
+        return {_typed(key, of_key): _typed(inner, of_value) for key, inner in value.items()}
     if isinstance(value, list):
         kinds = _inner(annotation, ("list", "tuple", "Sequence", "List", "Tuple", "Iterable"), len(value))
-        return [_meant(inner, kind) for inner, kind in zip(value, kinds, strict=True)]
+        return [_typed(inner, kind) for inner, kind in zip(value, kinds, strict=True)]
     return typed_scalar(read(value), annotation)
 
 

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from conf.keys.syntax import HOUSE, find, imports
+from conf.keys.syntax import ROOT, find, imports
 from conf.keys.targets import is_own
 from contracts.errors import ConfigError
 
@@ -53,15 +53,15 @@ def _docstring(target: str) -> str:
     if not is_own(target):
         return ""
     try:
-        return ast.get_docstring(find(target, HOUSE)[1]) or ""
+        return ast.get_docstring(find(target, ROOT)[1]) or ""
     except ConfigError:
         return ""
 
 
-def _bases(target: str, house: Path = HOUSE) -> list[str]:
+def _bases(target: str, root: Path = ROOT) -> list[str]:
     try:
-        module, node = find(target, house)
+        module, node = find(target, root)
     except ConfigError:
         return []
     bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
-    return [imports(module, house).get(base, f"{module}.{base}") for base in bases]
+    return [imports(module, root).get(base, f"{module}.{base}") for base in bases]

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from conf.keys.syntax import HOUSE, find, first_line, imports, module_file
+from conf.keys.syntax import ROOT, find, first_line, imports, module_file
 from conf.keys.targets import is_own, resolve
 from contracts.errors import ConfigError
 
@@ -43,7 +43,7 @@ class Signature:
     doc: str = ""
 
 
-def signature(target: str, house: Path = HOUSE) -> Signature:
+def signature(target: str, root: Path = ROOT) -> Signature:
     """The signature of a class or function of ours.
 
     Base classes are followed where a class has no constructor of its own, or one that passes ``**kwargs`` on.
@@ -51,11 +51,11 @@ def signature(target: str, house: Path = HOUSE) -> Signature:
     Raises:
         ConfigError: the module or name does not exist, or is defined outside our packages.
     """
-    module, node = find(target, house)
+    module, node = find(target, root)
     if isinstance(node, ast.FunctionDef):
         parameters = _parameters(node)
         return Signature(parameters, node.args.kwarg is not None, doc=first_line(node))
-    return _class_signature(module, node, house)
+    return _class_signature(module, node, root)
 
 
 def library_signature(target: str, base_class: bool = False) -> Signature:
@@ -86,10 +86,10 @@ def by_source(target: str) -> Signature | None:
     spec = find_spec(target.partition(".")[0])  # of a top-level package, which imports nothing
     if spec is None or not spec.submodule_search_locations:
         return None
-    house = Path(spec.submodule_search_locations[0]).parent
+    root = Path(spec.submodule_search_locations[0]).parent
     try:
-        module, node = find(target, house)
-        found = _class_signature(module, node, house) if isinstance(node, ast.ClassDef) else None
+        module, node = find(target, root)
+        found = _class_signature(module, node, root) if isinstance(node, ast.ClassDef) else None
     except (ConfigError, OSError, SyntaxError, RecursionError):  # names made at run time, or compiled modules
         return None
     return None if found is None or found.library else found
@@ -111,11 +111,11 @@ def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
     }
 
 
-def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
-    bases = [_base_name(base, module, house) for base in node.bases]
+def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
+    bases = [_base_name(base, module, root) for base in node.bases]
     inherited = Signature({})
     for base in reversed(bases):
-        inherited = _base_signature(base, house, inherited)
+        inherited = _base_signature(base, root, inherited)
     attributes = inherited.attributes | _attributes(node)
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is not None:
@@ -123,7 +123,7 @@ def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
         taken = Signature(own)
         if init.args.kwarg is not None:
             handed = _handed(init, list(inherited.parameters))
-            named = _open(init.args.kwarg.annotation, module, house)
+            named = _open(init.args.kwarg.annotation, module, root)
             defaults = _changed_defaults(init)
             further = {
                 name: replace(parameter, default=defaults.get(name, parameter.default))
@@ -138,17 +138,17 @@ def _class_signature(module: str, node: ast.ClassDef, house: Path) -> Signature:
     return replace(taken, attributes=attributes, doc=first_line(node))
 
 
-def _base_name(base: ast.expr, module: str, house: Path) -> str:
+def _base_name(base: ast.expr, module: str, root: Path) -> str:
     name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
     head, dot, rest = name.partition(".")
     home = f"builtins.{head}" if hasattr(builtins, head) else f"{module}.{head}"
-    return imports(module, house).get(head, home) + dot + rest
+    return imports(module, root).get(head, home) + dot + rest
 
 
-def _base_signature(base: str, house: Path, behind: Signature) -> Signature:
+def _base_signature(base: str, root: Path, behind: Signature) -> Signature:
     """The signature of a base class, or that inherited from the other bases."""
-    if is_own(base) or (house != HOUSE and module_file(base.rpartition(".")[0], house)):
-        return signature(base, house)
+    if is_own(base) or (root != ROOT and module_file(base.rpartition(".")[0], root)):
+        return signature(base, root)
     if base.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing"):
         return behind  # abstract bases and protocols have no constructor of interest
     return replace(behind, library=base)
@@ -176,20 +176,20 @@ def _super_calls(init: ast.FunctionDef) -> Iterator[ast.Call]:
             yield call
 
 
-def _open(annotation: ast.expr | None, module: str, house: Path) -> set[str] | None:
+def _open(annotation: ast.expr | None, module: str, root: Path) -> set[str] | None:
     """Names that ``**kwargs: Unpack[…]`` takes; None for any, where it is annotated otherwise."""
-    if isinstance(annotation, ast.Subscript) and _base_name(annotation, module, house) == "typing.Unpack":
-        return _keys(_base_name(annotation.slice, module, house), house)
+    if isinstance(annotation, ast.Subscript) and _base_name(annotation, module, root) == "typing.Unpack":
+        return _keys(_base_name(annotation.slice, module, root), root)
     return None
 
 
-def _keys(target: str, house: Path) -> set[str]:
+def _keys(target: str, root: Path) -> set[str]:
     """Keys of a TypedDict and of those it inherits from."""
     if target == "typing.TypedDict":
         return set()
-    module, node = find(target, house)
+    module, node = find(target, root)
     assert isinstance(node, ast.ClassDef)  # noqa: S101 - Python itself would refuse to unpack a function
-    return set(_fields(node)).union(*(_keys(_base_name(base, module, house), house) for base in node.bases))
+    return set(_fields(node)).union(*(_keys(_base_name(base, module, root), root) for base in node.bases))
 
 
 def _fields(node: ast.ClassDef) -> dict[str, Parameter]:

@@ -51,11 +51,11 @@ _TASK = {word: task for task, words in TASKS.items() for word in words.split()}
 _KEY = {word: key for key, words in KEYS.items() for word in words.split()}
 
 
-def task_meant(word: str) -> str | None:
+def task_for(word: str) -> str | None:
     """The task somebody means by another word, if it is a usual one."""
     return _TASK.get(word.lower().replace("-", "_"))
 
 
-def key_meant(word: str) -> str | None:
+def key_for(word: str) -> str | None:
     """The dotted key somebody means by another word, if it is a usual one."""
     return _KEY.get(word.lower().replace("-", "_"))

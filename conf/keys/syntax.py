@@ -8,7 +8,7 @@ from pathlib import Path
 from conf.keys.targets import is_own
 from contracts.errors import ConfigError, nearest
 
-HOUSE = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 """The folder our packages lie in."""
 
 Definition = ast.ClassDef | ast.FunctionDef
@@ -25,33 +25,33 @@ def first_line(node: ast.Module | Definition) -> str:
     return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
-def module_file(module: str, house: Path = HOUSE) -> Path | None:
+def module_file(module: str, root: Path = ROOT) -> Path | None:
     """The source file of a module of ours."""
-    path = house.joinpath(*module.split("."))
+    path = root.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
-def find(target: str, house: Path) -> tuple[str, Definition]:
+def find(target: str, root: Path) -> tuple[str, Definition]:
     """The module a target is defined in, and its definition; imports between our modules are followed."""
     module, _, name = target.rpartition(".")
-    file = module_file(module, house)
+    file = module_file(module, root)
     if file is None:
-        raise ConfigError(f"{target!r}: module {module!r} does not exist", nearest(module, _modules(target, house)))
+        raise ConfigError(f"{target!r}: module {module!r} does not exist", nearest(module, _modules(target, root)))
     definitions = {node.name: node for node in _statements(source(file)) if isinstance(node, Definition)}
     if name in definitions:
         return module, definitions[name]
-    origin = imports(module, house).get(name)
+    origin = imports(module, root).get(name)
     if origin is not None and (is_own(origin) or not is_own(target)):
-        return find(origin, house)
+        return find(origin, root)
     if origin is not None:
         raise ConfigError(f"{target!r} comes from outside: it is {origin}", nearest(name, definitions))
     raise ConfigError(f"{module} has no class or function {name!r}", nearest(name, definitions))
 
 
-def _modules(target: str, house: Path) -> Iterator[str]:
+def _modules(target: str, root: Path) -> Iterator[str]:
     """Dotted names of all modules of the package a target begins with."""
-    for file in (house / target.partition(".")[0]).rglob("*.py"):
-        parts = file.relative_to(house).with_suffix("").parts
+    for file in (root / target.partition(".")[0]).rglob("*.py"):
+        parts = file.relative_to(root).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -64,9 +64,9 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield from _statements(child)
 
 
-def imports(module: str, house: Path) -> dict[str, str]:
+def imports(module: str, root: Path) -> dict[str, str]:
     """Names a module imports, with their full dotted names."""
-    file = module_file(module, house)
+    file = module_file(module, root)
     assert file is not None  # noqa: S101 - the module's definitions have been read already
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
     found: dict[str, str] = {}

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from conf.keys.schema import root_keys
-from conf.keys.syntax import HOUSE, first_line, module_file, source
+from conf.keys.syntax import ROOT, first_line, module_file, source
 
 REQUIRED = {"predict": ("ckpt",), "review": ("review.inputs",), "threshold": ("threshold.input",)}
 """Keys that a task requires, besides those of its parts."""
@@ -14,32 +14,32 @@ BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.
 """Methods of `tasks.experiment.run.Run` that build a group."""
 
 
-def verbs(house: Path = HOUSE) -> dict[str, str]:
+def verbs(root: Path = ROOT) -> dict[str, str]:
     """Tasks with the first line of their docstring: files of ``tasks/`` whose function of the same name takes a run."""
     found = {}
-    for file in sorted((house / "tasks").glob("*.py")):
+    for file in sorted((root / "tasks").glob("*.py")):
         for node in source(file).body:
             if isinstance(node, ast.FunctionDef) and node.name == file.stem and _takes_run(node):
                 found[file.stem] = first_line(node)
     return found
 
 
-def verb_text(task: str, house: Path = HOUSE) -> str:
+def verb_text(task: str, root: Path = ROOT) -> str:
     """The docstring of a task's function, without its sections."""
-    for node in source(house / "tasks" / f"{task}.py").body:
+    for node in source(root / "tasks" / f"{task}.py").body:
         if isinstance(node, ast.FunctionDef) and node.name == task:
             return re.split(r"^(?:Args|Returns|Raises):", ast.get_docstring(node) or "", flags=re.MULTILINE)[0].strip()
     return ""
 
 
-def groups_used(task: str, house: Path = HOUSE) -> list[str]:
+def groups_used(task: str, root: Path = ROOT) -> list[str]:
     """Groups a task builds: those it, or a module of ``tasks/`` it imports, asks of ``run``."""
     used: set[str] = set()
     seen: set[str] = {"tasks.experiment.run"}
     waiting = [f"tasks.{task}"]
     while waiting:
         module = waiting.pop()
-        file = module_file(module, house)
+        file = module_file(module, root)
         if module in seen or file is None:
             continue
         seen.add(module)

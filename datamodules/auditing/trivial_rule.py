@@ -35,10 +35,10 @@ class Rule:
     @property
     def separates(self) -> bool:
         """Whether it separates the classes much better than chance."""
-        return self.auroc >= WARN_AUROC and self.tells
+        return self.auroc >= WARN_AUROC and self.significant
 
     @property
-    def tells(self) -> bool:
+    def significant(self) -> bool:
         """Whether it is better than chance."""
         return self.auroc - 1.96 * self.error > 0.5
 

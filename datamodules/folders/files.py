@@ -56,10 +56,10 @@ def refuse_two_labels(images: Sequence[Found]) -> None:
     seen: dict[str, Found] = {}
     for image in images:
         first = seen.setdefault(image.real, image)
-        if first.said.label != image.said.label:
+        if first.info.label != image.info.label:
             names = {0: "real", 1: "generated"}
             raise DataError(
-                f"{first.where} ({names[first.said.label or 0]}) and {image.where} ({names[image.said.label or 0]}) "
+                f"{first.where} ({names[first.info.label or 0]}) and {image.where} ({names[image.info.label or 0]}) "
                 f"are the same file: {image.real}",
                 "Remove one of the links, or the root that leads to it.",
             )

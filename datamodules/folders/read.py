@@ -11,7 +11,7 @@ from datamodules.folders.walk import SUFFIXES, Folder, PassedOver, walk
 
 
 @dataclass(frozen=True)
-class Said:
+class FolderInfo:
     """What is known, from a folder and those above it, about the images below.
 
     Attributes:
@@ -39,7 +39,7 @@ class Found:
     where: str
     real: str
     linked: bool
-    said: Said
+    info: FolderInfo
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,18 @@ class TreeReader:
         """
         found: list[Found] = []
         held: dict[Path, int] = {}
-        start = Said(label=1) if self.layout == "generated" else Said()
-        for folder, said, among_reals in self._said(root, start, apart):
-            if said.label is None:
+        start = FolderInfo(label=1) if self.layout == "generated" else FolderInfo()
+        for folder, info, among_reals in self._infos(root, start, apart):
+            if info.label is None:
                 images = self._images_in(folder)
                 for name in folder.files:
                     self.ignored.add(folder.path / name, "stray image" if name in images else "")
                 self.beside.extend([folder.path / name for name in images if among_reals])
                 continue
-            kept = self._images(folder, said, root, folder.parts)
+            kept = self._images(folder, info, root, folder.parts)
             found += kept
-            if said.path is not None:
-                held[said.path] = held.get(said.path, 0) + len(kept)
+            if info.path is not None:
+                held[info.path] = held.get(info.path, 0) + len(kept)
         for path, count in held.items():
             if not count:
                 raise DataError(f"{path} contains no image", "Fill it, or remove it: a set may have only one class.")
@@ -99,28 +99,30 @@ class TreeReader:
             DataError: there are none, or a folder of one split is in one of another.
         """
         found: list[Found] = []
-        for folder, said, _ in self._said(root, Said(label=0), apart):
-            found += self._images(folder, said, root, (prefix, *folder.parts))
+        for folder, info, _ in self._infos(root, FolderInfo(label=0), apart):
+            found += self._images(folder, info, root, (prefix, *folder.parts))
         if not found:
             raise DataError(f"datamodule.reals: {root} contains no image", "Give roots that contain real images.")
         return found
 
-    def _said(self, root: Path, start: Said, apart: Collection[str]) -> Iterator[tuple[Folder, Said, bool]]:
+    def _infos(
+        self, root: Path, start: FolderInfo, apart: Collection[str]
+    ) -> Iterator[tuple[Folder, FolderInfo, bool]]:
         """Every folder, what is known about it, and whether it is below a sibling of a folder of real images."""
-        said: dict[tuple[str, ...], Said] = {}
+        info: dict[tuple[str, ...], FolderInfo] = {}
         inner: dict[tuple[str, ...], tuple[str, ...]] = {}
         among: dict[tuple[str, ...], bool] = {}
         for folder in walk(root, self.ignored, apart):
             above = folder.parts[:-1]
             inner[folder.parts] = folder.folders
             if folder.parts:
-                said[folder.parts] = self._enter(said[above], folder, inner[above], start)
+                info[folder.parts] = self._enter(info[above], folder, inner[above], start)
                 among[folder.parts] = among[above] or self._has_reals(inner[above])
             else:
-                said[()], among[()] = start, False
-            yield folder, said[folder.parts], among[folder.parts]
+                info[()], among[()] = start, False
+            yield folder, info[folder.parts], among[folder.parts]
 
-    def _enter(self, above: Said, folder: Folder, beside: Sequence[str], start: Said) -> Said:
+    def _enter(self, above: FolderInfo, folder: Folder, beside: Sequence[str], start: FolderInfo) -> FolderInfo:
         """Add what a folder's name says to what is known from those above it."""
         name = folder.parts[-1]
         label = self.labels.get(name.lower())
@@ -136,15 +138,15 @@ class TreeReader:
             return replace(above, split=split)
         if above.path is not None:
             return replace(above, below=(*above.below, name))
-        said = replace(above, before=(*above.before, name))
+        info = replace(above, before=(*above.before, name))
         if start.label is None and self.layout == "siblings" and self._has_reals(beside):
-            return replace(said, label=1, generator=name, path=folder.path)
-        return said
+            return replace(info, label=1, generator=name, path=folder.path)
+        return info
 
     def _has_reals(self, names: Sequence[str]) -> bool:
         return any(self.labels.get(name.lower()) == 0 for name in names)
 
-    def _images(self, folder: Folder, said: Said, root: Path, parts: Sequence[str]) -> list[Found]:
+    def _images(self, folder: Folder, info: FolderInfo, root: Path, parts: Sequence[str]) -> list[Found]:
         """A folder's images; its other files are noted as ignored."""
         kept = self._images_in(folder)
         for name in sorted(set(folder.files) - set(kept)):
@@ -154,7 +156,7 @@ class TreeReader:
             where = folder.path / name
             linked = folder.linked is not None or name in folder.links
             behind = os.path.realpath(where) if name in folder.links else f"{real}{os.sep}{name}"
-            found.append(Found("/".join((*parts, name)), str(where), behind, linked, said))
+            found.append(Found("/".join((*parts, name)), str(where), behind, linked, info))
         return found
 
     def _images_in(self, folder: Folder) -> list[str]:

@@ -52,12 +52,12 @@ class TreeRows:
         naming = self._naming(found)
         rows = []
         for image in found:
-            said, split = image.said, self._split(root, image)
-            names = own + said.before
-            if said.before in naming:
-                names += tuple(name for name in said.below[:1] if self._may_name(name))
-            generator = said.generator or self._set(names) or root.name
-            if said.label == 0:
+            info, split = image.info, self._split(root, image)
+            names = own + info.before
+            if info.before in naming:
+                names += tuple(name for name in info.below[:1] if self._may_name(name))
+            generator = info.generator or self._set(names) or root.name
+            if info.label == 0:
                 generator = ""
             elif split in ("train", "valid") and self.training_generator is not None:
                 generator = self.training_generator
@@ -68,12 +68,12 @@ class TreeRows:
         """Rows of a root of real images."""
         own = () if root.name.lower() in self.splits else (root.name,)
         return [
-            self._row(image, "", self._split(root, image), "/".join(own + image.said.before) or root.name)
+            self._row(image, "", self._split(root, image), "/".join(own + image.info.before) or root.name)
             for image in found
         ]
 
     def _row(self, image: Found, generator: str, split: str, source: str) -> TreeImage:
-        label = image.said.label or 0
+        label = image.info.label or 0
         return TreeImage(image.id, label, generator, split, source, self._group(image), image.where)
 
     def _source(self, root: Path, names: tuple[str, ...]) -> str:
@@ -85,24 +85,24 @@ class TreeRows:
         if above:
             inner = names[1:] if names[:1] == (root.name,) and root.name.lower() in self.collections else names
             return "/".join(above + inner)
-        said = (self.corpus,) if self.corpus and not CORPORA & {name.lower() for name in names} else ()
-        return "/".join((*said, *(names or (root.name,))))
+        corpus = (self.corpus,) if self.corpus and not CORPORA & {name.lower() for name in names} else ()
+        return "/".join((*corpus, *(names or (root.name,))))
 
     def _split(self, root: Path, image: Found) -> str:
         """The split of its folders; else, in a root of one class, of the root's name; else of the configuration."""
-        if image.said.split is not None:
-            return image.said.split[0]
-        return self.splits.get(root.name.lower(), self.split) if image.said.path is None else self.split
+        if image.info.split is not None:
+            return image.info.split[0]
+        return self.splits.get(root.name.lower(), self.split) if image.info.path is None else self.split
 
     def _group(self, image: Found) -> str:
         """The group by the rule; without a rule, all links to a file form a group."""
         if not self.groups:
             return image.real if image.real in self.shared else ""
-        said = image.said
+        info = image.info
         if image.real in self.shared and self.groups.level is not None:
             return str(Path(image.real).parents[self.groups.level - 1])
-        before, below = ((), said.before) if said.path is None else (said.before, said.below)
-        return self.groups.of(before[:-1] if said.generator else before, below, image.id)
+        before, below = ((), info.before) if info.path is None else (info.before, info.below)
+        return self.groups.of(before[:-1] if info.generator else before, below, image.id)
 
     def _naming(self, found: Sequence[Found]) -> set[tuple[str, ...]]:
         """Positions of class folders with no set above them in which folders of generated images name generators.
@@ -111,9 +111,9 @@ class TreeRows:
         """
         names: dict[tuple[str, ...], tuple[set[str], set[str]]] = {}
         for image in found:
-            said = image.said
-            if said.path is not None and not self._set(said.before) and said.below and self._may_name(said.below[0]):
-                names.setdefault(said.before, (set(), set()))[said.label or 0].add(said.below[0].lower())
+            info = image.info
+            if info.path is not None and not self._set(info.before) and info.below and self._may_name(info.below[0]):
+                names.setdefault(info.before, (set(), set()))[info.label or 0].add(info.below[0].lower())
         return {before for before, (real, generated) in names.items() if generated and not real & generated}
 
     def _may_name(self, name: str) -> bool:

@@ -136,7 +136,7 @@ class OpenClip(Library):
         return ()
 
     @override
-    def unsaid(self, name: str) -> str | None:
+    def ambiguity(self, name: str) -> str | None:
         import open_clip
 
         model, _, tag = name.partition(":")

@@ -55,7 +55,7 @@ class Library(ABC):
     def source(self, name: str) -> str:
         """Where the pretrained weights come from: a URL, or words."""
 
-    def unsaid(self, name: str) -> str | None:  # noqa: ARG002 - for libraries whose names leave something open
+    def ambiguity(self, name: str) -> str | None:  # noqa: ARG002 - for libraries whose names leave something open
         """What weights from a file may need that the name does not say, as a sentence; None where it says all."""
         return None
 

@@ -67,7 +67,7 @@ class Timm(Library):
         return (heads,) if isinstance(heads, str) else tuple(heads)
 
     @override
-    def unsaid(self, name: str) -> str | None:
+    def ambiguity(self, name: str) -> str | None:
         import timm
 
         model, _, tag = name.partition(".")

@@ -121,9 +121,9 @@ def create_backbone(
     _check_patches(full, built.module, built.image_size)
     sha256 = None
     if weights is not None:
-        unsaid = library.unsaid(model)
-        if unsaid is not None:
-            warnings.warn(f"detector.backbone={full} {unsaid}: name the one that {weights} holds", stacklevel=2)
+        ambiguity = library.ambiguity(model)
+        if ambiguity is not None:
+            warnings.warn(f"detector.backbone={full} {ambiguity}: name the one that {weights} holds", stacklevel=2)
         found = find_state(read_checkpoint(weights), weights)
         state = library.adapt(model, built.module, found.state)
         check_state(state, built.module.state_dict(), weights, full)

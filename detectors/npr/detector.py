@@ -12,7 +12,7 @@ from detectors.base import Detector, Scores, Training
 from detectors.npr.net import NPRNet
 from detectors.npr.residual import even_size, npr_residual
 from detectors.parts.normalise import normalise
-from detectors.parts.precision import float32_unless_asked, reference_arithmetic
+from detectors.parts.precision import reference_arithmetic, tf32_only_if_allowed
 from detectors.parts.slices import in_slices
 
 
@@ -81,5 +81,5 @@ class NPR(Detector):
         if self.net.exact:
             with reference_arithmetic(self.device.type):
                 return Scores(self(batch.images))
-        with float32_unless_asked():
+        with tf32_only_if_allowed():
             return Scores(in_slices(self, batch.images))

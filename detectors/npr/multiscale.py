@@ -19,7 +19,7 @@ from detectors.npr.multiscale_net import Fused, MultiScaleNet, ResidualBranch, c
 from detectors.npr.residual import scale_residual
 from detectors.parts.least_side import least_side
 from detectors.parts.normalise import normalise
-from detectors.parts.precision import float32_unless_asked, reference_arithmetic
+from detectors.parts.precision import reference_arithmetic, tf32_only_if_allowed
 from detectors.parts.slices import slices
 
 
@@ -118,7 +118,7 @@ class NPRMultiScale(Detector):
 
     def score(self, batch: Batch) -> Scores:
         """One logit a crop, and ``attention`` [B, S]."""
-        with reference_arithmetic(self.device.type) if self.exact else float32_unless_asked():
+        with reference_arithmetic(self.device.type) if self.exact else tf32_only_if_allowed():
             parts = [self(part) for part in ((batch.images,) if self.exact else slices(batch.images))]
         logits, attention = map(torch.cat, zip(*parts, strict=True))
         return Scores(logits, {"attention": attention})

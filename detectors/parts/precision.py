@@ -20,7 +20,7 @@ def reference_arithmetic(device_type: str) -> Iterator[None]:
 
 
 @contextmanager
-def float32_unless_asked() -> Iterator[None]:
+def tf32_only_if_allowed() -> Iterator[None]:
     """TF32 convolutions only where ``torch.set_float32_matmul_precision`` allows TF32 at all.
 
     PyTorch rounds the inputs of float32 convolutions to 10-bit mantissas on recent GPUs by default, which moves scores

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from conf.cli.grammar import as_word
-from conf.cli.typed import as_meant
+from conf.cli.typed import typed_config
 from conf.keys.schema import VERB_OPTIONS
 from conf.keys.signatures import signature
 from conf.keys.targets import is_own
@@ -83,7 +83,7 @@ def differences(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def begun(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> Iterator[None]:
+def configuration_locked(folder: Path, resolved: Mapping[str, Any], overrides: tuple[str, ...]) -> Iterator[None]:
     """Locks the configuration; a run that fails before its first checkpoint removes its lock and can be corrected.
 
     Raises:
@@ -124,7 +124,7 @@ def refuse_changed(folder: Path, resolved: Mapping[str, Any]) -> None:
     if not file.is_file():
         return
     begun = yaml.safe_load(file.read_text(encoding="utf-8"))
-    locked = as_meant(begun["config"])
+    locked = typed_config(begun["config"])
     changed = differences(locked, resolved)
     if changed:
         shown = "\n    ".join(changed[:20])

@@ -54,7 +54,7 @@ def former_name(name: str) -> str | None:
     reading = grammar_reading(name)
     if reading == name or (DATA / name).exists():
         return None
-    return reading if _begun_as(DATA / reading / LOCK) == name else None
+    return reading if _name_at_start(DATA / reading / LOCK) == name else None
 
 
 def former_job(name: str, own: Sequence[str], others: Sequence[Sequence[str]]) -> str | None:
@@ -69,7 +69,7 @@ def former_job(name: str, own: Sequence[str], others: Sequence[Sequence[str]]) -
     differing = {key for other in others for key, value in _readings(other).items() if mine.get(key) != value}
     for reading in dict.fromkeys((name, grammar_reading(name))):
         for lock in sorted(DATA.glob(f"{grammar_reading(reading)}*/{LOCK}")) + sorted(DATA.glob(f"{name}_*/{LOCK}")):
-            begun = _begun_as(lock)
+            begun = _name_at_start(lock)
             if begun is None or not re.fullmatch(rf"{re.escape(reading)}_\d+", begun):
                 continue
             before = _readings(_command(lock))
@@ -84,7 +84,7 @@ def grammar_reading(name: str) -> str:
     return text_of(value) if isinstance(value, bool | int | float) else name
 
 
-def _begun_as(lock: Path) -> str | None:
+def _name_at_start(lock: Path) -> str | None:
     words = [word for word in _command(lock) if word.startswith("experiment_id=")]
     return words[-1].partition("=")[2].strip("'\"") if words else None
 

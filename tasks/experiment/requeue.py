@@ -39,7 +39,7 @@ def ended(stopped: Stopped, env: Mapping[str, str] = os.environ, words: Sequence
     return 128 + stopped.signum
 
 
-def wanted_back(shown: str, signum: int) -> tuple[bool, str]:
+def should_requeue(shown: str, signum: int) -> tuple[bool, str]:
     """Whether the job should be requeued, and the reason.
 
     Args:
@@ -61,7 +61,7 @@ def _requeue(job: str, signum: int) -> str:
     shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False)  # noqa: S603, S607
     if shown.returncode:
         return f"job {job} is not requeued: scontrol reports {shown.stderr.strip()}"
-    wanted, why = wanted_back(shown.stdout, signum)
+    wanted, why = should_requeue(shown.stdout, signum)
     if not wanted:
         return f"job {job} is not requeued: {why}"
     done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)  # noqa: S603, S607

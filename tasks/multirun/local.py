@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from conf.keys.options import SweepOptions
-from conf.keys.syntax import HOUSE
+from conf.keys.syntax import ROOT
 from conf.sweep_parameters import Parameter, Scalar
 from conf.sweeps import Sweep
 from contracts.errors import ConfigError
@@ -140,7 +140,7 @@ class LocalSearch:
         print(f"[{trial.number + 1}/{self.cap}] {' '.join(words)}", flush=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"run_{trial.number:03d}.log").open("ab") as log:
-            command = [sys.executable, "-u", str(HOUSE / "lightning_main.py"), *words]
+            command = [sys.executable, "-u", str(ROOT / "lightning_main.py"), *words]
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
         return Running(trial, process, name)
 

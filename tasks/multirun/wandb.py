@@ -6,7 +6,7 @@ from typing import Any
 
 from callbacks.wandb_logger import has_key
 from conf.keys.options import SweepOptions
-from conf.keys.syntax import HOUSE
+from conf.keys.syntax import ROOT
 from conf.sweeps import Sweep
 from contracts.errors import ConfigError
 
@@ -41,7 +41,7 @@ def described(sweep: Sweep, options: SweepOptions) -> dict[str, Any]:
     place = command.index("${args_no_hyphens}")
     return {
         **sweep.raw,
-        "program": str(HOUSE / "lightning_main.py"),
+        "program": str(ROOT / "lightning_main.py"),
         "command": [*command[:place], *options.words, *command[place:]],
     }
 

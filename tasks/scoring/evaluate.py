@@ -22,7 +22,7 @@ from callbacks.progress import Progress
 from callbacks.progress_lines import NoBar, ProgressLines
 from callbacks.quiet import quieten
 from conf.build import build_for_scoring
-from conf.cli.typed import meant_node
+from conf.cli.typed import typed_node
 from conf.cli.words import parse
 from conf.keys.targets import current
 from contracts.errors import CheckpointError, ConfigError, DataError
@@ -97,7 +97,7 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
         if word.key_or_group != "detector":
             OmegaConf.update(config, word.key_or_group.removeprefix("detector."), word.value(), force_add=True)
     laid = OmegaConf.to_container(config)
-    return meant_node({str(key): value for key, value in laid.items()}) if isinstance(laid, dict) else dict(node)
+    return typed_node({str(key): value for key, value in laid.items()}) if isinstance(laid, dict) else dict(node)
 
 
 def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:

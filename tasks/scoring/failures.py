@@ -32,7 +32,7 @@ def write_failures(path: Path, failures: Sequence[Any], columns: Sequence[str] =
 
 
 @contextmanager
-def kept(path: Path, collector: Collector) -> Iterator[None]:
+def failures_listed(path: Path, collector: Collector) -> Iterator[None]:
     """Writes the list also if scoring stops with a data error, since the error refers to it."""
     try:
         yield

@@ -17,7 +17,7 @@ def test_a_quick_run_measures_the_likelihood(monkeypatch: pytest.MonkeyPatch) ->
         assert row.ratio == pytest.approx(row.baseline / row.ours)
 
 
-def test_the_baseline_is_the_code_it_stands_for() -> None:
+def test_the_baseline_is_the_code_it_replaces() -> None:
     torch.manual_seed(0)
     heads = [MixtureHead(2, 8, 1).eval() for _ in range(2)]
     found, expected = plain(heads, smooth_image(32)), legacy_scores(*heads, smooth_image(32))

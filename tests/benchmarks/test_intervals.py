@@ -32,7 +32,7 @@ def test_a_draw_equals_measuring_repeated_images(decimals):
     assert compared > 2000
 
 
-def test_photographs_are_drawn_whole_and_classes_keep_their_size():
+def test_photographs_are_resampled_whole_and_classes_keep_their_size():
     p = draw(images=60, group=[f"photo{i // 4}" for i in range(60)])
     p_alone = draw(images=60, group=[""] * 60)
     for weights in Bootstrap(resamples=20).weights(p):
@@ -94,7 +94,7 @@ def test_seeded_and_ordered():
     }
 
 
-def test_metrics_of_ones_own_are_drawn_too():
+def test_metrics_of_ones_own_are_resampled_too():
     p, own = draw(), {"share": lambda s, _, t: float((s > t).mean())}
     found = {r.key: r for r in Bootstrap(resamples=40)(p, evaluate(p, metrics=own), own)}
     share = found["pooled", "", "share", "0.5"]

@@ -14,7 +14,7 @@ RESULTS = Bootstrap(resamples=50)(P, evaluate(P))
 TABLE = Table.of(RESULTS, ["v2", "v10"])
 
 
-def test_unseen_generators_stand_apart_and_names_sort_naturally():
+def test_unseen_generators_are_separate_and_names_sort_naturally():
     assert [(row.section, row.name) for row in TABLE.rows] == [
         ("", "all images"), ("", "seen generators"), ("", "unseen generators"), ("", "mean of 3 generators"),
         ("seen", "v2"), ("seen", "v10"), ("unseen", "new_one"),

@@ -16,7 +16,7 @@ from callbacks.preemption import Preemption, cluster_plugins, note_restart, star
 from contracts.errors import ConfigError
 from contracts.stop import STOP, Stopped, ignore_in_worker, one_of_several
 from tasks.experiment import requeue
-from tasks.experiment.requeue import ended, wanted_back
+from tasks.experiment.requeue import ended, should_requeue
 from tasks.experiment.run import given_id
 
 RUNNING = "JobId=7 JobState=RUNNING StartTime=2026-11-22T10:00:00 PreemptEligibleTime=2026-11-22T10:00:00 PreemptTime="
@@ -36,7 +36,7 @@ RUNNING = "JobId=7 JobState=RUNNING StartTime=2026-11-22T10:00:00 PreemptEligibl
     ],
 )
 def test_who_comes_back(shown: str, signum: int, wanted: bool) -> None:
-    assert wanted_back(shown, signum)[0] is wanted
+    assert should_requeue(shown, signum)[0] is wanted
 
 
 def test_exit_codes_and_who_asks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

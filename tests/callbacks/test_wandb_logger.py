@@ -61,7 +61,7 @@ def test_the_mode_in_the_environment_decides_before_the_key(
     assert offline(nobody, offline=True)
 
 
-def test_a_restarted_stage_goes_on_with_its_run(nobody: Path) -> None:
+def test_a_restarted_stage_continues_with_its_run(nobody: Path) -> None:
     logger = wandb_logger("exp/window_3", "exp", str(nobody / "logs"))
     given = logger._wandb_init
     assert (given["id"], given["group"], given["resume"], given["job_type"]) == (

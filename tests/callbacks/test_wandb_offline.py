@@ -105,7 +105,7 @@ def config(records: list[Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_stage_is_one_run_that_tells_all_and_goes_on_under_its_id(folder: Path) -> None:
+def test_a_stage_is_one_run_that_logs_everything_and_continues_under_its_id(folder: Path) -> None:
     assert main([*WORDS, *FURTHER]) == 0
     (records,) = runs(folder)
     (run,) = of(records, "run")[:1]

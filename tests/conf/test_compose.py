@@ -80,7 +80,7 @@ def test_a_wrong_word_is_explained(folder: Path, word: str, told: list[str]) -> 
         assert part in str(caught.value)
 
 
-def test_all_wrong_words_are_told_at_once(folder: Path) -> None:
+def test_all_wrong_words_are_reported_at_once(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"(?s)nrp.*'sed'"):
         compose(["detector=nrp", "sed=3"], folder)
 

@@ -60,7 +60,7 @@ def test_results_and_logs(tmp_path: Path) -> None:
     assert told("task=fit", "launcher=slurm") == []  # its jobs ask where they run
 
 
-def test_an_error_of_the_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_system_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a folder without permission, or a file system mounted to be read only."""
 
     def refuse(dir: Path) -> None:  # noqa: A002 - as tempfile calls it

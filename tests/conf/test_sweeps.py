@@ -77,6 +77,6 @@ def test_wandb_builds_the_words_we_build() -> None:
         assert resolved["detector"]["augment"]["use_crop"] is (False, True)[number % 2]
 
 
-def test_a_name_that_is_none_is_told_its_neighbours() -> None:
+def test_a_name_that_is_none_suggests_its_neighbours() -> None:
     with pytest.raises(ConfigError, match="aiornot_bayes"):
         find_sweep("aiornot_baies")

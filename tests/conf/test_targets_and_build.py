@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conf.build import build, build_each, build_for_scoring
-from conf.cli.typed import as_meant
+from conf.cli.typed import typed_config
 from conf.keys.targets import current, resolve
 from contracts.errors import ConfigError
 from contracts.view import View
@@ -166,6 +166,7 @@ def test_former_names_of_classes_are_still_read(former: str) -> None:
     found = resolve(former)
     assert found.__name__ == former.rpartition(".")[2]
     assert (
-        as_meant({"detector": {"_target_": former}})["detector"]["_target_"] == f"{found.__module__}.{found.__name__}"
+        typed_config({"detector": {"_target_": former}})["detector"]["_target_"]
+        == f"{found.__module__}.{found.__name__}"
     )
     assert current("detectors.zed.detector.ZED") == "detectors.zed.detector.ZED"

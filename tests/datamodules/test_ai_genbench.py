@@ -94,7 +94,7 @@ def test_half_copies_are_refused_before_anything_is_read(tmp_path: Path) -> None
         AiGenBenchDataModule(folder).manifest()
 
 
-def test_what_is_no_such_data_set_is_told(tmp_path: Path) -> None:
+def test_what_is_no_such_data_set_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither dataset_dict\.json nor Parquet"):
         AiGenBenchDataModule(tmp_path).manifest()
     (tmp_path / "a.parquet").write_bytes(b"")

@@ -130,7 +130,7 @@ def _replace(file: h5py.File, name: str, data: Any) -> None:
         (lambda file: file.__setitem__("test/photo", np.arange(3)), ["group 'train' lacks 'photo'"]),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(users: Path, damage: Any, words: list[str]) -> None:
+def test_what_is_wrong_with_a_file_is_reported(users: Path, damage: Any, words: list[str]) -> None:
     with h5py.File(users, "a") as file:
         damage(file)
     with pytest.raises(DataError) as caught:

@@ -210,7 +210,7 @@ def test_training_stops_at_an_unreadable_image(num_workers: int) -> None:
     workers_end()
 
 
-def test_training_goes_on_within_the_share_of_failures_allowed() -> None:
+def test_training_continues_within_the_share_of_failures_allowed() -> None:
     module = ready(broken=frozenset({7, 8}), batch_size=11, max_failures=0.1)
     loader = module.train_dataloader()
     for _ in range(2):  # each image counts once, however often it is met

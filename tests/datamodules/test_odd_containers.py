@@ -57,7 +57,7 @@ def test_containers_are_opened_by_the_bytes_of_their_names(
     odd.manifest().table["where"].combine_chunks().cast(pa.binary()).to_pylist()[0].decode()
 
 
-def test_what_lies_beside_the_shards_of_a_set_is_counted(tmp_path: Path) -> None:
+def test_files_beside_the_shards_of_a_set_are_counted(tmp_path: Path) -> None:
     saved(tmp_path / "set", "data")
     shutil.copytree(tmp_path / "set", tmp_path / "set/.cache")
     for other in ("cache-1.arrow", "README.md", "._data.arrow"):

@@ -46,7 +46,7 @@ def test_aiornots_columns_need_no_setting(tmp_path):
     assert all(store.read(row) == PICTURES[(row if row < 10 else row - 10) % 4] for row in range(30))
 
 
-def test_a_split_column_that_is_not_used_is_told_of(tmp_path, caplog):
+def test_a_split_column_that_is_not_used_is_reported(tmp_path, caplog):
     path = write(tmp_path / "a.parquet", rows(20, split=lambda k: ("train", "test")[k % 2]))
     ParquetDataModule(path).manifest()
     assert "unused columns, so the rows are divided into folds: split" in caplog.text

@@ -33,7 +33,7 @@ def test_folders_per_label_and_a_flat_test_folder(folder):
     assert set(TracerDataModule(folder / "test").manifest().column("split")) == {"test"}
 
 
-def test_an_unknown_label_is_told_with_the_nearest(folder):
+def test_an_unknown_label_is_reported_with_the_nearest(folder):
     save(folder / "train/Var16/x.png")
     with pytest.raises(DataError, match=r"label 'Var16' is unknown\n.*did you mean 'var16'"):
         TracerDataModule(folder, classes=["var16", "rarb"]).manifest()
@@ -46,7 +46,7 @@ def test_an_unknown_label_is_told_with_the_nearest(folder):
         (lambda f: save(f / "valid/var16/x.png"), "several folders of split 'valid'"),
     ],
 )
-def test_odd_folders_are_told(folder, change, message):
+def test_odd_folders_are_reported(folder, change, message):
     change(folder)
     with pytest.raises(DataError, match=message):
         TracerDataModule(folder).manifest()
@@ -84,7 +84,7 @@ def test_a_table_with_classes(folder):
         ("path,label\ntest/0.png\n", "line 2 does not have 2 cells"),
     ],
 )
-def test_a_bad_table_is_told(folder, text, message):
+def test_a_bad_table_is_reported(folder, text, message):
     with pytest.raises(DataError, match=message):
         table(folder, text).manifest()
 

@@ -96,7 +96,7 @@ def test_without_slurm_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         SlurmLauncher().launch([Job((), Path("p.py"))])
 
 
-def test_what_is_told_about_a_job() -> None:
+def test_message_about_a_submitted_job() -> None:
     text = told(Job(("seed=1", "experiment_id=mine"), Path("p.py")), "40_2", Path("log.out"))
     for part in ("tail -F log.out", "scancel 40_2", "squeue -j 40_2", "python p.py seed=1 experiment_id=mine"):
         assert part in text

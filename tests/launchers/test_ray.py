@@ -13,7 +13,7 @@ from launchers.ray import RayLauncher
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'pixelproof[ray]'")
 
-HOUSE = Path(lightning_main.__file__).resolve().parent
+ROOT = Path(lightning_main.__file__).resolve().parent
 PATIENCE = {
     "RAY_raylet_start_wait_time_s": "240",
     "RAY_worker_register_timeout_seconds": "240",
@@ -48,7 +48,7 @@ with begun.open("a") as file:
 if begun.name == "begun1" and len(begun.read_text().splitlines()) == 1:
     os.kill(os.getppid(), signal.SIGKILL)
     os._exit(0)
-sys.path.insert(0, {str(HOUSE)!r})
+sys.path.insert(0, {str(ROOT)!r})
 import lightning_main
 sys.exit(lightning_main.main())
 """

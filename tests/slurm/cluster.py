@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from free_ports import free_ports
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "squeue")
 
 PATIENCE = 1200
@@ -139,7 +139,7 @@ class Cluster:
     def _known(self, number: int) -> list[dict[str, str]]:
         return [job for job in self._jobs if str(number) in (job["JobId"], job.get("ArrayJobId"))]
 
-    def asked_anew(self, number: int) -> dict[str, str]:
+    def requeued_again(self, number: int) -> dict[str, str]:
         """What SLURM knows of a job now."""
         with self._asking:
             self._asked = 0.0
@@ -199,7 +199,7 @@ class Cluster:
         (folder / "ctld").mkdir()
         with (folder / "nursery.out").open("wb") as out:
             words = [sys.executable, str(Path(__file__).with_name("nursery.py")), self.nursery]
-            env = self.environment | {"PYTHONPATH": str(HOUSE)}
+            env = self.environment | {"PYTHONPATH": str(ROOT)}
             self._nursery = subprocess.Popen(words, stdout=out, stderr=out, env=env)
         port, *ports = free_ports(1 + len(NODES))
         nodes = "\n".join(NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, ports, strict=True))

@@ -68,7 +68,7 @@ class Fleet:
     def _told(self, job: Job, ranks: int = 1) -> None:
         self.lab.held(job, ranks)
         for number in job.numbers()[1:]:
-            self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(number)
+            self.seen[f"behind_{job.name}"] = self.lab.cluster.requeued_again(number)
         self.lab.cluster.call("scancel", "--signal=USR1", str(job.number))
         self.lab.completed(job, 1)
 
@@ -95,7 +95,7 @@ class Fleet:
         for each in jobs:
             self.lab.held(each)
         if along:
-            self.seen[f"behind_{job.name}"] = self.lab.cluster.asked_anew(self.jobs["window_tables"].number)
+            self.seen[f"behind_{job.name}"] = self.lab.cluster.requeued_again(self.jobs["window_tables"].number)
         self.lab.cluster.preempt(node)
         for each in jobs:
             self.lab.completed(each, 1)

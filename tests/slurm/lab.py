@@ -17,7 +17,7 @@ import lightning_main
 from benchmarks.ai_genbench.protocol.generators import load_generators
 
 PROGRAM = Path(__file__).with_name("program.py")
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 EPOCHS, BATCHES = 2, 6
 WORDS = (
     "task=fit datamodule=hdf5 datamodule.path=drawn.h5 datamodule.batch_size=4 "
@@ -89,7 +89,7 @@ class Lab:
             if forked:
                 patch.setenv("NURSERY", self.cluster.nursery)
             patch.setenv("HELD", str(self.folder / name))
-            patch.setenv("PYTHONPATH", str(HOUSE))
+            patch.setenv("PYTHONPATH", str(ROOT))
             patch.setattr(lightning_main, "__file__", str(PROGRAM))
             patch.chdir(self.folder)
             assert lightning_main.main([*(["-m"] if many else []), *WORDS, *SLURM, *words]) == 0

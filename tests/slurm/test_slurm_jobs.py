@@ -82,7 +82,7 @@ def test_a_cancelled_job_stays_away_until_it_is_called(lab: Lab, fleet: Fleet, u
     lab.completed(again, 0)
     assert results(again.folder) == undisturbed
     assert "resuming from" in again.log()
-    told = lab.cluster.asked_anew(job.number)
+    told = lab.cluster.requeued_again(job.number)
     assert (told["Restarts"], told["JobState"]) == ("0", "CANCELLED")
 
 
@@ -139,7 +139,7 @@ def test_each_of_a_chain_waits_for_the_good_end_of_the_one_before(
     assert (before["JobState"], before["Reason"]) == ("PENDING", "Dependency")
     after = lab.cluster.wait(second, "COMPLETED|FAILED|CANCELLED")
     assert (after["JobState"], after["Restarts"]) == ("COMPLETED", "0")
-    assert after["StartTime"] >= lab.cluster.asked_anew(first)["EndTime"]  # of the second life
+    assert after["StartTime"] >= lab.cluster.requeued_again(first)["EndTime"]  # of the second life
     assert results(job.folder) == undisturbed
     array = lab.folder / f"experiments_data/{fleet['array'].number}_1"
     assert results(job.folder.with_name(str(second))) == results(array)

@@ -44,7 +44,7 @@ def test_the_doctor_counts_images_and_finds_that_none_is_for_training(
 
 
 @pytest.mark.usefixtures("mine")
-def test_prepare_says_what_its_file_is_good_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_says_what_its_file_can_be_used_for(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["task=prepare", "datamodule=image_tree", "datamodule.path=mine", "prepare.workers=1"]
     assert main([*words, "prepare.out=a.h5"]) == 0
     said = capsys.readouterr().out

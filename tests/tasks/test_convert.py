@@ -111,6 +111,6 @@ def test_settings_without_a_counterpart_are_named(change: dict[str, Any], part: 
     assert part in str(error.value)
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     with pytest.raises(ConfigError, match="2 settings"):
         converted([PIPELINE, MODEL, {"trainer": {"a": 1, "b": 2}}])

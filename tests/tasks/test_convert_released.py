@@ -215,7 +215,7 @@ def test_lists_are_replaced_unless_their_entries_go_on() -> None:
         converted([WHOLE, model, {"trainer": {"logger": [{}, {}, {"init_args": {"save_dir": "x"}}]}}])
 
 
-def test_an_optimiser_given_anew_keeps_what_it_takes() -> None:
+def test_an_optimiser_given_again_keeps_what_it_takes() -> None:
     change = {"model": {"init_args": {"optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-4}}}}}
     optimizer = converted([WHOLE, model_file("RN50_tune", "resize"), change])["detector"]["optimizer"]
     assert optimizer == {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-4, "weight_decay": 1e-4}

@@ -22,7 +22,7 @@ from lightning_main import main
 VIEW = View(resize=32)
 
 
-def test_from_training_to_pictures(
+def test_from_training_to_image_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

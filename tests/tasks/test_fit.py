@@ -143,7 +143,7 @@ def test_unreadable_training_images_end_training_unless_a_share_is_allowed(
     assert scored.fused_ids.tolist() == [f"valid/{k}" for k in (0, 1, 3, 4, 5, 6, 7)]
 
 
-def test_a_refused_start_leaves_no_lock_and_the_corrected_command_goes_on(
+def test_a_refused_start_leaves_no_lock_and_the_corrected_command_continues(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -40,7 +40,7 @@ class Stub:
         return [Stage(index, f"window {index}", rows, np.sort(rows)) for index in range(3)]
 
 
-def test_each_stage_starts_from_the_one_before_and_its_axis_goes_on(
+def test_each_stage_starts_from_the_one_before_and_its_axis_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[tuple[int, Path | None, int]] = []

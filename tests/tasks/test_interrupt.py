@@ -32,7 +32,7 @@ def interrupt_at(step: int, times: int, monkeypatch: pytest.MonkeyPatch) -> list
 
 
 @pytest.mark.parametrize(("step", "times", "saved"), [(1, 1, 1), (3, 2, 3), (2, 1, 2)])
-def test_a_fit_saves_and_goes_on(
+def test_a_fit_saves_and_continues(
     step: int,
     times: int,
     saved: int,
@@ -53,7 +53,7 @@ def test_a_fit_saves_and_goes_on(
     assert begun == [0, 1, 2, 3]
 
 
-def test_a_resume_with_other_versions_says_so_and_goes_on(
+def test_a_resume_with_other_versions_says_so_and_continues(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

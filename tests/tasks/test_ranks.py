@@ -9,7 +9,7 @@ from typing import Any
 import drawn
 import numpy as np
 import pytest
-from forked import HOUSE, Commands
+from forked import ROOT, Commands
 from PIL import Image
 
 from lightning_main import main
@@ -102,7 +102,7 @@ def test_strategies_that_keep_the_scores_are_refused(
 
 def test_the_command_starts_its_own_ranks(commands: Commands) -> None:
     words = [*FIT, "task=test", "experiment_id=one", *TWO.split()]
-    command = [sys.executable, str(HOUSE / "lightning_main.py"), *words]
+    command = [sys.executable, str(ROOT / "lightning_main.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=commands.folder, timeout=900)
     assert done.returncode == 0, done.stderr
     stage = commands.folder / "experiments_data/one/window_0"

@@ -10,7 +10,7 @@ import drawn
 import numpy as np
 import pytest
 import torch
-from forked import HOUSE, Commands
+from forked import ROOT, Commands
 
 from lightning_main import main
 
@@ -92,7 +92,7 @@ def test_batch_norm_over_ranks_is_refused_on_a_cpu(
 def test_several_jobs_of_several_devices_are_one_group_each(commands: Commands) -> None:
     words = [*WORDS, *f"{BACKBONE}/test_resnet".split(), "datamodule.batch_size=4", "trainer.max_epochs=1", *TWO]
     words += ["experiment_id=many", "seed=1,2", "launcher=local", "launcher.at_once=2", "launcher.logs=logs"]
-    command = [sys.executable, str(HOUSE / "lightning_main.py"), "-m", *words]
+    command = [sys.executable, str(ROOT / "lightning_main.py"), "-m", *words]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "WANDB_"))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=commands.folder, env=env)
     logs = [(commands.folder / f"logs/job_{number}.log").read_text() for number in range(2)]

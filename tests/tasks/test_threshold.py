@@ -62,7 +62,7 @@ def test_a_table_of_scores_becomes_a_threshold(
         assert plot.width > 500
 
 
-def test_the_other_direction_is_found_and_told_in_the_original_sign() -> None:
+def test_the_other_direction_is_found_and_reported_in_the_original_sign() -> None:
     up, down = choose("D0", SCORES, LABELS), choose("D0", -SCORES, LABELS)
     for rule, one in up.items():
         other = down[rule]
@@ -181,7 +181,7 @@ def test_a_detectors_own_score_is_never_turned_round(
     assert load(tmp_path / "experiments_data/t/threshold.json").higher_is_generated
 
 
-def test_a_direction_that_the_images_do_not_tell_is_refused_or_said(
+def test_a_direction_that_the_images_do_not_show_is_refused_or_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -202,7 +202,7 @@ def test_a_direction_that_the_images_do_not_tell_is_refused_or_said(
     assert not load(kept).higher_is_generated
 
 
-def test_the_images_it_was_chosen_on_are_said(
+def test_the_images_it_was_chosen_on_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

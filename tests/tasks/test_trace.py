@@ -105,7 +105,7 @@ def test_nothing_is_done_twice(world, tmp_path):
     assert 1 <= counted(base, data)["encode"] <= 16
 
 
-def test_a_killed_run_goes_on(world, tmp_path):
+def test_a_killed_run_continues(world, tmp_path):
     base, _ = world
     real = tasks.tracing.steps.encode_pass
     calls = []
@@ -172,7 +172,7 @@ def test_missing_variants_are_named(world, capsys):
         (["detector.labels=given"], DataError, "the data has no classes"),
     ],
 )
-def test_what_cannot_work_is_told(world, words, kind, message):
+def test_what_cannot_work_is_reported(world, words, kind, message):
     base, _ = world
     with pytest.raises(kind, match=message):
         trace(run(base, base / "data", *words))

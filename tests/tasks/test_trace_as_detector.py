@@ -109,7 +109,7 @@ def test_predict_scores_a_folder(here):
     assert_same_answers(found, before, name=lambda image: image.removeprefix("test/").replace("/", "-"))
 
 
-def test_what_cannot_work_is_told(here, tmp_path, capsys):
+def test_what_cannot_work_is_reported(here, tmp_path, capsys):
     base, _ = here
     data = ["datamodule=folder", f"datamodule.path={base / 'drawn'}"]
     other = zoo(tmp_path / "other", seed=1)

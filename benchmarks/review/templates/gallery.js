@@ -29,7 +29,7 @@ function list() {
   for (let i = 0; i < N; i++) {
     if (!held(d, i) || !passes(i) || !test(d, i)) continue;
     matching++;
-    if (!state.pixels || D.pictures[i]) found.push([key(d, i), i]);
+    if (!state.pixels || D.images[i]) found.push([key(d, i), i]);
   }
   found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   listed = found.map(([, i]) => i);
@@ -55,11 +55,11 @@ function card(i, k) {
   box.setAttribute("role", "option");
   box.tabIndex = k === current ? 0 : -1;
   box.dataset.k = k;
-  const pane = element("div", "window"), picture = D.pictures[i];
-  if (picture) {
+  const pane = element("div", "window"), pixels = D.images[i];
+  if (pixels) {
     const image = new Image();
     image.alt = "";
-    image.src = picture.src;
+    image.src = pixels.src;
     image.addEventListener("load", () => centre(image, pane, state.zoom));
     pane.append(image);
   } else pane.append(element("div", "none", "pixels not carried"));
@@ -114,13 +114,13 @@ let viewerZoom = 1;
 
 function open(i) {
   state.open = i;
-  const stage = viewer.querySelector(".stage"), aside = viewer.querySelector("aside"), picture = D.pictures[i];
+  const stage = viewer.querySelector(".stage"), aside = viewer.querySelector("aside"), pixels = D.images[i];
   stage.replaceChildren();
   if (!viewer.open) viewer.showModal();
-  if (picture) {
+  if (pixels) {
     const image = new Image();
     image.alt = D.ids[i];
-    image.src = picture.src;
+    image.src = pixels.src;
     const maps = D.maps[i] ? element("div", "maps") : null;
     const fit = () => {
       image.width = image.naturalWidth * viewerZoom;
@@ -159,10 +159,10 @@ function open(i) {
   fact("truth", truth(i));
   fact("source", D.sources[source[i]]);
   fact("group", D.groups[group[i]]);
-  if (picture) {
-    fact("size", `${picture.width} × ${picture.height}`);
-    fact("format", picture.format ? `${picture.format}, ${picture.size.toLocaleString("en")} bytes` : "pixels");
-    fact("shown", picture.whole ? "whole" : "centre only, lossless");
+  if (pixels) {
+    fact("size", `${pixels.width} × ${pixels.height}`);
+    fact("format", pixels.format ? `${pixels.format}, ${pixels.size.toLocaleString("en")} bytes` : "pixels");
+    fact("shown", pixels.whole ? "whole" : "centre only, lossless");
   }
   fact("where", D.places[place[i]] + (row[i] >= 0 && D.places[place[i]] ? ` [${row[i]}]` : ""));
   const table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();

@@ -203,7 +203,7 @@ def test_the_cache_gives_the_same_images_and_spares_the_chain(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_damaged_or_changed_slots_are_made_anew(folder: Path, tmp_path: Path, chain_calls: list[int]) -> None:
+def test_damaged_or_changed_slots_are_made_again(folder: Path, tmp_path: Path, chain_calls: list[int]) -> None:
     module = AiGenBenchDataModule(folder, eval_batch_size=16)
     whole, rows = images(module, bench(cache=tmp_path))
     chain_calls.clear()

@@ -60,7 +60,7 @@ def test_intervals_hold_the_value_and_shrink():
     assert many.high - many.low < 0.6 * (few.high - few.low)
 
 
-def test_a_dump_goes_round(tmp_path):
+def test_a_dump_round_trip(tmp_path):
     """Truth: the generator if it is a class, outlier for real images and unknown generators, nothing for no label."""
     names = ["", "rarb", "stranger", "var16"]
     labels, generators = np.array([0, 1, 1, 1, -1]), np.array([0, 1, 2, 3, 0])
@@ -92,7 +92,7 @@ def test_a_detectors_dump_is_refused():
 FILES = ["b.png", "a.png", "c.png"]
 
 
-def test_submission_goes_round(tmp_path):
+def test_submission_round_trip(tmp_path):
     file = tmp_path / "submission.csv"
     write_submission(file, [("b.png", "rarb"), ("a.png", "outlier"), ("c.png", "var16")], FILES, CLASSES)
     assert file.read_bytes() == b"image_name,label\na.png,outlier\nb.png,rarb\nc.png,var16\n"
@@ -114,7 +114,7 @@ def test_submission_goes_round(tmp_path):
         ("", "header ''"),
     ],
 )
-def test_a_bad_submission_is_told(tmp_path, text, message):
+def test_a_bad_submission_is_reported(tmp_path, text, message):
     file = tmp_path / "submission.csv"
     file.write_text(text)
     with pytest.raises(DataError, match=message):

@@ -30,7 +30,7 @@ def dump(tmp_path):
     return tmp_path / "a.npz"
 
 
-def test_the_page_carries_the_maps_of_its_pictures(dump):
+def test_the_page_carries_the_maps_of_its_images(dump):
     pixels = np.zeros((8, 8, 3), np.uint8)
     made = review([dump], dump.parent / "out", lambda _: pixels, bootstrap=Bootstrap(resamples=20))
     data = json.loads(re.search(r'id="data">(.*?)</script>', made.page.read_text(), re.DOTALL)[1])

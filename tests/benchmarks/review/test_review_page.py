@@ -48,7 +48,7 @@ def test_one_page_that_needs_nothing_else(tmp_path):
         "index.html", "metrics.csv", "predictions.csv", "predictions.parquet", "table.md", "table.tex",
     ]  # fmt: skip
     assert made.problems == {}
-    assert len(payload(made.page)["pictures"]) == 120
+    assert len(payload(made.page)["images"]) == 120
     for shown in (
         "drawn · test",
         "generators never seen in training",
@@ -99,7 +99,7 @@ def test_dumps_that_contradict_each_other_are_refused(tmp_path):
         join([])
 
 
-def test_confidently_wrong_pictures_come_first_and_the_caps_hold(tmp_path):
+def test_confidently_wrong_images_come_first_and_the_caps_hold(tmp_path):
     path = dump(tmp_path)
     joined = join([path])
     order, p = worth_seeing(joined), draw()
@@ -111,14 +111,12 @@ def test_confidently_wrong_pictures_come_first_and_the_caps_hold(tmp_path):
     assert order[1] == alarms[np.argmax(p.fused_scores[alarms])]
     wrong = called != p.fused_labels
     assert wrong[order[:10]].sum() >= 6
-    few = review([path], tmp_path / "few", pixels, bootstrap=FEW, pictures=7)
-    assert sorted(map(int, payload(few.page)["pictures"])) == sorted(order[:7])
-    assert (
-        len(payload(review([path], tmp_path / "tiny", pixels, bootstrap=FEW, picture_bytes=150).page)["pictures"]) <= 2
-    )
+    few = review([path], tmp_path / "few", pixels, bootstrap=FEW, max_images=7)
+    assert sorted(map(int, payload(few.page)["images"])) == sorted(order[:7])
+    assert len(payload(review([path], tmp_path / "tiny", pixels, bootstrap=FEW, max_bytes=150).page)["images"]) <= 2
 
 
-def test_missing_pictures_are_said_on_the_page(tmp_path):
+def test_missing_images_are_reported_on_the_page(tmp_path):
     def absent(image_id):
         if image_id.endswith("1"):
             raise DataError("<the archive> is not mounted")
@@ -127,7 +125,7 @@ def test_missing_pictures_are_said_on_the_page(tmp_path):
     made = review([dump(tmp_path)], tmp_path / "out", absent, bootstrap=FEW)
     assert made.problems == {"<the archive> is not mounted": 12}
     assert "12 images without pixels: &lt;the archive&gt; is not mounted" in made.page.read_text()
-    assert len(payload(made.page)["pictures"]) == 108
+    assert len(payload(made.page)["images"]) == 108
 
 
 def test_what_data_say_cannot_become_script(tmp_path):
@@ -161,7 +159,7 @@ def test_neither_torch_nor_lightning_nor_matplotlib_is_imported():
     assert found.stdout.strip() == "set()"
 
 
-def test_a_tracers_page_speaks_of_outliers(tmp_path):
+def test_a_tracers_page_mentions_outliers(tmp_path):
     count = np.arange(40)
     multi = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     traced = from_crops(

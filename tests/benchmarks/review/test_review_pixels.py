@@ -9,7 +9,7 @@ import pytest
 from drawn_predictions import draw
 from PIL import Image
 
-from benchmarks.review.pixels import PixelReader, picture
+from benchmarks.review.pixels import PixelReader, page_image
 from contracts.errors import DataError
 
 RNG = np.random.default_rng(3)
@@ -28,14 +28,14 @@ def decoded(shown) -> np.ndarray:
 
 def seen(where, row, **columns) -> list[np.ndarray]:
     reader = PixelReader(draw(images=4, where=where, row=np.array(row), **columns))
-    return [decoded(picture(reader.read(i))) for i in range(4)]
+    return [decoded(page_image(reader.read(i))) for i in range(4)]
 
 
 def test_pixels_come_back_exactly_from_files_parquet_and_hdf5(tmp_path):
     for i, pixels in enumerate(PIXELS):
         (tmp_path / f"{i}.png").write_bytes(encoded(pixels))
     cells = [{"bytes": encoded(p), "path": None} for p in PIXELS]
-    pq.write_table(pa.table({"picture": cells}), tmp_path / "set.parquet", row_group_size=3)
+    pq.write_table(pa.table({"page_image": cells}), tmp_path / "set.parquet", row_group_size=3)
     ids = draw(images=4).fused_ids.tolist()
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["test/id"] = ids
@@ -44,7 +44,7 @@ def test_pixels_come_back_exactly_from_files_parquet_and_hdf5(tmp_path):
         file["valid/bytes"] = np.frombuffer(b"".join(whole), np.uint8)
         file["valid/length"] = [len(w) for w in whole]
         file["valid/offset"] = np.cumsum([0] + [len(w) for w in whole[:-1]])
-    about = {"provenance": {"images": {"column": "picture"}}}
+    about = {"provenance": {"images": {"column": "page_image"}}}
     for found in (
         seen([str(tmp_path / f"{i}.png") for i in range(4)], [-1] * 4),
         seen([str(tmp_path / "set.parquet")] * 4, range(4), **about),
@@ -75,37 +75,37 @@ def test_what_cannot_be_found_says_so(tmp_path):
         encoded(PIXELS[0], "BMP")[:60],
     ):
         with pytest.raises(DataError):
-            picture(content)
+            page_image(content)
 
 
 def test_small_originals_stay_byte_for_byte():
     for kind, mime in (("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")):
         content = encoded(PIXELS[0], kind)
-        shown = picture(content)
+        shown = page_image(content)
         assert shown.src == f"data:{mime};base64,{base64.b64encode(content).decode()}"
         assert (shown.width, shown.height, shown.whole, shown.format, shown.size) == (32, 24, True, kind, len(content))
 
 
 def test_the_centre_of_larger_images_is_kept_without_loss():
     big = RNG.integers(0, 256, (700, 900, 3), dtype=np.uint8)
-    for shown in (picture(encoded(big)), picture(big)):
+    for shown in (page_image(encoded(big)), page_image(big)):
         assert (shown.width, shown.height, shown.whole) == (900, 700, False)
         assert np.array_equal(decoded(shown), big[190:510, 290:610])
-    assert np.array_equal(decoded(picture(encoded(PIXELS[1], "BMP"))), PIXELS[1]), "browsers are given PNG, not BMP"
+    assert np.array_equal(decoded(page_image(encoded(PIXELS[1], "BMP"))), PIXELS[1]), "browsers are given PNG, not BMP"
 
 
 def test_orientation_is_applied_and_bombs_are_refused(monkeypatch):
     big = RNG.integers(0, 256, (700, 400, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert (picture(encoded(big, exif=exif.tobytes())).width, picture(encoded(big)).width) == (700, 400)
+    assert (page_image(encoded(big, exif=exif.tobytes())).width, page_image(encoded(big)).width) == (700, 400)
     monkeypatch.setattr("benchmarks.review.pixels.MAX_PIXELS", 100)
     with pytest.raises(DataError, match="too many"):
-        picture(encoded(big))
+        page_image(encoded(big))
 
 
 def test_sixteen_bits_keep_their_tones():
     deep = np.linspace(0, 65535, 700 * 10).reshape(10, 700).astype(np.uint16)
     file = io.BytesIO()
     Image.fromarray(deep).save(file, "PNG")
-    assert np.array_equal(decoded(picture(file.getvalue()))[..., 0], (deep >> 8)[:, 190:510])
+    assert np.array_equal(decoded(page_image(file.getvalue()))[..., 0], (deep >> 8)[:, 190:510])

@@ -13,7 +13,7 @@ from conf.cli.groups import group_options
 from conf.cli.shells import SCRIPTS
 from conf.keys.verbs import verbs
 
-HOUSE = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 
 
 def offered(line: str) -> list[str]:
@@ -82,7 +82,7 @@ def test_their_groups_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def program(tmp_path: Path) -> Path:
     made = tmp_path / "bin/pixelproof"
     made.parent.mkdir()
-    made.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(HOUSE))}/lightning_main.py "$@"\n')
+    made.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/lightning_main.py "$@"\n')
     made.chmod(0o755)
     return made
 
@@ -128,5 +128,5 @@ def test_completion_imports_neither_torch_nor_hydra() -> None:
         "import sys, lightning_main; code = lightning_main.main(['--complete', 'pixelproof trainer.max_e']); "
         "print(code, sorted({'torch', 'hydra', 'omegaconf', 'pytorch_lightning', 'antlr4'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split("\n") == ["trainer.max_epochs=", "0 []", ""]

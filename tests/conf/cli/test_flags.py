@@ -34,7 +34,7 @@ from contracts.errors import ConfigError
         (["--completion", "fish"], {"--completion": "fish"}, []),
     ],
 )
-def test_flags_are_read_wherever_they_stand(words: list[str], flags: dict[str, str], others: list[str]) -> None:
+def test_flags_are_read_wherever_they_are(words: list[str], flags: dict[str, str], others: list[str]) -> None:
     assert read_flags(words) == Given(flags, others)
 
 

@@ -98,7 +98,7 @@ def helper(x): ...
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Path:
     (tmp_path / "detectors").mkdir()
     for name, text in (("__init__", ""), ("mine", SOURCE), ("other", OTHER)):
         (tmp_path / f"detectors/{name}.py").write_text(text)
@@ -124,33 +124,33 @@ def house(tmp_path: Path) -> Path:
         ("Base", ["size"], ["depth"]),
     ],
 )
-def test_own_signatures(house: Path, name: str, required: list[str], optional: list[str]) -> None:
-    taken = signature(f"detectors.mine.{name}", house)
+def test_own_signatures(root: Path, name: str, required: list[str], optional: list[str]) -> None:
+    taken = signature(f"detectors.mine.{name}", root)
     assert sorted(p.name for p in taken.parameters.values() if p.required) == required
     assert sorted(p.name for p in taken.parameters.values() if not p.required) == optional
     assert not taken.library
 
 
-def test_own_arguments_come_first_and_keep_their_defaults(house: Path) -> None:
-    assert list(signature("detectors.mine.Shared", house).parameters) == ["own", "size", "depth"]
-    partly = signature("detectors.mine.Partly", house).parameters
+def test_own_arguments_come_first_and_keep_their_defaults(root: Path) -> None:
+    assert list(signature("detectors.mine.Shared", root).parameters) == ["own", "size", "depth"]
+    partly = signature("detectors.mine.Partly", root).parameters
     assert [(p.name, p.default, p.annotation) for p in partly.values()] == [("size", "5", "int"), ("depth", "2", "int")]
 
 
-def test_what_lies_behind(house: Path) -> None:
-    assert signature("detectors.mine.Open", house).anything
-    assert signature("detectors.mine.function", house).anything
-    assert not signature("detectors.mine.Through", house).anything
-    assert signature("detectors.mine.Library", house).library == "pytorch_lightning.Callback"
-    assert signature("detectors.mine.Bare", house).library == "torch.nn.Module"
-    plain = signature("detectors.mine.Plain", house)
+def test_library_signatures_behind(root: Path) -> None:
+    assert signature("detectors.mine.Open", root).anything
+    assert signature("detectors.mine.function", root).anything
+    assert not signature("detectors.mine.Through", root).anything
+    assert signature("detectors.mine.Library", root).library == "pytorch_lightning.Callback"
+    assert signature("detectors.mine.Bare", root).library == "torch.nn.Module"
+    plain = signature("detectors.mine.Plain", root)
     assert plain.attributes == {"name": "base", "serves": ("test",)}
     assert plain.doc == "Its own constructor."
     assert plain.parameters["b"].annotation == "str"
 
 
-def test_a_constructor_may_change_the_defaults_of_unpacked_arguments(house: Path) -> None:
-    parameters = {n: signature(f"detectors.mine.{n}", house).parameters for n in ("Shared", "Changed")}
+def test_a_constructor_may_change_the_defaults_of_unpacked_arguments(root: Path) -> None:
+    parameters = {n: signature(f"detectors.mine.{n}", root).parameters for n in ("Shared", "Changed")}
     assert parameters["Shared"]["depth"].default == "2"
     assert parameters["Changed"]["depth"].default == "7"
 
@@ -163,9 +163,9 @@ def test_a_constructor_may_change_the_defaults_of_unpacked_arguments(house: Path
         ("detectors.mine.system", "os.system"),
     ],
 )
-def test_wrong_names_are_explained(house: Path, target: str, told: str) -> None:
+def test_wrong_names_are_explained(root: Path, target: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        signature(target, house)
+        signature(target, root)
 
 
 DETECTORS = (

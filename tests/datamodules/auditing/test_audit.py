@@ -42,7 +42,7 @@ def test_a_set_without_shortcuts_is_passed(tmp_path):
     assert found.warnings() == []
     assert found.images == 60
     assert all(0.2 < rule.auroc < 0.7 for rule in found.rules)
-    assert not any(rule.tells for rule in found.rules)
+    assert not any(rule.significant for rule in found.rules)
     assert found.tables["format"] == {"PNG": {"real": 30, "generated": 30}}
 
 
@@ -117,7 +117,7 @@ def test_jpeg_quality_is_that_it_was_saved_with(quality):
     assert jpeg_tables({}) is None
 
 
-def test_tables_that_are_not_the_ijgs_are_told_apart_though_one_quality_is_nearest_to_all():
+def test_tables_that_are_not_the_ijgs_are_distinguished_though_one_quality_is_nearest_to_all():
     buffer = io.BytesIO()
     scene(0).save(buffer, "JPEG", quality=93)
     luminance, colours = (np.asarray(Image.open(buffer).quantization[k]) for k in (0, 1))
@@ -219,7 +219,7 @@ def test_near_pairs_are_those_of_brute_force():
         near_pairs(hashes, 4)
 
 
-def test_flat_pictures_and_repetitions_do_not_explode():
+def test_flat_images_and_repetitions_do_not_explode():
     assert len(near_pairs(np.zeros(1000, np.uint64))) == 0
     repeated = np.full(1000, 0x0F0F0F0F0F0F0F0F, np.uint64)
     assert len(near_pairs(repeated)) == 999

@@ -149,7 +149,7 @@ def test_a_function_that_returns_no_image_is_named(wrong: Any) -> None:
         degraded(image(), function, 0)
 
 
-def test_the_shorter_side_is_drawn_from_its_range_and_never_enlarged() -> None:
+def test_the_shorter_side_is_sampled_from_its_range_and_never_enlarged() -> None:
     view = View(short_side=[6, 10])
     sizes = [tuple(training_views(image(20, 30), view, key)[0].shape) for key in range(60)]
     assert {min(size[1:]) for size in sizes} == set(range(6, 11))

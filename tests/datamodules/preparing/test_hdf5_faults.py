@@ -145,7 +145,7 @@ def test_a_torn_journal_and_other_settings_do_no_harm(tmp_path):
 
 
 @pytest.mark.parametrize(("storage", "size"), [("pixels", 8), ("encoded", None)])
-def test_a_lost_part_is_made_anew(tmp_path, storage, size):
+def test_a_lost_part_is_made_again(tmp_path, storage, size):
     module = source(tmp_path, damaged={5})
     settings = {"storage": storage, "size": size}
     write(tmp_path / "whole.h5", module, **settings, max_failures=0.5)
@@ -176,7 +176,7 @@ def test_a_finish_that_was_cut_short_is_done_again(tmp_path, monkeypatch, storag
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_an_image_that_was_mended_is_no_failure_any_more(tmp_path, monkeypatch, accepted):
+def test_an_image_that_was_fixed_is_no_failure_any_more(tmp_path, monkeypatch, accepted):
     whole = encoded(picture(np.random.default_rng(0), 16, False))
     files = [tmp_path / f"{k}.png" for k in range(4)]
     for k, file in enumerate(files):

@@ -22,7 +22,7 @@ def test_every_image_starts_on_a_page_of_its_own(tmp_path):
     assert max(offsets) + 40 * 40 * 3 <= path.stat().st_size
 
 
-def test_the_room_is_set_aside_on_the_disk_and_nothing_else_changes(tmp_path):
+def test_the_space_is_reserved_on_the_disk_and_nothing_else_changes(tmp_path):
     tool = shutil.which("fallocate")
     if not tool or subprocess.run([tool, "-l", "4096", tmp_path / "probe"], check=False).returncode:
         pytest.skip("this system cannot set room aside")
@@ -35,7 +35,7 @@ def test_the_room_is_set_aside_on_the_disk_and_nothing_else_changes(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "raises"), [(errno.ENOSPC, True), (errno.EOPNOTSUPP, False)])
-def test_a_full_disk_is_told_of_and_a_file_system_that_cannot_is_not(tmp_path, monkeypatch, number, raises):
+def test_a_full_disk_is_reported_and_an_unable_file_system_is_not(tmp_path, monkeypatch, number, raises):
     class Library:
         def __init__(self, *_, **__):
             self.fallocate = lambda *_: -1

@@ -107,7 +107,7 @@ def test_failures_are_judged_on_the_whole(module: ParquetDataModule, tmp_path: P
 
 
 @pytest.mark.parametrize("settings", SETTINGS[:2])
-def test_a_union_that_was_killed_goes_on(
+def test_a_union_that_was_killed_continues(
     settings: dict[str, object], module: ParquetDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest, store = module.manifest(), module.store()

@@ -22,7 +22,7 @@ def test_merged_spans_cover_the_same_bytes_and_do_not_touch(spans: list[tuple[in
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system has no posix_fadvise")
-def test_the_system_is_told_when_enough_has_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_system_is_notified_when_enough_has_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
     real = os.posix_fadvise
 

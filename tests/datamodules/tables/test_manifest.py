@@ -123,7 +123,7 @@ def test_fingerprint_is_of_the_images_not_of_their_place_or_chunking() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, unique=True))
-def test_fingerprint_tells_ids_apart(ids: list[str]) -> None:
+def test_fingerprint_distinguishes_ids(ids: list[str]) -> None:
     def fingerprint(names: list[str]) -> str:
         return Manifest.from_columns({"id": names, "label": [0] * len(names)}).fingerprint()
 

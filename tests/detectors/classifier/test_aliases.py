@@ -47,7 +47,7 @@ def test_a_mode_that_contradicts_the_name_is_refused() -> None:
         expanded({"backbone": "RN50_tune", "mode": "probe"})
 
 
-def test_a_classifier_takes_them_and_normalises_as_told() -> None:
+def test_a_classifier_takes_them_and_normalises_as_configured() -> None:
     detector = Classifier("test_resnet_tune", pretrained=False, image_size=32, normalisation="half")
     assert detector.record.name == "timm/test_resnet"
     assert detector.mode == "tune"

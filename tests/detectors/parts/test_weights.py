@@ -174,7 +174,7 @@ def test_missing_file_and_no_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<!DOCTYPE html>", b"hello", b""])
-def test_what_is_no_checkpoint_is_told_by_how_it_begins(tmp_path, content):
+def test_what_is_no_checkpoint_is_reported_by_how_it_begins(tmp_path, content):
     (tmp_path / "w.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match="is no checkpoint: it begins with"):
         read_checkpoint(tmp_path / "w.ckpt")

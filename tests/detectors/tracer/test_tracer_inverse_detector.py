@@ -113,7 +113,7 @@ def test_task_fits_checkpoint_is_read_as_it_is(folder, tmp_path):
     torch.testing.assert_close(fresh.state_dict(), detector.net.state_dict())
 
 
-def test_what_cannot_work_is_told(folder):
+def test_what_cannot_work_is_reported(folder):
     with pytest.raises(ConfigError, match="family='vra'"):
         InverseDecoderDetector(folder, "vra")
     with pytest.raises(ConfigError, match="target='tokens'"):

@@ -93,7 +93,7 @@ def test_cross_fitting_sees_no_label_of_its_own_fold(tmp_path):
         decisions.cross_score("flat", evidence.take(few), truth[few], ids[few])
 
 
-def test_classes_without_images_are_told():
+def test_classes_without_images_are_reported():
     evidence, truth = drawn(n=50)
     with pytest.raises(DataError, match=r"no outlier to fit on, but detector\.routes=flat needs"):
         check_truth(truth[truth != "outlier"], evidence, ("flat", "prada"))
@@ -119,6 +119,6 @@ def test_classes_without_images_are_told():
         ({"inverse": {"vqr": "x"}}, r"inverse\.vqr is unknown"),
     ],
 )
-def test_bad_settings_are_told(tmp_path, settings, message):
+def test_bad_settings_are_reported(tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):
         Tracer(zoo(tmp_path), **settings)

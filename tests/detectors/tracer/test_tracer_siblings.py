@@ -72,7 +72,7 @@ def test_scores_are_likelihoods_of_the_tokens():
     assert (parts < 0).all()
 
 
-def test_export_goes_round(tmp_path):
+def test_export_round_trip(tmp_path):
     made = detector()
     made.export(tmp_path)
     zoo = Zoo.of(tmp_path)
@@ -89,12 +89,12 @@ def test_export_goes_round(tmp_path):
         ({"family": "rar", "depth": 1, "width": 32, "sampling": {"cfg": 1}}, r"sampling\.cfg is unknown"),
     ],
 )
-def test_bad_siblings_are_told(node, message):
+def test_bad_siblings_are_reported(node, message):
     with pytest.raises(ConfigError, match=message):
         SiblingsDetector({"x": node}, VIEW, VIEW, side=SIDE)
 
 
-def test_a_view_of_another_size_is_told():
+def test_a_view_of_another_size_is_reported():
     with pytest.raises(ConfigError, match=r"gives 32 pixels, detector\.side=4 needs 64"):
         SiblingsDetector(NODES, VIEW, VIEW, side=4)
     assert set(SIBLINGS) >= set(NODES)

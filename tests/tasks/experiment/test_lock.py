@@ -82,7 +82,7 @@ def test_the_command_refuses_to_go_on_with_another_one(
     assert sorted(file.stat().st_mtime_ns for file in trained.rglob("*")) == before
 
 
-def test_a_longer_run_is_told_how_to_train_on_and_that_works(
+def test_a_longer_run_is_shown_a_command_that_works(
     trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     epochs = compose(words).config.trainer["max_epochs"]

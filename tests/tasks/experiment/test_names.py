@@ -84,7 +84,7 @@ def test_a_folder_of_other_jobs_is_left_alone() -> None:
     assert former_job("4", ["seed=0"], [["seed=0"], ["seed=10"]]) is None
 
 
-def test_a_single_run_goes_on_where_an_earlier_version_began_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_run_continues_where_an_earlier_version_began_it(capsys: pytest.CaptureFixture[str]) -> None:
     begun("123452", "seed=1", "experiment_id=12345_2")
     assert recalled(["task=test", "experiment_id=12345_2"])[-1] == "experiment_id=123452"
     assert "earlier version" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def begun(tmp_path, monkeypatch):
         (["task=predict"], []),
     ],
 )
-def test_remembered_words_stand_before_the_given_ones_and_give_way_to_them(given, remembered, capsys):
+def test_remembered_words_come_before_the_given_ones_and_give_way_to_them(given, remembered, capsys):
     words = [*given, "experiment_id=mine"]
     assert recalled(words) == [*remembered, *words]
     assert ("was started with" in capsys.readouterr().err) is bool(remembered)

@@ -108,7 +108,7 @@ def test_test_images_that_came_went_or_changed_are_named(tmp_path: Path, caplog:
         ({"split": ["", *SPLITS[1:]]}, "i0: train → unused"),
     ],
 )
-def test_training_goes_on_with_its_own_images(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_training_continues_with_its_own_images(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     begun(tmp_path)
     now = manifest(**changes)
     with pytest.raises(DataError, match=message):

@@ -84,7 +84,7 @@ def test_runs_are_found_by_tag_and_filter_and_ranked_as_folders_are(api: PlayedA
     assert rank(past, "val/auroc", 0.0)[0].gap == pytest.approx(0.35)
 
 
-def test_what_the_server_cannot_give_is_said(api: PlayedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_server_cannot_give_is_reported(api: PlayedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="Could not find project lab/other"):
         past_runs("lab/other", [], {}, "val/auroc", api)
     with pytest.raises(ConfigError, match="no run matches"):

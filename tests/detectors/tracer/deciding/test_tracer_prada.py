@@ -136,7 +136,7 @@ def siblings(seed: int, each: int = 40) -> tuple[dict[str, torch.Tensor], torch.
     return lp, classes
 
 
-def test_joint_calibration_tells_siblings_apart_where_single_ones_do_not() -> None:
+def test_joint_calibration_distinguishes_siblings_where_single_ones_do_not() -> None:
     lp, classes = siblings(0)
     fresh, truth = siblings(1)
     torch.manual_seed(0)

@@ -49,7 +49,7 @@ def test_published_names_and_what_is_missing(tmp_path):
         Zoo.of(folder)
 
 
-def test_swapped_files_are_told(tmp_path):
+def test_swapped_files_are_reported(tmp_path):
     folder = zoo(tmp_path)
     (folder / "var_s.safetensors").replace(folder / "kept")
     shutil.copy(folder / "rar_s.safetensors", folder / "var_s.safetensors")
@@ -73,7 +73,7 @@ def test_nothing_there_names_the_files(tmp_path):
     "content",
     ["{", "[]", "{}", '{"variants": {"a": {}}}', '{"variants": {"a": {"family": "var", "sampling": {"x": 1}}}}'],
 )
-def test_a_bad_list_is_told(tmp_path, content):
+def test_a_bad_list_is_reported(tmp_path, content):
     (tmp_path / ZOO).write_text(content)
     with pytest.raises(CheckpointError, match="is not a list of variants"):
         Zoo.of(tmp_path)
