@@ -22,7 +22,7 @@ from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
 from detectors.parts.least_side import least_side
 from detectors.zed.detector import ZED
-from tasks.scoring.failures import kept
+from tasks.scoring.failures import failures_listed
 
 MADE: dict[str, tuple[Callable[[], Detector], int]] = {
     "npr": (lambda: NPR(View(), View()), 2),
@@ -94,7 +94,7 @@ def test_where_nothing_is_left_the_list_is_written_all_the_same(tmp_path: Path) 
     module = folder(tmp_path / "images", (1, 1))
     with (
         pytest.raises(DataError, match=r"no image could be scored; the first is '0-1x1\.png': 1x1 is too small"),
-        kept(tmp_path / "failures.csv", collector),
+        failures_listed(tmp_path / "failures.csv", collector),
     ):
         scored(module, detector, collector)
     assert "0-1x1.png" in (tmp_path / "failures.csv").read_text()
