@@ -27,11 +27,11 @@ class Plain:
         validation_share: share of the training groups sampled where the set has no ``valid`` split.
         classes: labels that both splits must hold, of 0 (real) and 1 (generated).
         fusion: how the scores of several crops become one; a name of `benchmarks.fusion`, or such a function.
+        features: folder in which ``task=fit`` and ``task=test`` keep the features of a frozen backbone, or None.
     """
 
     degrade: SampleFunction | Chain | None = None
-    features: Path | None = None
-    """Folder in which ``task=fit`` and ``task=test`` keep the features of a probe's frozen backbone, or None."""
+    features: Path | None
     copies: int = 1
     """Fixed looks at each training image in an epoch, see `Stage.copies`."""
     dumps: Mapping[str, tuple[str, ...]] = MappingProxyType({"validate": ("validate",), "test": ("test",)})
@@ -45,6 +45,7 @@ class Plain:
         validation_share: float = 0.1,
         classes: Sequence[int] = (0, 1),
         fusion: str | Fusion = "mean_probability",
+        features: str | Path | None = None,
     ) -> None:
         if not 0 < validation_share < 1:
             raise ConfigError(f"benchmark.validation_share={validation_share}", "Give a share between 0 and 1.")
@@ -54,6 +55,7 @@ class Plain:
         self.validation_share = validation_share
         self.classes = set(classes)
         as_fusion(fusion)
+        self.features = Path(features).expanduser() if features else None
         self.fusion: str | Fusion = fusion
 
     def stages(self, manifest: Manifest) -> list[Stage]:

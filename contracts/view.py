@@ -102,23 +102,28 @@ class Sides:
 
 
 FILLS = ("tile", "zero", "error")
-CROPS = ("one", "five")
+CROPS = {"one": 1, "five": 5, "ten": 10}
+"""How many crops an evaluated image gives, by word."""
+PLACES = ("random", "centre")
 INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
 class View:
-    """Size policy and per-image augmentation, in this order: short side, resize, crop, flip, augment.
+    """Size policy and augmentation, in this order: short side, resize, before_crop, crop, flip, augment.
 
     Attributes:
         resize: side of the square every image is resized to (antialiased), or None for native size.
-        crop: side of the crop, or None for the whole image. Random place in training, central in evaluation.
+        crop: side of the crop, or None for the whole image. Central in evaluation.
+        crop_at: where training crops lie: "random" or "centre".
         crop_step: a training crop begins at multiples of it. Where whole images are evaluated, a step as wide as an
             up-sampling network's leaves its grid in training where evaluation will find it.
         fill: where an image is smaller than the crop: repeat it ("tile", the NPR authors' translate-and-duplicate),
             pad with zeros ("zero"), or refuse it ("error").
         flip: probability of a horizontal flip.
-        crops: "one", or "five" (four corners and the centre) fused into one score.
+        crops: "one", or "five" (four corners and the centre) or "ten" (those and their mirror images), which are fused
+            into one score.
+        before_crop: functions (image, rng) -> image that come before a training crop.
         augment: further functions (image, rng) -> image.
         short_side: two lengths between which that of the shorter side is drawn in training (uniformly, the aspect is
             kept, an image is never enlarged), or None.
@@ -131,11 +136,13 @@ class View:
     crop_step: int = 1
     fill: Literal["tile", "zero", "error"] = "tile"
     flip: float = 0.0
-    crops: Literal["one", "five"] = "one"
+    crops: Literal["one", "five", "ten"] = "one"
     augment: Sequence[SampleFunction] = ()
     short_side: Sequence[int] | None = None
     least: int = 1
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    crop_at: Literal["random", "centre"] = "random"
+    before_crop: Sequence[SampleFunction] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("resize", self.resize), ("crop", self.crop)):
@@ -152,20 +159,23 @@ class View:
         for name, text, known in (
             ("fill", self.fill, FILLS),
             ("crops", self.crops, CROPS),
+            ("crop_at", self.crop_at, PLACES),
             ("interpolation", self.interpolation, INTERPOLATIONS),
         ):
             if text not in known:
                 raise ConfigError(f"view.{name}={text!r} is unknown", nearest(text, known))
         if not 0 <= self.flip <= 1:
             raise ConfigError(f"view.flip={self.flip} is no probability", "Give a number from 0 to 1.")
-        if self.crops == "five" and self.crop is None:
-            raise ConfigError("view.crops=five without view.crop", "Give the side of the five crops, e.g. crop=224.")
+        if self.crops != "one" and self.crop is None:
+            raise ConfigError(
+                f"view.crops={self.crops} without view.crop", f"Give the side of the {self.crops} crops, e.g. crop=224."
+            )
 
     @property
     def name(self) -> str:
         """In brief what sizes it gives, such as "resize256", "crop224" or "native"."""
         sides = [f"{kind}{side}" for kind, side in (("resize", self.resize), ("crop", self.crop)) if side is not None]
-        return "-".join([*sides, *(["five"] if self.crops == "five" else [])]) or "native"
+        return "-".join([*sides, *([self.crops] if self.crops != "one" else [])]) or "native"
 
     @property
     def square(self) -> int | None:

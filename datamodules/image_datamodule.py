@@ -12,7 +12,7 @@ import torch
 from contracts.errors import ConfigError, DataError
 from contracts.names import as_text, given_path
 from contracts.stage import Rows, Stage
-from contracts.view import Chain, SampleFunction, Sides, View
+from contracts.view import CROPS, Chain, SampleFunction, Sides, View
 from datamodules.folders.walk import PassedOver
 from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
@@ -313,7 +313,7 @@ class ImageDataModule(L.LightningDataModule):
     def crops_per_image(self) -> int:
         """Maximum number of crops per image in evaluation."""
         chain = self._degrade.crops_per_image if isinstance(self._degrade, Chain) else 1
-        return chain * (5 if self._current_views()[1].crops == "five" else 1)
+        return chain * CROPS[self._current_views()[1].crops]
 
     def _position(self) -> tuple[int, int]:
         """Epoch and number of its batches that Lightning counts as done: not zero after a resume within an epoch."""

@@ -46,7 +46,7 @@ ROOMS = {
         "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "drift", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer", "tracer.measuring",
+        "drift", "rine", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer", "tracer.measuring",
         "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),

@@ -62,3 +62,15 @@ class Toy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_features(x)[:, 0]
+
+
+def clip_tower(golden: Mapping[str, Any]) -> nn.Module:
+    """open_clip's vision tower of a toy CLIP, with QuickGELU."""
+    from open_clip.model import CLIPVisionCfg, _build_vision_tower
+
+    patch, width, layers, _, embed, side = golden["toy_config_patch_width_layers_heads_embed_res"].tolist()
+    config = CLIPVisionCfg(layers=layers, width=width, patch_size=patch, image_size=side, head_width=64)
+    tower: nn.Module = _build_vision_tower(embed, config, quick_gelu=True)
+    state = {key.removeprefix("visual."): value for key, value in weights(golden, "clip").items()}
+    tower.load_state_dict(state)
+    return tower.eval()

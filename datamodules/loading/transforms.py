@@ -4,6 +4,7 @@ Images stay uint8 as long as the view's functions keep them so. All random numbe
 depend on neither worker, rank nor batch, nor on other random numbers.
 """
 
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -34,8 +35,11 @@ def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
     """
     # always the same three numbers, so that a detector with flips sees the same crops as one without
     down, right, mirror = generator(key, "view").random(3)
-    image = _filled(_resized(_shortened(_large_enough(image, view), view, key), view), view)
-    if view.crop is not None:
+    image = _resized(_shortened(_large_enough(image, view), view, key), view)
+    image = _filled(_changed(image, view.before_crop, key, "before_crop"), view)
+    if view.crop is not None and view.crop_at == "centre":
+        image = _crop(image, *_centre(image, view.crop), view.crop)
+    elif view.crop is not None:
         height, width = image.shape[-2:]
         step = view.crop_step
         rows, columns = ((side - view.crop) // step + 1 for side in (height, width))
@@ -46,7 +50,9 @@ def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
 
 
 def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
-    """The central view of an image, or five (top left, top right, bottom left, bottom right, centre).
+    """The central view of an image, or five (top left, top right, bottom left, bottom right, centre), or ten.
+
+    Ten are those five, and the same of the mirror image.
 
     Augmentations of an evaluation view are part of what is evaluated (a user's
     pre-processing); they use the image's key of epoch 0, with separate random numbers for each crop.
@@ -57,7 +63,7 @@ def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
         key: the image's key in epoch 0.
 
     Returns:
-        One or five [3, h, w].
+        One, five or ten [3, h, w].
 
     Raises:
         DataError: as `training_views`.
@@ -67,10 +73,12 @@ def evaluation_views(image: Tensor, view: View, key: int) -> list[Tensor]:
         return [_augmented(image, view, key)]
     side = view.crop
     down, right = image.shape[-2] - side, image.shape[-1] - side
-    places = [(round(down / 2), round(right / 2))]  # to the even pixel, as torchvision's CenterCrop
-    if view.crops == "five":
+    places = [_centre(image, side)]
+    if view.crops != "one":
         places = [(0, 0), (0, right), (down, 0), (down, right), *places]
-    return [_augmented(_crop(image, top, left, side), view, key, crop) for crop, (top, left) in enumerate(places)]
+    whole = [image] if view.crops != "ten" else [image, image.flip(-1)]  # in torchvision's order
+    crops = [_crop(each, top, left, side) for each in whole for top, left in places]
+    return [_augmented(crop, view, key, number) for number, crop in enumerate(crops)]
 
 
 def _large_enough(image: Tensor, view: View) -> Tensor:
@@ -124,10 +132,19 @@ def _crop(image: Tensor, top: int, left: int, side: int) -> Tensor:
     return image[..., top : top + side, left : left + side]
 
 
+def _centre(image: Tensor, side: int) -> tuple[int, int]:
+    """Top and left of the central crop, to the even pixel as torchvision's CenterCrop."""
+    return round((image.shape[-2] - side) / 2), round((image.shape[-1] - side) / 2)
+
+
 def _augmented(image: Tensor, view: View, key: int, crop: int = 0) -> Tensor:
-    for position, function in enumerate(view.augment):
-        image = function(image, generator(key, f"augment{position}/{crop}"))
-        _check_image(image, f"view.augment[{position}]")
+    return _changed(image, view.augment, key, "augment", crop)
+
+
+def _changed(image: Tensor, functions: Sequence[SampleFunction], key: int, name: str, crop: int = 0) -> Tensor:
+    for position, function in enumerate(functions):
+        image = function(image, generator(key, f"{name}{position}/{crop}"))
+        _check_image(image, f"view.{name}[{position}]")
     return image
 
 

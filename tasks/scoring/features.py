@@ -44,7 +44,8 @@ def precompute(
     if part is None:
         raise ConfigError(
             f"benchmark.features caches outputs of a frozen backbone, and {type(detector).__name__} has no frozen part",
-            "Choose detector=classifier detector.mode=probe without detector.augment, or set benchmark.features=null.",
+            "Choose detector=rine, detector=univfd or another probe without detector.augment, or set "
+            "benchmark.features=null.",
         )
     refuse_unbounded(detector, chain)
     manifest = datamodule.manifest()
@@ -85,8 +86,12 @@ def refuse_unbounded(detector: Detector, chain: Any) -> None:
     side = chain.side[True] if isinstance(chain, Chain) else None
     reasons = {
         "detector.train_view.flip is above 0": view.flip > 0,
-        "detector.train_view.crop is at a random place": view.crop is not None and view.crop != side,
+        "detector.train_view.crop_at is random": view.crop is not None
+        and view.crop_at == "random"
+        and view.crop != side,
         "detector.train_view.augment is random": bool(view.augment),
+        "detector.train_view.before_crop is random": bool(view.before_crop),
+        "detector.train_view.short_side is random": view.short_side is not None and len(set(view.short_side)) > 1,
         "the benchmark rotates, mirrors or crops at random": isinstance(chain, Chain) and not chain.bounded,
         "the benchmark degrades an image differently at each read": chain is not None and not isinstance(chain, Chain),
     }
@@ -94,6 +99,7 @@ def refuse_unbounded(detector: Detector, chain: Any) -> None:
     if found:
         raise ConfigError(
             f"benchmark.features needs a limited number of versions of each training image: {'; '.join(found)}",
-            "Set benchmark.stochastic=false, a train_cropping other than random_crop and a view without randomness, "
-            "or benchmark.features=null.",
+            "Use a view without randomness (crop_at=centre, flip=0, no augment and before_crop); with "
+            "benchmark=ai_genbench also benchmark.stochastic=false and a train_cropping other than random_crop; or "
+            "benchmark.features=null.",
         )

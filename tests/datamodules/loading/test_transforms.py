@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2 import TenCrop
 from torchvision.transforms.v2.functional import center_crop, five_crop
 
 from contracts.errors import ConfigError, DataError
@@ -167,3 +168,32 @@ def test_images_below_the_least_side_are_refused() -> None:
         assert views(image(2, 30), View(least=2), 0)
         with pytest.raises(DataError, match="30x1 is too small"):
             views(image(1, 30), View(least=2), 0)
+
+
+def test_ten_crops_are_torchvisions() -> None:
+    for crop, wanted in zip(
+        evaluation_views(image(), View(crop=16, crops="ten"), 0), TenCrop(16)(image()), strict=True
+    ):
+        assert torch.equal(crop, wanted)
+
+
+def test_a_training_crop_can_lie_in_the_centre_and_follow_functions() -> None:
+    (central,) = evaluation_views(image(), View(crop=16), 0)
+    for key in range(3):
+        assert torch.equal(training_views(image(), View(crop=16, crop_at="centre"), key)[0], central)
+    sizes: list[tuple[int, ...]] = []
+
+    def note(whole: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:  # noqa: ARG001
+        sizes.append(tuple(whole.shape))
+        return 255 - whole
+
+    (made,) = training_views(image(), View(crop=16, crop_at="centre", before_crop=[note]), 0)
+    assert sizes == [(3, 20, 30)]
+    assert torch.equal(made, 255 - central)
+
+
+def test_bicubic_is_pillows() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
+    (made,) = evaluation_views(torch.from_numpy(pixels).permute(2, 0, 1), View(resize=64, interpolation="bicubic"), 0)
+    wanted = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+    assert np.array_equal(made.permute(1, 2, 0).numpy(), np.asarray(wanted))

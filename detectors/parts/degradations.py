@@ -1,0 +1,95 @@
+"""Random blur and JPEG of training images, as CNNDetection and the detectors after it have them."""
+
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from contracts.errors import ConfigError, nearest
+
+Codec = Literal["pillow", "opencv"]
+
+
+def blur(image: Tensor, sigma: float, truncate: bool = False) -> Tensor:
+    """An image [3, H, W] uint8 under a Gaussian, channel by channel, with reflected borders.
+
+    Args:
+        image: uint8.
+        sigma: standard deviation in pixels.
+        truncate: cut both passes off to integers, as the originals do, which darkens by 1 level at sigma 2; otherwise
+            the result is rounded once.
+    """
+    pixels = image.numpy()
+    if truncate:
+        made = np.stack([gaussian_filter(channel, sigma) for channel in pixels])
+    else:
+        each = [gaussian_filter(channel.astype(np.float32), sigma) for channel in pixels]
+        made = np.stack(each).round().clip(0, 255).astype(np.uint8)
+    return torch.from_numpy(made)
+
+
+def jpeg(image: Tensor, quality: int, codec: Codec = "pillow") -> Tensor:
+    """An image [3, H, W] uint8 through a JPEG file.
+
+    Args:
+        image: uint8.
+        quality: 1 to 100; chroma has half the resolution.
+        codec: program that writes the file.
+    """
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    if codec == "opencv":
+        coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+        return torch.from_numpy(decoded[..., ::-1].copy()).permute(2, 0, 1)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+
+def sometimes_blurred(
+    image: Tensor,
+    rng: np.random.Generator,
+    p: float = 0.5,
+    sigmas: Sequence[float] = (0.0, 3.0),
+    truncate: bool = False,
+) -> Tensor:
+    """With probability p the image under `blur` of a standard deviation between two, for ``detector.train_view``."""
+    chance, share = rng.random(2)
+    sigma = sigmas[0] + share * (sigmas[-1] - sigmas[0])
+    return blur(image, sigma, truncate) if chance < p else image
+
+
+def sometimes_jpeg(
+    image: Tensor,
+    rng: np.random.Generator,
+    p: float = 0.5,
+    qualities: Sequence[int] = (30, 100),
+    between: bool = True,
+    codecs: Sequence[Codec] = ("opencv", "pillow"),
+) -> Tensor:
+    """With probability p the image through `jpeg`, for ``detector.train_view``.
+
+    Args:
+        image: [3, H, W] uint8.
+        rng: of this image and epoch.
+        p: probability.
+        qualities: the lowest and the highest; or, without ``between``, all that are possible.
+        between: whether every quality between them is possible; RINE's training uses the two ends alone.
+        codecs: one of these at random.
+
+    Raises:
+        ConfigError: an unknown codec.
+    """
+    for codec in codecs:
+        if codec not in ("pillow", "opencv"):
+            raise ConfigError(f"codecs: {codec!r} is unknown", nearest(codec, ("pillow", "opencv")))
+    if rng.random() >= p:
+        return image
+    quality = rng.integers(qualities[0], qualities[-1] + 1) if between else rng.choice(list(qualities))
+    return jpeg(image, int(quality), codecs[int(rng.integers(len(codecs)))])

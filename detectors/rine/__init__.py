@@ -1,0 +1,1 @@
+"""RINE: class tokens of all blocks of a CLIP tower, weighted."""
