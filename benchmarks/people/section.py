@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap
@@ -109,10 +110,10 @@ class People:
             pairs.add_column(head)
         for name, answers, m, others in zip(self.names, self.answers, self.measures, self.against, strict=True):
             cells = [" ".join(_figure(m.shares[head])).strip() for head in heads]
-            table.add_row(_plain(name), str(len(answers)), *cells, *map(str, m.confusion), f"{m.seconds:.1f}")
+            table.add_row(Text(name), str(len(answers)), *cells, *map(str, m.confusion), f"{m.seconds:.1f}")
             for other in others:
                 pairs.add_row(
-                    _plain(name), _plain(other.name), str(other.images), f"{other.person.value:.3f}",
+                    Text(name), Text(other.name), str(other.images), f"{other.person.value:.3f}",
                     f"{other.machine.value:.3f}", str(other.test.gained), str(other.test.lost), f"{other.test.p:.3g}",
                 )  # fmt: skip
         return [table, pairs] if pairs.row_count else [table]
@@ -139,11 +140,11 @@ class People:
         for name, m in zip(self.names, self.measures, strict=True):
             halves = {f"accuracy, {half} half": s for half, s in zip(("first", "second"), m.halves, strict=True)}
             for title, s in (m.shares | halves).items():
-                yield name, title, *map(_cell, (s.value, s.low, s.high)), s.right, s.of
+                yield name, title, s.value, s.low, s.high, s.right, s.of
             for title, value in zip(("TP", "FN", "FP", "TN"), m.confusion, strict=True):
                 yield name, title, value, "", "", "", ""
-            yield name, "p of equal halves (Fisher)", _cell(m.improved), "", "", "", ""
-            yield name, "median seconds", _cell(m.seconds), "", "", "", ""
+            yield name, "p of equal halves (Fisher)", m.improved, "", "", "", ""
+            yield name, "median seconds", m.seconds, "", "", "", ""
 
     def _answer_rows(self) -> Iterable[Sequence[Any]]:
         for name, a in zip(self.names, self.answers, strict=True):
@@ -164,16 +165,6 @@ class People:
             for o in others:
                 for by, ids in (("both", o.both_missed), ("person", o.person_missed), ("dump", o.machine_missed)):
                     yield from ((name, o.name, by, image) for image in ids)
-
-
-def _cell(value: float) -> Any:
-    return "" if isnan(value) else value
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)  # no markup
 
 
 def _figure(s: Share) -> tuple[str, str]:
