@@ -102,6 +102,8 @@ class Detector(L.LightningModule):
     """Whether a higher or a lower monitored value is better."""
     first_columns: tuple[str, ...] = ()
     """Extras shown first in the table of ``task=predict`` and summarised in its last lines."""
+    map_unit: str = ""
+    """Of the values of `maps`, for their titles."""
     sources: Mapping[str, str] = {}
     """A tracer's classes, in the order of `Scores.classes`, each with its family."""
     layout: str = ""

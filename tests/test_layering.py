@@ -42,12 +42,12 @@ BORDERS = {
 ROOMS = {
     "datamodules": (".", "auditing", "preparing", "arrow", "loading", "loading.containers", "folders", "tables"),
     "benchmarks": (
-        "review", "people", "comparison", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
+        "review", "comparison", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
         "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "drift", "rine", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer", "tracer.measuring",
-        "tracer.deciding", "tracer.models", "parts", ".",
+        "drift", "rine", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
+        "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),
     "tasks": (".", "tracing", "multirun", "scoring", "checking", "experiment"),

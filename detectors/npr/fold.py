@@ -17,15 +17,16 @@ def conv_bn(x: Tensor, conv: nn.Conv2d, bn: nn.BatchNorm2d, fold: bool) -> Tenso
 
     Args:
         x: [B, C, H, W].
-        conv: convolution with zero padding and without bias.
+        conv: convolution with zero padding.
         bn: its batch norm, with running statistics.
         fold: whether the two may be merged (equal up to float rounding).
     """
     if not fold or bn.training or bn.running_mean is None or bn.running_var is None:
         return bn(conv(x))  # type: ignore[no-any-return]
     scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
-    bias = bn.bias - bn.running_mean * scale
-    return F.conv2d(x, conv.weight * scale.view(-1, 1, 1, 1), bias, conv.stride, conv.padding, groups=conv.groups)
+    mean = bn.running_mean if conv.bias is None else bn.running_mean - conv.bias
+    weight, bias = conv.weight * scale.view(-1, 1, 1, 1), bn.bias - mean * scale
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 class Shortcut(nn.ModuleList):

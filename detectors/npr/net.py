@@ -13,20 +13,22 @@ from detectors.parts.precision import linear_float32
 
 
 class Bottleneck(nn.Module):
-    """ResNet bottleneck with the stride on its 3x3 convolution; expansion 4.
+    """ResNet bottleneck with the stride on its middle convolution; expansion 4.
 
     Args:
         inputs: channels in.
         planes: channels inside; ``4 * planes`` leave.
-        stride: of the 3x3 convolution and the shortcut.
+        stride: of the middle convolution and the shortcut.
+        kernel: side of the middle convolution.
+        padding: of the middle convolution; where it is less than needed, the shortcut loses its last rows and columns.
     """
 
-    def __init__(self, inputs: int, planes: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, planes: int, stride: int = 1, kernel: int = 3, padding: int = 1) -> None:
         super().__init__()
         outputs = 4 * planes
         self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(planes, planes, kernel, stride, padding, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -38,6 +40,7 @@ class Bottleneck(nn.Module):
         x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
         x = F.relu(conv_bn(x, self.conv2, self.bn2, fold), inplace=True)
         x = conv_bn(x, self.conv3, self.bn3, fold)
+        skip = skip[..., : x.shape[-2], : x.shape[-1]]
         return F.relu(x + skip if self.training else x.add_(skip), inplace=True)
 
 

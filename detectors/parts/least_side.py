@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from contracts.errors import DataError
+
 MOST = 512
 
 
@@ -34,6 +36,6 @@ def least_side(module: nn.Module) -> int:
 def _runs(module: nn.Module, weights: torch.Tensor, side: int) -> bool:
     try:
         module(torch.zeros(1, 3, side, side, dtype=weights.dtype, device=weights.device))
-    except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError):
+    except (DataError, RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError):
         return False
     return True

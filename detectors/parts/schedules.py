@@ -65,21 +65,22 @@ class Warmup(LambdaLR):
 
 
 class WarmupCosine(LambdaLR):
-    """The rate rises linearly, then falls to zero along half a cosine.
+    """The rate rises linearly, then falls along half a cosine.
 
     Args:
         optimizer: the optimiser whose rates follow.
         total_steps: optimiser steps of the whole training.
         steps: those in which the rate rises; None for a twentieth of all, at least 100, at most a half.
+        end: the last rate over the full one.
     """
 
-    def __init__(self, optimizer: Optimizer, total_steps: int, steps: int | None = None) -> None:
+    def __init__(self, optimizer: Optimizer, total_steps: int, steps: int | None = None, end: float = 0.0) -> None:
         rise = min(max(100, total_steps // 20), total_steps // 2) if steps is None else steps
         fall = max(1, total_steps - rise)
 
         def factor(step: int) -> float:
             if step < rise:
                 return (step + 1) / rise
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / fall)))
+            return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / fall)))
 
         super().__init__(optimizer, factor)

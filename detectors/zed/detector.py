@@ -70,6 +70,7 @@ class ZED(AveragedDetector):
     monitor = "val/bits"
     monitor_mode = "min"
     first_columns = FIRST_COLUMNS
+    map_unit = "nats a subpixel"
     net: Net
 
     def __init__(

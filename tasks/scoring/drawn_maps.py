@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from benchmarks.heat import draw
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
+from contracts.keys import sample_key
 from contracts.names import utf8_path
 from datamodules.loading.decode import decode
+from datamodules.loading.transforms import evaluation_views
 from detectors.base import Detector
 
 FOLDER = "maps"
@@ -26,7 +29,9 @@ INDEX = "index.json"
 def draw_maps(
     detector: Detector, datamodule: Any, predictions: Predictions, out: Path, number: int, robust: float
 ) -> Path:
-    """Draws the maps of the images with the highest scores, one pixel per image pixel.
+    """Draws the maps of the images with the highest scores, one pixel per pixel of what the detector's view gives.
+
+    Of five crops, the central one is drawn.
 
     Args:
         detector: with its weights.
@@ -48,17 +53,19 @@ def draw_maps(
         )
     order = np.argsort(-predictions.fused_logits, kind="stable")
     index: dict[str, dict[str, str]] = {}
+    view = replace(detector.eval_view, crops="one")
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for position in order[: None if number < 0 else number].tolist():
         name = str(predictions.fused_ids[position])
         image = _image(datamodule, int(predictions.fused_identifiers[position]))
+        (seen,) = evaluation_views(image, view, sample_key(datamodule.seed, 0, name))
         index[name] = {}
-        for title, values in detector.maps(image).items():
+        for title, values in detector.maps(seen).items():
             file = f"{file_name(name)}/{title}.png"
             place = folder / utf8_path(file)
             place.parent.mkdir(exist_ok=True)
-            write_atomically(place, draw(values.numpy(), f"{title}, nats a subpixel", robust))
+            write_atomically(place, draw(values.numpy(), f"{title}, {detector.map_unit}", robust))
             index[name][title] = file
     write_atomically(folder / INDEX, (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode())
     return folder
@@ -66,7 +73,7 @@ def draw_maps(
 
 def file_name(image_id: str) -> str:
     """A folder name for an id: the id if it is a valid name, else a simplified form and a hash."""
-    plain = re.sub(r"[^\w.-]+", "_", image_id)[:80].encode()[:200].decode(errors="ignore").lstrip(".")
+    plain = re.sub(r"[^\w.-]+", "_", image_id)[:80].lstrip(".")
     return plain if plain == image_id else f"{plain}-{blake2b(image_id.encode(), digest_size=4).hexdigest()}"
 
 

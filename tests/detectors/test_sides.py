@@ -21,6 +21,7 @@ from detectors.classifier.detector import Classifier
 from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
 from detectors.parts.least_side import least_side
+from detectors.residual.detector import Residual
 from detectors.zed.detector import ZED
 from tasks.scoring.failures import failures_listed
 
@@ -29,6 +30,8 @@ MADE: dict[str, tuple[Callable[[], Detector], int]] = {
     "npr, exact": (lambda: NPR(View(), View(), exact=True), 2),
     "multi-scale": (lambda: NPRMultiScale(View(), View(), scales=(0.5, 0.25)), 4),
     "multi-scale, odd": (lambda: NPRMultiScale(View(), View(), scales=(0.3, 0.15)), 7),
+    "residual": (lambda: Residual(View(), View(), "median", "npr"), 1),
+    "residual, patches": (lambda: Residual(View(), View(), "npr", "tiny_ladeda"), 6),
     "zed": (lambda: ZED(View(), View(), mixtures=2, hidden=8, blocks=1), 2),
     "zed, published": (lambda: ZED(View(), View(), model="srec", mixtures=2, hidden=8, blocks=1), 2),
     "classifier": (lambda: Classifier("timm/resnet18", pretrained=False, train_view=View(), eval_view=View()), 1),

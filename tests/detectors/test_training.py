@@ -19,12 +19,17 @@ from detectors.classifier.device_augment import DeviceAugment
 from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
 from detectors.parts.schedules import NPRDecay, OneCycle
+from detectors.residual.detector import Residual
 
 VIEW = View(resize=32)
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 MAKE: dict[str, Callable[[], Detector]] = {
     "npr": lambda: NPR(VIEW, VIEW, optimizer=ADAM, scheduler=NPRDecay, scheduler_interval="epoch"),
     "npr_multiscale": lambda: NPRMultiScale(VIEW, VIEW, scales=(0.5, 0.3), optimizer=ADAM, entropy_weight=-0.01),
+    "safe": lambda: Residual(VIEW, VIEW, "dwt_hh", "safe", normalisation="unit", optimizer=ADAM),
+    "ferretnet": lambda: Residual(VIEW, VIEW, "median", "ferretnet", body_options={"width": 8}, optimizer=ADAM),
+    "tiny_ladeda": lambda: Residual(VIEW, VIEW, "gradient", "tiny_ladeda", optimizer=ADAM),
+    "freqnet": lambda: Residual(VIEW, VIEW, "fft_high_pass", "freqnet", optimizer=ADAM),
     "classifier": lambda: Classifier(
         "timm/test_resnet",
         pretrained=False,

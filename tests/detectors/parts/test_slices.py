@@ -15,6 +15,8 @@ from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
 from detectors.parts import slices
 from detectors.parts.slices import in_slices
+from detectors.residual.bodies import BODIES
+from detectors.residual.detector import Residual
 
 VIEW = View()
 
@@ -77,6 +79,8 @@ def classifier(backbone: str) -> Classifier:
         (lambda: NPR(VIEW, VIEW), 32),
         (lambda: NPR(VIEW, VIEW), 64),
         (lambda: NPRMultiScale(VIEW, VIEW, scales=(0.5, 0.75)), 64),
+        *((lambda body=body: Residual(VIEW, VIEW, "dwt_hh", body), 64) for body in BODIES),
+        *((lambda front_end=each: Residual(VIEW, VIEW, front_end, "npr"), 64) for each in ("median", "srm")),
         (lambda: classifier("timm/test_resnet"), 64),
         (lambda: classifier("timm/test_vit"), 160),
     ],

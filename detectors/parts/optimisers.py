@@ -1,0 +1,25 @@
+"""Optimisers that treat parameters differently."""
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import AdamW
+
+
+def adamw_without_vector_decay(
+    parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999)
+) -> AdamW:
+    """AdamW that decays weights of two or more axes alone, not biases and the scales of normalisation layers.
+
+    Args:
+        parameters: all of them.
+        lr: learning rate.
+        weight_decay: of the former.
+        betas: decay of the first and second moment.
+    """
+    all_of_them = list(parameters)
+    groups = [
+        {"params": [p for p in all_of_them if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in all_of_them if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW([group for group in groups if group["params"]], lr=lr, betas=betas)
