@@ -39,12 +39,16 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
             yield from _dump("threshold.input", config.threshold.input)
     if config.task == "predict" and config.predict.threshold is not None:
         yield from _file("predict.threshold", config.predict.threshold)
+    for dump in config.guess.against if config.task == "guess" else ():
+        yield from _dump("guess.against", dump)
     if config.task == "review":
-        if not config.review.inputs and config.experiment_id is None:
+        if not config.review.inputs and not config.review.people and config.experiment_id is None:
             step = "Give experiment_id=NAME, or review.inputs=[a.npz,b.npz]."
             yield ConfigError("task=review has nothing to review", step)
         for dump in config.review.inputs:
             yield from _dump("review.inputs", dump)
+        for file in config.review.people:
+            yield from _file("review.people", file)
 
 
 def _dump(key: str, name: str) -> Iterator[ConfigError]:

@@ -7,6 +7,8 @@ from rich.text import Text
 from benchmarks.ai_genbench.report import reported
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
+from contracts.files import write_atomically
+from contracts.names import given_path
 from contracts.screen import display
 from contracts.words import counted
 from tasks.experiment.named_dumps import dumps_of, in_folder
@@ -14,12 +16,16 @@ from tasks.experiment.run import Run
 
 
 def review(run: Run) -> None:
-    """Writes the page of ``review.inputs`` to ``review.out`` and prints each dump's table.
+    """Writes the page of ``review.inputs`` and ``review.people`` to ``review.out`` and prints each table.
 
     Raises:
         ConfigError: no dump is given.
-        DataError: a dump cannot be read, or the dumps are inconsistent.
+        DataError: a dump or a person's answers cannot be read, or they are inconsistent.
     """
+    people = [given_path(name) for name in run.config.review.people]
+    if people and not run.config.review.inputs and run.config.experiment_id is None:
+        _people_alone(people, run.config.review.out)
+        return
     named = [path for name in run.config.review.inputs for path in dumps_of("review.inputs", name)]
     inputs = named or _of_experiment(run)
     out = inputs[0].parent / "review"
@@ -27,15 +33,31 @@ def review(run: Run) -> None:
         out = Path(run.config.review.out).expanduser()
     elif not run.config.review.inputs:
         out = run.folder / "review"
-    made = make_review(inputs, out)
+    made = make_review(inputs, out, people=people)
     for name, table in made.tables.items():
         display(Text(name, style="bold"))
         display(table.rich())
+    for part in made.people.tables() if made.people else ():
+        display(part)
     if text := reported(inputs, out):
         display(Text(text, no_wrap=True, overflow="ignore"))
     for problem, count in made.problems.items():
         display(Text(f"{counted(count, 'image')} cannot be shown: {problem}", style="yellow"))
     print(f"Page: {made.page.resolve()}")
+
+
+def _people_alone(paths: list[Path], given: str | None) -> None:
+    """Writes the page of people without any detector."""
+    from benchmarks.people.answers import read_answers
+    from benchmarks.people.section import People  # SciPy's tests are slow to import
+
+    people = People.of([read_answers(path) for path in paths], {})
+    out = Path(given).expanduser() if given else paths[0].parent / "review"
+    out.mkdir(parents=True, exist_ok=True)
+    people.files(out)
+    write_atomically(out / "index.html", people.page().encode())
+    display(*people.tables())
+    print(f"Page: {(out / 'index.html').resolve()}")
 
 
 def _of_experiment(run: Run) -> list[Path]:

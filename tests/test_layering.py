@@ -42,7 +42,7 @@ BORDERS = {
 ROOMS = {
     "datamodules": (".", "auditing", "preparing", "arrow", "loading", "loading.containers", "folders", "tables"),
     "benchmarks": (
-        "review", "comparison", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
+        "review", "people", "comparison", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
         "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (

@@ -164,8 +164,12 @@ def sets_of(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
 
 def mcnemar(first: Predictions, other: Predictions) -> McNemar:
     """The exact test on two runs of the same images in the same order."""
-    right = [(run.fused_scores > 0.5) == (run.fused_labels == 1) for run in (first, other)]
-    gained, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    return paired_test(*((run.fused_scores > 0.5) == (run.fused_labels == 1) for run in (first, other)))
+
+
+def paired_test(first: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
+    """The exact test on whether two judged each of the same images rightly, [N] each."""
+    gained, lost = int((other & ~first).sum()), int((first & ~other).sum())
     p = min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
     return McNemar(gained, lost, p)
 

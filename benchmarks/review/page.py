@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -25,10 +25,17 @@ from benchmarks.review.gallery import Gallery, ImageSource, collect
 from benchmarks.review.join import Joined, join
 from benchmarks.review.learning import learning_curves
 from benchmarks.review.payload import negative, payload
+from benchmarks.review.pixels import PixelReader, page_image
 from benchmarks.tables import Table, column_title, interval, tidy_csv
 
+if TYPE_CHECKING:
+    from benchmarks.people.section import People, Source
+
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("data.js", "plots.js", "gallery.js", "main.js")
+PEOPLE = Path(__file__).parents[1] / "people" / "templates"
+SCRIPTS = (
+    TEMPLATES / "data.js", PEOPLE / "points.js", *(TEMPLATES / name for name in ("plots.js", "gallery.js", "main.js")),
+)  # fmt: skip
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
@@ -49,12 +56,14 @@ class Reviewed:
         files: tidy files beside it.
         tables: name of each dump to its table.
         problems: why images are missing, if any are.
+        people: the people beside the dumps, if any are.
     """
 
     page: Path
     files: list[Path]
     tables: dict[str, Table]
     problems: dict[str, int]
+    people: "People | None" = None
 
 
 def review(
@@ -65,6 +74,7 @@ def review(
     bootstrap: Bootstrap | None = None,
     max_images: int = 160,
     max_bytes: int = 16 * 2**20,
+    people: Sequence[Path | str] = (),
 ) -> Reviewed:
     """Turns dumps into ``index.html`` and tidy files.
 
@@ -75,9 +85,10 @@ def review(
         bootstrap: how intervals are made; 1000 resamples with seed 0 by default.
         max_images: largest number of images in the page.
         max_bytes: largest number of bytes that they take in the page.
+        people: files of people's answers, to be compared with the dumps.
 
     Raises:
-        DataError: a dump cannot be read, or dumps contradict each other.
+        DataError: a dump or a person's answers cannot be read, or they contradict each other.
     """
     joined = join([Path(path) for path in inputs])
     bootstrap = bootstrap or Bootstrap()
@@ -87,17 +98,18 @@ def review(
         for r, dump in zip(results, joined.dumps, strict=True)
     ]
     gallery = collect(joined, images, max_images, max_bytes)
+    asked = _people(people, joined) if people else None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    files = export(joined, out)
+    files = [*export(joined, out), *(asked.files(out) if asked else ())]
     for name, text in _texts(joined, results, tables).items():
         (out / name).write_text(text, encoding="utf-8")
         files.append(out / name)
     page = out / "index.html"
     temporary = page.with_name(f".index.html.{os.getpid()}.tmp")
-    temporary.write_text(_render(joined, results, gallery, bootstrap), encoding="utf-8")
+    temporary.write_text(_render(joined, results, gallery, bootstrap, asked, images), encoding="utf-8")
     temporary.replace(page)
-    return Reviewed(page, files, dict(zip(joined.names, tables, strict=True)), gallery.problems)
+    return Reviewed(page, files, dict(zip(joined.names, tables, strict=True)), gallery.problems, asked)
 
 
 def _texts(joined: Joined, results: Sequence[Sequence[Result]], tables: Sequence[Table]) -> dict[str, str]:
@@ -115,7 +127,14 @@ def _texts(joined: Joined, results: Sequence[Sequence[Result]], tables: Sequence
     }
 
 
-def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Gallery, bootstrap: Bootstrap) -> str:
+def _render(
+    joined: Joined,
+    results: Sequence[Sequence[Result]],
+    gallery: Gallery,
+    bootstrap: Bootstrap,
+    people: "People | None",
+    images: ImageSource | None,
+) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -124,13 +143,18 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         Table.of(own, dump.about.get("seen_generators"), COLUMNS)
         for own, dump in zip(results, joined.dumps, strict=True)
     ]
+    tables += people.metric_tables(bootstrap) if people else []
+    letters = [chr(ord("A") + d % 26) for d in range(len(joined.names))]
+    letters += [f"P{k}" for k in range(1, len(people.names) + 1)] if people else []
     return environment.get_template("page.html.j2").render(
         names=joined.names,
-        letters=[chr(ord("A") + d % 26) for d in range(len(joined.names))],
+        letters=letters,
+        people=people,
+        people_section=people.section(_source(joined, images)) if people else "",
         counts=[_counts(dump) for dump in joined.dumps],
         facts=[_facts(dump, path) for dump, path in zip(joined.dumps, joined.paths, strict=True)],
         details=[json.dumps(dump.about, indent=1, sort_keys=True) for dump in joined.dumps],
-        heads=max((t.heads for t in tables), key=len),
+        heads=max((t.heads for t in tables[: len(joined.names)]), key=len),
         rows=_rows(tables),
         whisker=0 if any(r.metric == "auroc" and r.value < 0.5 for own in results for r in own) else 0.5,
         labelled=any((dump.fused_labels >= 0).any() for dump in joined.dumps),
@@ -140,12 +164,12 @@ def _render(joined: Joined, results: Sequence[Sequence[Result]], gallery: Galler
         images=len(joined.ids),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
-        script=Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)),  # noqa: S704
+        script=Markup("\n".join(file.read_text(encoding="utf-8") for file in SCRIPTS)),  # noqa: S704
         sources=_sources(joined),
         looks=_looks(joined),
         training=_training(joined),
         negative=negative(joined.dumps),
-        data=Markup(payload(joined, gallery)),  # noqa: S704  escaped there
+        data=Markup(payload(joined, gallery, people.points() if people else [])),  # noqa: S704  escaped there
     )
 
 
@@ -162,6 +186,28 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
     order = {"": 0, "generators": 1, "seen": 1, "unseen": 2}
     keys = sorted(found, key=lambda key: order[kept[key]])
     return [{"name": key[1], "section": kept[key], "dumps": found[key]} for key in keys]
+
+
+def _people(paths: Sequence[Path | str], joined: Joined) -> "People":
+    from benchmarks.people.answers import read_answers
+    from benchmarks.people.section import People  # SciPy's tests are slow to import
+
+    return People.of([read_answers(Path(path)) for path in paths], dict(zip(joined.names, joined.dumps, strict=True)))
+
+
+def _source(joined: Joined, images: ImageSource | None) -> "Source":
+    """Where the images that people missed come from."""
+    readers = [PixelReader(dump) for dump in joined.dumps]
+    positions = {image: position for position, image in enumerate(joined.ids.tolist())}
+
+    def source(image: str) -> str:
+        if images is not None:
+            return page_image(images(image)).src
+        position = positions[image]
+        dump = int(joined.owner[position])
+        return page_image(readers[dump].read(int(joined.place[dump, position]))).src
+
+    return source
 
 
 def _cell(result: Result | None) -> dict[str, Any]:

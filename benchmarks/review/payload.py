@@ -16,8 +16,8 @@ from benchmarks.review.join import Joined
 from benchmarks.review.maps import collect_maps
 
 
-def payload(joined: Joined, gallery: Gallery) -> str:
-    """JSON that is safe inside a script element of a page."""
+def payload(joined: Joined, gallery: Gallery, people: Sequence[dict[str, Any]] = ()) -> str:
+    """JSON that is safe inside a script element of a page; ``people`` are points of the curves."""
     generators, generator = _dictionary(joined.column("generators"))
     sources, source = _dictionary(joined.column("source"))
     places, place = _dictionary(joined.column("where"))
@@ -38,6 +38,7 @@ def payload(joined: Joined, gallery: Gallery) -> str:
         "dumps": [_dump(joined, d) for d in range(len(joined.dumps))],
         "images": {str(position): asdict(shown) for position, shown in gallery.shown.items()},
         "maps": {str(position): shown for position, shown in collect_maps(joined, gallery.shown).items()},
+        "people": list(people),
     }
     # "<" would end the script element that holds it, or open a comment
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

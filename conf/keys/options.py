@@ -87,7 +87,21 @@ class ReviewOptions:
     """Options of ``task=review``."""
 
     inputs: list[str] = option_list("dumps or experiments to review: [a.npz,b]")
+    people: list[str] = option_list("answers of people, written by task=guess, shown beside the dumps: [anna.jsonl]")
     out: str | None = option(None, "folder for the page; review/ beside the first dump by default")
+
+
+@dataclass
+class GuessOptions:
+    """Options of ``task=guess``."""
+
+    images: int = option(50, "number of images that are shown")
+    person: str = option("me", "name of the person who answers; each person has a file")
+    seed: int = option(0, "random seed of the images and their order")
+    reveal: str = option("end", "when the truth is shown: after each answer, or at the end", ("each", "end"))
+    against: list[str] = option_list("dumps or experiments to compare with; only images that all scored are shown")
+    port: int = option(0, "port on 127.0.0.1; 0 takes a free one")
+    out: str | None = option(None, "folder for answers and results; experiments_data/<id>/guess by default")
 
 
 @dataclass

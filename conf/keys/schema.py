@@ -12,6 +12,7 @@ from conf.keys.options import (
     ExplainOptions,
     ExportTreeOptions,
     GenerateOptions,
+    GuessOptions,
     PredictOptions,
     PrepareOptions,
     ReviewOptions,
@@ -58,6 +59,7 @@ class Config:
     compare: CompareOptions = field(default_factory=CompareOptions)
     explain: ExplainOptions = field(default_factory=ExplainOptions)
     generate: GenerateOptions = field(default_factory=GenerateOptions)
+    guess: GuessOptions = field(default_factory=GuessOptions)
     trace: TraceOptions = field(default_factory=TraceOptions)
 
 

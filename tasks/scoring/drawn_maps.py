@@ -73,7 +73,7 @@ def draw_maps(
 
 def file_name(image_id: str) -> str:
     """A folder name for an id: the id if it is a valid name, else a simplified form and a hash."""
-    plain = re.sub(r"[^\w.-]+", "_", image_id)[:80].lstrip(".")
+    plain = re.sub(r"[^\w.-]+", "_", image_id)[:80].encode()[:200].decode(errors="ignore").lstrip(".")
     return plain if plain == image_id else f"{plain}-{blake2b(image_id.encode(), digest_size=4).hexdigest()}"
 
 

@@ -45,7 +45,7 @@ function drawRoc(sets) {
     lines.push([d, `AUROC ${fixed(auroc(points), 4)}`]);
   });
   const ticks = state.log ? [[0, "0.001"], [1 / 3, "0.01"], [2 / 3, "0.1"], [1, "1"]] : TICKS;
-  document.getElementById("roc").innerHTML = legend(lines) + frame("false positive rate", "true positive rate", content + marks("roc"), ticks);
+  document.getElementById("roc").innerHTML = legend(lines) + frame("false positive rate", "true positive rate", content + peoplePoints("fpr", "tpr", rocX) + marks("roc"), ticks);
 }
 
 function drawPr(sets) {
@@ -59,7 +59,7 @@ function drawPr(sets) {
     if (d === 0 && Number.isFinite(share)) content += `<line class="diagonal" x1="${toX(0)}" x2="${toX(1)}" y1="${toY(share)}" y2="${toY(share)}"/>`;
     lines.push([d, `AP ${fixed(averagePrecision(points), 4)}`]);
   });
-  document.getElementById("pr").innerHTML = legend(lines) + frame("recall", "precision", content + marks("pr"));
+  document.getElementById("pr").innerHTML = legend(lines) + frame("recall", "precision", content + peoplePoints("recall", "precision") + marks("pr"));
 }
 
 const marks = (kind) => D.dumps.map((_, d) => `<circle class="mark k${d % 4}" id="${kind}-mark-${d}" r="5"/>`).join("");

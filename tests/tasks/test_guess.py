@@ -1,0 +1,123 @@
+"""``task=guess`` by the real command line and over real connections, with a person who is a test or a browser."""
+
+import csv
+import queue
+import threading
+
+import numpy as np
+import pytest
+from browser import CHROMIUM, dom_of
+from drawn import parquet
+
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'pixelproof[serve]'")
+import httpx2
+
+import tasks.guess
+from benchmarks.people import server
+from benchmarks.people.answers import read_answers
+from benchmarks.predictions import from_crops, write_predictions
+from lightning_main import main
+
+EVIL = "<img src=x onerror=document.body.dataset.evil=1>"
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Starts ``task=guess`` in a thread; its address, and a function that waits for its exit code."""
+    monkeypatch.chdir(tmp_path)
+    parquet(tmp_path / "data", {"train": 24, "test": 16})
+    addresses, codes = queue.Queue(), queue.Queue()
+    monkeypatch.setattr(tasks.guess, "_announce", addresses.put)
+
+    def begin(*words):
+        given = ["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet",
+                 "datamodule.columns.split=split", "datamodule.columns.generator=generator", *words]  # fmt: skip
+        thread = threading.Thread(target=lambda: codes.put(main(given)), daemon=True)
+        thread.start()
+        return addresses.get(timeout=600), lambda: codes.get(timeout=600)
+
+    return begin
+
+
+def test_answers_continue_and_end_in_a_comparison_on_the_same_images(start, tmp_path, capsys):
+    words = ["guess.images=6", "guess.person=Ann O", "guess.out=out", "guess.against=[a.npz]"]
+    ids = [f"{split}/{k}" for split, count in (("train", 24), ("test", 10)) for k in range(count)]
+    labels = np.array([k % 2 for k in range(34)])
+    columns = {"labels": labels, "generators": labels, "ids": ids, "generator_id_to_name": ["", "repeat-a"]}
+    logits = np.random.default_rng(0).normal(labels, 1)
+    write_predictions(tmp_path / "a.npz", from_crops(logits, np.arange(34), **columns))
+    address, code = start(*words)
+    with httpx2.Client(base_url=address) as client:
+        for k in range(6):
+            assert client.get(f"/image/{k}").content.startswith(b"\x89PNG")
+            client.post("/answer", json={"position": k, "called": 1, "seconds": 2})
+        page = client.get("/result").text
+    assert code() == 0
+    file = next((tmp_path / "out").glob("*.jsonl"))
+    answers = read_answers(file)
+    assert answers.finished
+    assert {image.id for image in answers.shown} <= set(ids)
+    rows = {row["measure"]: row for row in csv.DictReader((file.with_suffix("") / "people.csv").open())}
+    assert float(rows["accuracy"]["value"]) == answers.labels.mean()
+    (paired,) = csv.DictReader((file.with_suffix("") / "people_against.csv").open())
+    assert paired["images"] == "6"
+    assert page == (file.with_suffix("") / "index.html").read_text()
+    shown = capsys.readouterr().out
+    assert "Ann O" in shown
+    assert "McNemar" in shown
+    # the same command shows the result again, and asks nothing; the answers stand beside the dump in a review
+    assert main(["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet",
+                 "datamodule.columns.split=split", "datamodule.columns.generator=generator", *words]) == 0  # fmt: skip
+    assert read_answers(file).called.tolist() == answers.called.tolist()
+    assert main(["task=review", "review.inputs=[a.npz]", f"review.people=[{file}]", "review.out=page"]) == 0
+    text = (tmp_path / "page/index.html").read_text()
+    assert '<section id="people"' in text
+    assert '<i class="key person">P1</i>' in text
+    assert main(["task=review", f"review.people=[{file}]", "review.out=alone"]) == 0
+    assert 'id="people"' in (tmp_path / "alone/index.html").read_text()
+
+
+DRIVER = """
+// what a person does each time an image is shown; a step that goes wrong leaves the result page unreached
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const expect = (truth, text) => { if (!truth) { document.body.dataset.failed = text; throw new Error(text); } };
+const steps = [
+  () => { expect(at("count").textContent === "0 of 3", "count"); press("p"); },
+  () => press("g"),
+  () => { expect(at("bar").value === 1, "bar"); press("u"); },
+  () => press("r"),
+  () => {
+    press("1"); press("+");
+    expect(image.width === 2 * image.naturalWidth && image.className === "crisp", "zoom");
+    press("f");
+    at("generated").click();
+  },
+  () => press("G"),
+];
+new MutationObserver(() => {
+  if (mode === "paused") { expect(!cover.hidden && at("generated").disabled, "pause"); at("go").click(); }
+  if (mode === "asking") steps.shift()();
+  if (mode === "complete") at("go").click();
+}).observe(document.body, { attributes: true, attributeFilter: ["data-mode"] });
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to answer with")
+def test_a_browser_with_keys_pause_undo_and_zoom(start, tmp_path, monkeypatch):
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    for file in server.TEMPLATES.iterdir():
+        (templates / file.name).write_text(file.read_text())
+    script = templates / "guess.js"
+    script.write_text(script.read_text().replace("\nresync();\n", f"\n{DRIVER}\nresync();\n"))
+    monkeypatch.setattr(server, "TEMPLATES", templates)
+    address, code = start("guess.images=3", f'guess.person="{EVIL}"', "guess.out=out")
+    found = dom_of(address, tmp_path)
+    assert 'id="people"' in found, found
+    assert code() == 0
+    (file,) = (tmp_path / "out").glob("*.jsonl")
+    answers = read_answers(file)
+    assert answers.called.tolist() == [0, 1, 1]
+    assert answers.sitting.person == EVIL
+    assert "data-evil" not in found
+    assert "&lt;img src=x" in found
