@@ -41,8 +41,7 @@ def images(golden: Mapping[str, Any], prefix: str = "image_") -> list[Tensor]:
 
 def close(found: Any, wanted: Any, tolerance: float, what: str = "") -> None:
     """Equal shapes, and values within a tolerance."""
-    found = np.asarray(found.detach() if isinstance(found, Tensor) else found)
-    wanted = np.asarray(wanted)
+    found, wanted = (np.asarray(one.detach() if isinstance(one, Tensor) else one) for one in (found, wanted))
     assert found.shape == wanted.shape, (what, found.shape, wanted.shape)
     assert np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max(initial=0) <= tolerance, what
 

@@ -7,19 +7,20 @@ without prefix is looked for in dino, timm, torchvision and open_clip, in this o
 import fnmatch
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
 from detectors.classifier.backbone_libraries import LIBRARIES
 from detectors.classifier.backbone_library import Library
 from detectors.classifier.pooling import check_pooling
+from detectors.classifier.position_embeddings import RULES, resample_dinov2
 from detectors.parts.normalise import Channels
 from detectors.parts.weights import check_state, find_state, read_checkpoint
 
@@ -90,6 +91,7 @@ def create_backbone(
     weights: str | Path | None = None,
     pooling: str | None = None,
     image_size: int | None = None,
+    positions: str = "timm",
 ) -> Backbone:
     """Make a backbone.
 
@@ -98,14 +100,18 @@ def create_backbone(
         pretrained: take the weights the library knows of, from its cache or its hub.
         weights: take them from this file instead (safetensors, or a pickle of tensors), as published: a classifier or
             text tower in it is left out, all else must fit.
-        pooling: "avg", "max", "catavgmax", or None for the model's own.
+        pooling: "avg", "max", "catavgmax", of timm's transformers also "token" and "map"; None for the model's own.
         image_size: side of the images to come, or None for the size the weights were trained with.
+        positions: rule by which a transformer's position embeddings are resampled for that size, see
+            `position_embeddings.RULES`.
 
     Raises:
         ConfigError: unknown name, or options that do not work with it.
         CheckpointError: weights that cannot be had, or do not fit.
     """
     check_pooling(pooling)
+    if positions not in RULES:
+        raise ConfigError(f"detector.positions={positions!r} is unknown", nearest(positions, RULES))
     prefix, library, model = find_backbone(name)
     full = f"{prefix}/{model}"
     if pooling not in (None, "avg") and "convnext" in model:
@@ -115,6 +121,9 @@ def create_backbone(
         if pretrained and weights is None:
             with _explain_download(full, library.source(model)):
                 built = library.build(model, True, pooling, image_size)
+                if positions == "dinov2":
+                    original = library.build(model, True, pooling, None).module.state_dict()
+                    built.module.load_state_dict(with_positions(original, built.module))
         else:
             built = library.build(model, False, pooling, image_size)
         feature_dim = _feature_dim(built.module, built.image_size)
@@ -125,7 +134,8 @@ def create_backbone(
         if ambiguity is not None:
             warnings.warn(f"detector.backbone={full} {ambiguity}: name the one that {weights} holds", stacklevel=2)
         found = find_state(read_checkpoint(weights), weights)
-        state = library.adapt(model, built.module, found.state)
+        given = with_positions(found.state, built.module) if positions == "dinov2" else found.state
+        state = library.adapt(model, built.module, given)
         check_state(state, built.module.state_dict(), weights, full)
         built.module.load_state_dict(state)
         rank_zero_info(f"{weights}: read {found} for {full}")
@@ -141,6 +151,18 @@ def create_backbone(
         sha256,
         built.quick_gelu,
     )
+
+
+def with_positions(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """A state dict with timm's ``pos_embed`` resampled for a module by DINOv2's own rule.
+
+    Raises:
+        ConfigError: the module has no such embeddings.
+    """
+    grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
+    if grid is None or "pos_embed" not in state or grid[0] != grid[1]:
+        raise ConfigError("detector.positions=dinov2 without position embeddings", "Choose detector.positions=timm.")
+    return {**state, "pos_embed": resample_dinov2(state["pos_embed"], int(grid[0]))}
 
 
 @contextmanager

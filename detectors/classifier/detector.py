@@ -14,11 +14,13 @@ from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import Sides, View
 from detectors.base import Detector, FrozenPart, Scores, Training
+from detectors.classifier.adapters import Tuning, from_transformers
 from detectors.classifier.aliases import expanded
-from detectors.classifier.backbones import Backbone, create_backbone, find_backbone
+from detectors.classifier.backbones import Backbone, create_backbone, find_backbone, with_positions
 from detectors.classifier.device_augment import DeviceAugment
 from detectors.classifier.frozen import Frozen, state_hash
 from detectors.classifier.quick_gelu import replace_quick_gelu
+from detectors.classifier.svd import penalty
 from detectors.parts.foreign_heads import own_layout
 from detectors.parts.least_side import least_side
 from detectors.parts.normalise import normalise
@@ -80,13 +82,22 @@ class Classifier(Detector):
         mode: "tune" trains everything; "probe" trains the head alone, and the checkpoint holds the head alone.
         pretrained: start from the library's weights.
         weights: start from this file instead.
-        pooling: "avg", "max", "catavgmax", or None for the backbone's own.
+        pooling: "avg", "max", "catavgmax", of timm's transformers also "token" and "map"; None for the backbone's own.
         image_size: side of the images in the default views; None for the size the backbone was trained with.
         dropout: on the features.
         normalisation: "clip", "imagenet" or "half" (`contracts.normalisations`); None for the backbone's own.
         unit_features: scale every feature vector to length 1, as CLIP's own losses do.
         head_std: standard deviation of the head's first weights; None for torch's own rule.
         label_smoothing: ε; targets become ε / 2 and 1 - ε / 2.
+        tune: what ``mode=tune`` trains of the backbone: "all"; "svd", the smallest singular directions of its attention
+            matrices (Effort, ICML 2025); or "lora", low-rank adapters of the linear layers in its blocks.
+        rank: singular directions of each matrix (None for 1), or rank of the adapters (None for 8).
+        alpha: adapters are scaled by alpha / rank; None for a scale of 1.
+        rank_stabilised: adapters are scaled by alpha / √rank instead.
+        tuned_modules: regular expression for names of the layers that get adapters; None for all linear ones in blocks.
+        regulariser: weight of Effort's penalty for ``tune=svd``; its paper has 1, its released code 0.
+        positions: rule by which position embeddings are resampled for ``image_size``: "timm", or "dinov2" as the hub
+            code of that model does it.
         augment: augmentations of training batches on the device, or None.
         train_view: None resizes to ``image_size``.
         eval_view: None resizes to ``image_size``.
@@ -113,6 +124,13 @@ class Classifier(Detector):
         normalisation: str | None = None,
         unit_features: bool = False,
         head_std: float | None = None,
+        tune: str = "all",
+        rank: int | None = None,
+        alpha: float | None = None,
+        rank_stabilised: bool = False,
+        tuned_modules: str | None = None,
+        regulariser: float = 0.0,
+        positions: str = "timm",
         augment: DeviceAugment | None = None,
         train_view: View | None = None,
         eval_view: View | None = None,
@@ -137,7 +155,10 @@ class Classifier(Detector):
             raise ConfigError(f"detector.label_smoothing={label_smoothing}", "Give a number from 0 to below 1.")
         if not 0 <= dropout < 1:
             raise ConfigError(f"detector.dropout={dropout}", "Give a probability from 0 to below 1.")
-        made = create_backbone(backbone, pretrained, weights, pooling, image_size)
+        tuning = Tuning(tune, rank, alpha, rank_stabilised, tuned_modules, regulariser)
+        if mode == "probe" and tune != "all":
+            raise ConfigError(f"detector.tune={tune} with detector.mode=probe", "Choose detector.mode=tune.")
+        made = create_backbone(backbone, pretrained, weights, pooling, image_size, positions)
         for name, view in (("train_view", train_view), ("eval_view", eval_view)):
             if view is not None and made.fixed_size and view.square != made.image_size:
                 raise ConfigError(
@@ -146,7 +167,8 @@ class Classifier(Detector):
                 )
         whole = View(resize=made.image_size)
         super().__init__(train_view or whole, eval_view or whole, **(Training(channels_last=False) | training))
-        self.mode = mode
+        self.mode, self.tuning, self.positions = mode, tuning, positions
+        tuning.apply(made.module, made.name)
         self.label_smoothing = label_smoothing
         self.augment = augment
         self.record = made
@@ -171,7 +193,9 @@ class Classifier(Detector):
             images = self.augment(as_unit_float(images), batch.key[batch.crop_to_image])
         target = batch.label[batch.crop_to_image].float()
         smoothed = target * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return F.binary_cross_entropy_with_logits(self(images), smoothed)
+        entropy = F.binary_cross_entropy_with_logits(self(images), smoothed)
+        weight = self.tuning.regulariser
+        return entropy + weight * penalty(self.net.backbone) if weight else entropy
 
     def score(self, batch: Batch) -> Scores:
         """One logit a crop."""
@@ -191,12 +215,13 @@ class Classifier(Detector):
         backbone: nn.Module = self.net.backbone if frozen is None else frozen.get_submodule("module")
         _, library, name = find_backbone(self.record.name)
         inside = backbone.state_dict()
+
+        def adapted(part: dict[str, Tensor]) -> dict[str, Tensor]:
+            part = from_transformers(part)
+            return library.adapt(name, backbone, with_positions(part, backbone) if self.positions == "dinov2" else part)
+
         found = own_layout(
-            state,
-            self.net.head.in_features,
-            library.heads(name),
-            inside,
-            lambda part: library.adapt(name, backbone, part),
+            self.tuning.translated(state), self.net.head.in_features, library.heads(name), inside, adapted
         )
         if found is None:
             return state
@@ -223,12 +248,18 @@ class Classifier(Detector):
             "train_view": repr(self.train_view),
             "eval_view": repr(self.eval_view),
             **self._activation(),
+            **({"positions": self.positions} if self.positions != "timm" else {}),
         }
         return FrozenPart(self._features, self.net.head.in_features, settings)
 
     def _features(self, images: Tensor) -> Tensor:
         self.configure_model()
         return self.net.features(self.to_memory_format(normalise(images, self.mean, self.std)))
+
+    def merged(self) -> dict[str, Tensor]:
+        """Weights of the same detector without adapters or split matrices, i.e. with ``tune=all``."""
+        backbone = {f"backbone.{key}": value for key, value in self.tuning.merged(self.net.backbone).items()}
+        return backbone | {f"head.{key}": value for key, value in self.net.head.state_dict().items()}
 
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,19 @@ from torch import Tensor, nn
 from contracts.errors import ConfigError, nearest
 
 POOLINGS = ("avg", "max", "catavgmax")
+TOKENS = ("token", "map")
+"""Of timm's vision transformers alone: the class token, and attention."""
 
 
 def check_pooling(pooling: str | None) -> None:
     """Refuse an unknown pooling.
 
     Raises:
-        ConfigError: not one of `POOLINGS`, nor None for the backbone's own.
+        ConfigError: not one of `POOLINGS` or `TOKENS`, nor None for the backbone's own.
     """
-    if pooling is not None and pooling not in POOLINGS:
-        raise ConfigError(f"detector.pooling={pooling!r} is unknown", nearest(pooling, POOLINGS))
+    known = (*POOLINGS, *TOKENS)
+    if pooling is not None and pooling not in known:
+        raise ConfigError(f"detector.pooling={pooling!r} is unknown", nearest(pooling, known))
 
 
 class GlobalPool(nn.Module):
@@ -28,7 +31,8 @@ class GlobalPool(nn.Module):
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
-        check_pooling(pooling)
+        if pooling not in POOLINGS:
+            raise ConfigError(f"detector.pooling={pooling!r} of a convolutional net", nearest(pooling, POOLINGS))
         self.pooling = pooling
 
     def forward(self, x: Tensor) -> Tensor:
