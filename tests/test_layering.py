@@ -46,7 +46,7 @@ ROOMS = {
         "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "drift", "rine", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
+        "drift", "fgts", "rine", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
         "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),

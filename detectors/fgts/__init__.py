@@ -1,0 +1,1 @@
+"""FGTS: the tokens of a frozen transformer that separate the classes best."""
