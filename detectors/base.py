@@ -169,7 +169,7 @@ class Detector(L.LightningModule):
         """Hook: rename the keys of published weights to those of ``self.net``; strict loading follows.
 
         Args:
-            state: as read, without prefixes that wrappers add to every key (`detectors.parts.weights.state_of`).
+            state: as read, without prefixes that wrappers add to every key (`detectors.parts.weights.find_state`).
         """
         return state
 

@@ -1,1 +1,1 @@
-"""Backbones of four libraries with a linear head."""
+"""Backbones from four libraries with a linear head."""

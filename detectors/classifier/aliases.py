@@ -1,4 +1,4 @@
-"""Names of models as AI-GenBench writes them: a backbone and how it is trained in one word."""
+"""AI-GenBench's names of models, which combine a backbone and a training mode."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +19,8 @@ OPEN_CLIP = {
     "eva2L14merged2b": "EVA02-L-14:merged2b_s4b_b131k",
     "eva2B16merged8b": "EVA02-B-16:merged2b_s8b_b131k",
 }
-"""Words for CLIP-like models, and open_clip's. They are Cozzolino et al.'s ("Raising the Bar of AI-generated Image
-Detection with CLIP", CVPR Workshops 2024), whose linear layer on features of unit length AI-GenBench takes over."""
+"""AI-GenBench's names of CLIP-like models and open_clip's. The former are Cozzolino et al.'s ("Raising the Bar of
+AI-generated Image Detection with CLIP", CVPR Workshops 2024), who use a linear layer on features of unit length."""
 
 ALIASES: dict[str, dict[str, Any]] = {
     "RN50": {"backbone": "open_clip/RN50:openai"},
@@ -29,12 +29,12 @@ ALIASES: dict[str, dict[str, Any]] = {
         for word, name in OPEN_CLIP.items()
     },
 }
-"""Arguments of `Classifier` for AI-GenBench's names that no library has; its names for timm, torchvision and DINOv2 are
-the libraries' own."""
+"""Arguments of `Classifier` for names of AI-GenBench that no library has; for timm, torchvision and DINOv2 it uses the
+libraries' own names."""
 
 
 def split_alias(name: str) -> tuple[str, str] | None:
-    """``(model, mode)`` of a name that ends in ``_tune`` or ``_probe``, else None."""
+    """``(model, mode)`` of a name that ends in ``_tune`` or ``_probe``; None for others."""
     for suffix, mode in SUFFIXES.items():
         if name.endswith(suffix):
             return name.removesuffix(suffix), mode
@@ -42,13 +42,13 @@ def split_alias(name: str) -> tuple[str, str] | None:
 
 
 def expanded(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A classifier's arguments with a name of theirs written out.
+    """A classifier's arguments, with a name of AI-GenBench replaced by what it stands for.
 
     Args:
-        arguments: of the constructor, ``backbone`` among them.
+        arguments: the constructor's arguments, including ``backbone``.
 
     Raises:
-        ConfigError: the name says one mode and ``mode`` another that is not the default.
+        ConfigError: the name contradicts ``mode``.
     """
     found = split_alias(str(arguments["backbone"]))
     if found is None:
@@ -57,6 +57,6 @@ def expanded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if arguments.get("mode", "tune") not in ("tune", mode):
         raise ConfigError(
             f"detector.backbone={arguments['backbone']!r} with detector.mode={arguments['mode']}",
-            f"Leave detector.mode out, or write detector.backbone={model}.",
+            f"Omit detector.mode, or write detector.backbone={model}.",
         )
     return {**arguments, "mode": mode, **ALIASES.get(model, {"backbone": model})}

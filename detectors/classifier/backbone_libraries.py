@@ -1,4 +1,4 @@
-"""Backbones of timm, torchvision, open_clip and the DINO family, each behind the same questions."""
+"""Backbones of timm, torchvision, open_clip and the DINO family behind one interface."""
 
 import fnmatch
 import re
@@ -17,10 +17,10 @@ from detectors.classifier.quick_gelu import has_quick_gelu
 
 
 class Torchvision(Library):
-    """torchvision's classification models: the last linear layer is taken off."""
+    """torchvision's classification models without their last linear layer."""
 
     AUXILIARY = ("googlenet", "inception_v3", "squeezenet*")
-    """Several outputs in training, or no linear classifier."""
+    """Models with several outputs in training, or without a linear classifier."""
 
     @override
     def names(self) -> list[str]:
@@ -93,7 +93,7 @@ class OpenClip(Library):
         if pretrained and not tag:
             tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
             raise ConfigError(
-                f"detector.backbone=open_clip/{name} does not say which weights",
+                f"detector.backbone=open_clip/{name} does not name pretrained weights",
                 f"Write open_clip/{model}:TAG with one of {tags}.",
             )
         if pooling is not None:
@@ -115,14 +115,14 @@ class OpenClip(Library):
             record.get("std", open_clip.OPENAI_DATASET_STD),
             int(size[0] if isinstance(size, tuple) else size),
             fixed_size=True,
-            quick_gelu=forced and has_quick_gelu(made.visual),  # the towers of ResNets and timm have none
+            quick_gelu=forced and has_quick_gelu(made.visual),  # ResNets and timm's towers have no such activation
         )
 
     @override
     def adapt(self, name: str, module: nn.Module, state: State) -> State:
         tower = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
         tower = resample(tower or state, module.state_dict())
-        trunk = getattr(module, "trunk", None)  # of timm
+        trunk = getattr(module, "trunk", None)  # a timm model
         if trunk is None:
             return tower
         inner = {key.removeprefix("trunk."): value for key, value in tower.items() if key.startswith("trunk.")}
@@ -140,10 +140,11 @@ class OpenClip(Library):
         import open_clip
 
         model, _, tag = name.partition(":")
-        own = bool(open_clip.get_model_config(model).get("quick_gelu", False))
-        tags = [t for t in open_clip.list_pretrained_tags_by_model(model) if not own]
+        if tag or open_clip.get_model_config(model).get("quick_gelu", False):
+            return None
+        tags = open_clip.list_pretrained_tags_by_model(model)
         quick = [t for t in tags if open_clip.get_pretrained_cfg(model, t).get("quick_gelu")]
-        if tag or not quick:
+        if not quick:
             return None
         named = ", ".join(f"{model}:{t}" for t in quick)
         return f"names no weights and is built with GELU; {named} were trained with QuickGELU"
@@ -164,4 +165,4 @@ LIBRARIES: Mapping[str, Library] = {
     "torchvision": Torchvision(),
     "open_clip": OpenClip(),
 }
-"""By prefix, in the order in which a name without prefix is looked for."""
+"""Libraries by prefix, in the order in which they are searched for a name without prefix."""

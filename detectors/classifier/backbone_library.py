@@ -1,7 +1,7 @@
-"""What is asked of a library of backbones."""
+"""Interface of a library of backbones."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -13,15 +13,15 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Built:
-    """A backbone as its library makes it.
+    """A backbone created by its library.
 
     Attributes:
         module: normalised images [B, 3, H, W] → features [B, D].
-        mean: of each channel, the library's record.
-        std: of each channel, the library's record.
-        image_size: side of the square it was made for.
-        fixed_size: whether it takes images of that size alone.
-        quick_gelu: whether QuickGELU was put in because the weights' record says so; by its name it has GELU.
+        mean: mean of each channel on the unit range, from the library's record.
+        std: standard deviation of each channel on the unit range, from the library's record.
+        image_size: side of the square images it was made for.
+        fixed_size: whether it accepts only images of that size.
+        quick_gelu: whether QuickGELU was chosen because of the weights' record, although the name implies GELU.
     """
 
     module: nn.Module
@@ -33,7 +33,7 @@ class Built:
 
 
 class Library(ABC):
-    """What is asked of each library."""
+    """A library of backbones."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -41,22 +41,22 @@ class Library(ABC):
 
     @abstractmethod
     def build(self, name: str, pretrained: bool, pooling: str | None, image_size: int | None) -> Built:
-        """Make a model without its classifier; raises the library's own errors."""
+        """Create a model without its classifier; raises the library's own errors."""
 
     @abstractmethod
     def adapt(self, name: str, module: nn.Module, state: State) -> State:
-        """A state dict as published, classifier and all, → the module's own keys."""
+        """Convert a published state dict, including its classifier, to the module's keys."""
 
     @abstractmethod
     def heads(self, name: str) -> tuple[str, ...]:
-        """Names of the linear classifiers in published state dicts, such as ``fc``; none of towers without one."""
+        """Names of the linear classifiers in published state dicts, such as ``fc``."""
 
     @abstractmethod
     def source(self, name: str) -> str:
-        """Where the pretrained weights come from: a URL, or words."""
+        """Source of the pretrained weights: a URL or a description."""
 
-    def ambiguity(self, name: str) -> str | None:  # noqa: ARG002 - for libraries whose names leave something open
-        """What weights from a file may need that the name does not say, as a sentence; None where it says all."""
+    def ambiguity(self, name: str) -> str | None:  # noqa: ARG002 - names are ambiguous in some libraries only
+        """Sentence about an activation that weights from a file may need but the name does not specify, or None."""
         return None
 
     def knows(self, name: str) -> bool:
@@ -65,6 +65,6 @@ class Library(ABC):
 
 
 def without(state: Mapping[str, Tensor], heads: Collection[str], wanted: Collection[str]) -> State:
-    """A state dict less the entries of the named parts, unless the module wants them."""
-    gone: Callable[[str], bool] = lambda key: any(key.startswith(f"{head}.") for head in heads)  # noqa: E731
-    return {key: value for key, value in state.items() if key in wanted or not gone(key)}
+    """A state dict without the entries of the named parts that the module does not have."""
+    prefixes = tuple(f"{head}." for head in heads)
+    return {key: value for key, value in state.items() if key in wanted or not key.startswith(prefixes)}

@@ -13,11 +13,11 @@ from detectors.classifier.backbone_library import Built, Library, State, without
 from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD
 
 TRANSLATORS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
-"""Functions by which timm's model files turn published state dicts into their own, by what they are called there."""
+"""Names of the functions in timm's model files that convert published state dicts."""
 
 
 class Timm(Library):
-    """timm: ``resnet18``, ``vit_small_patch14_dinov2.lvd142m``, and the old names it still translates."""
+    """timm: ``resnet18``, ``vit_small_patch14_dinov2.lvd142m``, and deprecated names that it still accepts."""
 
     @override
     def names(self) -> list[str]:
@@ -58,8 +58,8 @@ class Timm(Library):
         own = without(state, self.heads(name), wanted)
         if own.keys() == wanted.keys() and all(own[key].shape == wanted[key].shape for key in wanted):
             return own
-        home = timm.models.model_entrypoint(self._record(name).get("architecture") or name.partition(".")[0]).__module__
-        return without(translated(home, name, module, state), self.heads(name), wanted)
+        entry = timm.models.model_entrypoint(self._record(name).get("architecture") or name.partition(".")[0])
+        return without(translated(entry.__module__, name, module, state), self.heads(name), wanted)
 
     @override
     def heads(self, name: str) -> tuple[str, ...]:
@@ -104,33 +104,34 @@ def natively_quick_gelu(record: Mapping[str, Any]) -> bool:
     return any("natively quickgelu" in note.lower() for note in record.get("notes") or ())
 
 
-def translated(home: str, name: str, module: nn.Module, state: State) -> State:
-    """A state dict as timm's own loader reads it for a module.
+def translated(source: str, name: str, module: nn.Module, state: State) -> State:
+    """Convert a state dict as timm's own loader does.
 
-    Its model files translate the forms of a model's authors (DINOv2's ``mask_token`` and ``register_tokens``, CLIP's
+    timm's model files convert the keys of a model's authors (DINOv2's ``mask_token`` and ``register_tokens``, CLIP's
     towers, older names) and resample patch and position embeddings of another size.
 
     Args:
-        home: module of timm's that makes the model.
-        name: of the model; a few have resampling rules of their own.
+        source: timm's module that defines the model.
+        name: the model's name; a few have special resampling rules.
         module: the model.
-        state: as published.
+        state: the published state dict.
 
     Returns:
-        The translation, or the state as it is where timm has none for it: comparing keys names the differences.
+        The converted state dict, or the original one if timm cannot convert it: a comparison of keys then names the
+        differences.
     """
-    found = (getattr(sys.modules[home], function, None) for function in TRANSLATORS)
+    found = (getattr(sys.modules[source], function, None) for function in TRANSLATORS)
     translate = next((function for function in found if function is not None), None)
     if translate is None:
         return state
     options: dict[str, Any] = {}
-    if home.endswith(".deit"):
+    if source.endswith(".deit"):
         options["adapt_layer_scale"] = True
     if "flexi" in name or "radio" in name:
         options |= {"interpolation": "bilinear", "antialias": False}
     if "radio" in name:
         options["align_corners"] = any(size in name for size in ("base_patch16_radio_v3", "huge_patch16_radio_v3"))
-    given = (dict(state), module)[: len(inspect.signature(translate).parameters)]  # some take the state dict alone
+    given = (dict(state), module)[: len(inspect.signature(translate).parameters)]  # some take only the state dict
     try:
         return dict(translate(*given, **options))
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
@@ -138,7 +139,7 @@ def translated(home: str, name: str, module: nn.Module, state: State) -> State:
 
 
 class Dino(Timm):
-    """DINOv2 and DINOv3 under their authors' names, ``dinov2_vits14``, ``dinov3_vitb16``, made by timm."""
+    """timm's DINOv2 and DINOv3 under their authors' names: ``dinov2_vits14``, ``dinov3_vitb16``."""
 
     ALIASES: Mapping[str, str] = {
         **{

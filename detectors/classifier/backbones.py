@@ -1,7 +1,7 @@
-"""Image backbones of four libraries by one name.
+"""Image backbones of four libraries under uniform names.
 
 ``timm/resnet18``, ``torchvision/resnet50``, ``open_clip/ViT-B-32:laion2b_s34b_b79k``, ``dino/dinov2_vits14``: a name
-without prefix is looked for in dino, timm, torchvision and open_clip, in this order.
+without prefix is searched for in dino, timm, torchvision and open_clip, in this order.
 """
 
 import fnmatch
@@ -18,38 +18,25 @@ from torch import Tensor, nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
 from detectors.classifier.backbone_libraries import LIBRARIES
-from detectors.classifier.backbone_library import Library
+from detectors.classifier.backbone_library import Built, Library
 from detectors.classifier.pooling import check_pooling
 from detectors.classifier.position_embeddings import RULES, resample_dinov2
-from detectors.parts.normalise import Channels
-from detectors.parts.weights import check_state, find_state, read_checkpoint
+from detectors.parts.weights import check_state, find_state, first_line, read_checkpoint
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A feature extractor and what its library says of it.
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Built):
+    """A backbone with its name and weights.
 
     Attributes:
         name: full name, ``library/model``.
-        module: normalised images [B, 3, H, W] → features [B, feature_dim].
-        feature_dim: length of a feature vector, measured.
-        mean: of each channel on the unit range, for normalisation.
-        std: of each channel on the unit range.
-        image_size: side of the square image it was made (or asked) for.
-        fixed_size: whether it takes images of that size alone.
-        sha256: of the weights file, where one was given.
-        quick_gelu: whether QuickGELU was put in because the weights' record says so; by its name it has GELU.
+        feature_dim: measured length of a feature vector.
+        sha256: hash of the weights file, if one was given.
     """
 
     name: str
-    module: nn.Module
     feature_dim: int
-    mean: Channels
-    std: Channels
-    image_size: int
-    fixed_size: bool
     sha256: str | None
-    quick_gelu: bool = False
 
 
 def list_backbones(pattern: str = "*") -> list[str]:
@@ -64,10 +51,10 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 
 def find_backbone(name: str) -> tuple[str, Library, str]:
-    """Prefix, library and library's own name of a backbone.
+    """Prefix, library and the library's name of a backbone.
 
     Raises:
-        ConfigError: no library has it; the nearest names are given.
+        ConfigError: no library has it; the error suggests similar names.
     """
     prefix, slash, rest = name.partition("/")
     if slash and prefix in LIBRARIES:
@@ -81,7 +68,7 @@ def find_backbone(name: str) -> tuple[str, Library, str]:
     near = nearest(name, [n for library in LIBRARIES.values() for n in library.names()])
     raise ConfigError(
         f"detector.backbone={name!r} is in none of {', '.join(LIBRARIES)}",
-        f"{near}; list_backbones('*part*') of detectors.classifier.backbones searches.",
+        f"{near}; to search, call list_backbones('*part*') of detectors.classifier.backbones.",
     )
 
 
@@ -93,21 +80,21 @@ def create_backbone(
     image_size: int | None = None,
     positions: str = "timm",
 ) -> Backbone:
-    """Make a backbone.
+    """Create a backbone.
 
     Args:
-        name: ``library/model``, or the model's name alone.
-        pretrained: take the weights the library knows of, from its cache or its hub.
-        weights: take them from this file instead (safetensors, or a pickle of tensors), as published: a classifier or
-            text tower in it is left out, all else must fit.
-        pooling: "avg", "max", "catavgmax", of timm's transformers also "token" and "map"; None for the model's own.
-        image_size: side of the images to come, or None for the size the weights were trained with.
-        positions: rule by which a transformer's position embeddings are resampled for that size, see
+        name: ``library/model``, or only the model's name.
+        pretrained: load the library's weights, from its cache or its hub.
+        weights: load published weights from this file instead (safetensors, or a pickle of tensors); a classifier or
+            text tower in it is ignored, everything else must fit.
+        pooling: "avg", "max", "catavgmax", for timm's transformers also "token" and "map"; None for the model's own.
+        image_size: side of the images, or None for the size the weights were trained with.
+        positions: rule for resampling a transformer's position embeddings to that size, see
             `position_embeddings.RULES`.
 
     Raises:
-        ConfigError: unknown name, or options that do not work with it.
-        CheckpointError: weights that cannot be had, or do not fit.
+        ConfigError: the name is unknown, or the options do not work with it.
+        CheckpointError: the weights cannot be downloaded or do not fit.
     """
     check_pooling(pooling)
     if positions not in RULES:
@@ -132,7 +119,7 @@ def create_backbone(
     if weights is not None:
         ambiguity = library.ambiguity(model)
         if ambiguity is not None:
-            warnings.warn(f"detector.backbone={full} {ambiguity}: name the one that {weights} holds", stacklevel=2)
+            warnings.warn(f"detector.backbone={full} {ambiguity}: name the one that {weights} contains", stacklevel=2)
         found = find_state(read_checkpoint(weights), weights)
         given = with_positions(found.state, built.module) if positions == "dinov2" else found.state
         state = library.adapt(model, built.module, given)
@@ -140,17 +127,7 @@ def create_backbone(
         built.module.load_state_dict(state)
         rank_zero_info(f"{weights}: read {found} for {full}")
         sha256 = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    return Backbone(
-        full,
-        built.module,
-        feature_dim,
-        built.mean,
-        built.std,
-        built.image_size,
-        built.fixed_size,
-        sha256,
-        built.quick_gelu,
-    )
+    return Backbone(**vars(built), name=full, feature_dim=feature_dim, sha256=sha256)
 
 
 def with_positions(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
@@ -167,33 +144,31 @@ def with_positions(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, 
 
 @contextmanager
 def _explain_download(name: str, source: str) -> Iterator[None]:
-    """Say what to fetch, and where to put it, where pretrained weights cannot be had."""
+    """Name the file to download if pretrained weights are not available."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
-            f"the pretrained weights of {name} cannot be had: {type(error).__name__}: {reason}",
-            f"Fetch {source} on a machine that reaches it and give detector.weights=FILE, or copy that machine's "
+            f"the pretrained weights of {name} cannot be loaded: {type(error).__name__}: {first_line(error)}",
+            f"Download {source} on a machine that can reach it and give detector.weights=FILE, or copy that machine's "
             "caches ($HF_HOME, $TORCH_HOME) here, or train from scratch with detector.pretrained=false.",
         ) from error
 
 
 @contextmanager
 def _explain_options(name: str, pooling: str | None, image_size: int | None) -> Iterator[None]:
-    """Say which options a library refused; each has errors of its own for that."""
+    """Name the options that a library rejects; each library has its own errors for that."""
     try:
         yield
     except (TypeError, AssertionError, AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(
-            f"{name} cannot be made with detector.pooling={pooling}, image size {image_size}: {reason}",
+            f"{name} cannot be created with detector.pooling={pooling}, image size {image_size}: {first_line(error)}",
             "Choose pooling=null and the size its weights were trained with, or another backbone.",
         ) from error
 
 
 def _feature_dim(module: nn.Module, image_size: int) -> int:
-    """Length of a feature vector: one image is looked at, since records disagree with pooling and heads."""
+    """Length of a feature vector, measured on one image, since records disagree with pooling and heads."""
     training = module.training
     with torch.no_grad():
         features = module.eval()(torch.zeros(1, 3, image_size, image_size))
@@ -204,12 +179,12 @@ def _feature_dim(module: nn.Module, image_size: int) -> int:
 
 
 def _check_patches(name: str, module: nn.Module, image_size: int) -> None:
-    """Refuse an image of which a vision transformer would silently leave out the last rows and columns."""
+    """Reject an image size of which a vision transformer would silently ignore the last rows and columns."""
     size = getattr(getattr(module, "patch_embed", None), "patch_size", None)
     patch = size[0] if isinstance(size, tuple | list) else size
     if patch is not None and image_size % patch:
         sizes = image_size // patch * patch, (image_size // patch + 1) * patch
         raise ConfigError(
-            f"detector.image_size={image_size} is no multiple of the {patch}-pixel patches of {name}",
+            f"detector.image_size={image_size} is not a multiple of the {patch}-pixel patches of {name}",
             f"Choose {sizes[0]} or {sizes[1]}.",
         )

@@ -1,4 +1,4 @@
-"""An image backbone and a linear head, probed or tuned."""
+"""An image backbone with a linear head: linear probe or fine-tuning."""
 
 import warnings
 from collections.abc import Mapping
@@ -31,15 +31,15 @@ MODES = ("probe", "tune")
 
 
 class ClassifierNet(nn.Module):
-    """Backbone, dropout, and one linear unit.
+    """Backbone, dropout and one linear unit.
 
     Args:
         backbone: normalised images [B, 3, H, W] → features [B, feature_dim].
         feature_dim: length of a feature vector.
-        dropout: probability of a feature to be dropped in training.
-        frozen: never train the backbone.
+        dropout: dropout probability of a feature in training.
+        frozen: do not train the backbone.
         unit_features: scale every feature vector to length 1.
-        head_std: standard deviation of the head's first weights; None for torch's own rule.
+        head_std: standard deviation of the head's initial weights; None for torch's initialisation.
     """
 
     def __init__(
@@ -77,36 +77,36 @@ class Classifier(Detector):
     """A backbone of timm, torchvision, open_clip or the DINO family with one linear unit on its features.
 
     Args:
-        backbone: ``library/model``, e.g. ``timm/resnet18``; see `backbones`. A name of AI-GenBench's
-            (``dinov2_vitl14_tune``, ``RN50_probe``) says the mode, too; see `aliases`.
-        mode: "tune" trains everything; "probe" trains the head alone, and the checkpoint holds the head alone.
+        backbone: ``library/model``, e.g. ``timm/resnet18``; see `backbones`. A name of AI-GenBench
+            (``dinov2_vitl14_tune``, ``RN50_probe``) also sets the mode; see `aliases`.
+        mode: "tune" trains everything; "probe" trains only the head, and the checkpoint contains only the head.
         pretrained: start from the library's weights.
         weights: start from this file instead.
         pooling: "avg", "max", "catavgmax", of timm's transformers also "token" and "map"; None for the backbone's own.
         image_size: side of the images in the default views; None for the size the backbone was trained with.
-        dropout: on the features.
+        dropout: dropout probability of the features.
         normalisation: "clip", "imagenet" or "half" (`contracts.normalisations`); None for the backbone's own.
-        unit_features: scale every feature vector to length 1, as CLIP's own losses do.
-        head_std: standard deviation of the head's first weights; None for torch's own rule.
-        label_smoothing: ε; targets become ε / 2 and 1 - ε / 2.
+        unit_features: scale every feature vector to length 1, as CLIP's loss does.
+        head_std: standard deviation of the head's initial weights; None for torch's initialisation.
+        label_smoothing: ε; targets are ε / 2 and 1 - ε / 2.
         tune: what ``mode=tune`` trains of the backbone: "all"; "svd", the smallest singular directions of its attention
             matrices (Effort, ICML 2025); or "lora", low-rank adapters of the linear layers in its blocks.
         rank: singular directions of each matrix (None for 1), or rank of the adapters (None for 8).
-        alpha: adapters are scaled by alpha / rank; None for a scale of 1.
-        rank_stabilised: adapters are scaled by alpha / √rank instead.
+        alpha: scale of the adapters times their rank: they are scaled by alpha / rank; None for a scale of 1.
+        rank_stabilised: scale adapters by alpha / √rank instead.
         tuned_modules: regular expression for names of the layers that get adapters; None for all linear ones in blocks.
         regulariser: weight of Effort's penalty for ``tune=svd``; its paper has 1, its released code 0.
-        positions: rule by which position embeddings are resampled for ``image_size``: "timm", or "dinov2" as the hub
-            code of that model does it.
+        positions: rule for resampling position embeddings to ``image_size``: "timm", or "dinov2" for that of DINOv2's
+            hub code.
         augment: augmentations of training batches on the device, or None.
-        train_view: None resizes to ``image_size``.
-        eval_view: None resizes to ``image_size``.
+        train_view: size policy and augmentation of training images; None resizes to ``image_size``.
+        eval_view: size policy of evaluated images; None resizes to ``image_size``.
         training: see `Detector`.
-        channels_last: keep weights and images in channels-last order; only convolutional nets gain by it.
+        channels_last: store weights and images in channels-last order; faster only for convolutional nets.
 
     Raises:
-        ConfigError: values that do not work, alone or together.
-        CheckpointError: backbone weights that cannot be had or do not fit.
+        ConfigError: a value is out of range, or values contradict each other.
+        CheckpointError: the backbone's weights cannot be loaded or do not fit.
     """
 
     net: ClassifierNet
@@ -148,7 +148,7 @@ class Classifier(Detector):
             raise ConfigError(f"detector.mode={mode!r} is unknown", nearest(mode, MODES))
         if mode == "probe" and not pretrained and weights is None:
             raise ConfigError(
-                "detector.mode=probe with detector.pretrained=false would probe random features, and not save them",
+                "detector.mode=probe with detector.pretrained=false would probe random features, which are not saved",
                 "Set detector.pretrained=true, give detector.weights=FILE, or choose detector.mode=tune.",
             )
         if not 0 <= label_smoothing < 1:
@@ -177,17 +177,17 @@ class Classifier(Detector):
         self.net = ClassifierNet(made.module, made.feature_dim, dropout, mode == "probe", unit_features, head_std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], uint8 or unit-range float32, or a frozen backbone's features [B, D] → logits [B]."""
+        """Images [B, 3, H, W], uint8 or unit-range float32, or features [B, D] of a frozen backbone → logits [B]."""
         if images.ndim == 2:
             return self.net.logits(images)
         return self.net(self.to_memory_format(normalise(images, self.mean, self.std)))  # type: ignore[no-any-return]
 
     def sides(self) -> Sides:
-        """What the backbone can take without running out of pixels."""
+        """The backbone's minimum size."""
         return Sides() if self.record.fixed_size else Sides(least_side(self.net.backbone))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Binary cross-entropy with smoothed targets, of augmented images."""
+        """Binary cross-entropy of augmented images with smoothed targets."""
         images = batch.images
         if self.augment is not None:
             images = self.augment(as_unit_float(images), batch.key[batch.crop_to_image])
@@ -198,14 +198,14 @@ class Classifier(Detector):
         return entropy + weight * penalty(self.net.backbone) if weight else entropy
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop."""
+        """One logit per crop."""
         return Scores(in_slices(self, batch.images, fours=True))
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A checkpoint of ours as it is; a published backbone with a linear head of 1 or 2 outputs in our layout.
+        """Convert a published backbone with a linear head of 1 or 2 outputs; our checkpoints are not changed.
 
         Raises:
-            CheckpointError: a classifier of more outputs; or a probe is given another backbone.
+            CheckpointError: the classifier has more outputs, or a probe is given another backbone.
         """
         own = self.net.state_dict()
         self.layout = ""
@@ -226,14 +226,16 @@ class Classifier(Detector):
         if found is None:
             return state
         ours, self.layout = found
-        if frozen is None or len(ours) == 2:
+        if frozen is None:
             return ours
-        if any(key not in inside or not torch.equal(v, inside[key]) for key, v in _without_head(ours).items()):
+        head = {key: ours.pop(key) for key in ("head.weight", "head.bias")}
+        known = {f"backbone.{key}": value for key, value in inside.items()}
+        if any(key not in known or not torch.equal(value, known[key]) for key, value in ours.items()):
             raise CheckpointError(
-                f"it brings a backbone of its own, and detector.mode=probe keeps that of {self.record.name}",
+                f"it contains another backbone, and detector.mode=probe uses that of {self.record.name}",
                 "Set detector.mode=tune.",
             )
-        return {key: value for key, value in ours.items() if key.startswith("head.")}
+        return head
 
     def frozen_part(self) -> FrozenPart | None:
         """The backbone of a probe."""
@@ -263,25 +265,25 @@ class Classifier(Detector):
 
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        """A tuned backbone comes with the checkpoint, so nothing need be downloaded or read beside it."""
+        """The checkpoint contains a tuned backbone, so its pretrained weights are not needed."""
         if expanded(arguments).get("mode", "tune") == "tune":
             return {**arguments, "pretrained": False, "weights": None}
         return arguments
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which backbone the head was trained on."""
+        """Record the backbone that the head was trained on."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["backbone"] = {**_identity(self.record), **self._activation()}
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Refuse a head that was trained on another backbone, and keep the activation a checkpoint was trained with.
+        """Reject a head that was trained on another backbone, and use the activation the checkpoint was trained with.
 
         Raises:
-            CheckpointError: name or weights file of the backbone differ.
+            CheckpointError: the backbone's name or weights file differs.
         """
         noted, own = checkpoint.get("backbone"), _identity(self.record)
         if not isinstance(noted, Mapping) or "name" not in noted:
-            return  # of somebody else
+            return  # a published checkpoint
         if self.mode == "probe" and {key: noted.get(key) for key in own} != own:
             raise CheckpointError(
                 f"the checkpoint's head was trained on backbone {dict(noted)}, this one is {own}",
@@ -291,8 +293,8 @@ class Classifier(Detector):
             replace_quick_gelu(self.net)
             self.quick_gelu = False
             warnings.warn(
-                f"the checkpoint was trained with GELU in {self.record.name}, by a version of ours that did not heed "
-                "the QuickGELU of that name's record; it is used as it was trained, train again for QuickGELU",
+                f"the checkpoint was trained with GELU in {self.record.name} by an older version, which ignored that "
+                "its weights need QuickGELU; it is used with GELU, as it was trained. Train again to use QuickGELU",
                 stacklevel=2,
             )
 
@@ -300,23 +302,19 @@ class Classifier(Detector):
         """Lightning's hook on resuming.
 
         Raises:
-            CheckpointError: as `check_checkpoint`; or a probe of an older version of ours, trained on features of GELU.
+            CheckpointError: as `check_checkpoint`; or the probe was trained on GELU features by an older version.
         """
         before = self.quick_gelu
         super().on_load_checkpoint(checkpoint)
-        if self.mode == "probe" and before != self.quick_gelu:  # features of QuickGELU may lie in a cache by now
+        if self.mode == "probe" and before != self.quick_gelu:  # QuickGELU features may be cached already
             raise CheckpointError(
-                f"the probe was trained with GELU in {self.record.name} and would go on with QuickGELU",
-                "Start it anew under another experiment_id; its finished checkpoints are still read, as trained.",
+                f"the probe was trained with GELU in {self.record.name} and would continue with QuickGELU",
+                "Start it again under another experiment_id; its finished checkpoints can still be used, with GELU.",
             )
 
     def _activation(self) -> dict[str, str]:
-        """What is noted of a backbone whose activation its name does not say."""
+        """Record of an activation that the backbone's name does not imply."""
         return {"activation": "quick_gelu"} if self.quick_gelu else {}
-
-
-def _without_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
 
 
 def _identity(backbone: Backbone) -> dict[str, str | None]:

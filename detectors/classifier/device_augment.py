@@ -1,8 +1,8 @@
-"""Augmentation of a whole batch on its device, each image by its own random numbers.
+"""Augmentation of a whole batch on its device, with separate random numbers for each image.
 
-The draws of an image follow from its key alone, so what becomes of it depends neither on the other images of the batch
-nor on the device. Operations are those of torchvision's RandomResizedCrop, RandomRotation, flips, ColorJitter and
-RandomAdjustSharpness in this order; crop and rotation are one bilinear sampling, not two.
+An image's random numbers depend only on its key, so the result depends neither on the other images of the batch nor on
+the device. Operations are those of torchvision's RandomResizedCrop, RandomRotation, flips, ColorJitter and
+RandomAdjustSharpness in this order; crop and rotation are combined into one bilinear sampling.
 """
 
 import math
@@ -24,12 +24,12 @@ def uniform(key: Tensor, stream: int) -> Tensor:
 
     Args:
         key: [B] int64.
-        stream: number of the draw; each gives independent numbers.
+        stream: number of the stream; streams are independent.
 
     Returns:
         [B] float32 in [0, 1), equal on every device.
     """
-    # constants are the generator's: the golden-ratio increment, and two multipliers as signed integers
+    # SplitMix64's constants: the golden-ratio increment, and two multipliers as signed integers
     increment = (stream + 1) * 0x9E3779B97F4A7C15 % 2**64
     z = key + (increment - 2**64 if increment >= 2**63 else increment)
     for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
@@ -46,15 +46,15 @@ class DeviceAugment:
     """The augmentations of the aiornot notebook.
 
     Args:
-        max_rotation: largest angle in degrees, either way; corners are filled with black.
+        max_rotation: largest angle in degrees in either direction; corners are filled with black.
         max_brightness: b; brightness is multiplied by a factor from 1 - b to 1 + b.
         max_contrast: c; contrast is multiplied by a factor from 1 - c to 1 + c.
         sharpness_p: probability of sharpening by a factor of 1.5.
-        flip_p: probability of a horizontal flip, and of a vertical one.
-        use_crop: cut out a random part (8 % to 100 % of the area, ratio 3:4 to 4:3) and enlarge it to the old size.
+        flip_p: probability of a horizontal flip, and independently of a vertical one.
+        use_crop: crop a random part (8 % to 100 % of the area, ratio 3:4 to 4:3) and enlarge it to the original size.
 
     Raises:
-        ConfigError: a value out of range, or text where true or false belongs.
+        ConfigError: a value is out of range or of the wrong type.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class DeviceAugment:
 
         Args:
             images: [B, 3, H, W] float32, 1.0 = white.
-            key: [B] int64, one an image.
+            key: [B] int64, one per image.
 
         Returns:
-            [B, 3, H, W] float32 in [0, 1] where brightness, contrast or sharpness change; sizes stay.
+            [B, 3, H, W] float32, within [0, 1] if brightness, contrast or sharpness change.
         """
         if self.use_crop or self.max_rotation > 0:
             images = self._resample(images, key)
@@ -107,7 +107,7 @@ class DeviceAugment:
         return images
 
     def _resample(self, images: Tensor, key: Tensor) -> Tensor:
-        """Crop and rotation as one sampling."""
+        """Crop and rotate in one sampling."""
         b, _, h, w = images.shape
         angle = torch.deg2rad((2 * uniform(key, 6) - 1) * self.max_rotation)
         if self.use_crop:
@@ -117,7 +117,7 @@ class DeviceAugment:
         return sample_boxes(images, box, angle)
 
     def _jitter(self, images: Tensor, key: Tensor) -> Tensor:
-        """Brightness and contrast, in an order drawn for each image."""
+        """Change brightness and contrast, in random order for each image."""
         bright = _per_image(1 + (2 * uniform(key, 2) - 1) * self.max_brightness)
         contrast = _per_image(1 + (2 * uniform(key, 3) - 1) * self.max_contrast)
         one = adjust_contrast((images * bright).clamp(0, 1), contrast)
@@ -130,7 +130,7 @@ def _per_image(values: Tensor) -> Tensor:
 
 
 def random_crops(key: Tensor, h: int, w: int) -> Tensor:
-    """Boxes of RandomResizedCrop: ten tries at an area and an aspect ratio that fit, else the largest central part.
+    """Boxes of RandomResizedCrop: up to ten attempts at a random area and ratio, then the largest central box.
 
     Args:
         key: [B] int64.
@@ -161,7 +161,7 @@ def random_crops(key: Tensor, h: int, w: int) -> Tensor:
 
 
 def sample_boxes(images: Tensor, box: Tensor, angle: Tensor) -> Tensor:
-    """Each image's box enlarged to the whole size and then rotated counter-clockwise; outside the box is black.
+    """Enlarge each image's box to the image size and rotate it counter-clockwise; outside the box is black.
 
     Args:
         images: [B, 3, H, W].
@@ -176,7 +176,7 @@ def sample_boxes(images: Tensor, box: Tensor, angle: Tensor) -> Tensor:
     x = torch.arange(w, device=images.device) + 0.5 - w / 2
     cos, sin = (f(angle).view(-1, 1, 1) for f in (torch.cos, torch.sin))
     y, x = y.view(1, -1, 1), x.view(1, 1, -1)
-    # place on the enlarged box, in -1..1, that each output pixel shows
+    # position in the enlarged box, in -1..1, of each output pixel
     u, v = (cos * x - sin * y) * 2 / w, (sin * x + cos * y) * 2 / h
     top, left, tall, wide = (box[:, i].view(-1, 1, 1).float() for i in range(4))
     grid = torch.stack([(2 * left + (1 + u) * wide) / w - 1, (2 * top + (1 + v) * tall) / h - 1], dim=-1)
@@ -185,14 +185,14 @@ def sample_boxes(images: Tensor, box: Tensor, angle: Tensor) -> Tensor:
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the mean grey (ITU-R 601 luma) of each image; factor 1 changes nothing, 0 leaves that grey."""
+    """Blend with the mean grey (ITU-R 601 luma) of each image; factor 1 changes nothing, 0 gives uniform grey."""
     luma = images.new_tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)
     grey = (images * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True)
     return (grey + (images - grey) * factor).clamp(0, 1)
 
 
 def sharpen(images: Tensor, factor: float) -> Tensor:
-    """Blend with a 3x3 smoothing (weights 1, centre 5) of the interior; above 1 sharpens, borders stay."""
+    """Blend with a 3x3 smoothing (weights 1, centre 5) of the interior; a factor above 1 sharpens."""
     kernel = images.new_ones(3, 1, 3, 3)
     kernel[:, :, 1, 1] = 5
     smooth = images.clone()

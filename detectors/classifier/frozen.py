@@ -1,4 +1,4 @@
-"""A backbone that is used and never trained."""
+"""A backbone that is used but not trained."""
 
 from hashlib import sha256
 from typing import Any, Self
@@ -10,9 +10,9 @@ from detectors.parts.slices import in_slices
 
 
 class Frozen(nn.Module):
-    """Always in evaluation mode, without gradients, and absent from every state dict.
+    """Keeps a module in evaluation mode, without gradients, and out of every state dict.
 
-    Loading a state dict that lacks it leaves its weights as they are; strictness holds for all other modules.
+    Loading a state dict without its weights does not change them; other modules are still loaded strictly.
 
     Args:
         module: the module to freeze; its parameters no longer require gradients.
@@ -24,12 +24,12 @@ class Frozen(nn.Module):
         self.register_load_state_dict_pre_hook(_fill_in)  # type: ignore[no-untyped-call]
         self.train(False)
 
-    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - frozen whatever the mode around it
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - frozen in every mode of the outer module
         """Stay in evaluation mode."""
         return super().train(False)
 
     def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
-        """Nothing: what is never trained is not saved."""
+        """Return nothing, so that the frozen weights are not saved."""
         return {} if destination is None else destination
 
     @torch.no_grad()
@@ -39,7 +39,7 @@ class Frozen(nn.Module):
 
 
 def _fill_in(frozen: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before loading, put the frozen weights into the state dict that rightly lacks them."""
+    """Before loading, add the frozen weights to the state dict."""
     module = frozen.get_submodule("module")
     state.update({f"{prefix}module.{key}": value for key, value in module.state_dict().items()})
 

@@ -40,7 +40,7 @@ class OnFrozen(Detector):
 
     Raises:
         ConfigError: neither ``pretrained`` nor ``weights``, or values that do not work.
-        CheckpointError: backbone weights that cannot be had or do not fit.
+        CheckpointError: the backbone's weights cannot be loaded or do not fit.
     """
 
     def __init__(

@@ -12,10 +12,10 @@ TOKENS = ("token", "map")
 
 
 def check_pooling(pooling: str | None) -> None:
-    """Refuse an unknown pooling.
+    """Check the name of a pooling.
 
     Raises:
-        ConfigError: not one of `POOLINGS` or `TOKENS`, nor None for the backbone's own.
+        ConfigError: it is not in `POOLINGS` or `TOKENS`, nor None.
     """
     known = (*POOLINGS, *TOKENS)
     if pooling is not None and pooling not in known:
@@ -23,7 +23,7 @@ def check_pooling(pooling: str | None) -> None:
 
 
 class GlobalPool(nn.Module):
-    """[B, C, H, W] → [B, C, 1, 1], or [B, 2C, 1, 1] where average and maximum stand side by side.
+    """[B, C, H, W] → [B, C, 1, 1], or [B, 2C, 1, 1] if average and maximum are concatenated.
 
     Args:
         pooling: one of `POOLINGS`.

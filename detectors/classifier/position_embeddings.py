@@ -13,16 +13,16 @@ NAMES = ("pos_embed", "pos_embedding", "positional_embedding")
 
 
 def resample(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fit position embeddings of another size: class token, then a square grid of patches.
+    """Resample position embeddings of another size: a class token, then a square grid of patches.
 
-    The grid is resampled by timm's rule (bicubic, antialiased), which open_clip has, too.
+    The grid is resampled with timm's rule (bicubic, antialiased), which open_clip also uses.
 
     Args:
         state: weights read; embeddings are [1 + n·n, D] or [1, 1 + n·n, D].
         wanted: ``module.state_dict()``.
 
     Returns:
-        The state dict, its other entries as they are. What is no such grid stays, too: comparing shapes names it.
+        The state dict; other entries, and embeddings without such a grid, are not changed.
     """
     from timm.layers.pos_embed import resample_abs_pos_embed
 

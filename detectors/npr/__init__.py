@@ -1,1 +1,1 @@
-"""Neighbouring Pixel Relationships, at one or several scales."""
+"""Neighbouring-pixel relationships (NPR) at one or several scales."""

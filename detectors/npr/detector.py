@@ -17,13 +17,13 @@ from detectors.parts.slices import in_slices
 
 
 def with_arithmetic(training: Training, exact: bool) -> Training:
-    """The same arguments, without the channels-last order where ``exact``, since it changes sums.
+    """The arguments; if ``exact``, without channels-last order, which changes the order of sums.
 
     Raises:
-        ConfigError: ``exact`` together with ``compile``, which changes them too.
+        ConfigError: ``exact`` together with ``compile``, which changes it too.
     """
     if exact and training.get("compile"):
-        raise ConfigError("detector.exact=true with detector.compile=true", "Choose one: compiling re-orders sums.")
+        raise ConfigError("detector.exact=true with detector.compile=true", "Choose one: compiling reorders sums.")
     return training | Training(channels_last=False) if exact else training
 
 
@@ -31,15 +31,15 @@ class NPR(Detector):
     """NPR residual → half a ResNet-50 → one logit, trained with binary cross-entropy.
 
     Args:
-        train_view: size policy and augmentation of a training image (published: resize 256, crop 224, flip 0.5).
-        eval_view: size policy of an evaluated image (published: resize 256 for most tables, native size for others).
-        exact: evaluate with the original's arithmetic, operation by operation, in float32; else batch norms are folded
-            and images kept channels-last, and logits agree within 1e-5.
-        training: see `Detector`; published: `detectors.parts.schedules.NPRDecay`, by epoch. Where ``exact``, neither
-            ``compile`` nor ``channels_last``.
+        train_view: size policy and augmentation of training images (published: resize 256, crop 224, flip 0.5).
+        eval_view: size policy of evaluated images (published: resize 256 for most tables, native size for others).
+        exact: evaluate with the original's arithmetic, operation by operation, in float32; otherwise batch norms are
+            folded and images stored channels-last, and logits agree within 1e-5.
+        training: see `Detector`; published: `detectors.parts.schedules.NPRDecay`, by epoch. ``exact`` excludes
+            ``compile`` and ``channels_last``.
 
     Raises:
-        ConfigError: ``exact`` together with ``compile``, which re-orders arithmetic.
+        ConfigError: ``exact`` together with ``compile``.
     """
 
     net: NPRNet
@@ -60,15 +60,15 @@ class NPR(Detector):
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """The one residual (`contracts.explain.Explainable`)."""
+        """Name of the only map (`contracts.explain.Explainable`)."""
         return ("NPR",)
 
     def artefact_maps(self, images: Tensor) -> Tensor:
-        """|NPR| of unit-range images, mean over the channels: [B, 3, H, W] → [B, 1, H', W'], both sides even."""
+        """|NPR| of unit-range images, averaged over channels: [B, 3, H, W] → [B, 1, H', W'], H' and W' even."""
         return npr_residual(even_size(as_unit_float(images))).abs().mean(1, keepdim=True)
 
     def sides(self) -> Sides:
-        """An image without a 2x2 block has no residual."""
+        """At least 2 pixels: an image without a 2x2 block has no residual."""
         return Sides(2)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -77,7 +77,7 @@ class NPR(Detector):
         return F.binary_cross_entropy_with_logits(self(batch.images), target)
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop."""
+        """One logit per crop."""
         if self.net.exact:
             with reference_arithmetic(self.device.type):
                 return Scores(self(batch.images))

@@ -24,23 +24,23 @@ from detectors.parts.slices import slices
 
 
 class NPRMultiScale(Detector):
-    """NPR residuals at several scales, a branch for each, fused by attention.
+    """NPR residuals at several scales, with one branch per scale, fused by attention.
 
     Args:
-        train_view: size policy and augmentation of a training image.
-        eval_view: size policy of an evaluated image; any size works.
+        train_view: size policy and augmentation of training images.
+        eval_view: size policy of evaluated images; any size works.
         scales: factors in (0, 1); (0.25, 0.5, 0.75) in the extension.
         branch: backbone of every branch, by its name in `backbones`; None for the extension's small ResNet.
         pretrained: start backbones from their library's weights.
         feature_dim: length of a branch's feature vector.
-        reduction: the attention's hidden layer has ``feature_dim // reduction`` units, so less is more capacity.
-        dropout: on the attention's hidden layer.
-        entropy_weight: w; the loss is cross-entropy - w · H, H the mean entropy of the attention in nats. w > 0 pushes
-            towards equal weights, w < 0 towards a single scale. (The extension offers 0.01 as a cure for equal weights;
-            it does the opposite.)
+        reduction: divisor: the attention's hidden layer has ``feature_dim // reduction`` units.
+        dropout: dropout probability in the attention's hidden layer.
+        entropy_weight: w in the loss, cross-entropy - w · H, where H is the mean entropy of the attention in nats.
+            w > 0 favours equal weights, w < 0 a single scale. (The extension offers 0.01 against equal weights, which
+            has the opposite effect.)
         residual_fusion: add the mean of all features, with a learnt weight, to their weighted sum.
-        exact: evaluate with the original's arithmetic in float32; else batch norms are folded.
-        training: see `Detector`; where ``exact``, neither ``compile`` nor ``channels_last``.
+        exact: evaluate with the original's arithmetic in float32; otherwise batch norms are folded.
+        training: see `Detector`; ``exact`` excludes ``compile`` and ``channels_last``.
 
     Raises:
         ConfigError: scales outside (0, 1), a hidden layer without units, or ``exact`` together with ``compile``.
@@ -81,26 +81,26 @@ class NPRMultiScale(Detector):
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """The scales (`contracts.explain.Explainable`)."""
+        """The scales, as names of the maps (`contracts.explain.Explainable`)."""
         return tuple(f"{scale:g}x" for scale in self.net.factors)
 
     def artefact_maps(self, images: Tensor) -> Tensor:
-        """|residual| of unit-range images at each scale, mean over the channels: [B, 3, H, W] → [B, S, H, W]."""
+        """|residual| of unit-range images at each scale, averaged over channels: [B, 3, H, W] → [B, S, H, W]."""
         images = as_unit_float(images)
         return torch.stack([scale_residual(images, scale).abs().mean(1) for scale in self.net.factors], dim=1)
 
     def sides(self) -> Sides:
-        """A pixel must be left at the smallest scale, and enough of one for a branch."""
+        """At least one pixel at the smallest scale, and the minimum size of every branch."""
         smallest = min(self.net.factors)
         least = next(side for side in count(1) if int(side * smallest) >= 1)
         return Sides(max(least, *(least_side(branch) for branch in self.net.feature_branches)))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Binary cross-entropy of the logits, less the weighted entropy of the attention."""
+        """Binary cross-entropy of the logits minus the weighted entropy of the attention."""
         return self._losses(batch)[0]
 
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss, and the attention [B, S] it was computed with."""
+        """Loss and attention [B, S]."""
         out = self(batch.images)
         loss = F.binary_cross_entropy_with_logits(out.logits, batch.label[batch.crop_to_image].float())
         if self.entropy_weight != 0:
@@ -108,7 +108,7 @@ class NPRMultiScale(Detector):
         return loss, out.attention.detach()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
-        """One optimiser step's loss, logged with the mean attention of each scale and its entropy."""
+        """The loss, logged with the mean attention of each scale and its entropy."""
         loss, attention = self._losses(batch)
         count = len(batch.label)
         self.log("train/loss", loss, prog_bar=True, batch_size=count)
@@ -117,17 +117,17 @@ class NPRMultiScale(Detector):
         return loss
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop, and ``attention`` [B, S]."""
+        """One logit per crop, and ``attention`` [B, S]."""
         with reference_arithmetic(self.device.type) if self.exact else tf32_only_if_allowed():
             parts = [self(part) for part in ((batch.images,) if self.exact else slices(batch.images))]
         logits, attention = map(torch.cat, zip(*parts, strict=True))
         return Scores(logits, {"attention": attention})
 
     def on_load_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The extension stores no scales; ours are taken for them where their number agrees.
+        """Add our scales to weights of the extension, which stores none, if their number agrees.
 
         Raises:
-            CheckpointError: other scales, or another number of them.
+            CheckpointError: the checkpoint has other scales, or another number of them.
         """
         own = self.net.scales
         if "scales" in state:
@@ -137,19 +137,19 @@ class NPRMultiScale(Detector):
         if 0 < count != len(own):
             raise CheckpointError(
                 f"the checkpoint has {count} branches, detector.scales={own.tolist()} has {len(own)}",
-                "Give the scales it was trained with, in their order; it does not name them.",
+                "Give the scales it was trained with, in their order; the file does not contain them.",
             )
         return {**state, "scales": own}
 
 
 def entropy(attention: Tensor) -> Tensor:
-    """Entropy in nats of each row of weights [B, S] → [B]; from 0 (one scale) to log S (all alike)."""
+    """Entropy in nats of each row of weights [B, S] → [B]; from 0 (one scale) to log S (equal weights)."""
     terms: Tensor = torch.special.entr(attention)
     return terms.sum(1)
 
 
 def make_branch(name: str | None, pretrained: bool, feature_dim: int, exact: bool, image_size: int | None) -> nn.Module:
-    """A branch: the extension's own, or a backbone with a linear projection to ``feature_dim``."""
+    """A branch: the extension's small ResNet, or a backbone with a linear projection to ``feature_dim``."""
     if name is None:
         if pretrained:
             warnings.warn("detector.pretrained=true has no effect without detector.branch", stacklevel=2)

@@ -1,7 +1,7 @@
-"""NPR residuals at several scales, a branch for each, fused by attention.
+"""NPR residuals at several scales, with one branch per scale, fused by attention.
 
-State-dict keys are those of the multi-scale extension of NPR (192 entries, 2,088,260 parameters with three scales), and
-``scales`` beside them.
+State-dict keys are those of the multi-scale extension of NPR (192 entries, 2,088,260 parameters with three scales) and
+``scales``.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class ResidualBranch(nn.Module):
 
     Args:
         feature_dim: length of the feature vector.
-        exact: operation by operation as the original, without folding.
+        exact: the original's arithmetic, operation by operation, without folding.
     """
 
     def __init__(self, feature_dim: int, exact: bool) -> None:
@@ -76,9 +76,9 @@ class AttentionFusion(nn.Module):
 
     Args:
         feature_dim: length of a scale's feature vector.
-        scales: how many there are.
-        reduction: the hidden layer has ``feature_dim // reduction`` units, so less is more capacity.
-        dropout: on the hidden layer.
+        scales: number of scales.
+        reduction: the hidden layer has ``feature_dim // reduction`` units.
+        dropout: dropout probability in the hidden layer.
     """
 
     def __init__(self, feature_dim: int, scales: int, reduction: int, dropout: float) -> None:
@@ -89,12 +89,12 @@ class AttentionFusion(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """[B, S, feature_dim] → [B, S], not negative, sum 1."""
+        """[B, S, feature_dim] → [B, S], non-negative, with sum 1."""
         return torch.softmax(in_fours(self.attention_net, features.flatten(1)), dim=1)
 
 
 class Fused(NamedTuple):
-    """What the net says of B images at S scales: ``logits`` [B] and ``attention`` [B, S], both float32."""
+    """Output of the net for B images at S scales: ``logits`` [B] and ``attention`` [B, S], both float32."""
 
     logits: Tensor
     attention: Tensor
@@ -104,13 +104,13 @@ class MultiScaleNet(nn.Module):
     """Residual at each scale → branch → attention-weighted sum of features → logit.
 
     Args:
-        scales: factors in (0, 1), each once.
-        branches: one a scale, scaled residual [B, 3, H, W] → [B, feature_dim].
+        scales: distinct factors in (0, 1).
+        branches: one per scale, scaled residual [B, 3, H, W] → [B, feature_dim].
         feature_dim: length of a branch's feature vector.
         reduction: see `AttentionFusion`.
         dropout: see `AttentionFusion`.
-        residual_fusion: add the plain mean of the features, times a weight learnt from 1, to their weighted sum. (The
-            extension's sketch multiplies its base by 1 - Σ softmax, which is 0.)
+        residual_fusion: add the mean of the features, times a learnt weight that starts at 1, to their weighted sum.
+            (The extension's sketch multiplies its base by 1 - Σ softmax, which is 0.)
     """
 
     scales: Tensor
@@ -144,7 +144,7 @@ class MultiScaleNet(nn.Module):
         return torch.stack([branch(scale_residual(images, s) * (2.0 / 3.0)) for s, branch in pairs], dim=1)
 
     def fuse(self, features: Tensor) -> Fused:
-        """[B, S, feature_dim] → logits and attention, in float32 whatever the precision of the features."""
+        """[B, S, feature_dim] → logits and attention, float32 for features of any precision."""
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(self.classifier.weight.dtype)
             attention = self.attention_fusion(features)
@@ -156,10 +156,10 @@ class MultiScaleNet(nn.Module):
 
 
 def check_scales(scales: Sequence[float]) -> None:
-    """Refuse scales that are none.
+    """Check the scales.
 
     Raises:
-        ConfigError: none at all, one outside (0, 1), or one twice.
+        ConfigError: the list is empty, or has a value outside (0, 1) or one twice.
     """
     bad = [scale for scale in scales if not 0 < scale < 1]
     if not scales or bad or len(set(scales)) < len(scales):
@@ -170,19 +170,19 @@ def check_scales(scales: Sequence[float]) -> None:
 
 
 def _check_scales(net: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before loading: scales stored must be ours; the extension stores none, so ours are taken for its own."""
+    """Before loading: stored scales must equal ours; the extension stores none, so ours are added."""
     own = net.get_buffer("scales")
     stored = state.setdefault(f"{prefix}scales", own)
     refuse_other_scales(stored, own)
 
 
 def refuse_other_scales(stored: Tensor, own: Tensor) -> None:
-    """Branches trained on some scales are worthless on others.
+    """Check that stored scales are the net's own: a branch is useless at another scale.
 
     Raises:
         CheckpointError: number, values or order differ.
     """
-    # 1e-2 lets scales pass that went through bfloat16 weights
+    # the tolerance accepts scales that were converted to bfloat16
     if stored.shape != own.shape or not torch.allclose(stored.double().cpu(), own.double().cpu(), atol=1e-2):
         theirs, ours = (",".join(f"{scale:g}" for scale in scales.tolist()) for scales in (stored, own))
         raise CheckpointError(

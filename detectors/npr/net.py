@@ -1,4 +1,4 @@
-"""The single-scale NPR network: the residual of `detectors.npr.residual` into the first half of a ResNet-50.
+"""The single-scale NPR network: the first half of a ResNet-50 on the residual of `detectors.npr.residual`.
 
 State-dict keys are those of the published weights (146 entries, 1,437,761 parameters): 3x3 stem, Bottleneck stages of
 3 and 4 blocks, global average pooling, one linear unit ``fc1``.
@@ -17,10 +17,10 @@ class Bottleneck(nn.Module):
 
     Args:
         inputs: channels in.
-        planes: channels inside; ``4 * planes`` leave.
-        stride: of the middle convolution and the shortcut.
+        planes: channels inside; the output has ``4 * planes``.
+        stride: stride of the middle convolution and the shortcut.
         kernel: side of the middle convolution.
-        padding: of the middle convolution; where it is less than needed, the shortcut loses its last rows and columns.
+        padding: padding of the middle convolution; if it is too small, the shortcut loses its last rows and columns.
     """
 
     def __init__(self, inputs: int, planes: int, stride: int = 1, kernel: int = 3, padding: int = 1) -> None:
@@ -48,7 +48,7 @@ class NPRNet(nn.Module):
     """NPR of a normalised image → logit that it is generated.
 
     Args:
-        exact: the original's arithmetic, operation by operation, instead of the faster one (folded batch norms).
+        exact: the original's arithmetic, operation by operation, instead of folded batch norms.
     """
 
     def __init__(self, exact: bool = False) -> None:
@@ -81,7 +81,7 @@ class NPRNet(nn.Module):
         return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
     def head(self, features: Tensor) -> Tensor:
-        """[B, 512] → logits [B]; float32 whatever the precision of the features."""
+        """[B, 512] → logits [B], float32 for features of any precision."""
         return linear_float32(features, self.fc1).squeeze(1)
 
 

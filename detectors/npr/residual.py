@@ -1,4 +1,4 @@
-"""Neighbouring-pixel relationships: what is left of an image once nearest-neighbour re-sampling is taken away.
+"""Neighbouring-pixel relationships: an image minus its nearest-neighbour resampled version.
 
 Tan et al., "Rethinking the Up-Sampling Operations in CNN-based Generative Network for Generalizable Deepfake
 Detection", CVPR 2024 (arXiv 2312.10461), equation 4 with l = 2 and j = 1.
@@ -17,22 +17,22 @@ def even_size(images: Tensor) -> Tensor:
     """Images [B, C, H, W] without their last row and/or column where H or W is odd (the authors' README).
 
     Raises:
-        DataError: less than 2x2 pixels.
+        DataError: the images have less than 2x2 pixels.
     """
     h, w = images.shape[-2:]
     if h < 2 or w < 2:
-        raise DataError(f"an image of {h}x{w} pixels has no 2x2 block, so no residual", "Leave it out, or resize.")
+        raise DataError(f"an image of {h}x{w} pixels has no 2x2 block, so no residual", "Remove it, or resize.")
     return images[..., : h - h % 2, : w - w % 2]
 
 
 def npr_residual(images: Tensor) -> Tensor:
-    """Every 2x2 block minus its top-left pixel; bit-identical to `npr_residual_by_resampling`, and cheaper.
+    """Every 2x2 block minus its top-left pixel; bit-identical to `npr_residual_by_resampling`, and faster.
 
     Args:
         images: [B, C, H, W] float, H and W even.
 
     Returns:
-        [B, C, H, W]; a quarter of the entries is exactly 0.
+        [B, C, H, W]; a quarter of the entries are exactly 0.
     """
     b, c, h, w = images.shape
     blocks = images.reshape(b, c, h // 2, 2, w // 2, 2)
@@ -50,24 +50,24 @@ def npr_residual_by_resampling(images: Tensor) -> Tensor:
 
 
 def nearest_sources(size: int, scale: float, device: torch.device | None = None) -> Tensor:
-    """For each of ``size`` pixels, the one it shows after nearest down-sampling by ``scale`` and back up to ``size``.
+    """For each of ``size`` pixels, the index it shows after nearest down-sampling by ``scale`` and up-sampling.
 
-    Up-sampling goes to the exact size, so any scale and size work; where floor(size · scale) / scale is whole and equal
-    to ``size``, the result is that of two plain ``interpolate`` calls.
+    Up-sampling goes to exactly ``size``, so any scale and size work; if floor(size · scale) / scale equals ``size``,
+    the result is that of two ``interpolate`` calls.
 
     Returns:
         [size] int64.
 
     Raises:
-        ConfigError: nothing is left after down-sampling.
+        ConfigError: no pixel remains after down-sampling.
     """
     small = int(size * scale)
     if small < 1:
         raise ConfigError(
-            f"scale {scale:g} leaves nothing of an image side of {size} pixels",
+            f"scale {scale:g} leaves no pixel of an image side of {size} pixels",
             f"Use images of at least {math.ceil(1 / scale)} pixels, or larger detector.scales.",
         )
-    # floor(dst · in / out), the rule of torch's "nearest", in integers: free of float rounding
+    # floor(dst · in / out), the rule of torch's "nearest", in integers to avoid float rounding
     return (torch.arange(size, device=device) * small // size) * size // small
 
 
@@ -79,7 +79,7 @@ def scale_residual(images: Tensor, scale: float) -> Tensor:
         scale: factor in (0, 1).
 
     Returns:
-        [B, C, H, W]; 0 wherever a pixel shows itself.
+        [B, C, H, W]; 0 where a pixel is its own source.
     """
     rows, columns = (nearest_sources(side, scale, images.device) for side in images.shape[-2:])
     return images - images.index_select(-2, rows).index_select(-1, columns)

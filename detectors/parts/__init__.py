@@ -1,1 +1,1 @@
-"""What detectors share: schedules, tuning, weights, precision."""
+"""Code shared by detectors: schedules, tuning, weights, precision."""

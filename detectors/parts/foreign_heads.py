@@ -1,4 +1,4 @@
-"""Published detectors made of a backbone and a linear head, under names of their own."""
+"""Published detectors that consist of a backbone and a linear head, with key names of their own."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -10,7 +10,7 @@ from contracts.errors import CheckpointError
 State = dict[str, Tensor]
 
 HEADS = ("fc", "head", "classifier", "head.fc", "classifier.fc", "heads.head", "last_linear", "linear", "")
-"""Usual names of the last layer; none at all in a file that holds it alone."""
+"""Usual names of the last layer; "" in a file that contains only this layer."""
 
 
 def own_layout(
@@ -20,24 +20,24 @@ def own_layout(
     wanted: Collection[str],
     adapt: Callable[[State], State],
 ) -> tuple[State, str] | None:
-    """A published detector's state dict in the layout of `detectors.classifier.detector.ClassifierNet`.
+    """Convert a published detector's state dict to the layout of `detectors.classifier.detector.ClassifierNet`.
 
-    A head of two outputs (real, generated; trained with cross-entropy) becomes one of one: its logit is their
-    difference, whose sigmoid is the softmax of the second.
+    A head with two outputs (real, generated; trained with cross-entropy) becomes one with a single output, the
+    difference of the two logits: its sigmoid equals the softmax of the second.
 
     Args:
         state: as read, such as CNNDetection's ``conv1.weight``, …, ``fc.weight`` [1, 2048].
         feature_dim: length of the backbone's feature vector, D.
-        heads: names the backbone's library has for its classifier.
+        heads: names of the classifier in the backbone's library.
         wanted: keys of the backbone.
-        adapt: the backbone's part, as published, → the backbone's own keys.
+        adapt: renames the backbone's published keys to those of the backbone.
 
     Returns:
-        Entries ``head.weight`` [1, D], ``head.bias`` [1] and ``backbone.…`` (none of a head alone), and a description
-        of what they were; None where there is neither head nor classifier to be seen.
+        Entries ``head.weight`` [1, D], ``head.bias`` [1] and ``backbone.…`` (absent if the file has only a head), and a
+        description of the original layout; None if no linear classifier was found.
 
     Raises:
-        CheckpointError: the classifier has another number of outputs.
+        CheckpointError: the classifier has more than two outputs.
     """
     name = _head(state, feature_dim, heads)
     if name is None:
@@ -50,14 +50,14 @@ def own_layout(
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     rest = {key: value for key, value in state.items() if key not in (f"{dot}weight", f"{dot}bias")}
     backbone = adapt(_bare(rest, wanted)) if rest else {}
-    said = f"the head is {name!r}" if name else "they are a head alone"
+    layout = f"the head is {name!r}" if name else "they are a head alone"
     if outputs == 2:
-        said += " of two outputs, taken as real and generated"
-    return {"head.weight": weight, "head.bias": bias} | {f"backbone.{k}": v for k, v in backbone.items()}, said
+        layout += " of two outputs, taken as real and generated"
+    return {"head.weight": weight, "head.bias": bias} | {f"backbone.{k}": v for k, v in backbone.items()}, layout
 
 
 def _head(state: Mapping[str, Tensor], feature_dim: int, heads: Collection[str]) -> str | None:
-    """Name of the linear layer of one or two outputs."""
+    """Name of the linear layer with one or two outputs."""
     layers = {
         key.removesuffix("weight").removesuffix("."): value
         for key, value in state.items()
@@ -72,12 +72,12 @@ def _head(state: Mapping[str, Tensor], feature_dim: int, heads: Collection[str])
         return None
     raise CheckpointError(
         f"its classifier {other!r} has {len(layers[other])} outputs; a detector's has 1 or 2",
-        "Give it as detector.weights=FILE, to train a detector from it.",
+        "To train a detector from it, give it as detector.weights=FILE.",
     )
 
 
 def _bare(state: State, wanted: Collection[str]) -> State:
-    """Without the names of modules that surround all of it, unless the backbone has them, too."""
+    """Remove prefixes that all keys share, unless the backbone's keys have them too."""
     while True:
         first = next(iter(state)).partition(".")
         prefix = first[0] + first[1]

@@ -1,4 +1,4 @@
-"""The smallest image a network can take, found by trying."""
+"""The smallest image that a network accepts, found by trial."""
 
 import torch
 from torch import nn
@@ -10,16 +10,16 @@ MOST = 512
 
 @torch.no_grad()
 def least_side(module: nn.Module) -> int:
-    """Shortest side of an image [B, 3, H, W] with which the network runs: strided layers use up an image's pixels.
+    """Smallest H = W with which the network runs on [B, 3, H, W]: strided layers need a minimum number of pixels.
 
-    Its modes are left as they were. A network that runs with no square of up to `MOST` pixels is taken to say better
-    itself what is wrong: 1.
+    Training modes are restored. Returns 1 if the network fails for every side up to `MOST`, so that its own error
+    appears when it is used.
     """
     modes = [(part, part.training) for part in module.modules()]
     weights = next(module.parameters())
     module.eval()
     try:
-        low, high = 0, 1  # the first is too small, the second may be
+        low, high = 0, 1  # low is too small, high may be
         while not _runs(module, weights, high):
             low, high = high, 2 * high
             if high > MOST:

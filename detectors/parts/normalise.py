@@ -13,7 +13,7 @@ IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Tensor, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD) -> Tensor:
-    """Images as zero-mean, unit-variance float32, in torchvision's order of operations: /255, - mean, / std.
+    """Normalise images in torchvision's order of operations: /255, - mean, / std.
 
     Args:
         images: [B, 3, H, W] RGB, uint8 0..255 or float with 1.0 = white.
@@ -25,5 +25,5 @@ def normalise(images: Tensor, mean: Channels = IMAGENET_MEAN, std: Channels = IM
     """
     unit = as_unit_float(images)
     centre, scale = unit.new_tensor(mean).view(3, 1, 1), unit.new_tensor(std).view(3, 1, 1)
-    centred = unit - centre if unit is images else unit.sub_(centre)  # a large batch is dear to allocate thrice
+    centred = unit - centre if unit is images else unit.sub_(centre)  # in place: allocating a large batch is slow
     return centred.div_(scale)

@@ -1,8 +1,8 @@
-"""Plain data beside the weights of a published checkpoint: NumPy's numbers, argument lists, paths.
+"""Plain data stored with the weights of a published checkpoint: NumPy numbers, argument lists, paths.
 
-Training scripts store their options and best scores in the same file. torch refuses those classes with
-``weights_only=True``; here each gets a stand-in that holds the same values, so that neither NumPy's nor any other
-class's own unpickling is run on bytes of a stranger.
+Training scripts store their options and best scores in the same file. torch rejects those classes with
+``weights_only=True``; here each is replaced by a class that only holds the values, so that no unpickling code of NumPy
+or another library runs on an untrusted file.
 """
 
 from collections.abc import Callable
@@ -14,19 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 KINDS = "biufcSU"
-"""NumPy's kinds that hold values alone: truth values, numbers, text."""
+"""NumPy's kinds that hold only values: Booleans, numbers, text."""
 
 
 class Attributes:
-    """``argparse.Namespace`` and ``types.SimpleNamespace``: values by name, in ``vars()``."""
+    """Replaces ``argparse.Namespace`` and ``types.SimpleNamespace``: values by name, in ``vars()``."""
 
 
 class DType:
-    """``numpy.dtype`` of numbers or text.
-
-    Raises:
-        ValueError: another kind, or one with fields.
-    """
+    """Replaces ``numpy.dtype``, for numbers and text."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.code = str(code)
@@ -36,7 +32,11 @@ class DType:
         self.order = state[1] if state[1] in ("<", ">") else ""
 
     def values(self, raw: bytes) -> NDArray[Any]:
-        """The numbers or texts of some bytes, as an array [n]."""
+        """Interpret bytes as an array [n] of this type.
+
+        Raises:
+            ValueError: the type is not a number or text, or has fields.
+        """
         dtype = np.dtype(self.order + self.code)
         if dtype.kind not in KINDS or dtype.itemsize == 0:
             raise ValueError(f"NumPy data of kind {self.code!r}")
@@ -44,11 +44,7 @@ class DType:
 
 
 class Array:
-    """``numpy.ndarray``: ``values`` once it is read.
-
-    Attributes:
-        values: a copy of what the file holds, as an array.
-    """
+    """Replaces ``numpy.ndarray``; ``values`` is a copy of the array in the file."""
 
     values: Any = None
 
@@ -58,21 +54,21 @@ class Array:
 
 
 def scalar(dtype: DType, raw: bytes) -> Any:
-    """One number or text, as Python has it."""
+    """Return one number or text as a Python object."""
     return dtype.values(raw)[0].item()
 
 
 def array(*_: Any) -> Array:
-    """An array whose state follows in the pickle."""
+    """Return an array whose state follows in the pickle."""
     return Array()
 
 
 def path(*parts: str) -> str:
-    """A path, as text."""
+    """Return a path as text."""
     return "/".join(map(str, parts))
 
 
-STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+REPLACEMENTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (Attributes, "argparse.Namespace"),
     (Attributes, "types.SimpleNamespace"),
     (DType, "numpy.dtype"),
@@ -81,9 +77,9 @@ STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *((array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *((path, f"{module}.{kind}") for module in ("pathlib", "pathlib._local") for kind in ("PosixPath", "WindowsPath")),
 ]
-"""What takes the place of each class or function in a pickle, by the name it has there."""
+"""The replacement of each class or function in a pickle, with its name there."""
 
 
 def plain_globals() -> AbstractContextManager[None]:
-    """A context in which ``torch.load(..., weights_only=True)`` reads the stand-ins, too."""
-    return torch.serialization.safe_globals(STAND_INS)
+    """Return a context in which ``torch.load(..., weights_only=True)`` accepts the replaced classes."""
+    return torch.serialization.safe_globals(REPLACEMENTS)

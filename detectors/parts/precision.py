@@ -1,4 +1,4 @@
-"""Which arithmetic is used where: true to the originals, fast where asked for, and float32 for every score."""
+"""Numerical precision: equal to the originals where requested, and float32 for every score."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def reference_arithmetic(device_type: str) -> Iterator[None]:
-    """Float32 throughout: no autocast, no TF32, and no cuDNN, as the NPR authors run their tests.
+    """Float32 without autocast, TF32 or cuDNN, as in the NPR authors' tests.
 
     Args:
         device_type: "cpu" or "cuda".
@@ -23,8 +23,8 @@ def reference_arithmetic(device_type: str) -> Iterator[None]:
 def tf32_only_if_allowed() -> Iterator[None]:
     """TF32 convolutions only where ``torch.set_float32_matmul_precision`` allows TF32 at all.
 
-    PyTorch rounds the inputs of float32 convolutions to 10-bit mantissas on recent GPUs by default, which moves scores
-    by about 1e-3; whoever wants that speed asks for it (or for bf16-mixed).
+    By default PyTorch rounds the inputs of float32 convolutions to 10-bit mantissas on recent GPUs, which changes
+    scores by about 1e-3. That speed (or bf16-mixed) must be chosen explicitly.
     """
     cudnn = torch.backends.cudnn
     with cudnn.flags(
@@ -38,10 +38,10 @@ def tf32_only_if_allowed() -> Iterator[None]:
 
 
 def in_fours(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``layer(x)`` [B, …] of x [B, …]; in evaluation on a CPU, x is padded to a multiple of four rows or images.
+    """``layer(x)`` [B, …] of x [B, …]; in evaluation on a CPU, B is padded to a multiple of four.
 
-    Matrix products on a CPU add up the last one to three rows in another order than the others, so that equal images
-    would get scores that differ in the last bit, and an AUROC other than one half.
+    Matrix products on a CPU sum the last one to three rows in another order than the others. Without padding, equal
+    images would get scores that differ in the last bit, and an AUROC other than one half.
     """
     missing = -len(x) % 4
     if not missing or not len(x) or x.device.type != "cpu" or torch.is_grad_enabled():
@@ -50,7 +50,7 @@ def in_fours(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def linear_float32(x: Tensor, layer: nn.Linear) -> Tensor:
-    """A linear layer in float32, also under autocast or with bfloat16 weights: scores are never rounded to 8 bits."""
+    """A linear layer in float32, even under autocast or with bfloat16 weights, so that scores keep all their bits."""
     with torch.autocast(x.device.type, enabled=False):
         bias = None if layer.bias is None else layer.bias.float()
         return in_fours(lambda rows: F.linear(rows.float(), layer.weight.float(), bias), x)

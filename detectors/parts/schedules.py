@@ -7,10 +7,10 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 
 class NPRDecay(LambdaLR):
-    """The NPR authors' rule: at the end of epoch e = every, 2·every, … (counted from 0) the rate is multiplied.
+    """The NPR authors' rule: the rate is multiplied at the end of epoch e = every, 2·every, … (counted from 0).
 
-    The first period is thus one epoch longer than the others: with ``every=10`` and 50 epochs, 11 epochs at the full
-    rate, then three times 10, then 9. (``train.py``, ``networks/trainer.py``.)
+    The first period is therefore one epoch longer: with ``every=10`` and 50 epochs, 11 epochs at the full rate, then
+    three times 10, then 9. (``train.py``, ``networks/trainer.py``.)
 
     Args:
         optimizer: the optimiser whose rates decay.
@@ -23,12 +23,12 @@ class NPRDecay(LambdaLR):
 
 
 class OneCycle(OneCycleLR):
-    """torch's one-cycle policy with the optimiser's own learning rate as its peak, so that it is stated once.
+    """torch's one-cycle policy with the optimiser's learning rate as its peak.
 
     Args:
         optimizer: its learning rates are the peaks.
         total_steps: optimiser steps of the whole training.
-        warmup: share of the steps in which the rate rises.
+        warmup: fraction of the steps in which the rate rises.
         start_divisor: peak / first rate.
         final_divisor: first rate / last rate.
     """
@@ -53,11 +53,11 @@ class OneCycle(OneCycleLR):
 
 
 class Warmup(LambdaLR):
-    """The rate rises linearly over the first steps, and stays.
+    """The rate rises linearly over the first steps and then stays constant.
 
     Args:
         optimizer: the optimiser whose rates rise.
-        steps: optimiser steps until the full rate; the first step already takes ``1 / steps`` of it.
+        steps: optimiser steps until the full rate; the first step uses ``1 / steps`` of it.
     """
 
     def __init__(self, optimizer: Optimizer, steps: int = 500) -> None:
@@ -68,10 +68,10 @@ class WarmupCosine(LambdaLR):
     """The rate rises linearly, then falls along half a cosine.
 
     Args:
-        optimizer: the optimiser whose rates follow.
+        optimizer: the optimiser whose rates change.
         total_steps: optimiser steps of the whole training.
-        steps: those in which the rate rises; None for a twentieth of all, at least 100, at most a half.
-        end: the last rate over the full one.
+        steps: steps in which the rate rises; None for a twentieth of all, at least 100, at most half.
+        end: ratio of the last rate to the full rate.
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, steps: int | None = None, end: float = 0.0) -> None:

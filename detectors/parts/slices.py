@@ -1,7 +1,7 @@
-"""Evaluating a batch a few images at a time where that is faster: on a CPU, whose caches hold no more.
+"""Evaluation of a few images at a time on a CPU, which is faster because their activations fit in its caches.
 
 The activations of 32 images of 256² go through memory after every layer, those of four stay in the last-level cache:
-NPR delivers half as many images again in float32 and nearly twice as many in bfloat16 (`docs/speed.md`).
+NPR is half as fast again in float32 and nearly twice as fast in bfloat16 (`docs/speed.md`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from torch import Tensor
 from detectors.parts.precision import in_fours
 
 PIXELS = 4 * 256 * 256
-"""Of a slice. From two to eight images of 256² are best for residual networks, ConvNeXt and vision transformers."""
+"""Pixels of a slice. Two to eight images of 256² are fastest for residual networks, ConvNeXt and transformers."""
 
 
 def slices(images: Tensor) -> Sequence[Tensor]:
-    """[B, C, H, W] in parts of about `PIXELS` pixels; features and GPUs: whole.
+    """Split [B, C, H, W] into parts of about `PIXELS` pixels; features and images on a GPU are not split.
 
-    Parts hold a multiple of four images, or all hold one, and none is left with a single image that has companions:
-    kernels on a CPU sum a single image in another order, and equal images must get equal scores.
+    Either every part has one image, or parts have a multiple of four images and the last has more than one: CPU kernels
+    sum a single image in another order, and equal images must get equal scores.
     """
     count = _count(images)
     parts = list(torch.split(images, count))
@@ -29,12 +29,12 @@ def slices(images: Tensor) -> Sequence[Tensor]:
 
 
 def in_slices(forward: Callable[[Tensor], Tensor], images: Tensor, fours: bool = False) -> Tensor:
-    """``forward(images)``, [B, …]; slice by slice on a CPU. For evaluation: images must not depend on each other.
+    """``forward(images)`` [B, …], on a CPU slice by slice; for evaluation, where images do not affect each other.
 
     Args:
         forward: the network.
         images: [B, C, H, W], or features.
-        fours: pad slices of several images to a multiple of four (`in_fours`), for networks with linear layers inside.
+        fours: pad slices of several images to a multiple of four (`in_fours`); for networks with linear layers.
     """
     pad = fours and _count(images) > 1
     parts = [in_fours(forward, part) if pad else forward(part) for part in slices(images)]
@@ -42,7 +42,7 @@ def in_slices(forward: Callable[[Tensor], Tensor], images: Tensor, fours: bool =
 
 
 def _count(images: Tensor) -> int:
-    """Images of a part: a multiple of four, or one."""
+    """Images per part: a multiple of four, or one."""
     if images.device.type != "cpu" or images.ndim != 4:
         return max(1, len(images))
     fits = PIXELS // max(1, images.shape[-2] * images.shape[-1])

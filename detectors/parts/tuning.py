@@ -1,7 +1,7 @@
-"""Learning-rate range test and batch-size search before training, each leaving everything as it was.
+"""Learning-rate range test and batch-size search before training; both restore the detector's state.
 
-Both train for a few steps with a small trainer of their own on the device of the real one, so that none of the real
-trainer's callbacks, loggers or counters see them.
+Both train for a few steps with a trainer of their own on the same device, so that callbacks, loggers and counters of
+the actual training are not affected.
 """
 
 import math
@@ -22,13 +22,13 @@ from detectors.base import Detector
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.98
 DIVERGED = 4.0
-"""A smoothed loss this many times the best ends the range test."""
+"""The range test stops if the smoothed loss exceeds the best one by this factor."""
 
 FEWEST_STEPS = 8
-"""Optimiser steps an epoch must keep: a batch that fills the memory may leave too few to learn anything."""
+"""Smallest number of optimiser steps per epoch: the largest batch that fits in memory may leave too few."""
 
 MEMORY_SHARE = 0.8
-"""Part of the free main memory that a search on the CPU may take: a process too large is killed, not told."""
+"""Fraction of the free main memory that a search on the CPU may use; a process that needs more may be killed."""
 
 
 def tune(
@@ -39,26 +39,26 @@ def tune(
     batch_size: bool = False,
     steps: int = 100,
 ) -> dict[str, float | int]:
-    """Find and set batch size and learning rate, in this order, since the second depends on the first.
+    """Find and set the batch size, then the learning rate, which depends on it.
 
     Args:
-        trainer: the trainer to come; device, precision, accumulation and clipping are taken from it.
-        detector: gets the learning rate; its weights are left as they were.
-        datamodule: gets the batch size as its ``batch_size``.
+        trainer: the trainer that will be used; device, precision, accumulation and clipping are copied from it.
+        detector: its learning rate is set; its weights are restored.
+        datamodule: its ``batch_size`` is set.
         lr: find the learning rate.
         batch_size: find the batch size.
         steps: steps of the range test.
 
     Returns:
-        What was found: ``batch_size`` and ``lr``, as far as asked for.
+        The values found, as ``batch_size`` and ``lr``.
 
     Raises:
-        ConfigError: on several devices, or where no learning rate can be found or set.
+        ConfigError: several devices, or no learning rate can be found or set.
     """
     if trainer.world_size > 1:
         raise ConfigError(
             f"tune on {trainer.world_size} devices",
-            "Tune with trainer.devices=1 first and write the values found down.",
+            "Tune with trainer.devices=1, then give the values found on the command line.",
         )
     found: dict[str, float | int] = {}
     with _unchanged(detector):
@@ -76,9 +76,9 @@ def find_learning_rate(trainer: L.Trainer, detector: Detector, datamodule: Any, 
     """The rate at which the loss falls fastest while the rate grows exponentially (Smith, arXiv 1506.01186).
 
     Raises:
-        ConfigError: too few finite losses to tell.
+        ConfigError: too few losses are finite.
     """
-    _ = detector.learning_rate  # refuses an optimiser without one before the steps are spent
+    _ = detector.learning_rate  # rejects an optimiser without a rate before the test
     ramp = _Ramp(steps)
     _trial(trainer, detector, datamodule, steps, [ramp])
     return steepest(ramp.rates, ramp.losses)
@@ -88,12 +88,12 @@ def steepest(rates: Sequence[float], losses: Sequence[float], skip: int = 10) ->
     """The learning rate at the steepest descent of the smoothed losses over the logarithm of the rate.
 
     Args:
-        rates: of each step, growing.
-        losses: of each step.
-        skip: first steps left out, in which smoothing has not settled.
+        rates: rate of each step, increasing.
+        losses: loss of each step.
+        skip: number of first steps to omit, in which the moving average has not settled.
 
     Raises:
-        ConfigError: fewer than three finite losses after those.
+        ConfigError: fewer than three finite losses remain.
     """
     pairs = [(r, x) for r, x in zip(rates, smoothed(losses), strict=True) if math.isfinite(x)][skip:]
     if len(pairs) < 3:
@@ -106,7 +106,7 @@ def steepest(rates: Sequence[float], losses: Sequence[float], skip: int = 10) ->
 
 
 def smoothed(losses: Sequence[float]) -> Iterator[float]:
-    """Exponential moving averages, corrected for their start at 0."""
+    """Exponential moving averages, with bias correction."""
     average = 0.0
     for step, loss in enumerate(losses, start=1):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
@@ -114,13 +114,13 @@ def smoothed(losses: Sequence[float]) -> Iterator[float]:
 
 
 def find_batch_size(trainer: L.Trainer, detector: Detector, datamodule: Any, first: int = 2) -> int:
-    """The largest power-of-two batch that trains without running out of memory and leaves enough steps in an epoch.
+    """The largest power of two that fits in memory and leaves `FEWEST_STEPS` steps per epoch.
 
     Args:
-        trainer: the trainer to come.
+        trainer: the trainer that will be used.
         detector: is trained for a few steps at each size.
         datamodule: its ``batch_size`` is varied and restored.
-        first: the smallest batch.
+        first: the smallest batch size tried.
     """
     before = datamodule.batch_size
     on_cpu = trainer.strategy.root_device.type == "cpu"
@@ -145,18 +145,18 @@ def find_batch_size(trainer: L.Trainer, detector: Detector, datamodule: Any, fir
 
 
 def _peak_memory() -> int:
-    """Bytes this process has held at most; Linux counts in KiB, macOS in bytes."""
+    """Peak memory of this process in bytes; Linux counts in KiB, macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _free_memory() -> int:
-    """Bytes of main memory nobody uses."""
+    """Free main memory in bytes."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class _Ramp(L.Callback):
-    """Sets the rate before each optimiser step and notes the loss after it."""
+    """Sets the rate before each optimiser step and records the loss after it."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -180,7 +180,7 @@ class _Ramp(L.Callback):
 def _trial(
     trainer: L.Trainer, detector: Detector, datamodule: Any, steps: int, callbacks: Sequence[L.Callback] = ()
 ) -> int:
-    """Train for a few steps beside the real trainer; gives the number of batches of an epoch."""
+    """Train for a few steps; return the number of batches of an epoch."""
     device = trainer.strategy.root_device
     small = L.Trainer(
         accelerator=device.type,
@@ -206,7 +206,7 @@ def _trial(
 
 @contextmanager
 def _unchanged(detector: Detector) -> Iterator[None]:
-    """Weights, scheduler, gradients and random state afterwards are those from before."""
+    """Restore weights, scheduler, gradients and random state at the end."""
     state = {key: value.detach().to("cpu", copy=True) for key, value in detector.state_dict().items()}
     scheduler, detector.make_scheduler = detector.make_scheduler, None
     with torch.random.fork_rng():

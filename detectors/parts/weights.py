@@ -1,4 +1,4 @@
-"""Checkpoints of every published form, read without running code and loaded strictly."""
+"""Checkpoints in every published form, read without running code and loaded strictly."""
 
 import pickle
 import zipfile
@@ -21,24 +21,24 @@ STATE_KEYS = (
     "state_dict_ema", "model_ema", "ema", "params_ema", "state_dict", "model_state_dict", "model", "nets", "net",
     "network", "module", "weights", "params", "teacher",
 )  # fmt: skip
-"""Entries under which training scripts keep the weights, in the order they are looked for, one inside another where it
-must be. Averaged weights come first: they are the ones such scripts evaluate."""
+"""Entries in which training scripts store weights, possibly nested, in order of preference. Averaged weights come
+first: they are the ones such scripts evaluate."""
 
 MAGIC = (b"PK", b"\x80")
-"""How checkpoints begin: zip archives, and before them pickles of protocol 2 or later."""
+"""First bytes of checkpoints: zip archives, and pickles of protocol 2 or later in older ones."""
 
 WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
-"""Prefixes put before every key by DataParallel, a surrounding module, Lightning shells, and ``torch.compile``."""
+"""Prefixes that DataParallel, an outer module, Lightning modules and ``torch.compile`` add to every key."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint's plain containers and tensors, on the CPU.
+    """Read a checkpoint's plain containers and tensors, on the CPU.
 
     Args:
         path: a ``.safetensors`` file, or a pickle of tensors and plain containers (``.pth``, ``.pt``, ``.ckpt``).
 
     Raises:
-        CheckpointError: no such file, unreadable, or holding Python objects, whose loading would run code.
+        CheckpointError: the file is missing, unreadable, or contains Python objects, whose loading could run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,10 +47,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         try:
             return dict(load_file(path))
         except SafetensorError as error:
-            raise CheckpointError(f"{path} is no readable safetensors file: {error}", "Copy it again.") from error
+            raise CheckpointError(f"{path} is not a readable safetensors file: {error}", "Copy it again.") from error
     if not _begins(path).startswith(MAGIC):
         raise CheckpointError(
-            f"{path} is no checkpoint: it begins with {_begins(path)!r}",
+            f"{path} is not a checkpoint: it begins with {_begins(path)!r}",
             "Give a .safetensors, .pth, .pt or .ckpt file; fetch it again if a web page was saved in its place.",
         )
     try:
@@ -60,12 +60,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         _refuse(path, error)
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint: {_first_line(error)}", "It may be truncated; copy it again."
+            f"{path} cannot be read as a checkpoint: {first_line(error)}", "It may be truncated; copy it again."
         ) from error
     if isinstance(checkpoint, Mapping):
         return dict(checkpoint)
     raise CheckpointError(
-        f"{path} holds a {type(checkpoint).__name__}, not a dictionary of tensors", "Save model.state_dict() instead."
+        f"{path} contains a {type(checkpoint).__name__}, not a dictionary of tensors",
+        "Save model.state_dict() instead.",
     )
 
 
@@ -75,20 +76,21 @@ def _begins(path: Path) -> bytes:
 
 
 def _refuse(path: Path, error: pickle.UnpicklingError) -> NoReturn:
-    """Tell a refused Python object from a file that is no pickle at all."""
+    """Distinguish a rejected Python object from a file that is not a pickle."""
     text = str(error)
     if "GLOBAL" in text or "Unsupported" in text or zipfile.is_zipfile(path):
         name = next((line.strip() for line in text.splitlines() if "GLOBAL" in line or "Unsupported" in line), text)
         raise CheckpointError(
-            f"{path} holds Python objects, and loading those could run code from the file; refused ({name[:200]})",
-            "Ask for (or save) the state dict alone: tensors in plain containers, or safetensors.",
+            f"{path} contains Python objects, and loading those could run code from the file; refused ({name[:200]})",
+            "Ask for (or save) only the state dict: tensors in plain containers, or safetensors.",
         ) from error
     raise CheckpointError(
-        f"{path} is no checkpoint: {_first_line(error)}", "Give a .safetensors, .pth, .pt or .ckpt file."
+        f"{path} is not a checkpoint: {first_line(error)}", "Give a .safetensors, .pth, .pt or .ckpt file."
     ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of an error's message, or its type's name."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -98,8 +100,8 @@ class Found:
 
     Attributes:
         state: tensors by name.
-        entries: keys that led to them, outermost first.
-        prefix: what was taken off before every name.
+        entries: keys of the entries that contain them, outermost first.
+        prefix: the prefix removed from every name.
     """
 
     state: dict[str, Tensor]
@@ -112,19 +114,18 @@ class Found:
 
 
 def find_state(checkpoint: Mapping[str, Any], path: str | Path) -> Found:
-    """The state dict inside a checkpoint: itself, or its entry of one of `STATE_KEYS`.
+    """Find the state dict of a checkpoint: the checkpoint itself, or its entry under one of `STATE_KEYS`.
 
-    Prefixes that all keys share because of a wrapper (``module.``, ``model.``, ``net.``, ``_orig_mod.``, nested in any
-    order) are taken off.
+    Prefixes that all keys share because of a wrapper (see `WRAPPERS`, nested in any order) are removed.
 
     Raises:
-        CheckpointError: no entry of tensors in it.
+        CheckpointError: no entry consists of tensors.
     """
     found = _search(checkpoint, ())
     if found is None:
         raise CheckpointError(
-            f"{path} holds no state dict; its entries are {sorted(map(str, checkpoint))[:12]}",
-            f"Save the weights bare or under one of {', '.join(STATE_KEYS)}.",
+            f"{path} contains no state dict; its entries are {sorted(map(str, checkpoint))[:12]}",
+            f"Save the weights alone or under one of {', '.join(STATE_KEYS)}.",
         )
     entries, state = found
     whole = ""
@@ -134,11 +135,6 @@ def find_state(checkpoint: Mapping[str, Any], path: str | Path) -> Found:
             return Found(state, entries, whole)
         whole += prefix
         state = {key.removeprefix(prefix): value for key, value in state.items()}
-
-
-def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """As `find_state`, the weights alone."""
-    return find_state(checkpoint, path).state
 
 
 def _search(node: Mapping[Any, Any], entries: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]] | None:
@@ -154,7 +150,7 @@ def _search(node: Mapping[Any, Any], entries: tuple[str, ...]) -> tuple[tuple[st
 
 
 def _tensors(candidate: Mapping[Any, Any]) -> dict[str, Tensor] | None:
-    """The mapping, if it is not empty and maps strings to tensors (or NumPy's arrays of numbers) alone."""
+    """The mapping, if it is not empty and maps strings only to tensors (or NumPy arrays of numbers)."""
     state: dict[str, Tensor] = {}
     for key, value in candidate.items():
         tensor = (
@@ -167,9 +163,9 @@ def _tensors(candidate: Mapping[Any, Any]) -> dict[str, Tensor] | None:
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path, what: str) -> None:
-    """Compare a state dict with the one a module wants.
+    """Compare a state dict with a module's.
 
-    Files of torch before 1.0 lack the counters ``num_batches_tracked``; torch fills in 0, and so do we.
+    Files of torch before 1.0 lack the counters ``num_batches_tracked``, which torch sets to 0.
 
     Args:
         state: tensors read.
@@ -178,7 +174,7 @@ def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path:
         what: the module, for the message.
 
     Raises:
-        CheckpointError: naming the missing keys, the unexpected ones, and those of another shape.
+        CheckpointError: names the missing and unexpected keys, and those with another shape.
     """
     differences = {
         "missing": sorted(k for k in wanted.keys() - state.keys() if not k.endswith("num_batches_tracked")),
@@ -202,13 +198,10 @@ def _some(keys: list[str], count: int = 6) -> str:
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint of any form strictly, in place.
-
-    A `Detector` gets the weights of its inner ``net``, after its ``on_load_weights`` has turned foreign keys into its
-    own.
+    """Load a checkpoint of any form strictly, in place; into a `Detector`'s ``net`` after its ``on_load_weights``.
 
     Raises:
-        CheckpointError: unreadable, unsafe, or not fitting.
+        CheckpointError: the file is unreadable or unsafe, or does not fit.
     """
     checkpoint = read_checkpoint(path)
     found = find_state(checkpoint, path)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from contracts.errors import CheckpointError
 from detectors.base import PASSPORT
-from detectors.parts.weights import read_checkpoint, state_of
+from detectors.parts.weights import find_state, read_checkpoint
 from detectors.tracer.models.rar_vqgan import RarVqgan
 from detectors.tracer.models.state import fit_state
 from detectors.tracer.models.tokenizer import to_uint8, to_unit
@@ -125,7 +125,7 @@ def _flattened(path: Path) -> dict[str, Tensor]:
     flat: dict[str, Tensor] = {}
     content = read_checkpoint(path)
     if PASSPORT in content:
-        return {k: v for k, v in state_of(content, path).items() if k.startswith(("encoder.", "quant_conv."))}
+        return {k: v for k, v in find_state(content, path).state.items() if k.startswith(("encoder.", "quant_conv."))}
     for key, value in content.items():
         if isinstance(value, Mapping) and key != "config":
             flat |= {f"{key}.{inner}": tensor for inner, tensor in value.items() if isinstance(tensor, Tensor)}

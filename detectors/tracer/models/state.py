@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from detectors.parts.weights import check_state, read_checkpoint, state_of
+from detectors.parts.weights import check_state, find_state, read_checkpoint
 
 # Entries that hold no learnt weight: a usage counter of training, and tables that the model computes.
 # They may be present, absent or of another type.
@@ -23,7 +23,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If there is no such file, it is damaged, or loading it would run code.
     """
-    return state_of(read_checkpoint(path), path)
+    return find_state(read_checkpoint(path), path).state
 
 
 def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
-from detectors.parts.weights import read_checkpoint, state_of
+from detectors.parts.weights import find_state, read_checkpoint
 from detectors.zed.models.coding import coding_cost
 from detectors.zed.models.density import DensityModel, InputScale
 from detectors.zed.models.heads import HalfResolutionHead, Head, Heads
@@ -101,7 +101,7 @@ def foreign_model(
                 "these weights are a ZED_Rep head, which models only one level",
                 "Give level 0 as ckpt=FILE and level 1 as detector.level1=FILE.",
             )
-        coarse = state_of(read_checkpoint(level1), level1)
+        coarse = find_state(read_checkpoint(level1), level1).state
         return Heads([load_published_head(each, scale or "uint8") for each in (state, coarse)])
     except ValueError as error:
         raise CheckpointError(str(error), "Choose a checkpoint of SReC or of a ZED_Rep head.") from error

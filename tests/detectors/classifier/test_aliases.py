@@ -43,7 +43,7 @@ def test_names_of_libraries_pass() -> None:
 
 
 def test_a_mode_that_contradicts_the_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Leave detector\.mode out"):
+    with pytest.raises(ConfigError, match=r"Omit detector\.mode"):
         expanded({"backbone": "RN50_tune", "mode": "probe"})
 
 

@@ -78,7 +78,7 @@ def test_unknown_names_bring_the_nearest(name: str, answer: str) -> None:
 def test_options_a_backbone_cannot_take_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"detector\.pooling='avgmx' is unknown"):
         create_backbone("test_resnet", pooling="avgmx")
-    with pytest.raises(ConfigError, match=r"timm/test_vit cannot be made with detector\.pooling=catavgmax"):
+    with pytest.raises(ConfigError, match=r"timm/test_vit cannot be created with detector\.pooling=catavgmax"):
         create_backbone("test_vit", pooling="catavgmax")
     with pytest.raises(ConfigError, match="torchvision/densenet121"):
         create_backbone("torchvision/densenet121", pooling="max")

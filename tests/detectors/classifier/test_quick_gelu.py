@@ -164,5 +164,5 @@ def test_a_probe_from_before_is_read_and_not_resumed(tmp_path: Path) -> None:
     part = target.frozen_part()
     assert part is not None
     assert "activation" not in part.settings
-    with pytest.warns(UserWarning, match="as it was trained"), pytest.raises(CheckpointError, match="Start it anew"):
+    with pytest.warns(UserWarning, match="as it was trained"), pytest.raises(CheckpointError, match="Start it again"):
         probe.on_load_checkpoint(checkpoint)

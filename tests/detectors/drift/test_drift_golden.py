@@ -46,7 +46,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drift]:
     def made(golden: dict[str, Any], side: int, **options: Any) -> Drift:
         toy = zoo.Toy(zoo.weights(golden, "toy"))
         assert sum(p.numel() for p in toy.parameters()) == int(golden["toy_n_parameters"])
-        record = Backbone("toy", toy, 48, IMAGENET_MEAN, IMAGENET_STD, side, False, None)
+        record = Backbone(toy, IMAGENET_MEAN, IMAGENET_STD, side, False, name="toy", feature_dim=48, sha256=None)
         monkeypatch.setattr(detectors.classifier.on_frozen, "create_backbone", lambda *_: record)
         return Drift("toy", **options).eval()
 

@@ -102,7 +102,7 @@ def test_residuals_are_bit_identical_where_the_original_works(size: tuple[int, i
 def test_any_scale_and_size_work(size: int, scale: float) -> None:
     small = int(size * scale)
     if small < 1:
-        with pytest.raises(ConfigError, match="leaves nothing"):
+        with pytest.raises(ConfigError, match="leaves no pixel"):
             nearest_sources(size, scale)
         return
     sources = nearest_sources(size, scale)

@@ -116,7 +116,7 @@ def test_a_probe_takes_a_whole_net_of_its_own_backbone_alone(tmp_path: Path) -> 
     detector = _loaded(tmp_path / "w.pth", "timm/test_resnet", mode="probe", weights=tmp_path / "w.pth")
     assert torch.equal(detector.net.head.weight, net.fc.weight)
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"w\.pth: it brings a backbone of its own.*\n.*mode=tune"):
+    with pytest.raises(CheckpointError, match=r"w\.pth: it contains another backbone.*\n.*mode=tune"):
         _loaded(tmp_path / "w.pth", "timm/test_resnet", mode="probe", weights=tmp_path / "other.pth")
 
 

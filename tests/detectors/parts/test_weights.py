@@ -144,7 +144,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path, how: str) -> No
 
 def test_whole_modules_are_refused(tmp_path: Path) -> None:
     torch.save(_net(0), tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="state dict alone"):
+    with pytest.raises(CheckpointError, match="only the state dict"):
         load_weights(_net(1), tmp_path / "w.pth")
 
 
@@ -176,5 +176,5 @@ def test_missing_file_and_no_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"<!DOCTYPE html>", b"hello", b""])
 def test_what_is_no_checkpoint_is_reported_by_how_it_begins(tmp_path, content):
     (tmp_path / "w.ckpt").write_bytes(content)
-    with pytest.raises(CheckpointError, match="is no checkpoint: it begins with"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint: it begins with"):
         read_checkpoint(tmp_path / "w.ckpt")

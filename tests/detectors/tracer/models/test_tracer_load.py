@@ -116,15 +116,15 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"rar_b\.bin"):
         read_state(tmp_path / "rar_b.bin")
     (tmp_path / "x.safetensors").write_bytes(b"short")
-    with pytest.raises(CheckpointError, match="no readable safetensors"):
+    with pytest.raises(CheckpointError, match="not a readable safetensors"):
         read_state(tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError, match=r"no checkpoint file .*rar_c\.bin"):
         read_state(tmp_path / "rar_c.bin")
     torch.save({"a": torch.zeros(1), "step": 3}, tmp_path / "trainer.pth")
-    with pytest.raises(CheckpointError, match=r"holds no state dict; its entries are \['a', 'step'\]"):
+    with pytest.raises(CheckpointError, match=r"contains no state dict; its entries are \['a', 'step'\]"):
         read_state(tmp_path / "trainer.pth")
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(CheckpointError, match="holds a list"):
+    with pytest.raises(CheckpointError, match="contains a list"):
         read_state(tmp_path / "list.pth")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="neither a VAR nor a RAR file; its first keys are a"):
