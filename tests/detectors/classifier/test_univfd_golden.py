@@ -17,6 +17,7 @@ from benchmarks.oracle import oracle_accuracy, oracle_threshold
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
+from detectors.classifier.backbone_library import Built
 from detectors.classifier.backbones import Backbone
 from detectors.classifier.detector import Classifier
 from detectors.parts.degradations import blur, jpeg
@@ -50,7 +51,8 @@ def test_crops(golden: dict[str, Any], crops: torch.Tensor) -> None:
 
 def test_scores(golden: dict[str, Any], crops: torch.Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     width = golden["features_f32"].shape[1]
-    record = Backbone("timm/test_vit", zoo.clip_tower(golden), width, *NORMALISATIONS["clip"], 224, True, None)
+    built = Built(zoo.clip_tower(golden), *NORMALISATIONS["clip"], 224, True)
+    record = Backbone(**vars(built), name="timm/test_vit", feature_dim=width, sha256=None)
     monkeypatch.setattr(detectors.classifier.detector, "create_backbone", lambda *_: record)
     detector = Classifier("timm/test_vit", mode="probe", eval_view=View(crop=224, fill="zero")).eval()
     zoo.close(detector.frozen_part().features(crops), golden["features_f32"], 2e-5)

@@ -40,7 +40,7 @@ def make(golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     def made(head: str, **options: Any) -> RINE:
         tower = zoo.clip_tower(golden)
         side = int(golden["toy_config_patch_width_layers_heads_embed_res"][-1])
-        record = Backbone("toy", tower, 48, *NORMALISATIONS["clip"], side, True, None)
+        record = Backbone(tower, *NORMALISATIONS["clip"], side, True, name="toy", feature_dim=48, sha256=None)
         monkeypatch.setattr(detectors.classifier.on_frozen, "create_backbone", lambda *_: record)
         layers, dim = golden[f"{head}_nproj_dim"].tolist()
         detector = RINE("toy", layers=layers, dim=dim, **options).eval()
