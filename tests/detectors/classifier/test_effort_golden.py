@@ -19,6 +19,7 @@ from contracts.batch import Batch
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
+from detectors.classifier.backbone_library import Built
 from detectors.classifier.backbones import Backbone
 from detectors.classifier.detector import Classifier
 from detectors.classifier.hf_clip import from_hf_clip
@@ -57,7 +58,8 @@ def tower(golden: dict[str, Any]) -> torch.nn.Module:
 def make(golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Classifier]:
     def made(case: str, **options: Any) -> Classifier:
         width = golden["pooler_base_f32"].shape[1]
-        record = Backbone("timm/test_vit", tower(golden), width, *NORMALISATIONS["clip"], 224, True, None)
+        built = Built(tower(golden), *NORMALISATIONS["clip"], 224, True)
+        record = Backbone(**vars(built), name="timm/test_vit", feature_dim=width, sha256=None)
         monkeypatch.setattr(detectors.classifier.detector, "create_backbone", lambda *_: record)
         rank = width - int(golden[f"{case}_r"])
         return Classifier("timm/test_vit", tune="svd", rank=rank, eval_view=View(crop=224), **options).eval()
