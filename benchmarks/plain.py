@@ -31,6 +31,8 @@ class Plain:
     """
 
     degrade: SampleFunction | Chain | None = None
+    deliveries: Mapping[str, SampleFunction] = MappingProxyType({})
+    """Further ways in which ``task=test`` sees each test image, by name; each has a dump of its own."""
     features: Path | None
     copies: int = 1
     """Fixed looks at each training image in an epoch, see `Stage.copies`."""

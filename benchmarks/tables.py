@@ -49,11 +49,13 @@ class Table:
         heads: titles of the metric columns.
         rows: totals first, then generators.
         caption: images counted, the threshold and the intervals.
+        first: title of the first column.
     """
 
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
     caption: str
+    first: str = "generator"
 
     @staticmethod
     def of(
@@ -91,7 +93,7 @@ class Table:
     def rich(self) -> RichTable:
         """For a terminal; intervals dimmed."""
         table = RichTable(box=box.SIMPLE_HEAD, caption=self.caption, caption_justify="left", pad_edge=False)
-        table.add_column("generator", no_wrap=True)
+        table.add_column(self.first, no_wrap=True)
         table.add_column("n", justify="right")
         for head in self.heads:
             table.add_column(head)
@@ -109,7 +111,7 @@ class Table:
     def markdown(self) -> str:
         """A pipe table."""
         lines = [
-            "| generator | n | " + " | ".join(self.heads) + " |",
+            f"| {self.first} | n | " + " | ".join(self.heads) + " |",
             "|---|--:|" + "---|" * len(self.heads),
         ]
         section = ""
@@ -125,7 +127,7 @@ class Table:
     def latex(self) -> str:
         """A ``tabular`` for booktabs."""
         lines = [r"\begin{tabular}{lr" + "l" * len(self.heads) + "}", r"\toprule"]
-        lines += [" & ".join(["generator", "$n$", *map(_escape, self.heads)]) + r" \\", r"\midrule"]
+        lines += [" & ".join([self.first, "$n$", *map(_escape, self.heads)]) + r" \\", r"\midrule"]
         section = ""
         for row in self.rows:
             if row.section != section:

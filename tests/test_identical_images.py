@@ -6,6 +6,7 @@ table. A new file of ``conf/datamodule`` or ``conf/benchmark`` is covered at onc
 
 import csv
 import json
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from conf.compose import compose
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
+from datamodules.deliveries.cache import Delivered
 from datamodules.photographs import PhotographsDataModule
 from detectors.base import Detector, Scores
 from tasks.experiment.run import Run
@@ -64,7 +66,12 @@ def fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, benchmark: str) -> No
     monkeypatch.setattr(tasks.test, "load_detector", lambda *_: loaded)
     monkeypatch.setattr(Bootstrap, "__init__", _few)
     monkeypatch.setattr(AiGenBenchChain, "seeds", _by_image)
+    monkeypatch.setattr(Delivered, "__call__", partialmethod(_delivered_by_content, Delivered.__call__))
     monkeypatch.chdir(tmp_path)
+
+
+def _delivered_by_content(self: Delivered, deliver: Any, image: torch.Tensor, _: np.random.Generator) -> torch.Tensor:
+    return deliver(self, image, np.random.default_rng(int(image.long().sum())))
 
 
 def _by_image(chain: AiGenBenchChain, row: int) -> ItemSeeds:
@@ -84,9 +91,8 @@ def areas(folder: Path) -> dict[tuple[str, ...], float]:
         with file.open(newline="") as text:
             for row in csv.DictReader(text):
                 if row.get("metric") == "auroc" and row["value"]:
-                    found[str(file), *(row.get(k) or "" for k in ("dump", "kind", "generator", "set"))] = float(
-                        row["value"]
-                    )
+                    place = (row.get(k) or "" for k in ("dump", "delivery", "kind", "generator", "set"))
+                    found[str(file), *place] = float(row["value"])
     for file in folder.glob("ai_genbench.json"):
         for name, run in json.loads(file.read_text()).items():
             for stage in run["stages"]:
@@ -110,6 +116,8 @@ def test_identical_images(benchmark: str, module: str, tmp_path: Path, monkeypat
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(datamodules.sample, "CORPUS", tmp_path / "data")
     words = identical.LAYOUTS[module](tmp_path / "data")
+    if benchmark == "robustness":
+        words = [*words, "benchmark.deliveries=[jpeg-50,resize-0.75,noise-5]"]
     run = Run(
         compose(
             ["task=test", f"datamodule={module}", f"benchmark={benchmark}", "ckpt=fixed.ckpt", "trainer=cpu",
@@ -130,6 +138,8 @@ def test_identical_images(benchmark: str, module: str, tmp_path: Path, monkeypat
         assert any(Path(key[0]).parent.name == "tables" for key in found)
     if benchmark == "ai_genbench":
         assert any(key[0].endswith(".json") for key in found)
+    if benchmark == "robustness":
+        assert {key[2] for key in found} >= {"clean", "jpeg-50", "resize-0.75", "noise-5"}
     assert {key: value for key, value in found.items() if value != 0.5} == {}
     for name, table in made.tables.items():
         assert ".500" in table.markdown() or "0.500" in table.markdown(), name

@@ -40,9 +40,11 @@ BORDERS = {
 """Where a room may know only some of another's modules."""
 
 ROOMS = {
-    "datamodules": (".", "auditing", "preparing", "arrow", "loading", "loading.containers", "folders", "tables"),
+    "datamodules": (
+        ".", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers", "folders", "tables",
+    ),
     "benchmarks": (
-        "review", "people", "comparison", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
+        "review", "people", "comparison", "robustness", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
         "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (

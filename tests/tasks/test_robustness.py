@@ -1,0 +1,43 @@
+"""``task=test benchmark=robustness``: a dump for each delivery, and an interrupted test that continues."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.predictions import read_predictions
+from lightning_main import main
+
+
+def test_each_delivery_has_a_dump_and_an_interrupted_test_continues(
+    trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = trained / "experiments_data/r/window_0"
+    ckpt = "ckpt=experiments_data/e/window_0/checkpoints/best.ckpt"
+    words = [word for word in words if not word.startswith(("detector", "experiment_id"))]
+    words += ["task=test", "benchmark=robustness", ckpt, "experiment_id=r"]
+    assert main([*words, "benchmark.deliveries=[jpeg-50,noise-4]"]) == 0
+    written = {file.name: file.stat().st_mtime_ns for file in (stage / "deliveries").iterdir()}
+    assert set(written) == {"predictions_jpeg-50_all.npz", "predictions_noise-4_all.npz"}
+    clean = read_predictions(stage / "predictions_test_all.npz")
+    noisy = read_predictions(stage / "deliveries/predictions_noise-4_all.npz")
+    assert noisy.fused_ids.tolist() == clean.fused_ids.tolist()
+    assert noisy.fused_logits.tolist() != clean.fused_logits.tolist()
+    assert noisy.about["delivery"] == "noise-4"
+    (stage / "deliveries/predictions_noise-4_all.npz").write_bytes(b"cut off")
+    capsys.readouterr()
+    assert main([*words, "benchmark.deliveries=[jpeg-50,noise-4]", "benchmark.cache=cache"]) == 0
+    printed = capsys.readouterr().out
+    assert "delivery 1 of 1: noise-4" in printed
+    jpeg = stage / "deliveries/predictions_jpeg-50_all.npz"
+    assert jpeg.stat().st_mtime_ns == written[jpeg.name]
+    again = read_predictions(stage / "deliveries/predictions_noise-4_all.npz")
+    assert again.fused_logits.tolist() == noisy.fused_logits.tolist()
+    assert "noise-4" in (stage / "robustness.md").read_text()
+
+
+def test_an_unknown_delivery_is_refused_before_anything_is_scored(
+    trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "task=test", "benchmark=robustness", "benchmark.deliveries=[jpg-50]"]) == 2
+    assert "'jpg-50' is not a delivery" in capsys.readouterr().err
+    assert not (trained / "experiments_data/e/window_0/deliveries").exists()
