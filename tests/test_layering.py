@@ -44,8 +44,8 @@ ROOMS = {
         ".", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers", "folders", "tables",
     ),
     "benchmarks": (
-        "review", "people", "comparison", "robustness", "forensynths_tables", "thresholds", "attribution", "ai_genbench",
-        "ai_genbench.images", "ai_genbench.protocol", ".",
+        "review", "people", "comparison", "robustness", "forensynths_tables", "thresholds", "attribution",
+        "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
         "drift", "fgts", "rine", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
