@@ -13,7 +13,7 @@ from conf.cli.completion import complete
 from conf.cli.flags import Given, read_flags
 from conf.cli.groups import CONF
 from conf.cli.shells import SCRIPTS
-from contracts.errors import ConfigError, PixelProofError
+from contracts.errors import ConfigError, PixelProofError, refuse
 from contracts.names import typed
 from contracts.stop import STOP, Stopped, one_of_several
 
@@ -92,7 +92,6 @@ def answer(given: Given) -> int:
 def run_one(words: Sequence[str]) -> int:
     """Composes and checks the configuration and runs its task; only that task's module is imported."""
     from conf.check import check
-    from conf.cli.problems import refuse
     from conf.compose import compose
     from conf.hydra_setup import only_allowed_targets
     from tasks.checking.trial import refuse_trainer

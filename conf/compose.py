@@ -14,14 +14,13 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from conf.cli.groups import CONF, config_name, config_names, group_options, search_folders
-from conf.cli.problems import refuse
 from conf.cli.typed import typed_config
 from conf.cli.words import accepted, judge, parse
 from conf.hydra_setup import hydra_on
 from conf.keys.schema import Config, root_keys, verb_options
 from conf.keys.typed_root import typed_root
 from conf.keys.written import as_text
-from contracts.errors import ConfigError, nearest
+from contracts.errors import ConfigError, nearest, refuse
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """The text of ``--help``."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent, fill, indent
 
 from conf.cli.flags import flag_lines
 from conf.cli.groups import group_names, group_options, is_search_word, search_folders
-from conf.help_one import parts_for
+from conf.help_one import help_of, parts_for, with_default
 from conf.keys.documented import clean
 from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.keys.verbs import verbs
@@ -42,21 +41,16 @@ def help_for(words: Sequence[str], folder: Path) -> str:
 
 
 def help_text(folders: Sequence[Path]) -> str:
-    """Flags, tasks, keys, groups and their options, the options of verbs, examples.
-
-    Args:
-        folders: of YAML groups.
-    """
+    """Flags, tasks, keys, groups and their options, the options of verbs, examples."""
     tasks = {f"task={name}": clean(meaning) for name, meaning in verbs().items()}
     keys = {
-        f"{name}={_default(field)}": field.metadata["help"]
+        with_default(name, field): help_of(field)
         for name, field in root_keys().items()
         if "help" in field.metadata and name not in ("task", "experiment")
     }
     groups = {name: ", ".join(group_options(name, *folders)) or "(none)" for name in group_names()}
     options = {
-        f"{verb}.{name}={_default(field)}": field.metadata["help"]
-        + (f" ({'|'.join(field.metadata['choices'])})" if field.metadata["choices"] else "")
+        with_default(f"{verb}.{name}", field): help_of(field)
         for verb in VERB_OPTIONS
         for name, field in verb_options(verb).items()
     }
@@ -72,11 +66,6 @@ def help_text(folders: Sequence[Path]) -> str:
         "Examples\n" + indent(dedent(EXAMPLES).strip("\n"), "  "),
     )
     return "\n\n".join(parts)
-
-
-def _default(field: "dataclasses.Field[object]") -> str:
-    value = [] if field.default is dataclasses.MISSING else field.default
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def section(title: str, lines: dict[str, str]) -> str:

@@ -1,13 +1,21 @@
 """Help for one task, group, option or key, read from YAML files and from the source of the classes they name."""
 
 import ast
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any
 
 from conf.cli.grammar import typed_value
-from conf.cli.groups import file_name, group_names, group_options, is_search_word, option_file, search_folders
+from conf.cli.groups import (
+    file_name,
+    group_in_defaults,
+    group_names,
+    group_options,
+    is_search_word,
+    option_file,
+    search_folders,
+)
 from conf.cli.typed import written_type
 from conf.cli.words import parse
 from conf.compose import compose
@@ -18,6 +26,7 @@ from conf.keys.synonyms import key_for, task_for
 from conf.keys.targets import SUPPLIED, is_own
 from conf.keys.verbs import REQUIRED, groups_used, verb_text, verbs
 from conf.keys.written import load_yaml, typed_characters
+from conf.sources import leaves
 from contracts.errors import ConfigError, nearest
 
 Lines = dict[str, str]
@@ -49,7 +58,7 @@ def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
         elif root in group_names():
             yield from _argument(key, words, folder)
         elif key in root_keys():
-            yield _root(key)
+            yield key, _described(key, root_keys()[key])
         else:
             meant = key_for(key)
             step = f"Try: pixelproof {meant} --help" if meant else nearest(root, [*root_keys(), *verbs()])
@@ -75,20 +84,27 @@ def _options(verb: str, key: str) -> Iterator[Part]:
     option = key.partition(".")[2]
     if option and option not in known:
         raise ConfigError(f"{verb} has no option {option!r}", nearest(option, known))
-    lines = {}
+    lines: Lines = {}
     for name, field in known.items():
         if option in ("", name):
-            choices = f" ({'|'.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
-            default = shown(field.default if isinstance(field.default, str | int | float | bool | None) else [])
-            lines[f"{verb}.{name}={default}"] = f"{written_type(field.type)}: {field.metadata['help']}{choices}"
+            lines |= _described(f"{verb}.{name}", field)
     if lines:
         yield f"Options of {f'task={verb}' if verb in verbs() else verb}, with their defaults", lines
 
 
-def _root(key: str) -> Part:
-    field = root_keys()[key]
-    default = field.default if isinstance(field.default, str | int | None) else None
-    return key, {f"{key}={shown(default)}": f"{written_type(field.type)}: {field.metadata['help']}"}
+def _described(key: str, field: "Field[Any]") -> Lines:
+    return {with_default(key, field): f"{written_type(field.type)}: {help_of(field)}"}
+
+
+def with_default(key: str, field: "Field[Any]") -> str:
+    """A key with its default, as it would be typed."""
+    return f"{key}={shown([] if field.default is MISSING else field.default)}"
+
+
+def help_of(field: "Field[Any]") -> str:
+    """The help text of a key of the schema, with its possible values."""
+    choices = field.metadata["choices"]
+    return f"{field.metadata['help']}" + (f" ({'|'.join(choices)})" if choices else "")
 
 
 def _group(group: str, names: Any, folders: Sequence[Path]) -> Iterator[Part]:
@@ -104,7 +120,9 @@ def _group(group: str, names: Any, folders: Sequence[Path]) -> Iterator[Part]:
         content = typed_characters(load_yaml(file)) or {}
         yield f"{group}={name}   ({file_name(file, folders)}) {_comment(file)}", {}
         prefix = "" if group == "experiment" else group
-        yield "It sets", {f"{place}={shown(value)}": "" for place, value in _leaves(content, prefix)}
+        chosen = [entry for entry in content.pop("defaults", []) if isinstance(entry, dict)]
+        choices = [(group_in_defaults(key), value) for entry in chosen for key, value in entry.items()]
+        yield "It sets", {f"{place}={shown(value)}": "" for place, value in [*choices, *leaves(content, prefix)]}
         for place, node in _nodes(content, prefix):
             yield _of_target(place, node)
 
@@ -158,23 +176,6 @@ def _comment(file: Path) -> str:
         if "@package" not in line:
             lines.append(line.removeprefix("#").strip())
     return clean(" ".join(lines))
-
-
-def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            if key == "defaults" and isinstance(value, list):
-                for entry in value:
-                    yield from _chosen(entry)
-            else:
-                yield from _leaves(value, f"{place}.{key}" if place else str(key))
-    else:
-        yield place, node
-
-
-def _chosen(entry: Any) -> Iterator[tuple[str, Any]]:
-    for key, value in entry.items() if isinstance(entry, dict) else ():
-        yield re.sub(r"^(override|optional)?\s*/?", "", str(key)), value
 
 
 def _nodes(node: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -19,11 +19,7 @@ ELSEWHERE = ("doctor", "review", "compare", "explain", "convert", "candidates")
 
 
 def unwritable(config: Config) -> Iterator[ConfigError]:
-    """Outputs of the task that cannot be written here; with a launcher, its jobs check this themselves.
-
-    Args:
-        config: the typed root.
-    """
+    """Outputs of the task that cannot be written here; with a launcher, its jobs check this themselves."""
     if config.launcher:
         return
     task = config.task

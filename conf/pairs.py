@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.compose import Composed
-from conf.keys.signatures import signature
+from conf.keys.signatures import Signature, signature
 from conf.keys.targets import is_own
 from conf.training import partly_scored, untrained, unvalidated
 from contracts.errors import ConfigError
@@ -16,12 +16,7 @@ MIXED = ("bf16-mixed", "16-mixed", "bf16", "16", 16)
 
 
 def impossible_pairs(composed: Composed, used: Sequence[str]) -> Iterator[ConfigError]:
-    """Combinations that would fail or hang after minutes of work.
-
-    Args:
-        composed: the configuration.
-        used: groups the task builds.
-    """
+    """Combinations that would fail or hang after minutes of work."""
     config = composed.config
     if "trainer" in used:
         yield from _devices(config.trainer)
@@ -68,30 +63,27 @@ def _mixed_sizes(detector: dict[str, Any], datamodule: dict[str, Any]) -> Iterat
 
 
 def _default_batch(datamodule: dict[str, Any]) -> int:
-    target = datamodule.get("_target_")
-    if not isinstance(target, str) or not is_own(target):
-        return 1
-    try:
-        parameter = signature(target).parameters.get("batch_size")
-    except ConfigError:  # reported where the node itself is bound
-        return 1
+    parameter = _signature(datamodule).parameters.get("batch_size")
     return int(parameter.default) if parameter and parameter.default.isdigit() else 1
 
 
 def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError]:
     """A class that does not support every task lists those it does in its class attribute ``serves``."""
-    target = node.get("_target_")
-    if not isinstance(target, str) or not is_own(target):
-        return
-    try:
-        serves = signature(target).attributes.get("serves")
-    except ConfigError:  # reported where the node itself is bound
-        return
+    serves = _signature(node).attributes.get("serves")
     if serves is not None and task not in serves:
         yield ConfigError(
-            f"{target} does not serve task={task}, only {', '.join(serves)}",
+            f"{node['_target_']} does not serve task={task}, only {', '.join(serves)}",
             f"Choose another {group}=NAME (see --help).",
         )
+
+
+def _signature(node: dict[str, Any]) -> Signature:
+    """That of a node's class of ours; empty for any other, and for a wrong name, which `conf.check` reports."""
+    target = node.get("_target_")
+    try:
+        return signature(target) if isinstance(target, str) and is_own(target) else Signature({})
+    except ConfigError:
+        return Signature({})
 
 
 def _strategy(trainer: dict[str, Any]) -> Iterator[ConfigError]:

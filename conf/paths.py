@@ -14,12 +14,7 @@ EXPERIMENTS = Path("experiments_data")
 
 
 def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
-    """Missing data, checkpoints and dumps that the task needs.
-
-    Args:
-        config: the typed root.
-        used: groups the task builds.
-    """
+    """Missing data, checkpoints and dumps that the task needs."""
     required = REQUIRED.get(config.task, ())
     if config.ckpt is not None:
         yield from _file("ckpt", config.ckpt)

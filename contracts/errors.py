@@ -1,6 +1,6 @@
 """Errors as part of the interface: the value, the place, and the next step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -20,6 +20,12 @@ class PixelProofError(Exception):
 
 class ConfigError(PixelProofError):
     """A key, option or pair of options in the configuration that cannot work."""
+
+
+def refuse(problems: Sequence[ConfigError]) -> None:
+    """Raises all problems, if there are any, as one `ConfigError`."""
+    if problems:
+        raise ConfigError("\n".join(str(problem) for problem in problems))
 
 
 class DataError(PixelProofError):

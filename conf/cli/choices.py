@@ -1,22 +1,16 @@
 """The options that words and defaults lists choose, read from YAML files without Hydra: enough for completion."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from conf.cli.groups import config_name, group_names, option_file
+from conf.cli.groups import config_name, group_in_defaults, group_names, option_file
 
 
 def chosen_tree(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    """The configuration as far as YAML files write it: groups with the content of what is chosen in them.
-
-    Args:
-        words: of the command line.
-        folders: of YAML groups.
-    """
+    """The configuration as far as YAML files write it: groups with the content of what is chosen in them."""
     chosen = _defaults("", config_name(words), folders)
     pairs = [word.lstrip("+").split("=", 1) for word in words if "=" in word]
     given = {key: value.strip("[]").split(",") for key, value in pairs if key in group_names()}
@@ -39,7 +33,7 @@ def _defaults(group: str, name: str, folders: Sequence[Path]) -> dict[str, list[
         if isinstance(entry, dict):
             for key, value in entry.items():
                 names = value if isinstance(value, list) else [value]
-                chosen[re.sub(r"^(override|optional)?\s*/?", "", key)] = [str(each) for each in names if each]
+                chosen[group_in_defaults(key)] = [str(each) for each in names if each]
         elif entry != "_self_":
             chosen |= _defaults(group, str(entry), folders)
     return chosen

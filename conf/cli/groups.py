@@ -1,5 +1,6 @@
 """Groups of YAML files: their names, their options, and the folders they are searched in."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def group_options(group: str, *folders: Path) -> list[str]:
         for file in (folder / group).rglob("*.yaml")
     }
     return sorted(name for name in names if not name.endswith(".example"))
+
+
+def group_in_defaults(key: str) -> str:
+    """The group that a key of a defaults list names: ``trainer`` in ``override /trainer``."""
+    return re.sub(r"^(override|optional)?\s*/?", "", key)
 
 
 def option_file(group: str, name: str, folders: Sequence[Path]) -> Path:

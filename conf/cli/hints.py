@@ -59,12 +59,7 @@ def flag_step(word: str) -> str:
 
 
 def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
-    """The next step for a root key that does not exist: the key that is meant, with the value that was typed.
-
-    Args:
-        override: the word.
-        options: of a group.
-    """
+    """The next step for a root key that does not exist: the key that is meant, with the value that was typed."""
     name, value = override.key_or_group, "" if override.is_delete() else as_text(override.get_value_string())
     key = key_for(name) or key_for(name.rpartition(".")[2])
     if key is None:

@@ -11,10 +11,9 @@ from hydra.errors import OverrideParseException
 from conf.cli.grammar import parse_word, quoted, typed_value
 from conf.cli.groups import CONF, group_names, group_options, is_search_word, search_folders, search_words
 from conf.cli.hints import flag_step, key_step, parse_step, several_step
-from conf.cli.problems import refuse
 from conf.keys.schema import root_keys, verb_options
 from conf.keys.written import as_text, text_of
-from contracts.errors import ConfigError, nearest
+from contracts.errors import ConfigError, nearest, refuse
 
 MEASURED = (
     "Leave it out: AUROC, average precision, accuracy, precision, recall, F1 and calibration are always measured and "

@@ -2,9 +2,9 @@
 
 import ast
 import re
-from pathlib import Path
 
-from conf.keys.syntax import ROOT, find, imports
+from conf.keys.signatures import base_name
+from conf.keys.syntax import ROOT, find
 from conf.keys.targets import is_own
 from contracts.errors import ConfigError
 
@@ -20,15 +20,15 @@ def clean(text: str) -> str:
 
 def class_text(target: str) -> str:
     """The first paragraph of a class or function of ours; "" for others."""
-    return clean(_docstring(target).partition("\n\n")[0])
+    _, text = _documented(target)
+    return clean(text.partition("\n\n")[0])
 
 
 def argument_texts(target: str) -> dict[str, str]:
     """The docstring's text for each argument; that of a base class where it refers to one."""
-    if not is_own(target):
-        return {}
-    found = _entries(_docstring(target))
-    for base in _bases(target):
+    bases, text = _documented(target)
+    found = _entries(text)
+    for base in bases:
         for name, text in argument_texts(base).items():
             if name not in found or found[name].startswith("as "):
                 found[name] = text
@@ -49,19 +49,11 @@ def _entries(docstring: str) -> dict[str, str]:
     return {name: clean(text) for name, text in found.items()}
 
 
-def _docstring(target: str) -> str:
-    if not is_own(target):
-        return ""
+def _documented(target: str) -> tuple[list[str], str]:
+    """Dotted names of the base classes of a class of ours, and the docstring; both empty for what is not ours."""
     try:
-        return ast.get_docstring(find(target, ROOT)[1]) or ""
+        module, node = find(target, ROOT) if is_own(target) else ("", None)
     except ConfigError:
-        return ""
-
-
-def _bases(target: str, root: Path = ROOT) -> list[str]:
-    try:
-        module, node = find(target, root)
-    except ConfigError:
-        return []
-    bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
-    return [imports(module, root).get(base, f"{module}.{base}") for base in bases]
+        return [], ""
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    return [base_name(base, module, ROOT) for base in bases], (node and ast.get_docstring(node)) or ""

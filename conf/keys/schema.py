@@ -3,25 +3,7 @@
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from conf.keys.options import (
-    AuditOptions,
-    CandidatesOptions,
-    CompareOptions,
-    ConvertOptions,
-    DoctorOptions,
-    ExplainOptions,
-    ExportTreeOptions,
-    GenerateOptions,
-    GuessOptions,
-    PredictOptions,
-    PrepareOptions,
-    ReviewOptions,
-    SweepOptions,
-    ThresholdOptions,
-    TraceOptions,
-    TuneOptions,
-    option,
-)
+from conf.keys import options as of
 
 GROUP = {"group": True}
 """Marks a field that is filled from a folder of YAML files in ``conf/``."""
@@ -31,11 +13,11 @@ GROUP = {"group": True}
 class Config:
     """The root of a configuration."""
 
-    task: str = option("fit", "task to run, one of those above")
-    experiment_id: str | None = option(None, "name of the experiment; results go to experiments_data/NAME/")
-    ckpt: str | None = option(None, "checkpoint or weights to score with, or to start training from")
-    seed: int = option(100, "random seed")
-    experiment: str | None = option(None, "recipe from conf/experiment")
+    task: str = of.option("fit", "task to run, one of those above")
+    experiment_id: str | None = of.option(None, "name of the experiment; results go to experiments_data/NAME/")
+    ckpt: str | None = of.option(None, "checkpoint or weights to score with, or to start training from")
+    seed: int = of.option(100, "random seed")
+    experiment: str | None = of.option(None, "recipe from conf/experiment")
     datamodule: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     detector: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     benchmark: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
@@ -45,22 +27,22 @@ class Config:
     callbacks: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     launcher: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     local: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
-    prepare: PrepareOptions = field(default_factory=PrepareOptions)
-    audit: AuditOptions = field(default_factory=AuditOptions)
-    doctor: DoctorOptions = field(default_factory=DoctorOptions)
-    predict: PredictOptions = field(default_factory=PredictOptions)
-    review: ReviewOptions = field(default_factory=ReviewOptions)
-    threshold: ThresholdOptions = field(default_factory=ThresholdOptions)
-    sweep: SweepOptions = field(default_factory=SweepOptions)
-    candidates: CandidatesOptions = field(default_factory=CandidatesOptions)
-    convert: ConvertOptions = field(default_factory=ConvertOptions)
-    tune: TuneOptions = field(default_factory=TuneOptions)
-    export_tree: ExportTreeOptions = field(default_factory=ExportTreeOptions)
-    compare: CompareOptions = field(default_factory=CompareOptions)
-    explain: ExplainOptions = field(default_factory=ExplainOptions)
-    generate: GenerateOptions = field(default_factory=GenerateOptions)
-    guess: GuessOptions = field(default_factory=GuessOptions)
-    trace: TraceOptions = field(default_factory=TraceOptions)
+    prepare: of.PrepareOptions = field(default_factory=of.PrepareOptions)
+    audit: of.AuditOptions = field(default_factory=of.AuditOptions)
+    doctor: of.DoctorOptions = field(default_factory=of.DoctorOptions)
+    predict: of.PredictOptions = field(default_factory=of.PredictOptions)
+    review: of.ReviewOptions = field(default_factory=of.ReviewOptions)
+    threshold: of.ThresholdOptions = field(default_factory=of.ThresholdOptions)
+    sweep: of.SweepOptions = field(default_factory=of.SweepOptions)
+    candidates: of.CandidatesOptions = field(default_factory=of.CandidatesOptions)
+    convert: of.ConvertOptions = field(default_factory=of.ConvertOptions)
+    tune: of.TuneOptions = field(default_factory=of.TuneOptions)
+    export_tree: of.ExportTreeOptions = field(default_factory=of.ExportTreeOptions)
+    compare: of.CompareOptions = field(default_factory=of.CompareOptions)
+    explain: of.ExplainOptions = field(default_factory=of.ExplainOptions)
+    generate: of.GenerateOptions = field(default_factory=of.GenerateOptions)
+    guess: of.GuessOptions = field(default_factory=of.GuessOptions)
+    trace: of.TraceOptions = field(default_factory=of.TraceOptions)
 
 
 VERB_OPTIONS: dict[str, Any] = {each.name: each.type for each in fields(Config) if is_dataclass(each.type)}

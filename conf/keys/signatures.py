@@ -112,7 +112,7 @@ def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
 
 
 def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
-    bases = [_base_name(base, module, root) for base in node.bases]
+    bases = [base_name(base, module, root) for base in node.bases]
     inherited = Signature({})
     for base in reversed(bases):
         inherited = _base_signature(base, root, inherited)
@@ -138,7 +138,8 @@ def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
     return replace(taken, attributes=attributes, doc=first_line(node))
 
 
-def _base_name(base: ast.expr, module: str, root: Path) -> str:
+def base_name(base: ast.expr, module: str, root: Path) -> str:
+    """The dotted name of a base class, as the imports of the module tell it."""
     name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
     head, dot, rest = name.partition(".")
     home = f"builtins.{head}" if hasattr(builtins, head) else f"{module}.{head}"
@@ -178,8 +179,8 @@ def _super_calls(init: ast.FunctionDef) -> Iterator[ast.Call]:
 
 def _open(annotation: ast.expr | None, module: str, root: Path) -> set[str] | None:
     """Names that ``**kwargs: Unpack[…]`` takes; None for any, where it is annotated otherwise."""
-    if isinstance(annotation, ast.Subscript) and _base_name(annotation, module, root) == "typing.Unpack":
-        return _keys(_base_name(annotation.slice, module, root), root)
+    if isinstance(annotation, ast.Subscript) and base_name(annotation, module, root) == "typing.Unpack":
+        return _keys(base_name(annotation.slice, module, root), root)
     return None
 
 
@@ -189,7 +190,7 @@ def _keys(target: str, root: Path) -> set[str]:
         return set()
     module, node = find(target, root)
     assert isinstance(node, ast.ClassDef)  # noqa: S101 - Python itself would refuse to unpack a function
-    return set(_fields(node)).union(*(_keys(_base_name(base, module, root), root) for base in node.bases))
+    return set(_fields(node)).union(*(_keys(base_name(base, module, root), root) for base in node.bases))
 
 
 def _fields(node: ast.ClassDef) -> dict[str, Parameter]:

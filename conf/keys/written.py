@@ -6,6 +6,7 @@ both leave alone; `conf.cli.typed` replaces it by text or a number.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,21 +65,26 @@ def as_text(text: str) -> str:
 
 def typed_characters(node: Any) -> Any:
     """Plain containers with every marked scalar as the text that was typed."""
-    if isinstance(node, dict):
-        return {typed_characters(key): typed_characters(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [typed_characters(value) for value in node]
-    return as_text(node) if isinstance(node, str) else node
+    return _mapped(node, lambda scalar: as_text(scalar) if isinstance(scalar, str) else scalar)
 
 
 def grammar_values(node: Any) -> Any:
     """Plain containers with every marked scalar as the grammar reads it; mappings' keys are what was typed."""
+
+    def value(scalar: Any) -> Any:
+        found = read(scalar)
+        return found.value if isinstance(found, Written) else found
+
+    return _mapped(node, value, of_key=typed_characters)
+
+
+def _mapped(node: Any, change: Callable[[Any], Any], of_key: Callable[[Any], Any] | None = None) -> Any:
+    """Plain containers with every scalar changed, and every key of a mapping too."""
     if isinstance(node, dict):
-        return {typed_characters(key): grammar_values(value) for key, value in node.items()}
+        return {(of_key or change)(key): _mapped(value, change, of_key) for key, value in node.items()}
     if isinstance(node, list):
-        return [grammar_values(value) for value in node]
-    found = read(node)
-    return found.value if isinstance(found, Written) else found
+        return [_mapped(value, change, of_key) for value in node]
+    return change(node)
 
 
 def _number(canonical: str) -> Number:
@@ -129,19 +135,15 @@ class MarkingSource(FileConfigSource):
             raise ConfigLoadError(f"Config not found : {file}")
         content = load_yaml(file)
         if isinstance(content, dict) and "defaults" in content:
-            content["defaults"] = _names(typed_characters(content["defaults"]))
+            content["defaults"] = _mapped(typed_characters(content["defaults"]), _name)
         header = ConfigSource._get_header_dict(file.read_text(encoding="utf-8")[:512])
         made = OmegaConf.create(content if content is not None else {})
         return ConfigResult(config=made, path=f"{self.scheme()}://{self.path}", provider=self.provider, header=header)
 
 
-def _names(node: Any) -> Any:
+def _name(scalar: Any) -> Any:
     """Options of groups in a defaults list are names, even if they consist only of digits."""
-    if isinstance(node, dict):
-        return {key: _names(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_names(value) for value in node]
-    return text_of(node) if isinstance(node, bool | int | float) else node
+    return text_of(scalar) if isinstance(scalar, bool | int | float) else scalar
 
 
 def register_source() -> None:

@@ -15,9 +15,6 @@ from contracts.errors import ConfigError
 def refuse_trainer(composed: Composed) -> None:
     """Rejects a trainer that cannot be built here, if the task has one.
 
-    Args:
-        composed: the configuration, checked.
-
     Raises:
         ConfigError: Lightning rejects the trainer, or this machine lacks the devices.
     """

@@ -14,10 +14,6 @@ from launchers.job import Job
 def launch(jobs: Sequence[Composed], program: Path) -> int:
     """Starts jobs by the launcher that all of them name.
 
-    Args:
-        jobs: checked.
-        program: the script that runs a job.
-
     Returns:
         The launcher's exit code.
 

@@ -6,10 +6,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from conf.check import check
-from conf.cli.problems import refuse
 from conf.cli.words import expand
 from conf.compose import Composed, compose
-from contracts.errors import ConfigError, DataError
+from contracts.errors import ConfigError, DataError, refuse
 from launchers.local import LocalLauncher
 from tasks.experiment.launch import described, launch
 from tasks.experiment.names import SHARED_KEYS, former_job, labels_of

@@ -14,13 +14,7 @@ COLUMNS = ("id", "where", "reason")
 
 
 def write_failures(path: Path, failures: Sequence[Any], columns: Sequence[str] = COLUMNS) -> None:
-    """Writes the list and prints its length, or removes an older list if there is no failure.
-
-    Args:
-        path: the CSV file.
-        failures: records that have the columns.
-        columns: of the file.
-    """
+    """Writes the list and prints its length, or removes an older list if there is no failure."""
     if not failures:
         path.unlink(missing_ok=True)
         return

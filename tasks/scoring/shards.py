@@ -66,12 +66,7 @@ class Shards:
         return True
 
     def score(self, number: int, work: Callable[[], Scored]) -> None:
-        """Scores a shard.
-
-        Args:
-            number: of the shard.
-            work: scores its rows; called on every rank.
-        """
+        """Scores a shard; ``work`` does so on every rank."""
         predictions, failures, notes = work()
         if predictions is None:
             return
@@ -87,9 +82,6 @@ class Shards:
 
     def merged(self, ids: Sequence[str]) -> Scored:
         """All shards merged, each image exactly once.
-
-        Args:
-            ids: of all images, in order.
 
         Raises:
             DataError: an image is in no shard, or in two.
