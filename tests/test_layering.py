@@ -48,7 +48,8 @@ ROOMS = {
         "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "drift", "fgts", "rine", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
+        "drift", "fgts", "rine",
+        "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
         "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),

@@ -1,0 +1,1 @@
+"""PatchCraft: the difference between the poorest and the richest texture of an image."""
