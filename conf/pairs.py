@@ -51,7 +51,7 @@ def _has(node: Any, key: str, value: Any) -> bool:
 
 def _mixed_sizes(detector: dict[str, Any], datamodule: dict[str, Any]) -> Iterator[ConfigError]:
     view = detector.get("train_view")
-    if not isinstance(view, dict) or view.get("resize") or view.get("crop"):
+    if not isinstance(view, dict) or view.get("resize") or view.get("crop") or view.get("equal_sizes"):
         return
     batch = datamodule.get("batch_size", _default_batch(datamodule))
     if isinstance(batch, int) and batch > 1:

@@ -128,6 +128,7 @@ class View:
         short_side: two lengths between which that of the shorter side is drawn in training (uniformly, the aspect is
             kept, an image is never enlarged), or None.
         least: images with a shorter side than this are refused.
+        equal_sizes: whether the augmentations give images of one size, so that native sizes share a batch.
         interpolation: of ``resize``: "bilinear", or "bicubic" as Pillow does it.
     """
 
@@ -143,6 +144,7 @@ class View:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     crop_at: Literal["random", "centre"] = "random"
     before_crop: Sequence[SampleFunction] = ()
+    equal_sizes: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("resize", self.resize), ("crop", self.crop)):

@@ -225,7 +225,7 @@ class ImageDataModule(L.LightningDataModule):
         batch_size = self.eval_batch_size or self.batch_size
         sizes = None
         crops = self._degrade.side[False] if isinstance(self._degrade, Chain) else None
-        if view.square is None and crops is None:
+        if view.square is None and crops is None and not view.equal_sizes:
             if self._degrade or view.augment:
                 batch_size = 1  # their output sizes are unknown
             else:

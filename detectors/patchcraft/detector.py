@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Unpack
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -77,11 +76,11 @@ class PatchCraft(Detector):
     def __init__(
         self, train_view: View, eval_view: View, side: int = 256, per_side: int = 8, **training: Unpack[Training]
     ) -> None:
-        views = [
-            replace(view, augment=(*view.augment, TexturePatches(side, per_side, by_pixels)))
-            for view, by_pixels in ((train_view, False), (eval_view, True))
-        ]
-        super().__init__(*views, **training)
+        super().__init__(
+            with_patches(train_view, TexturePatches(side, per_side, by_pixels=False)),
+            with_patches(eval_view, TexturePatches(side, per_side)),
+            **training,
+        )
         self.net = PatchCraftNet()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -96,3 +95,8 @@ class PatchCraft(Detector):
         """One logit a crop."""
         with tf32_only_if_allowed():
             return Scores(in_slices(self, batch.images))
+
+
+def with_patches(view: View, patches: TexturePatches) -> View:
+    """A view that ends with images of patches."""
+    return replace(view, augment=(*view.augment, patches), equal_sizes=True)
