@@ -36,7 +36,7 @@ OWN_WORDS = {
     ],
     "aiornot_convnext_tiny": [*HDF5.split(), "detector.backbone=timm/test_convnext"],
     "aiornot_resnet18": [*HDF5.split(), "tune.lr=false", "tune.batch_size=false"],
-    **{name: [*HDF5.split(), *FROZEN.split()] for name in ("rigid", "minder", "warpad")},
+    **{name: [*HDF5.split(), *FROZEN.split()] for name in ("rigid", "minder", "warpad", "probe_")},
     "tracer_inverse": ["datamodule.path=tracer", "detector.weights=zoo", "detector.target=roundtrip"],
     "tracer_toy": [
         *HDF5.split(),

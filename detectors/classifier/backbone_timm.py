@@ -15,6 +15,9 @@ from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD
 TRANSLATORS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 """Names of the functions in timm's model files that convert published state dicts."""
 
+WITHOUT_NOTE = ("timm/vit_base_patch16_clip_224.dfn2b",)
+"""Weights trained with QuickGELU, as open_clip's record of them says and timm's does not (1.0.31)."""
+
 
 class Timm(Library):
     """timm: ``resnet18``, ``vit_small_patch14_dinov2.lvd142m``, and deprecated names that it still accepts."""
@@ -100,8 +103,10 @@ class Timm(Library):
 
 
 def natively_quick_gelu(record: Mapping[str, Any]) -> bool:
-    """Whether timm's notes on pretrained weights say that they were trained with QuickGELU."""
-    return any("natively quickgelu" in note.lower() for note in record.get("notes") or ())
+    """Whether pretrained weights were trained with QuickGELU, by timm's notes on them or by `WITHOUT_NOTE`."""
+    return record.get("hf_hub_id") in WITHOUT_NOTE or any(
+        "natively quickgelu" in note.lower() for note in record.get("notes") or ()
+    )
 
 
 def translated(source: str, name: str, module: nn.Module, state: State) -> State:

@@ -8,9 +8,11 @@ import open_clip
 import pytest
 import timm
 import torch
+import yaml
 from safetensors.torch import save_file
 from torch import nn
 
+from conf.cli.groups import CONF
 from contracts.errors import CheckpointError
 from detectors.classifier.backbone_libraries import OpenClip
 from detectors.classifier.backbone_timm import Timm, natively_quick_gelu
@@ -166,3 +168,26 @@ def test_a_probe_from_before_is_read_and_not_resumed(tmp_path: Path) -> None:
     assert "activation" not in part.settings
     with pytest.warns(UserWarning, match="as it was trained"), pytest.raises(CheckpointError, match="Start it again"):
         probe.on_load_checkpoint(checkpoint)
+
+
+def test_timm_is_built_as_open_clips_records_of_the_same_weights_say() -> None:
+    """timm's notes are incomplete: one name of theirs has its activation from elsewhere."""
+    wanted = {}
+    for name, tag in open_clip.list_pretrained():
+        record = open_clip.get_pretrained_cfg(name, tag)
+        size = {"ViT-B-16": "base_patch16", "ViT-L-14": "large_patch14", "ViT-H-14": "huge_patch14"}.get(name)
+        if size and "quick_gelu" in record:
+            wanted[f"vit_{size}_clip_224.{tag}"] = bool(record["quick_gelu"])
+    known = set(timm.list_models(pretrained=True))
+    library = Timm()
+    found = {name: natively_quick_gelu(library._record(name)) for name in wanted if name in known}
+    assert len(found) > 5
+    assert found == {name: wanted[name] for name in found}
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "experiment").glob("probe_*.yaml")), ids=lambda file: file.stem)
+def test_a_recipe_of_a_probe_names_the_variant_with_its_activation(file: Path) -> None:
+    name = yaml.safe_load(file.read_text())["detector"]["backbone"].partition("/")[2]
+    library = Timm()
+    assert library.knows(name)
+    assert natively_quick_gelu(library._record(name)) == ("quickgelu" in name)

@@ -9,6 +9,8 @@ import torch
 import zoo_commands as zoo
 
 from benchmarks.predictions import read_predictions
+from conf.build import build_for_scoring
+from conf.compose import compose
 from contracts.errors import ConfigError
 from detectors.classifier.tokens import BlockTokens
 from detectors.rine.net import supervised_contrast
@@ -73,3 +75,10 @@ def test_random_views_cannot_be_kept(
         zoo.run(f"detector=rine {SMALL} detector.weights={zoo.backbone(folder)} benchmark.features=kept")
     said = capsys.readouterr().err
     assert all(word in said for word in ("crop_at is random", "flip is above 0", "before_crop is random"))
+
+
+def test_a_checkpoint_needs_no_functions_of_training(folder: Path) -> None:
+    words = ["detector=rine", "detector.backbone=timm/test_vit", f"detector.weights={zoo.backbone(folder)}"]
+    node = compose([*words, "detector.image_size=32"]).resolved["detector"]
+    assert len(node["train_view"]["before_crop"]) == 2
+    assert build_for_scoring(node, from_checkpoint=True).train_view.before_crop == ()
