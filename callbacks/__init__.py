@@ -1,1 +1,1 @@
-"""What happens beside training: dumps, checkpoints, resume, run card."""
+"""Lightning callbacks: collection of scores, checkpoints, resume, signals, progress, explanations."""

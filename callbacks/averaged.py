@@ -8,15 +8,15 @@ from pytorch_lightning.callbacks import WeightAveraging
 
 
 def averaging_first(callbacks: Iterable[L.Callback]) -> list[L.Callback]:
-    """The callbacks with those that average in front: a checkpoint saved after a step must contain its average."""
+    """The callbacks, averaging ones first: a checkpoint saved after a step must contain the new average."""
     return sorted(callbacks, key=lambda callback: not isinstance(callback, WeightAveraging))
 
 
 @contextmanager
 def averaged(trainer: L.Trainer) -> Iterator[None]:
-    """Puts the averaged weights, which were validated, in place of the trained ones for a while.
+    """Replaces the trained weights with the averaged ones, which were validated, inside the context.
 
-    Lightning lets callbacks change resumable checkpoints only; one of weights only would hold the trained weights.
+    Lightning lets callbacks change only resumable checkpoints; others would contain the trained weights.
     """
     found = [one for one in trainer.callbacks if isinstance(one, WeightAveraging)]  # type: ignore[attr-defined]
     for callback in found:

@@ -1,7 +1,6 @@
-"""Checkpoints on disk: written whole or not at all, read without running code."""
+"""Checkpoint files: written completely or not at all, read without running code."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,40 +9,33 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from contracts.errors import CheckpointError
-from contracts.files import sync
+from contracts.files import atomic_file
 from detectors.parts.weights import read_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint plugin with a temporary name, fsync and rename; reads plain content only."""
+    """Lightning's checkpoint plugin with atomic writes; reads only plain content."""
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Saves whole or not at all; a full disk leaves the older checkpoint as it was.
+        """Saves completely or not at all; an existing checkpoint survives a failed write.
 
         Raises:
-            CheckpointError: the disk is full or the folder cannot be written.
+            CheckpointError: the disk is full or the folder is not writable.
         """
         if storage_options is not None:
             raise TypeError("AtomicCheckpointIO writes to local files and takes no storage options")
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with atomic_file(target) as file:
                 torch.save(dict(checkpoint), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
         except (OSError, RuntimeError) as error:
             raise CheckpointError(
                 f"{target} could not be written ({error})",
-                "Free some space or choose another disk, and run the same command again: it resumes from the "
-                "checkpoint before.",
+                "Free some space or choose another disk, and run the same command again: it resumes from the previous "
+                "checkpoint.",
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync(target.parent)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Plain content only, whatever ``weights_only`` says."""
+        """Reads plain content only, for any value of ``weights_only``."""
         return read_checkpoint(Path(path))

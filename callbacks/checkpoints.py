@@ -1,4 +1,4 @@
-"""Which checkpoints are kept, and which one a restart goes on from."""
+"""Saves checkpoints, and finds the one that a restart resumes from."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 import json
@@ -22,19 +22,19 @@ STEP = re.compile(r"step-(\d+)\.ckpt")
 
 
 class Checkpoints(L.Callback):
-    """Keeps the best checkpoint on validation, and the newest ones to resume from.
+    """Saves the best checkpoint on validation and the newest ones to resume from.
 
-    ``best.ckpt`` holds weights (chosen on validation data, never on test images). ``step-<N>.ckpt`` hold everything a
-    restart needs; ``last.ckpt`` points to the newest of them. They are written at the end of every epoch and, inside
-    an epoch, whenever ``minutes`` have passed. Lightning resumes exactly from two places: behind a training batch that
-    is not an epoch's last, and behind an epoch's validation; so only there is anything saved.
+    ``best.ckpt`` contains weights (chosen on validation data, never on test images). ``step-<N>.ckpt`` contain
+    everything a restart needs; ``last.ckpt`` points to the newest of them. They are written at the end of every epoch
+    and, within an epoch, every ``minutes``. Lightning resumes exactly at two places only: after a training batch that
+    is not the last of its epoch, and after an epoch's validation. Nothing is saved elsewhere.
 
     Args:
-        folder: where the files go.
-        monitor: logged value that the best checkpoint is chosen by.
-        mode: "max" or "min".
-        minutes: wall time between two saves inside an epoch.
-        keep: number of newest resumable checkpoints kept.
+        folder: folder of the checkpoints.
+        monitor: logged value by which the best checkpoint is chosen.
+        mode: "max" or "min": whether a higher or a lower value is better.
+        minutes: wall time between two saves within an epoch.
+        keep: number of resumable checkpoints to keep.
     """
 
     def __init__(
@@ -53,47 +53,47 @@ class Checkpoints(L.Callback):
         self._saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """The step of the last validation, so that a resumed run knows whether its weights were judged."""
+        """The step of the last validation, so that a resumed run knows whether its weights were validated."""
         return {"validated": self.validated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restores that step."""
         self.validated = state_dict.get("validated")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock of wall-time saves, and sweeps away what a killed run left half written."""
+        """Starts the clock for wall-time saves and removes incomplete files of a killed run."""
         self._saved_at = time.monotonic()
         if trainer.is_global_zero:
-            for half in (*self.folder.glob(".*.tmp"), *self.folder.glob(".last.*")):
-                half.unlink()
+            for incomplete in (*self.folder.glob(".*.tmp"), *self.folder.glob(".last.*")):
+                incomplete.unlink()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Saves when the time has come and the place is right; has the last weights validated in any case."""
+        """Saves if a save is due and possible here; makes sure that the last weights are validated."""
         if _last_of_training(trainer):
             _validate_now(trainer)
-        if not may_save_behind_batch(trainer):
+        if not may_save_after_batch(trainer):
             return
         due = time.monotonic() - self._saved_at >= self.seconds
         if trainer.strategy.broadcast(due):
             self.save_resumable(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keeps the weights if they are the best so far."""
+        """Saves the weights if they are the best so far."""
         if trainer.sanity_checking or trainer.state.fn is not TrainerFn.FITTING:
             return
         self.keep_if_best(trainer, trainer.callback_metrics)
 
     def keep_if_best(self, trainer: L.Trainer, logged: Mapping[str, Any]) -> None:
-        """Saves the weights just validated as ``best.ckpt`` if they are.
+        """Saves the weights just validated as ``best.ckpt`` if they are the best so far.
 
         Args:
-            trainer: with those weights.
-            logged: values of their validation.
+            trainer: the trainer with those weights.
+            logged: the values logged in their validation.
 
         Raises:
-            ConfigError: the monitored value is not among them.
+            ConfigError: the monitored value was not logged.
         """
         self.validated = trainer.global_step
         value = logged.get(self.monitor)
@@ -101,7 +101,7 @@ class Checkpoints(L.Callback):
             known = ", ".join(sorted(logged)) or "nothing"
             raise ConfigError(
                 f"callbacks.checkpoints.monitor={self.monitor!r} was not logged (logged: {known})",
-                "Name a logged value; a validation split with one class alone has no AUROC: monitor val/loss with "
+                "Name a logged value; a validation split with only one class has no AUROC: monitor val/loss with "
                 "mode=min.",
             )
         score = float(value)
@@ -111,21 +111,17 @@ class Checkpoints(L.Callback):
             with averaged(trainer):
                 trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
             if trainer.is_global_zero:
-                state = {
-                    "monitor": self.monitor,
-                    "value": score,
-                    "step": trainer.global_step,
-                    "epoch": trainer.current_epoch,
-                }
+                step, epoch = trainer.global_step, trainer.current_epoch
+                state = {"monitor": self.monitor, "value": score, "step": step, "epoch": epoch}
                 write_atomically(note, json.dumps(state).encode())
         trainer.strategy.barrier("best")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves behind every epoch, its validation included."""
+        """Saves after every epoch and its validation."""
         self.save_resumable(trainer)
 
     def save_resumable(self, trainer: L.Trainer) -> None:
-        """Writes ``step-<N>.ckpt``, points ``last.ckpt`` to it, and drops the oldest beyond ``keep``."""
+        """Writes ``step-<N>.ckpt``, points ``last.ckpt`` to it, and deletes all but the newest ``keep``."""
         path = self.folder / f"step-{trainer.global_step:08d}.ckpt"
         trainer.save_checkpoint(path, weights_only=False)
         if trainer.is_global_zero:
@@ -138,10 +134,10 @@ class Checkpoints(L.Callback):
         self._saved_at = time.monotonic()
 
 
-def may_save_behind_batch(trainer: L.Trainer) -> bool:
-    """Whether a checkpoint of this moment, behind a training batch, could be resumed from.
+def may_save_after_batch(trainer: L.Trainer) -> bool:
+    """Whether training could resume from a checkpoint saved now, after a training batch.
 
-    Not behind an epoch's last batch or the last one of training, where the epoch's end saves anyway; nor between two
+    It could not after the last batch of an epoch or of training, where the end of the epoch saves, nor between two
     accumulated batches, whose gradients would be lost.
     """
     loop = trainer.fit_loop.epoch_loop
@@ -154,7 +150,7 @@ def _last_of_training(trainer: L.Trainer) -> bool:
 
 
 def _validate_now(trainer: L.Trainer) -> None:
-    """Training ends behind this batch: its weights are validated, whatever the intervals say, so that they may win."""
+    """Makes Lightning validate after this batch, the last of training, for any validation interval."""
     if trainer.check_val_every_n_epoch is not None:
         trainer.check_val_every_n_epoch = 1
     trainer.val_check_batch = 1
@@ -163,18 +159,18 @@ def _validate_now(trainer: L.Trainer) -> None:
 
 
 def resumable(folder: Path) -> Iterator[Path]:
-    """The resumable checkpoints of a folder, highest step first (by name, never by date)."""
+    """The resumable checkpoints of a folder, highest step (by file name) first."""
     found = [(int(match[1]), file) for file in folder.glob("step-*.ckpt") if (match := STEP.fullmatch(file.name))]
     yield from (file for _, file in sorted(found, reverse=True))
 
 
 def newest_resumable(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read; those that cannot are named and passed over."""
+    """The newest checkpoint that can be read; a warning names those that cannot."""
     for file in resumable(folder):
         try:
             content = read_checkpoint(file)
         except CheckpointError as error:
-            rank_zero_warn(f"passed over: {error.what}")
+            rank_zero_warn(f"skipped: {error.what}")
             continue
         rank_zero_info(f"resuming from {file} (epoch {content['epoch']}, step {content['global_step']})")
         return file

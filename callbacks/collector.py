@@ -1,4 +1,4 @@
-"""Scores of all ranks, put together into one set of predictions, each image exactly once."""
+"""Collects the scores of all ranks into one set of predictions with each image exactly once."""
 
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +15,7 @@ from detectors.base import Detector, Scores
 
 
 class _Part(NamedTuple):
-    """What one batch, or one rank, adds."""
+    """Scores of one batch or one rank."""
 
     logits: NDArray[np.float32]
     row: NDArray[np.int64]
@@ -24,7 +24,7 @@ class _Part(NamedTuple):
 
 
 def joined(parts: list[_Part]) -> _Part:
-    """Parts one after another."""
+    """Concatenated parts."""
     return _Part(
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.row for part in parts]),
@@ -34,7 +34,7 @@ def joined(parts: list[_Part]) -> _Part:
 
 
 def columns(name: str, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """The columns of a dump that hold an extra: [M] is one of its name; [M, ...] become ``name_0``, ``name_1``."""
+    """Columns of a dump for an extra: ``name`` for values [M]; ``name_0``, ``name_1``, … for [M, ...]."""
     flat = values.reshape(len(values), -1).T
     return {name if values.ndim == 1 else f"{name}_{k}": one for k, one in enumerate(flat)}
 
@@ -49,11 +49,11 @@ def fused_classes(log_posterior: NDArray[np.float32], image: NDArray[np.int64], 
 class Collector(L.Callback):
     """Collects every crop's logits in evaluation and gathers them over ranks at the end.
 
-    On rank 0, ``predictions`` then holds every evaluated image once, in the manifest's order, whatever the number of
-    ranks, workers or batches; elsewhere it is None.
+    On rank 0, ``predictions`` then contains every evaluated image once, in the manifest's order, for any number of
+    ranks, workers or batches; on other ranks it is None.
 
     Args:
-        fusion: how the crops of an image become one score; see `benchmarks.fusion`.
+        fusion: how the scores of an image's crops are combined; see `benchmarks.fusion`.
     """
 
     def __init__(self, fusion: str | Fusion = "mean_probability") -> None:
@@ -101,7 +101,7 @@ class Collector(L.Callback):
         too_many = crops > datamodule.crops_per_image
         if too_many.any():
             twice = manifest.image_id(rows[too_many][0])
-            raise DataError(f"image {twice!r} was scored more than once", "Report this: ranks must share no image.")
+            raise DataError(f"image {twice!r} was scored more than once", "Report this as a bug of PixelProof.")
         extra = {
             column: (np.bincount(crop_to_image, one) / crops).astype(np.float32)
             for name, values in part.extras.items()
@@ -119,7 +119,7 @@ class Collector(L.Callback):
             fusion=self.fusion,
         )
 
-    # what Lightning declares differs from hook to hook
+    # Lightning's signatures differ between these hooks
     on_validation_epoch_start = on_test_epoch_start = on_predict_epoch_start = _start  # type: ignore[assignment]
     on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _add  # type: ignore[assignment]
     on_validation_epoch_end = on_test_epoch_end = on_predict_epoch_end = _finish  # type: ignore[assignment]

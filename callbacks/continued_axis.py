@@ -1,10 +1,10 @@
-"""Loggers' step axis that goes on over the stages of a benchmark."""
+"""A step axis of loggers that continues over the stages of a benchmark."""
 
 import pytorch_lightning as L
 
 
 class ContinuedAxis(L.Callback):
-    """Counts logged steps from the optimiser steps that earlier stages took; training itself counts from zero.
+    """Adds the optimiser steps of earlier stages to logged steps; training itself counts from zero.
 
     Args:
         steps_before: optimiser steps of all earlier stages.
@@ -14,5 +14,5 @@ class ContinuedAxis(L.Callback):
         self.steps_before = steps_before
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Lightning keeps this counter for loggers alone, apart from the global step; a resume restores it."""
+        """Sets Lightning's counter for loggers, which is separate from the global step and restored on resuming."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step + self.steps_before

@@ -1,7 +1,7 @@
-"""What a detector looked at, written beside its predictions: attention, and artefact maps of telling images."""
+"""Explanations beside the predictions: attention, and artefact maps of the most confident images."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from contracts.explain import Explainable
 class Explain(L.Callback):
     """Writes explanations at the end of ``task=test``; see `write_explanation`.
 
-    On several devices, maps are drawn of the images the first one scored.
+    On several devices, maps are written for images that the first one scored.
 
     Args:
-        folder: the stage's folder of checkpoints; explanations go into ``explain/`` beside it.
-        images: most confident images of each class, right and wrong, whose maps are drawn.
+        folder: the stage's folder of checkpoints; explanations are written to ``explain/`` beside it.
+        images: number of images with maps: the most confident ones of each class, right and wrong.
     """
 
     serves = ("test",)
@@ -42,7 +42,7 @@ class Explain(L.Callback):
     def on_test_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, *_: Any
     ) -> None:
-        """Keeps the batch's most confident images, if they are more so than those kept."""
+        """Keeps the most confident images so far."""
         if not isinstance(pl_module, Explainable) or not trainer.is_global_zero or not self.images:
             return
         first = {int(image): crop for crop, image in reversed(list(enumerate(batch.crop_to_image.tolist())))}
@@ -56,57 +56,52 @@ class Explain(L.Callback):
                     heapq.heappop(heap)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes what is there so far; a test in several passes ends with all of it."""
+        """Writes the explanations of all passes so far."""
         collector = next((c for c in trainer.callbacks if isinstance(c, Collector)), None)  # type: ignore[attr-defined]
         if collector is None or collector.predictions is None or not isinstance(pl_module, Explainable):
             return
         self._parts.append(collector.predictions)
         predictions = merge(self._parts, np.concatenate([part.fused_ids for part in self._parts]))
         manifest = trainer.datamodule.manifest()  # type: ignore[attr-defined]
-        kept = [(row, image) for heap in self._kept.values() for _, row, image in sorted(heap, reverse=True, key=_rank)]
-        write_explanation(
-            predictions,
-            pl_module,
-            {manifest.image_id(row): image for row, image in kept},
-            self.out,
-            self.out.parent / "maps",
-        )
+        entries = [e for heap in self._kept.values() for e in sorted(heap, reverse=True, key=lambda e: e[:2])]
+        images = {manifest.image_id(row): image for _, row, image in entries}
+        write_explanation(predictions, pl_module, images, self.out, self.out.parent / "maps")
 
 
 def write_explanation(
     predictions: Predictions,
     detector: Explainable,
-    pictures: Mapping[str, Tensor],
+    images: Mapping[str, Tensor],
     out: Path,
     maps: Path | None = None,
 ) -> list[Path]:
-    """Writes what there is to see.
+    """Writes the explanations of a dump.
 
-    * where the dump holds attention: ``attention_statistics.txt``, ``attention.csv``, ``attention_distribution.png``
+    * if the dump contains attention: ``attention_statistics.txt``, ``attention.csv``, ``attention_distribution.png``
       and ``attention_heat_map.png``;
-    * ``maps/<number>_<id>.png`` of each picture: the image and its maps, pixel by pixel.
+    * ``maps/<number>_<id>.png`` for each image: the image and its maps, pixel by pixel.
 
     Args:
-        predictions: what was scored.
-        detector: draws the maps.
-        pictures: id to the image as the detector saw it, [3, H, W].
-        out: folder, made if absent.
+        predictions: the dump.
+        detector: computes the maps.
+        images: id to the image as the detector received it, [3, H, W].
+        out: output folder, created if absent.
         maps: folder where the review page looks for single maps (``maps/`` beside the dump); None writes none.
 
     Returns:
-        The files, those best looked at first.
+        The files, plots first.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = detector.map_names
     attention = attention_of(predictions, len(names))
     files = [] if attention is None else write_attention(predictions, attention, names, out)
     if maps is not None:
-        write_single_maps(detector, pictures, maps)
-    return files + write_maps(predictions, detector, pictures, attention, out / "maps")
+        write_single_maps(detector, images, maps)
+    return files + write_maps(predictions, detector, images, attention, out / "maps")
 
 
 def attention_of(predictions: Predictions, count: int) -> NDArray[np.float64] | None:
-    """[N, count] weights, or None where the dump holds none."""
+    """[N, count] weights, or None if the dump contains none."""
     columns = [predictions.extra.get(f"attention_{k}") for k in range(count)]
     if any(column is None for column in columns):
         return None
@@ -114,16 +109,12 @@ def attention_of(predictions: Predictions, count: int) -> NDArray[np.float64] | 
 
 
 def most_confident(predictions: Predictions, count: int) -> list[int]:
-    """Positions of the most confident images of each class, right and wrong at 0.5, in turn."""
+    """Positions of the ``count`` most confident images of each class, right at 0.5, then wrong."""
     logits, labels = predictions.fused_logits, predictions.fused_labels
     order = np.argsort(-np.abs(logits), kind="stable")
-    groups: list[Sequence[int]] = []
+    found: list[int] = []
     for label in (1, 0):
         for right in (True, False):
             chosen = order[(labels[order] == label) & (((logits[order] > 0) == (label == 1)) == right)]
-            groups.append(chosen[:count].tolist())
-    return [position for group in groups for position in group]
-
-
-def _rank(entry: tuple[float, int, Tensor]) -> tuple[float, int]:
-    return entry[:2]
+            found += chosen[:count].tolist()
+    return found

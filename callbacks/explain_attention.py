@@ -1,4 +1,4 @@
-"""The attention over scales: statistics, a table of all images, box and violin plots, a heat map over generators."""
+"""Attention over scales: statistics, a table of all images, box and violin plots, a heat map of generators."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +20,11 @@ def write_attention(predictions: Predictions, attention: Weights, names: Sequenc
     Args:
         predictions: N images.
         attention: [N, S] weights.
-        names: S scales.
-        out: a folder that exists.
+        names: names of the S scales.
+        out: existing folder.
 
     Returns:
-        The pictures, then the text files.
+        The plots, then the text files.
     """
     plots = [out / "attention_distribution.png", out / "attention_heat_map.png"]
     distribution(predictions, attention, names).savefig(plots[0])
@@ -36,7 +36,7 @@ def write_attention(predictions: Predictions, attention: Weights, names: Sequenc
 
 
 def groups(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
-    """All images, then the real ones, then each generator's, as positions."""
+    """Positions of all images, of the real ones, and of each generator's."""
     found = {"all images": np.arange(len(predictions)), "real": np.flatnonzero(predictions.fused_labels == 0)}
     for name in sorted(set(predictions.generators.tolist()) - {""}):
         found[name] = np.flatnonzero(predictions.generators == name)
@@ -44,7 +44,7 @@ def groups(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
 
 
 def statistics(predictions: Predictions, attention: Weights, names: Sequence[str]) -> str:
-    """Mean ± standard deviation of each scale's weight, over all images and over each group."""
+    """Mean ± standard deviation of each scale's weight, over all images and each group."""
     lines = []
     for title, images in groups(predictions).items():
         mean, deviation = attention[images].mean(0), attention[images].std(0)
@@ -55,7 +55,7 @@ def statistics(predictions: Predictions, attention: Weights, names: Sequence[str
 
 
 def table(predictions: Predictions, attention: Weights, names: Sequence[str]) -> str:
-    """CSV, a row an image."""
+    """CSV with a row per image."""
     columns = (predictions.fused_ids, predictions.fused_labels, predictions.generators, predictions.fused_scores)
     rows = [
         [*about, f"{score:.6f}", *(f"{weight:.6f}" for weight in weights)]
@@ -76,14 +76,14 @@ def distribution(predictions: Predictions, attention: Weights, names: Sequence[s
     width = 0.8 / len(kinds)
     handles = []
     for k, (title, colour, weights) in enumerate(kinds):
-        places = np.arange(len(names)) + (k - (len(kinds) - 1) / 2) * width
+        positions = np.arange(len(names)) + (k - (len(kinds) - 1) / 2) * width
         boxes = left.boxplot(
-            weights, positions=places, widths=0.8 * width, patch_artist=True, manage_ticks=False,
+            weights, positions=positions, widths=0.8 * width, patch_artist=True, manage_ticks=False,
             flierprops={"markersize": 2, "alpha": 0.5}, medianprops={"color": "black"},
         )  # fmt: skip
         for box in boxes["boxes"]:
             box.set(facecolor=colour, alpha=0.7)
-        violins = right.violinplot(weights, positions=places, widths=0.9 * width, showmeans=True)
+        violins = right.violinplot(weights, positions=positions, widths=0.9 * width, showmeans=True)
         for body in violins["bodies"]:
             body.set(facecolor=colour, alpha=0.6)
         for part in ("cmeans", "cbars", "cmins", "cmaxes"):
@@ -94,13 +94,13 @@ def distribution(predictions: Predictions, attention: Weights, names: Sequence[s
         axes.set_xticks(range(len(names)), names)
         axes.set(xlabel="scale", title=title)
         axes.title.set_fontsize(10)
-    left.set(ylabel="attention weight (dotted: all alike)")
+    left.set(ylabel="attention weight (dotted: equal)")
     figure.legend(handles=handles, loc="outside upper center", ncols=len(kinds), frameon=False)
     return figure
 
 
 def heat_map(predictions: Predictions, attention: Weights, names: Sequence[str]) -> Figure:
-    """Mean weight of each scale, a row a group."""
+    """Mean weight of each scale, with a row per group."""
     found = groups(predictions)
     means = np.array([attention[images].mean(0) for images in found.values()])
     figure = Figure(figsize=(2.8 + 0.9 * len(names), 1.2 + 0.36 * len(found)), dpi=100, layout="constrained")

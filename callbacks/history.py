@@ -1,4 +1,4 @@
-"""What every epoch came to, in a file of our own, whatever loggers there are."""
+"""A record of every epoch's values, independent of loggers."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 from pathlib import Path
@@ -12,13 +12,13 @@ from contracts.history import write_epoch
 
 
 class History(L.Callback):
-    """Writes ``history.json`` beside the checkpoints: a list with one entry an epoch, the values of its validation.
+    """Writes ``history.json`` beside the checkpoints: a list with the validation values of each epoch.
 
-    ``train/loss`` is the mean over the first rank's batches since the epoch began or was resumed, so that an epoch's
-    gap between training and validation can be read without a logger.
+    ``train/loss`` is the mean over the first rank's batches since the epoch began or was resumed, so that the gap
+    between training and validation is known without a logger.
 
     Args:
-        folder: of the checkpoints.
+        folder: folder of the checkpoints.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,19 +26,19 @@ class History(L.Callback):
         self._losses: list[torch.Tensor] = []
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A new mean."""
+        """Starts a new mean."""
         self._losses = []
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Keeps the loss where it is; nothing waits for the device."""
+        """Keeps the loss on its device, to avoid waiting for it."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, torch.Tensor):
             self._losses.append(loss.detach())
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes the epoch's entry."""
+        """Writes the epoch's values."""
         if not trainer.is_global_zero:
             return
         values = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith("val/")}

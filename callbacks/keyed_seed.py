@@ -1,4 +1,4 @@
-"""The same random numbers on the same step, whatever happened before it."""
+"""The same random numbers in the same training step of every run, resumed or not."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 import pytorch_lightning as L
@@ -11,8 +11,8 @@ from contracts.keys import random_key
 class KeyedSeed(L.Callback):
     """Seeds torch before every training batch from (seed, epoch, batch, rank).
 
-    What a network draws for itself (dropout, drop path) then needs no state in checkpoints: a run that was killed and
-    resumed draws what an uninterrupted run draws.
+    Random numbers inside a network (dropout, drop path) then need no state in checkpoints: a resumed run uses the same
+    ones as an uninterrupted run.
 
     Args:
         seed: the experiment's seed.

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, so that it can be used without any configuration."""
+"""The passport of a checkpoint: a description with which it can be used without other configuration."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Passport(L.Callback):
     """Writes the detector's configuration, the threshold and the versions into every checkpoint.
 
     Args:
-        detector: the detector's resolved node (plain containers).
-        validation: where the threshold comes from.
-        about: anything else worth knowing later (seed, generators seen, versions), plain containers.
+        detector: the detector's resolved configuration in plain containers.
+        validation: provides the threshold.
+        about: further entries (seed, generators seen, versions) in plain containers.
     """
 
     def __init__(self, detector: Mapping[str, Any], validation: ValidationMetrics, about: Mapping[str, Any]) -> None:
@@ -29,28 +29,23 @@ class Passport(L.Callback):
         self.about = dict(about)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Hands the detector its passport, without a threshold so far."""
-        self._issue(cast(Detector, pl_module))
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Adds the threshold just chosen."""
-        self._issue(cast(Detector, pl_module))
-
-    def _issue(self, detector: Detector) -> None:
+        """Sets the detector's passport, with the threshold of the last validation, if any."""
         threshold = self.validation.threshold
-        detector.passport = {
+        cast(Detector, pl_module).passport = {
             "format": FORMAT,
             "detector": self.detector,
             "threshold": asdict(threshold) if threshold else None,
             **self.about,
         }
 
+    on_validation_epoch_end = on_fit_start
+
 
 def passport(checkpoint: Mapping[str, Any], path: object) -> dict[str, Any] | None:
-    """The entry of a checkpoint of ours, None in one of somebody else's.
+    """The passport of a checkpoint; None if it was not written by PixelProof.
 
     Raises:
-        CheckpointError: it was written by a newer version.
+        CheckpointError: a newer version wrote it.
     """
     entry = checkpoint.get(PASSPORT)
     if entry is None:

@@ -1,4 +1,4 @@
-"""Leaving off when the cluster says so, with nothing lost; in place of Lightning's own signal handling and requeue."""
+"""Stops a run on a signal without losing work; replaces Lightning's signal handling and requeue."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 import json
@@ -14,30 +14,31 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
-from callbacks.checkpoints import Checkpoints, may_save_behind_batch, resumable
+from callbacks.checkpoints import Checkpoints, may_save_after_batch, resumable
 from contracts.batch import Batch
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
 from contracts.stop import STOP, Stopped, end_with_parent
+from contracts.words import counted
 
-GOING_ON, ASKED, OVERDUE = 0, 1, 2
+RUNNING, REQUESTED, OVERDUE = 0, 1, 2
 
 
 class Preemption(L.Callback):
-    """Stops at the next batch boundary after USR1, USR2, TERM or INT, all ranks at the same one.
+    """Stops all ranks at the same batch after USR1, USR2, TERM or INT.
 
-    In training the state is saved first, behind the batch. In the validation of a training epoch, behind which alone
-    Lightning resumes exactly, work goes on for ``grace`` seconds in the hope of its end; then it is left, and the
-    restart goes on from the checkpoint before. Other evaluations are left at once: they start again from the beginning.
+    Training saves its state first, after the batch. The validation of a training epoch continues for ``grace`` seconds
+    in case it finishes, because Lightning resumes exactly only after it; otherwise it is stopped, and a restart resumes
+    from the previous checkpoint. Other evaluations stop immediately and start again from the beginning.
 
     Args:
-        folder: of the checkpoints, where ``restarts.json`` is kept too; None where nothing is trained.
-        grace: seconds that validation may go on after the signal.
-        max_restarts: restarts of one SLURM job after which it is not worth trying again.
-        idle_restarts: restarts in a row that found no step made, after which the run stops.
+        folder: folder of the checkpoints and of ``restarts.json``; None if nothing is trained.
+        grace: seconds that validation may continue after the signal.
+        max_restarts: maximum number of restarts of one SLURM job.
+        idle_restarts: consecutive restarts without a new training step after which the run stops.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(
@@ -56,32 +57,32 @@ class Preemption(L.Callback):
         self._common_batches = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """From here on signals are only noted; a run that restarts for nothing ends here."""
+        """Defers signals from here on; stops a run that restarts without progress."""
         STOP.deferred = True
         if started_by_rank_zero(os.environ):
-            end_with_parent()  # in a collective it would wait for that one in vain
+            end_with_parent()  # it would wait for that process in a collective operation for ever
         if dist.is_initialized() and trainer.world_size > 1 and self._group is None:
-            # on the CPU, so that asking every batch keeps no GPU waiting
+            # on the CPU, so that the exchange after every batch does not make a GPU wait
             self._group = dist.new_group(backend="gloo")
         if stage == "fit" and self.folder is not None:
-            told = None
+            problem = None
             if trainer.is_global_zero:
-                told = note_restart(self.folder, os.environ, self.max_restarts, self.idle_restarts)
-            if problem := trainer.strategy.broadcast(told):
-                raise PixelProofError(problem, "See in the log what stops it each time; submit again to try again.")
+                problem = record_restart(self.folder, os.environ, self.max_restarts, self.idle_restarts)
+            if problem := trainer.strategy.broadcast(problem):
+                raise PixelProofError(problem, "The log shows why it stops each time; submit it again to try again.")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Alone again: signals stop at once; one noted in the last moments stops now."""
+        """Lets signals stop a single process immediately again, including one that is pending."""
         if trainer.world_size == 1:
             STOP.deferred = False
             STOP.raise_noted()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Says what an error of the communication between ranks mostly means."""
+        """Explains errors of the communication between ranks."""
         if trainer.world_size > 1 and isinstance(exception, RuntimeError):
             print(
-                f"pixelproof: rank {trainer.global_rank} ends; if no error of its own stands below, it lost touch with "
-                "another rank: see that one's log. The same command goes on from the last checkpoint.",
+                f"pixelproof: rank {trainer.global_rank} ends; unless its own error follows, it lost the connection to "
+                "another rank: see the log of that rank. The same command resumes from the last checkpoint.",
                 file=sys.stderr,
                 flush=True,
             )
@@ -89,24 +90,23 @@ class Preemption(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Saves and stops, where a checkpoint can be resumed from."""
-        if not may_save_behind_batch(trainer):
+        """Saves and stops if training could resume from here."""
+        if not may_save_after_batch(trainer):
             return
-        if self._agreed(trainer) >= ASKED:
+        if self._agreed(trainer) >= REQUESTED:
             for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it without declaring it
                 if isinstance(callback, Checkpoints):
                     callback.save_resumable(trainer)
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops behind an epoch, which `Checkpoints`, standing before, has saved."""
-        if self._agreed(trainer) >= ASKED:
+        """Stops after an epoch, which `Checkpoints`, an earlier callback, has saved."""
+        if self._agreed(trainer) >= REQUESTED:
             self._stop(trainer)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Ranks may have different numbers of batches, and can agree only while all have some."""
-        loop = _evaluation_loop(trainer)
-        batches = int(sum(loop.max_batches))
+        """Finds the number of batches of the rank with the fewest: ranks can agree only while all have some."""
+        batches = int(sum(evaluation_loop(trainer).max_batches))
         if self._group is not None:
             least = torch.tensor(batches)
             dist.all_reduce(least, dist.ReduceOp.MIN, group=self._group)
@@ -122,9 +122,9 @@ class Preemption(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Leaves an evaluation; that of a training epoch only when the time is up."""
+        """Stops an evaluation; that of a training epoch only after ``grace`` seconds."""
         if batch_idx < self._common_batches:
-            limit = OVERDUE if trainer.state.fn == "fit" else ASKED
+            limit = OVERDUE if trainer.state.fn == "fit" else REQUESTED
             if self._agreed(trainer) >= limit:
                 self._stop(trainer)
 
@@ -132,15 +132,15 @@ class Preemption(L.Callback):
     on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
     def _agreed(self, trainer: L.Trainer) -> int:
-        """What the rank in the greatest hurry wants, known to all."""
-        mine = GOING_ON if STOP.signum is None else OVERDUE if STOP.waited >= self.grace else ASKED
+        """The most urgent state of all ranks."""
+        mine = RUNNING if STOP.signum is None else OVERDUE if STOP.waited >= self.grace else REQUESTED
         if self._group is None:
             return mine
-        wish = torch.tensor([mine, STOP.signum or 0])
-        dist.all_reduce(wish, dist.ReduceOp.MAX, group=self._group)
-        if STOP.signum is None and wish[0] > GOING_ON:
-            STOP.signum = int(wish[1])
-        return int(wish[0])
+        state = torch.tensor([mine, STOP.signum or 0])
+        dist.all_reduce(state, dist.ReduceOp.MAX, group=self._group)
+        if STOP.signum is None and state[0] > RUNNING:
+            STOP.signum = int(state[1])
+        return int(state[0])
 
     def _stop(self, trainer: L.Trainer) -> None:
         for logger in trainer.loggers:
@@ -151,7 +151,7 @@ class Preemption(L.Callback):
 
 
 class NoSignals(_SignalConnector):
-    """Lightning's own handling switched off: from its TERM handler it broadcasts to ranks that may not be listening."""
+    """Disables Lightning's signal handling: its TERM handler broadcasts to ranks that may not be listening."""
 
     def register_signal_handlers(self) -> None:
         """Registers nothing."""
@@ -159,31 +159,31 @@ class NoSignals(_SignalConnector):
 
 
 def without_own_signals(trainer: L.Trainer) -> L.Trainer:
-    """The same trainer, which leaves all signals to us."""
+    """The trainer, with its signal handling disabled."""
     trainer._signal_connector = NoSignals(trainer)
     return trainer
 
 
 def cluster_plugins() -> list[Any]:
-    """SLURM's environment without Lightning's requeue, where there is one."""
+    """Lightning's SLURM environment without its requeue, inside a SLURM job."""
     if "SLURM_NTASKS" in os.environ and SLURMEnvironment.detect():
         return [SLURMEnvironment(auto_requeue=False)]
     return []
 
 
 def started_by_rank_zero(env: Mapping[str, str]) -> bool:
-    """Whether this is a rank that Lightning started from the first one of this machine."""
+    """Whether this is a rank that Lightning started from rank 0 of this machine."""
     return env.get("LOCAL_RANK", "0") != "0" and not env.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"}
 
 
-def note_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -> str | None:
-    """Notes how far the run had come at this start of a SLURM job, and says why it should stop, if so.
+def record_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -> str | None:
+    """Records the newest checkpoint at this start of a SLURM job; returns the reason if the run should stop.
 
     Args:
-        folder: of the checkpoints.
+        folder: folder of the checkpoints.
         env: environment.
-        most: restarts allowed.
-        idle: restarts in a row allowed to find nothing new.
+        most: maximum number of restarts.
+        idle: consecutive restarts without a new checkpoint after which to stop.
     """
     job = env.get("SLURM_JOB_ID")
     if job is None:
@@ -197,13 +197,14 @@ def note_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -> 
     write_atomically(file, json.dumps({"job": job, "found": steps}).encode())
     count = int(env.get("SLURM_RESTART_COUNT") or 0)
     if count > most:
-        return f"job {job} was restarted {count} times (callbacks.preemption.max_restarts={most})"
+        return f"job {job} was restarted {counted(count, 'time')} (callbacks.preemption.max_restarts={most})"
     if count and len(steps) > idle and len(set(steps[-idle - 1 :])) == 1:
-        return f"job {job} made no step between its last {idle + 1} starts; each found {steps[-1]} in {folder}"
+        return f"job {job} made no progress between its last {idle + 1} starts; each found {steps[-1]} in {folder}"
     return None
 
 
-def _evaluation_loop(trainer: L.Trainer) -> Any:
+def evaluation_loop(trainer: L.Trainer) -> Any:
+    """The trainer's current evaluation loop; in training that of its validation."""
     if trainer.state.fn == "fit":
         return trainer.fit_loop.epoch_loop.val_loop
     return {"validate": trainer.validate_loop, "test": trainer.test_loop}.get(

@@ -9,10 +9,10 @@ from callbacks.progress_lines import ProgressLines
 
 
 class Progress(RichProgressBar):
-    """Lightning's bar with epochs counted from 1 and the time until training ends, without a version number."""
+    """Lightning's progress bar with epochs counted from 1 and the time until training ends."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """What is shown behind the bar."""
+        """The values shown after the bar."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         lines = next((one for one in trainer.callbacks if isinstance(one, ProgressLines)), None)  # type: ignore[attr-defined]
@@ -22,4 +22,4 @@ class Progress(RichProgressBar):
     def _get_train_description(self, current_epoch: int) -> str:
         most = self.trainer.max_epochs
         shown = f"Epoch {current_epoch + 1}" + (f"/{most}" if most and most > 0 else "")
-        return f"{shown:{len(self.validation_description)}}"  # of one length, against flickering
+        return f"{shown:{len(self.validation_description)}}"  # of constant length, to avoid flickering

@@ -1,4 +1,4 @@
-"""Progress as lines: one an epoch, and one a minute within long ones, for logs and wherever there is no terminal."""
+"""Progress as lines for logs and non-terminals: one per epoch, and one per minute within long epochs."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 import time
@@ -12,18 +12,20 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.trainer.states import TrainerFn
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.preemption import evaluation_loop
+from contracts.words import counted
 
 
 class NoBar(ProgressBar):
-    """Takes the place in which Lightning would put a bar of its own."""
+    """Replaces Lightning's own progress bar."""
 
 
 class ProgressLines(L.Callback):
-    """Says, on the first rank, how far training or scoring is, how fast it goes and how long it will go on.
+    """Reports progress, speed and remaining time of training and scoring, on the first rank.
 
     Args:
-        log: file that the lines are added to, each with the time of day; None writes none.
-        shown: print them too.
+        log: file to which the lines are appended, each with date and time; None writes none.
+        shown: also print the lines.
         every: seconds between two lines within an epoch or an evaluation.
     """
 
@@ -31,13 +33,13 @@ class ProgressLines(L.Callback):
         self.file = log  # Lightning sets `log` on callbacks
         self.shown = shown
         self.every = every
-        self._begun = self._told = self._part = time.monotonic()
+        self._begun = self._reported = self._part = time.monotonic()
         self._batches = self._images = 0
         self._losses: list[torch.Tensor] = []
         self._validating = 0.0
 
     def left(self, trainer: L.Trainer) -> timedelta | None:
-        """Time until training ends, at the pace of this start; None without a limit and before a first batch."""
+        """Time until training ends at the average speed since the start; None without a limit or a first batch."""
         per_epoch, loop = trainer.num_training_batches, trainer.fit_loop.epoch_loop
         limits = [per_epoch * trainer.max_epochs] if trainer.max_epochs and trainer.max_epochs > 0 else []
         limits += [trainer.max_steps * trainer.accumulate_grad_batches] if trainer.max_steps > 0 else []
@@ -48,73 +50,70 @@ class ProgressLines(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clocks."""
-        self._begun = self._told = time.monotonic()
+        self._begun = self._reported = time.monotonic()
         self._batches = 0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A new epoch's images, losses and seconds."""
+        """Resets the epoch's counters."""
         self._part, self._images, self._losses, self._validating = time.monotonic(), 0, [], 0.0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts; nothing waits for the device unless a line is due."""
+        """Counts; waits for the device only if a line is due."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, torch.Tensor):
             self._losses.append(loss.detach())
         self._batches += 1
         self._images += len(batch.label) * trainer.world_size
-        if time.monotonic() - self._told >= self.every:
-            self._say(
+        if time.monotonic() - self._reported >= self.every:
+            self._report(
                 trainer,
                 f"{_epoch(trainer)}, batch {batch_idx + 1}/{trainer.num_training_batches}",
                 self._training(trainer),
             )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The epoch's line."""
-        keeper = next((one for one in trainer.callbacks if isinstance(one, Checkpoints)), None)  # type: ignore[attr-defined]
-        names = dict.fromkeys([keeper.monitor] if keeper else [])
-        names |= dict.fromkeys(("val/auroc", "val/loss"))
+        """Reports the epoch."""
+        monitors = [one.monitor for one in trainer.callbacks if isinstance(one, Checkpoints)]  # type: ignore[attr-defined]
+        names = dict.fromkeys([*monitors, "val/auroc", "val/loss"])
         logged = trainer.callback_metrics
         values = [f"{name} {float(logged[name]):.4f}" for name in names if name in logged]
-        self._say(trainer, f"{_epoch(trainer)}, step {trainer.global_step}", self._training(trainer, values))
+        self._report(trainer, f"{_epoch(trainer)}, step {trainer.global_step}", self._training(trainer, values))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Validation within training has its own time; otherwise this is the work itself."""
+        """Starts the clock of an evaluation, or of a validation within training."""
         if trainer.state.fn is TrainerFn.FITTING:
             self._validating -= time.monotonic()
         else:
-            self._begun = self._told = time.monotonic()
+            self._begun = self._reported = time.monotonic()
             self._images = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Training goes on, or scoring is done."""
+        """Stops the clock, and reports an evaluation."""
         if trainer.state.fn is TrainerFn.FITTING:
             self._validating += time.monotonic()
         else:
             seconds = time.monotonic() - self._begun
-            self._say(
-                trainer, f"{_verb(trainer)}: {self._images:,} images", [_rate(self._images, seconds), _span(seconds)]
-            )
+            done = f"{_verb(trainer)}: {counted(self._images, 'image')}"
+            self._report(trainer, done, [_rate(self._images, seconds), _span(seconds)])
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts, and says so once in a while."""
+        """Counts, and reports if a line is due."""
         if trainer.state.fn is not TrainerFn.FITTING:
             self._images += 0 if batch is None else len(batch.label) * trainer.world_size
-        if time.monotonic() - self._told < self.every:
+        if time.monotonic() - self._reported < self.every:
             return
         if trainer.state.fn is TrainerFn.FITTING:
-            self._say(trainer, f"{_epoch(trainer)}, validation batch {batch_idx + 1}", [])
+            self._report(trainer, f"{_epoch(trainer)}, validation batch {batch_idx + 1}", [])
             return
-        loop = {"validate": trainer.validate_loop, "test": trainer.test_loop}.get(_verb(trainer), trainer.predict_loop)
-        total, seconds = sum(loop.max_batches), time.monotonic() - self._begun
+        total, seconds = sum(evaluation_loop(trainer).max_batches), time.monotonic() - self._begun
         left = f"{_span(seconds / (batch_idx + 1) * (total - batch_idx - 1))} left"
         done = f"{_verb(trainer)}: batch {batch_idx + 1}/{total}"
-        self._say(trainer, done, [_rate(self._images, seconds), left])
+        self._report(trainer, done, [_rate(self._images, seconds), left])
 
     on_test_start = on_predict_start = on_validation_start
     on_test_end = on_predict_end = on_validation_end
@@ -126,8 +125,8 @@ class ProgressLines(L.Callback):
         rest = [] if left is None else [f"{left} left"]
         return [*loss, *(values or []), _rate(self._images, time.monotonic() - self._part - self._validating), *rest]
 
-    def _say(self, trainer: L.Trainer, what: str, parts: list[str]) -> None:
-        self._told = time.monotonic()
+    def _report(self, trainer: L.Trainer, what: str, parts: list[str]) -> None:
+        self._reported = time.monotonic()
         if not trainer.is_global_zero:
             return
         line = f"{what}: {', '.join(parts)}" if parts and ":" not in what else ", ".join([what, *parts])

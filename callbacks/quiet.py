@@ -1,29 +1,29 @@
-"""What Lightning says that helps nobody here, each with the reason why it is left out; all else passes."""
+"""Suppresses messages of Lightning that do not help here, each for the reason given."""
 
 import logging
 import warnings
 
-SAID = {
+LOG_LINES = {
     "pytorch_lightning.utilities.rank_zero": (
         "💡 Tip:",  # advertises a cloud service
-        "GPU available:",  # `task=doctor` tells the devices
+        "GPU available:",  # `task=doctor` shows the devices
         "TPU available:",
-        "`Trainer.fit` stopped:",  # the table that follows says so
+        "`Trainer.fit` stopped:",  # the table that follows shows it
         "Loading `train_dataloader` to estimate",
     ),
-    # said on every save, and our checkpoint plugin reads with weights_only=True whatever is said here
+    # printed on every save, although our checkpoint plugin always reads with weights_only=True
     "pytorch_lightning.trainer.connectors.checkpoint_connector": ("`weights_only` was not set",),
 }
 
-WARNED = (
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own business with torch
+WARNINGS = (
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # concerns Lightning's use of torch
     r".*The `srun` command is available on your system but is not used",  # docs/cluster.md shows how to use it
-    r".*using the WeightAveraging callback with a model that overrides the configure_model",  # ours shards nothing
+    r".*using the WeightAveraging callback with a model that overrides the configure_model",  # ours does not shard
     r".*does not have many workers which may be a bottleneck",  # our loaders are no DataLoaders and decode in batches
 )
 
 
-class _Without(logging.Filter):
+class _Filter(logging.Filter):
     def __init__(self, beginnings: tuple[str, ...]) -> None:
         super().__init__()
         self.beginnings = beginnings
@@ -33,10 +33,10 @@ class _Without(logging.Filter):
 
 
 def quieten() -> None:
-    """Takes those lines out; calling it again changes nothing."""
-    for name, beginnings in SAID.items():
+    """Suppresses those messages; calling it again changes nothing."""
+    for name, beginnings in LOG_LINES.items():
         logger = logging.getLogger(name)
-        if not any(isinstance(known, _Without) for known in logger.filters):
-            logger.addFilter(_Without(beginnings))
-    for message in WARNED:
+        if not any(isinstance(known, _Filter) for known in logger.filters):
+            logger.addFilter(_Filter(beginnings))
+    for message in WARNINGS:
         warnings.filterwarnings("ignore", message)

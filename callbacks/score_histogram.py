@@ -1,4 +1,4 @@
-"""The validation scores of every epoch as an image in TensorBoard."""
+"""Histograms of the validation scores of every epoch in TensorBoard."""
 
 import numpy as np
 import pytorch_lightning as L
@@ -16,14 +16,14 @@ class ScoreHistogram(L.Callback):
     """Adds the image ``val/scores`` to every TensorBoard logger: histograms of real and of generated images.
 
     Args:
-        collector: holds the predictions on rank 0; must come before this callback.
+        collector: provides the predictions on rank 0; must come before this callback.
     """
 
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Draws once an epoch, on rank 0."""
+        """Adds the image, once per epoch, on rank 0."""
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         predictions = self.collector.predictions
         if trainer.sanity_checking or trainer.state.fn is not TrainerFn.FITTING or not boards or predictions is None:
@@ -34,7 +34,7 @@ class ScoreHistogram(L.Callback):
 
 
 def histogram(predictions: Predictions) -> NDArray[np.uint8]:
-    """Histograms of P(generated) of labelled images, [H, W, 3] uint8; axes follow the scores."""
+    """Histograms of P(generated) of labelled images, [H, W, 3] uint8, over the range of the scores."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What validation says, computed once on all images and told to every rank."""
+"""Validation metrics, computed once on all images and sent to every rank."""
 
 from collections.abc import Mapping
 from math import isnan
@@ -22,11 +22,11 @@ Validated = tuple[dict[str, float], Threshold | None]
 
 
 def validation_values(predictions: Predictions, metrics: Mapping[str, Metric] | None = None) -> Validated:
-    """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with one class alone).
+    """Pooled metrics at 0.5, the mean loss, and the threshold chosen on these images (None with only one class).
 
     Args:
-        predictions: of all validation images.
-        metrics: of the user's own, by name; each has a value ``val/NAME``.
+        predictions: predictions of all validation images.
+        metrics: additional metrics by name; each gives a value ``val/NAME``.
     """
     metrics = metrics or {}
     of_classes = {
@@ -52,11 +52,11 @@ def validation_values(predictions: Predictions, metrics: Mapping[str, Metric] | 
 
 
 class ValidationMetrics(L.Callback):
-    """Logs training's exact validation metrics, the same on every rank; keeps them, and the threshold they chose.
+    """Logs exact validation metrics, equal on every rank, and keeps them with the chosen threshold.
 
     Args:
-        collector: holds the predictions on rank 0; must come before this callback.
-        metrics: of the user's own, by name.
+        collector: provides the predictions on rank 0; must come before this callback.
+        metrics: additional metrics by name.
     """
 
     def __init__(self, collector: Collector, metrics: Mapping[str, Metric] | None = None) -> None:
@@ -66,13 +66,13 @@ class ValidationMetrics(L.Callback):
         self.values: dict[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Computes on rank 0, tells all."""
+        """Computes on rank 0 and sends the result to all ranks."""
         if trainer.sanity_checking:
             return
         predictions = self.collector.predictions
-        told = validation_values(predictions, self.metrics) if predictions is not None else None
-        self.values, self.threshold = cast(Validated, trainer.strategy.broadcast(told))
-        if trainer.state.fn is not TrainerFn.FITTING:  # the chosen checkpoint, looked at again, is no further epoch
+        result = validation_values(predictions, self.metrics) if predictions is not None else None
+        self.values, self.threshold = cast(Validated, trainer.strategy.broadcast(result))
+        if trainer.state.fn is not TrainerFn.FITTING:  # validating the chosen checkpoint again is not an epoch
             return
         for name, value in self.values.items():
             pl_module.log(name, value, prog_bar=name == "val/auroc", rank_zero_only=False, sync_dist=False)

@@ -1,4 +1,4 @@
-"""Weights & Biases as a mirror of our own files: offline unless a key says otherwise, one run a stage."""
+"""Weights & Biases as a copy of our own files: offline unless a key is set, with one run per stage."""
 
 import netrc
 import os
@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 
 def has_key() -> bool:
-    """Whether W&B's key stands in the environment or in ``~/.netrc``."""
+    """Whether W&B's key is in the environment or in ``~/.netrc``."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
@@ -23,11 +23,11 @@ def has_key() -> bool:
 
 
 class StageLogger(WandbLogger):
-    """Lightning's logger, which also says which checkpoint a stage ended with.
+    """Lightning's logger, which also records the checkpoint chosen in a stage.
 
     Args:
-        publish: upload that checkpoint as an artifact, in place of noting where it lies.
-        given: of Lightning's logger.
+        publish: upload that checkpoint as an artifact instead of recording its path.
+        given: arguments of Lightning's logger.
     """
 
     def __init__(self, publish: bool, **given: Any) -> None:
@@ -36,11 +36,11 @@ class StageLogger(WandbLogger):
 
     @rank_zero_only
     def end_stage(self, file: Path, sha256: str) -> None:
-        """Notes the chosen checkpoint in the run's summary (``checkpoint/path``, ``checkpoint/sha256``), and ends it.
+        """Records the chosen checkpoint in the run's summary (``checkpoint/path``, ``checkpoint/sha256``) and ends it.
 
-        With ``publish`` it also becomes version "best" of the artifact ``<run id>-best`` of type "model"; offline it
-        is kept with the run until that is synced. The same content a second time makes no second version. A run that
-        went on would swallow the next stage's: W&B has one at a time in a process.
+        With ``publish`` it also becomes version "best" of the artifact ``<run id>-best`` of type "model"; an offline
+        run stores it until it is synced. Equal content does not create another version. The run must end here because
+        W&B has only one run at a time per process, which would otherwise receive the next stage's values.
         """
         run = self.experiment
         run.summary.update({"checkpoint/path": str(file), "checkpoint/sha256": sha256})
@@ -63,18 +63,18 @@ def wandb_logger(
     tags: Sequence[str] = (),
     job_type: str = "train",
 ) -> StageLogger:
-    """A logger of one stage, which the same stage of a restarted run goes on with.
+    """A logger of one stage; a restarted run continues the same W&B run.
 
     Args:
-        name: ``<experiment>/window_<k>``.
-        group: the experiment.
-        save_dir: where offline runs and W&B's own files go.
+        name: name of the run, ``<experiment>/window_<k>``.
+        group: name of the experiment.
+        save_dir: folder of offline runs and W&B's own files.
         project: project on the server.
-        offline: None asks ``WANDB_MODE``, else is offline exactly when no key is set. Offline runs are sent later
-            with ``wandb sync``.
-        publish: upload the chosen checkpoint as an artifact; else its path and hash are noted.
-        tags: of the run, by which ``task=candidates`` finds it.
-        job_type: what the run is, to group by.
+        offline: whether to log offline, for a later ``wandb sync``. None uses ``WANDB_MODE`` if it is set; otherwise
+            runs are offline if no key is set.
+        publish: upload the chosen checkpoint as an artifact; otherwise its path and hash are recorded.
+        tags: tags of the run, by which ``task=candidates`` finds it.
+        job_type: type of the run, for grouping.
     """
     if offline is None:
         mode = os.environ.get("WANDB_MODE")

@@ -1,1 +1,1 @@
-"""What the rooms promise each other. Imports nothing of the house, so every room may import it."""
+"""Types and small tools that all packages share. Imports no other package, so every package may import it."""

@@ -1,4 +1,4 @@
-"""The batch: what flows from files to detectors."""
+"""The batch that data modules pass to detectors."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """B crops of N images; B = N unless evaluation looks at several crops of an image.
+    """B crops of N images; B = N unless several crops of an image are evaluated.
 
     Attributes:
-        images: [B, 3, H, W] RGB; uint8 0..255, or float32 where a degradation left the 8-bit grid (1.0 = white,
-            values outside [0, 1] possible). Normalisation belongs to the detector, on its device. Or [B, D] float32,
-            what a detector's frozen part made of them (`detectors.base.FrozenPart`).
+        images: [B, 3, H, W] RGB; uint8 0..255, or float32 if a degradation gives values between the 8-bit steps (1.0 =
+            white, values outside [0, 1] are possible). The detector normalises them on its device. Alternatively
+            [B, D] float32: features from a detector's frozen part (`detectors.base.FrozenPart`).
         label: [N] int64; 0 real, 1 generated, -1 unknown.
         generator: [N] int64 index into the data module's ``generator_names``; 0 is "" (real or unknown).
-        row: [N] int64 row of the manifest, unique over ranks; -1 never occurs.
-        crop_to_image: [B] int64, position in 0..N-1 of the image each crop belongs to.
+        row: [N] int64 row of the manifest, unique over ranks, never negative.
+        crop_to_image: [B] int64, index (0 to N - 1) of the image that each crop belongs to.
         key: [N] int64 random key of (seed, epoch, image id), for augmentation on the device.
     """
 
@@ -29,5 +29,5 @@ class Batch(NamedTuple):
 
 
 def as_unit_float(images: Tensor) -> Tensor:
-    """Images as float32 with 1.0 = white: uint8 is divided by 255, floats pass."""
+    """Images as float32 with 1.0 = white: uint8 is divided by 255, float images are returned unchanged."""
     return images.to(torch.float32).div_(255) if images.dtype == torch.uint8 else images

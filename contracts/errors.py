@@ -1,15 +1,15 @@
-"""Errors as part of the interface: the value, the place, and the next step."""
+"""Errors that name the value, the place and the next step."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 class PixelProofError(Exception):
-    """A mistake the user can mend; printed without a traceback.
+    """An error that the user can fix; printed without a traceback.
 
     Args:
-        what: what is wrong, naming the value and the place (a key, a file, a row).
-        step: what to do next, as an imperative sentence.
+        what: the problem, with its value and place (a key, a file, a row).
+        step: the next step, as an imperative sentence.
     """
 
     def __init__(self, what: str, step: str = "") -> None:
@@ -19,7 +19,7 @@ class PixelProofError(Exception):
 
 
 class ConfigError(PixelProofError):
-    """A key, option or pair of options in the configuration that cannot work."""
+    """A key, option or combination of options cannot work."""
 
 
 def refuse(problems: Sequence[ConfigError]) -> None:
@@ -29,18 +29,18 @@ def refuse(problems: Sequence[ConfigError]) -> None:
 
 
 class DataError(PixelProofError):
-    """A path, file, row or split of a data set that cannot be used."""
+    """A path, file, row or split of a data set cannot be used."""
 
 
 class CheckpointError(PixelProofError):
-    """A checkpoint that cannot be read or does not fit the detector."""
+    """A checkpoint cannot be read or does not fit the detector."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """The known names nearest to a mistyped one, as the end of a sentence.
+    """The known names most similar to a mistyped one, as the end of a sentence.
 
     Returns:
-        ``"did you mean 'a' or 'b'?"``, or a list of all known names where none is near.
+        ``"did you mean 'a' or 'b'?"``, or a list of the known names if none is similar.
     """
     names = sorted(set(known))
     near = get_close_matches(name, names, n=count, cutoff=0.55)

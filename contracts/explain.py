@@ -1,4 +1,4 @@
-"""What a detector offers beside scores, for those who want to see what it looks at."""
+"""The interface of detectors that can show maps of their input."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +10,8 @@ class Explainable(Protocol):
     """A detector that can show its input maps.
 
     Attributes:
-        map_names: one a map. Where a detector gives an extra ``attention`` with as many values, they are its weights.
+        map_names: one name per map. If the detector has an extra ``attention`` of equal length, it contains the maps'
+            weights.
     """
 
     @property
@@ -19,5 +20,5 @@ class Explainable(Protocol):
         ...
 
     def artefact_maps(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], uint8 or unit-range float32 → [B, K, H', W'] float32 from 0 to 1 (white - black)."""
+        """Images [B, 3, H, W], uint8 or unit-range float32 → [B, K, H', W'] float32; 1 is white minus black."""
         ...

@@ -23,7 +23,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that replaces ``path`` when the block ends, and leaves no trace if it fails."""
+    """A binary file that replaces ``path`` when the block ends; if the block fails, ``path`` is not changed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -1,7 +1,7 @@
-"""Randomness keyed by what it belongs to, never by when or where it is drawn.
+"""Random numbers determined by a key, not by the time or process in which they are generated.
 
-A draw made from (seed, epoch, image id) depends neither on the number of workers or ranks, nor on a restart, nor on
-which other images are in the set.
+Random numbers of (seed, epoch, image id) depend neither on the number of workers or ranks, nor on a restart, nor on the
+other images of the set.
 """
 
 from hashlib import blake2b
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def random_key(*parts: int | str) -> int:
-    """A 63-bit key of its parts, equal on every machine and Python version (BLAKE2b of their text)."""
+    """A 63-bit key of the parts, equal on every machine and Python version (BLAKE2b of their text)."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 

@@ -1,9 +1,9 @@
-r"""Names of files as text that can be written anywhere, whatever bytes the names hold.
+r"""File names as text that can be written anywhere.
 
-File names are bytes, and not all of them are UTF-8; ids, tables, dumps and pages hold text. One rule for all of them:
-every byte of a name that is not part of valid UTF-8 is written as ``\xNN`` (``caf\xe9.png``), and a backslash that
-would read as the beginning of such an escape is itself written as ``\x5c``. `as_path` turns the text back into the
-name, so that the file is opened by its bytes. The text depends on the bytes alone, not on the locale.
+File names are bytes, not always UTF-8, but ids, tables, dumps and pages contain text. Therefore every byte of a name
+that is not part of valid UTF-8 is written as ``\xNN`` (``caf\xe9.png``), and a backslash that would look like the start
+of such an escape is written as ``\x5c``. `as_path` converts the text back to the original bytes. The text depends only
+on the bytes, not on the locale.
 """
 
 import os
@@ -23,7 +23,7 @@ def as_text(path: str | os.PathLike[str]) -> str:
         return name
     try:
         raw = os.fsencode(name)
-    except UnicodeEncodeError:  # typed into a configuration, and beyond what this locale can write
+    except UnicodeEncodeError:  # text of a configuration that this locale cannot encode
         raw = name.encode("utf-8", "surrogateescape")
     text = _LITERAL.sub(r"\\x5c", raw.decode("utf-8", "surrogateescape"))
     return _UNDECODED.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
@@ -41,25 +41,25 @@ def _byte(match: re.Match[str]) -> str:
 
 
 def typed(word: str) -> str:
-    """A word of the command line without surrogates, which no grammar reads; `given_path` finds what it names."""
+    """An argument of the command line without surrogates, which no grammar accepts; `given_path` finds its file."""
     return as_text(word) if _UNDECODED.search(word) else word
 
 
 def given_path(text: str | os.PathLike[str]) -> Path:
-    """The path that a configuration names: as written, or, where there is no such file, as `as_text` writes it."""
+    """The path named in a configuration: as written, or, if there is no such file, decoded by `as_path`."""
     path = Path(text).expanduser()
     return path if os.path.lexists(path) else as_path(str(path))
 
 
 def utf8_path(text: str) -> Path:
-    """The path whose name is this text in UTF-8, whatever the locale."""
+    """The path whose name is this text in UTF-8, in every locale."""
     return Path(text if text.isascii() else os.fsdecode(text.encode("utf-8", "surrogateescape")))
 
 
 def glob_pattern(path: Path) -> tuple[Path, str]:
     """The folder before the first wildcard, and the pattern for `glob`.
 
-    Folders that exist are taken by their names, brackets included: ``photos [old]/*.png`` looks into ``photos [old]``.
+    Names of existing folders are literal, including brackets: ``photos [old]/*.png`` searches ``photos [old]``.
     """
     fixed = Path(*path.parts[:1]) if path.is_absolute() else Path()
     rest = list(path.parts[1:] if path.is_absolute() else path.parts)

@@ -1,4 +1,4 @@
-"""What is printed for people: tables that lose no digit, on a terminal of any width and in a file."""
+"""Prints tables without truncation, on terminals of any width and into files."""
 
 from collections.abc import Iterator
 
@@ -8,21 +8,21 @@ from rich.measure import Measurement
 from rich.table import Table
 
 WIDE = 10_000
-"""Columns of what is no terminal: a log keeps lines of any length."""
+"""Columns of an output that is not a terminal, where lines may have any length."""
 
 
 def screen() -> Console:
-    """The console; as wide as need be where it is no terminal, whatever ``COLUMNS`` says."""
+    """The console; without a width limit, even by ``COLUMNS``, if it is not a terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDE)
 
 
 def display(*parts: RenderableType, console: Console | None = None) -> None:
-    """Prints tables and texts; a table wider than the terminal has a line for each of its cells instead of columns.
+    """Prints tables and texts; a table wider than the terminal is printed with one line per cell.
 
     Args:
-        parts: what is printed, one below another.
-        console: where to; `screen` by default.
+        parts: tables and texts, printed below each other.
+        console: the console; `screen` by default.
     """
     console = console or screen()
     for part in parts:
@@ -32,7 +32,7 @@ def display(*parts: RenderableType, console: Console | None = None) -> None:
 
 
 def stacked(table: Table) -> Table:
-    """The table with a line for each cell that holds something: the row's first cell, the column's head, the cell."""
+    """The table with a line for each non-empty cell: the row's first cell, the column's title, the cell."""
     made = Table(
         box=box.SIMPLE_HEAD, title=table.title, caption=table.caption, title_justify=table.title_justify,
         caption_justify=table.caption_justify, pad_edge=False, show_header=False,

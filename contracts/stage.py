@@ -1,4 +1,4 @@
-"""One stage of a benchmark: what is trained on, and what the choice of checkpoint may look at."""
+"""One stage of a benchmark: the rows for training and for validation."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-"""Rows of a manifest, in the order in which they are to be seen (evaluation) or drawn from (training)."""
+"""Rows of a manifest, in the order of evaluation; training samples them in random order."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class Stage:
     """A step of a protocol: one for a plain split, nine for AI-GenBench's sliding windows.
 
     Attributes:
-        index: position; the stage's results live in ``window_<index>``.
-        name: for tables and loggers.
-        train: rows trained on.
-        validate: rows that checkpoints and thresholds are chosen on; never test images.
-        copies: looks at each training image in one epoch, where a protocol makes several fixed variants of it.
+        index: number of the stage; its results are in ``window_<index>``.
+        name: name in tables and loggers.
+        train: training rows.
+        validate: rows on which checkpoints and thresholds are chosen; never test images.
+        copies: number of fixed variants of each training image per epoch.
     """
 
     index: int

@@ -1,8 +1,8 @@
-"""The wish to stop: USR1, USR2, TERM and INT alike, noted in a handler and acted upon where that is safe.
+"""Stop signals (USR1, USR2, TERM and INT), recorded in a handler and acted upon where that is safe.
 
-A handler that saves, or talks to other ranks, hangs or corrupts sooner or later (pytorch-lightning issues 20806 and
-21406). So the handler only notes the signal. Where one process works alone and nothing waits for it, `Stopped` is
-raised at once; where `StopSignals.deferred` is set, whoever set it looks between two batches and raises it.
+A handler that saves or communicates with other ranks can hang or corrupt data (pytorch-lightning issues 20806 and
+21406). Therefore the handler only records the signal. In a single process it raises `Stopped` immediately; if
+`StopSignals.deferred` is set, the code that set it checks between batches and raises it.
 """
 
 import ctypes
@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
-"""USR1 is what SLURM is asked to send before the time limit, USR2 is submitit's, TERM is pre-emption, or a cancel; INT
-is Ctrl-C."""
+"""SLURM sends USR1 before the time limit (as requested on submission) and TERM on pre-emption or cancellation, submitit
+sends USR2, Ctrl-C sends INT."""
 
-IMPATIENT = 3.0
-"""Seconds after which a second INT ends the process at once; a terminal and a parent may both send the first."""
+SECOND_INTERRUPT = 3.0
+"""Seconds after which a second INT stops immediately; a terminal and a parent process may both send the first."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Stopped(BaseException):
-    """The run leaves off because of a signal; what had to be saved is saved.
+    """The run stops because of a signal; its state has been saved.
 
-    As with ``KeyboardInterrupt``, no library's ``except Exception`` may swallow it.
+    Like ``KeyboardInterrupt`` it is not an ``Exception``, so that libraries do not catch it.
 
     Args:
         signum: the signal.
@@ -40,12 +40,12 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """The process's one set of handlers.
+    """The signal handlers of the process.
 
     Attributes:
-        signum: the signal noted, or None. TERM, which leaves less time, takes the place of the others.
-        since: ``time.monotonic()`` of the first one.
-        deferred: whether the handler only notes.
+        signum: the recorded signal, or None. TERM, which leaves less time, replaces the others.
+        since: ``time.monotonic()`` of the first signal.
+        deferred: whether the handler only records signals.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,9 @@ class StopSignals:
 
     @contextmanager
     def handled(self, deferred: bool) -> Iterator[None]:
-        """Takes the signals over, and gives them back; only the main thread may, in others nothing changes.
+        """Installs the handlers in the context; does nothing outside the main thread.
 
-        INT stays ignored where it is, as in what a script starts in the background.
+        INT stays ignored if it was, as in a background job of a script.
 
         Args:
             deferred: see the attribute.
@@ -77,10 +77,10 @@ class StopSignals:
                 signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def release(self) -> None:
-        """Lets through what a launcher has held back until there are handlers.
+        """Unblocks signals that a launcher blocked until the handlers were installed.
 
         Raises:
-            Stopped: a signal has come already.
+            Stopped: a signal was pending.
         """
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -90,52 +90,52 @@ class StopSignals:
         return time.monotonic() - self.since if self.signum is not None else 0.0
 
     def raise_noted(self) -> None:
-        """Raises what was noted.
+        """Acts on a recorded signal.
 
         Raises:
-            Stopped: a signal has come.
+            Stopped: a signal was recorded.
         """
         if self.signum is not None:
             raise Stopped(self.signum)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            if signum == signal.SIGTERM:  # a forked worker, which its parent may end this way
+            if signum == signal.SIGTERM:  # a forked worker, which its parent may stop this way
                 signal.signal(signum, signal.SIG_DFL)
                 os.kill(os.getpid(), signum)
             return
         if self.signum is None:
             self.since = time.monotonic()
-        impatient = signum == signal.SIGINT and self.signum == signum and self.waited > IMPATIENT
+        repeated = signum == signal.SIGINT and self.signum == signum and self.waited > SECOND_INTERRUPT
         if self.signum is None or signum == signal.SIGTERM:
             self.signum = signum
-        if impatient or not self.deferred:
+        if repeated or not self.deferred:
             raise Stopped(signum)
 
 
 STOP = StopSignals()
-"""Of this process."""
+"""The handlers of this process."""
 
 
 def ignore_in_worker(_worker: int = 0) -> None:
-    """For worker processes: SLURM signals them too, and one that ended would take the batch it loads along."""
+    """Ignores the signals in a worker process: SLURM signals workers too, and the batch being loaded would be lost."""
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
 
 def end_with_parent() -> None:
-    """Has Linux end this process with the one that started it."""
+    """Makes Linux kill this process when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def one_of_several(env: Mapping[str, str]) -> bool:
-    """Whether this process is one rank of several, told by what launchers put into the environment."""
+    """Whether this process is one of several ranks, according to the environment that launchers set."""
     if "LOCAL_RANK" in env or int(env.get("WORLD_SIZE") or 1) > 1:
         return True
     return slurm_started(env) and int(env.get("SLURM_NTASKS") or 1) > 1
 
 
 def slurm_started(env: Mapping[str, str]) -> bool:
-    """Whether SLURM runs this process as a batch job, not as a shell that somebody types into."""
+    """Whether SLURM runs this process as a batch job and not in an interactive shell."""
     return "SLURM_JOB_ID" in env and env.get("SLURM_JOB_NAME") not in ("bash", "interactive")

@@ -1,4 +1,4 @@
-"""What a detector wants to see of an image: declared by the detector, carried out by the data module."""
+"""The form in which a detector receives images: declared by the detector, applied by the data module."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,21 +13,21 @@ from contracts.errors import ConfigError, DataError, nearest
 from contracts.stage import Rows, Stage
 
 SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
-"""One image in, one image out: [3, H, W] uint8 (or float32, 1.0 = white) and the image's own random generator."""
+"""Function of an image [3, H, W] uint8 (or float32, 1.0 = white) and its random generator that returns an image."""
 
 Encoded = bytes | NDArray[np.uint8]
-"""An image as a store keeps it: the bytes of a file, or pixels [H, W, 3]."""
+"""An image as a store returns it: the bytes of a file, or pixels [H, W, 3]."""
 
 
 class Sample(NamedTuple):
-    """One look at one image, not read yet.
+    """One use of an image in training or evaluation, before it is read.
 
     Attributes:
         row: row of the manifest.
-        look: which look at the image this is: epoch · copies + copy in training (see `Stage.copies`), 0 in evaluation.
-        read: gives it as it is stored.
-        decode: from that to [3, H, W] uint8.
-        decoder: name of what decodes.
+        look: number of this use: epoch · copies + copy in training (see `Stage.copies`), 0 in evaluation.
+        read: returns the image as stored.
+        decode: converts it to [3, H, W] uint8.
+        decoder: name of the decoder.
     """
 
     row: int
@@ -38,16 +38,16 @@ class Sample(NamedTuple):
 
 
 class Chain(ABC):
-    """A benchmark's own way from an image to what a detector's view gets, where it depends on which image it is.
+    """A benchmark's processing of an image before the detector's view, which may depend on the image's row.
 
-    A `SampleFunction` knows an image's pixels and its random generator alone; a chain knows its row, may look at
-    training and evaluation images differently, and may give several crops of one.
+    A `SampleFunction` receives only an image's pixels and random generator; a chain also knows its row, may process
+    training and evaluation images differently, and may return several crops of an image.
 
     Attributes:
-        side: of the square crops it gives, by whether they are for training; None where sizes differ.
-        crops_per_image: most crops it gives of one image in evaluation.
-        bounded: whether each copy of a training image looks the same whenever it is shown, so that what a frozen
-            network makes of it can be kept.
+        side: side of the square crops, in evaluation (False) and training (True); None if sizes differ.
+        crops_per_image: maximum number of crops of an image in evaluation.
+        bounded: whether each copy of a training image is always the same, so that features of a frozen network can be
+            cached.
     """
 
     side: dict[bool, int | None]
@@ -55,19 +55,19 @@ class Chain(ABC):
     bounded: bool = False
 
     def look_keys(self, rows: Rows, train: bool) -> Rows:  # noqa: ARG002 - most chains depend on no more
-        """What looks depend on beside row, copy and `settings`: a number for each row."""
+        """A number for each row that images depend on in addition to row, copy and `settings`."""
         return np.zeros(len(rows), dtype=np.int64)
 
     def settings(self) -> dict[str, Any]:
-        """How images are made, in plain containers; what is kept of them is kept under these."""
+        """Settings that images depend on, in plain containers; part of the key of cached features."""
         return {}
 
     def enter(self, stage: Stage) -> None:  # noqa: B027 - most chains treat all stages alike
-        """Training goes on with this stage."""
+        """Called when training enters a stage."""
 
     @abstractmethod
     def train(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:
-        """A training image: one [3, H, W], uint8 or float32 (1.0 = white)."""
+        """The crop [3, H, W] of a training image, uint8 or float32 (1.0 = white), in a list."""
 
     @abstractmethod
     def evaluate(self, sample: Sample, rng: np.random.Generator) -> list[Tensor]:
@@ -76,12 +76,12 @@ class Chain(ABC):
 
 @dataclass(frozen=True)
 class Sides:
-    """Images that a detector can take, by their sides in pixels, after the view.
+    """Sides in pixels of the images, after the view, that a detector accepts.
 
     Attributes:
-        least: of the shorter side.
-        exact: of both sides, or None where sizes may differ.
-        reason: why no other size will do, behind a colon.
+        least: minimum of the shorter side.
+        exact: length of both sides, or None if other sizes are accepted.
+        reason: reason for an exact size, for the error.
     """
 
     least: int = 1
@@ -89,14 +89,14 @@ class Sides:
     reason: str = ""
 
     def check(self, height: int, width: int) -> None:
-        """Refuse an image of another size.
+        """Check the size of an image.
 
         Raises:
-            DataError: says which sizes are taken.
+            DataError: the detector does not accept it.
         """
         if self.exact is not None and (height, width) != (self.exact, self.exact):
             why = f": {self.reason}" if self.reason else ""
-            raise DataError(f"{width}x{height} pixels, and the detector takes {self.exact}x{self.exact} alone{why}")
+            raise DataError(f"{width}x{height} pixels, but the detector only accepts {self.exact}x{self.exact}{why}")
         if min(height, width) < self.least:
             raise DataError(f"{width}x{height} is too small: the detector needs {self.least} pixels a side")
 
@@ -114,22 +114,22 @@ class View:
 
     Attributes:
         resize: side of the square every image is resized to (antialiased), or None for native size.
-        crop: side of the crop, or None for the whole image. Central in evaluation.
-        crop_at: where training crops lie: "random" or "centre".
-        crop_step: a training crop begins at multiples of it. Where whole images are evaluated, a step as wide as an
-            up-sampling network's leaves its grid in training where evaluation will find it.
-        fill: where an image is smaller than the crop: repeat it ("tile", the NPR authors' translate-and-duplicate),
-            pad with zeros ("zero"), or refuse it ("error").
+        crop: side of the crop, or None for the whole image; central in evaluation.
+        crop_at: position of training crops, "random" or "centre".
+        crop_step: positions of training crops are multiples of it. With the factor of an up-sampling network, its pixel
+            grid has the same phase in training crops as in whole images in evaluation.
+        fill: treatment of images smaller than the crop: repeat ("tile", the NPR authors' translate-and-duplicate), pad
+            with zeros ("zero"), or reject ("error").
         flip: probability of a horizontal flip.
-        crops: "one", or "five" (four corners and the centre) or "ten" (those and their mirror images), which are fused
-            into one score.
-        before_crop: functions (image, rng) -> image that come before a training crop.
+        crops: "one", "five" (four corners and the centre) or "ten" (those and their mirror images), whose scores are
+            fused.
+        before_crop: functions (image, rng) -> image applied before a training crop.
         augment: further functions (image, rng) -> image.
-        short_side: two lengths between which that of the shorter side is drawn in training (uniformly, the aspect is
-            kept, an image is never enlarged), or None.
-        least: images with a shorter side than this are refused.
+        short_side: range from which the length of the shorter side is sampled uniformly in training (the aspect ratio
+            is kept, an image is never enlarged), or None.
+        least: smallest accepted length of the shorter side; smaller images are rejected.
         equal_sizes: whether the augmentations give images of one size, so that native sizes share a batch.
-        interpolation: of ``resize``: "bilinear", or "bicubic" as Pillow does it.
+        interpolation: method of ``resize``: "bilinear", or "bicubic" as in Pillow.
     """
 
     resize: int | None = None
@@ -151,12 +151,12 @@ class View:
             if value is not None and value < 1:
                 raise ConfigError(f"view.{name}={value}", "Give a side in pixels, or null for the native size.")
         if self.crop_step < 1:
-            raise ConfigError(f"view.crop_step={self.crop_step}", "Give 1, for any place, or more.")
+            raise ConfigError(f"view.crop_step={self.crop_step}", "Give 1, for any position, or more.")
         if self.short_side is not None and (
             len(self.short_side) != 2 or not 1 <= self.short_side[0] <= self.short_side[1]
         ):
             raise ConfigError(
-                f"view.short_side={list(self.short_side)}", "Give two lengths in pixels, the lesser first."
+                f"view.short_side={list(self.short_side)}", "Give two lengths in pixels, the smaller first."
             )
         for name, text, known in (
             ("fill", self.fill, FILLS),
@@ -167,7 +167,7 @@ class View:
             if text not in known:
                 raise ConfigError(f"view.{name}={text!r} is unknown", nearest(text, known))
         if not 0 <= self.flip <= 1:
-            raise ConfigError(f"view.flip={self.flip} is no probability", "Give a number from 0 to 1.")
+            raise ConfigError(f"view.flip={self.flip} is not a probability", "Give a number from 0 to 1.")
         if self.crops != "one" and self.crop is None:
             raise ConfigError(
                 f"view.crops={self.crops} without view.crop", f"Give the side of the {self.crops} crops, e.g. crop=224."
@@ -175,11 +175,11 @@ class View:
 
     @property
     def name(self) -> str:
-        """In brief what sizes it gives, such as "resize256", "crop224" or "native"."""
+        """Short name of the size policy, such as "resize256", "crop224" or "native"."""
         sides = [f"{kind}{side}" for kind, side in (("resize", self.resize), ("crop", self.crop)) if side is not None]
         return "-".join([*sides, *([self.crops] if self.crops != "one" else [])]) or "native"
 
     @property
     def square(self) -> int | None:
-        """Side of every resulting image, or None where sizes differ."""
+        """Side of every resulting image, or None if sizes differ."""
         return self.crop or self.resize

@@ -1,4 +1,4 @@
-"""Numbers and their nouns."""
+"""Numbers with their nouns."""
 
 
 def counted(number: int, noun: str) -> str:

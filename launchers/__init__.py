@@ -1,1 +1,1 @@
-"""Where jobs run: here, as processes, on a SLURM cluster, or on a Ray cluster."""
+"""Launchers run jobs as local processes, on a SLURM cluster, or on a Ray cluster."""

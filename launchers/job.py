@@ -1,4 +1,4 @@
-"""What a launcher is given."""
+"""Jobs and the interface of launchers."""
 
 import sys
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ class Job:
     """One command.
 
     Attributes:
-        words: what stands behind the program's name, without the launcher's own words.
+        words: arguments of the program, without those of the launcher.
         program: the script.
-        devices: of ``trainer.devices``: a number, or None where the trainer takes what is there.
-        nodes: of ``trainer.num_nodes``.
-        trains: whether a trainer takes part at all.
+        devices: number of ``trainer.devices``, or None if the trainer uses all available ones.
+        nodes: ``trainer.num_nodes``.
+        trains: whether the job uses a trainer.
     """
 
     words: tuple[str, ...]
@@ -25,12 +25,12 @@ class Job:
     trains: bool = True
 
     def command(self, *further: str) -> list[str]:
-        """The job as a command line, which launches nothing further."""
+        """The job's command line, without a launcher."""
         return [sys.executable, "-u", str(self.program), *self.words, *further, "launcher=null"]
 
 
 class Launcher(Protocol):
-    """Runs jobs, or has them run."""
+    """Runs jobs or submits them."""
 
     def launch(self, jobs: list[Job]) -> int:
-        """Starts all jobs; 0 if they went well, or were handed over."""
+        """Starts all jobs; returns 0 if they succeeded or were submitted."""

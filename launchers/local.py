@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine, a few at once."""
+"""Runs jobs as processes of this machine."""
 
 import os
 import signal
@@ -10,21 +10,22 @@ from pathlib import Path
 
 from contracts.errors import ConfigError
 from contracts.stop import Stopped
+from contracts.words import counted
 from launchers.job import Job
 
-PATIENCE = 60.0
-"""Seconds that jobs get to save after a signal."""
+SAVE_TIMEOUT = 60.0
+"""Seconds in which jobs may save after a signal."""
 
 
 class LocalLauncher:
-    """Each job in a process, and a process group, of its own; several with several devices never share ports or ranks.
+    """Runs each job in its own process and process group; jobs with several devices never share ports or ranks.
 
     Args:
-        at_once: jobs that run at the same time.
-        logs: folder of a log for each job; null lets all print to the screen.
+        at_once: number of jobs that run at the same time.
+        logs: folder for a log file per job; null prints everything to the screen.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(self, at_once: int = 1, logs: str | None = None) -> None:
@@ -34,10 +35,10 @@ class LocalLauncher:
         self.logs = Path(logs) if logs else None
 
     def launch(self, jobs: list[Job]) -> int:
-        """Runs all jobs, those behind a failed one too.
+        """Runs all jobs, even if one fails.
 
         Returns:
-            0 if all went well, else the exit code of the first job that did not.
+            0 if all succeeded, otherwise the exit code of the first failed job.
         """
         codes: dict[int, int] = {}
         running: dict[int, subprocess.Popen[bytes]] = {}
@@ -56,7 +57,8 @@ class LocalLauncher:
             raise
         failed = [number + 1 for number in sorted(codes) if codes[number]]
         if failed:
-            print(f"pixelproof: of {len(jobs)} jobs failed: {', '.join(map(str, failed))}", file=sys.stderr)
+            numbers = ", ".join(map(str, failed))
+            print(f"pixelproof: failed jobs (of {len(jobs)}): {numbers}", file=sys.stderr)
             return codes[failed[0] - 1] if codes[failed[0] - 1] > 0 else 1
         return 0
 
@@ -72,12 +74,13 @@ class LocalLauncher:
 
 
 def _stop(running: dict[int, "subprocess.Popen[bytes]"], stop: BaseException) -> None:
-    """Passes a signal on, and waits until the jobs have saved."""
+    """Forwards a signal and waits until the jobs have saved."""
     for process in running.values():
         process.send_signal(stop.signum if isinstance(stop, Stopped) else signal.SIGINT)
     if running:
-        print(f"pixelproof: waiting until {len(running)} job(s) have saved", file=sys.stderr, flush=True)
-    limit = time.monotonic() + PATIENCE
+        jobs = counted(len(running), "running job")
+        print(f"pixelproof: waiting for {jobs} to save", file=sys.stderr, flush=True)
+    limit = time.monotonic() + SAVE_TIMEOUT
     for process in running.values():
         try:
             process.wait(max(0.0, limit - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster that exists already."""
+"""Runs jobs on an existing Ray cluster."""
 
 import os
 import subprocess
@@ -11,18 +11,18 @@ from launchers.job import Job
 
 
 class RayLauncher:
-    """Each job as a Ray task that runs the real command; one whose worker is lost is started again elsewhere.
+    """Runs each job as a Ray task; a job whose worker is lost is restarted on another one.
 
-    The working directory and the data must be the same for all nodes.
+    The working directory and the data must be the same on all nodes.
 
     Args:
-        address: of the cluster; "auto" for the one of this node, "local" starts one for the time of the command.
-        cpus: cores of a job.
-        gpus: GPUs of a job.
-        retries: how often a job whose worker was lost, or that ended with an error, is started again.
+        address: address of the cluster; "auto" for this node's cluster, "local" starts one until the command ends.
+        cpus: cores per job.
+        gpus: GPUs per job.
+        retries: maximum number of restarts of a job whose worker was lost or that failed.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(self, address: str = "auto", cpus: int = 1, gpus: float = 0, retries: int = 3) -> None:
@@ -37,7 +37,7 @@ class RayLauncher:
         """Runs all jobs and waits.
 
         Returns:
-            0 if all went well, else 1.
+            0 if all succeeded, otherwise 1.
 
         Raises:
             ConfigError: Ray is not installed, or no cluster answers.
@@ -67,7 +67,7 @@ class RayLauncher:
 
 
 def _run(command: list[str], folder: str) -> str:
-    """Runs on a worker; what is printed last is handed back."""
+    """Runs the command on a worker; returns the last line of its output."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-1000:]}")

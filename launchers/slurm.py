@@ -1,4 +1,4 @@
-"""Jobs handed to SLURM as they stand on the command line; submitit writes and submits the batch files."""
+"""Submits jobs to SLURM; submitit writes and submits the batch files."""
 
 import os
 import re
@@ -12,52 +12,52 @@ from typing import Any
 from contracts.errors import ConfigError, PixelProofError
 from launchers.job import Job
 
-NET = """\
+REQUEUE_IF_PREEMPTED = """\
 code=$?
-# tasks that end by themselves while the job is pre-empted would make SLURM believe that it is over
+# SLURM considers a job finished if its tasks exit while it is being pre-empted
 shown=$(scontrol show job "$SLURM_JOB_ID")
 field() { sed -n "s/.*\\b$1=\\([^ ]*\\).*/\\1/p" <<<"$shown" | head -n 1; }
-told=$(field PreemptTime)
-if [[ $code != 0 && $(field JobState) == RUNNING && $told == 2* && ! $told < $(field StartTime) ]]; then
+preempted=$(field PreemptTime)
+if [[ $code != 0 && $(field JobState) == RUNNING && $preempted == 2* && ! $preempted < $(field StartTime) ]]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"
 """.splitlines()
-"""End of every batch file: the net under a task that is killed before it can ask for its requeue."""
+"""Last lines of every batch file: requeue a pre-empted job whose task is killed before it can request a requeue."""
 
 BLOCK_SIGNALS = (
     "import os, signal as s, sys; s.pthread_sigmask(s.SIG_BLOCK, [s.SIGUSR1, s.SIGUSR2, s.SIGTERM]); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-"""Python's words: signals wait until the command's handlers stand (`contracts.stop`), and do not kill it before."""
+"""Program that starts the command with signals blocked until its handlers are installed (`contracts.stop`)."""
 
 
 class SlurmLauncher:
-    """Submits one job, or several as one array, and does not wait for them.
+    """Submits one job, or several as one array, without waiting for them.
 
-    Every task of a job is the real command; signals, checkpoints and requeues are its own affair.
+    Every task of a job runs the command itself, which handles signals, checkpoints and requeues.
 
     Args:
-        partition: where to; null for the cluster's default.
-        account: to whom it is charged.
+        partition: SLURM partition; null for the cluster's default.
+        account: SLURM account that is charged.
         qos: quality of service.
-        minutes: time limit; the job comes back after it as often as needed.
-        nodes: machines of a job; null takes ``trainer.num_nodes``.
-        tasks_per_node: processes on each; null takes ``trainer.devices``, from which they may not differ.
-        gpus_per_node: GPUs on each machine.
-        cpus_per_task: cores of each process, its loaders included.
-        memory_gb: memory of each machine.
-        signal_s: seconds before the time limit at which tasks are told to save.
-        at_once: jobs of an array that may run at the same time; null for all.
-        after: SLURM job ids, also ``ARRAY_TASK``, that must have ended well before.
-        chain: let each job of a ``-m`` wait for the one before, in place of an array.
-        folder: batch files and logs, which the nodes must see.
-        setup: shell lines before the command (modules, environment variables).
-        srun: further options of srun.
-        options: further options of sbatch by name; true for those without a value.
+        minutes: time limit; a job that reaches it is requeued until it finishes.
+        nodes: machines per job; null uses ``trainer.num_nodes``.
+        tasks_per_node: processes per machine; null uses ``trainer.devices``, and another number is rejected.
+        gpus_per_node: GPUs per machine.
+        cpus_per_task: cores per process, including its data loaders.
+        memory_gb: memory per machine in GB.
+        signal_s: seconds before the time limit at which tasks are signalled to save.
+        at_once: maximum number of jobs of an array that run at the same time; null for all.
+        after: SLURM job ids (also ``ARRAY_TASK``) that must complete successfully first.
+        chain: make each job of a ``-m`` wait for the previous one instead of submitting an array.
+        folder: folder for batch files and logs, visible to the nodes.
+        setup: shell commands to run before the command (modules, environment variables).
+        srun: additional options of srun.
+        options: additional options of sbatch by name; true for options without a value.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class SlurmLauncher:
                 raise ConfigError(f"launcher.{name}={value}", "Give 1 or more.")
         for job in map(str, after):
             if not re.fullmatch(r"\d+([_+](\d+|\*))?", job):
-                raise ConfigError(f"launcher.after holds {job!r}, which is no id of a SLURM job", "Write 123 or 123_4.")
+                raise ConfigError(f"launcher.after: {job!r} is not the id of a SLURM job", "Write 123 or 123_4.")
         if not 0 < signal_s < 60 * minutes:
             raise ConfigError(
                 f"launcher.signal_s={signal_s} of {minutes} minutes", "Give seconds within the time limit."
@@ -107,20 +107,20 @@ class SlurmLauncher:
             "mem_gb": memory_gb, "setup": list(setup) or None,
         }  # fmt: skip
         self.given = {name: value for name, value in given.items() if value is not None}
-        self.srun = ["--kill-on-bad-exit=1", *srun]  # a lost rank ends the others
+        self.srun = ["--kill-on-bad-exit=1", *srun]  # if one rank fails, the others end
 
     def launch(self, jobs: list[Job]) -> int:
-        """Submits, and says how to watch, cancel and resume.
+        """Submits the jobs and prints how to watch, cancel and resume them.
 
         Raises:
             ConfigError: submitit or SLURM is missing, or tasks and devices differ.
-            PixelProofError: SLURM refuses.
+            PixelProofError: SLURM rejects a job.
         """
         shapes = {self.shape(job) for job in jobs}
         if len(shapes) > 1:
             raise ConfigError(
-                f"the jobs want {len(shapes)} different shapes of nodes and devices: {sorted(shapes)}",
-                "Submit those of one shape at a time.",
+                f"the jobs need {len(shapes)} different numbers of (nodes, tasks per node): {sorted(shapes)}",
+                "Submit jobs with equal numbers at a time.",
             )
         nodes, tasks = shapes.pop()
         before: list[str] = list(self.after)
@@ -131,10 +131,10 @@ class SlurmLauncher:
         return 0
 
     def shape(self, job: Job) -> tuple[int, int]:
-        """Nodes, and tasks on each.
+        """Number of nodes, and of tasks per node.
 
         Raises:
-            ConfigError: the launcher and the trainer were told different numbers.
+            ConfigError: the launcher's and the trainer's numbers differ.
         """
         nodes, tasks = self.nodes or job.nodes, self.tasks_per_node or job.devices or self.gpus_per_node or 1
         if not job.trains:
@@ -146,7 +146,7 @@ class SlurmLauncher:
             if theirs is not None and mine != theirs:
                 raise ConfigError(
                     f"launcher.{name}={mine} and trainer.{key}={theirs}: SLURM starts one task for each device",
-                    f"Give trainer.{key} alone.",
+                    f"Give only trainer.{key}.",
                 )
         return nodes, tasks
 
@@ -155,27 +155,27 @@ class SlurmLauncher:
         executor = submitit.SlurmExecutor(self.folder)
         dependency = {"dependency": f"afterok:{':'.join(before)}", "kill-on-invalid-dep": "yes"} if before else {}
         executor.update_parameters(
-            **self.given, job_name="pixelproof", nodes=nodes, ntasks_per_node=tasks, srun_args=self.srun, teardown=NET,
-            stderr_to_stdout=True, additional_parameters={"requeue": True, **dependency, **self.options},
+            **self.given, job_name="pixelproof", nodes=nodes, ntasks_per_node=tasks, srun_args=self.srun,
+            teardown=REQUEUE_IF_PREEMPTED, stderr_to_stdout=True, additional_parameters={"requeue": True, **dependency, **self.options},
         )  # fmt: skip
-        # the task turns into the command itself, so that nothing stands between SLURM's signals and it
+        # the task is replaced by the command (execv), so that it receives SLURM's signals directly
         commands = [[sys.executable, "-c", BLOCK_SIGNALS, *job.command(*_shaped(job, nodes, tasks))] for job in jobs]
         try:
             with executor.batch():
                 submitted = [executor.submit(os.execv, command[0], command) for command in commands]
         except submitit.core.utils.FailedJobError as error:
-            raise PixelProofError(f"SLURM refused the job: {error}", "Mend launcher.* as it says.") from error
+            raise PixelProofError(f"SLURM rejected the job: {error}", "Correct the launcher.* key it names.") from error
         for job, handed in zip(jobs, submitted, strict=True):
-            print(told(job, str(handed.job_id), Path(handed.paths.stdout), before), flush=True)
+            print(submission_message(job, str(handed.job_id), Path(handed.paths.stdout), before), flush=True)
         return [str(handed.job_id).partition("_")[0] for handed in submitted]
 
 
-def told(job: Job, number: str, log: Path, before: Sequence[str] = ()) -> str:
-    """What somebody wants to know who has just submitted a job, which may have to wait for others."""
+def submission_message(job: Job, number: str, log: Path, before: Sequence[str] = ()) -> str:
+    """How to watch, cancel and resume a submitted job, and the jobs it waits for."""
     name = next((word.partition("=")[2] for word in job.words if word.startswith("experiment_id=")), number)
     words = [word for word in job.words if not word.startswith("experiment_id=")]
     again = shlex.join(["python", str(job.program), *words, f"experiment_id={name}"])
-    waits = f"  waits:  for a good end of job {', '.join(before)}; SLURM cancels it if that fails\n" if before else ""
+    waits = f"  waits:  until job {', '.join(before)} succeeds; SLURM cancels it if that fails\n" if before else ""
     return f"""job {number}: {shlex.join(job.words)}
 {waits}  log:    {log}
   watch:  squeue -j {number}; tail -F {log}

@@ -132,7 +132,7 @@ def test_many_runs_each_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "[2/2] task=review review.inputs=[b.npz]" in done.stdout
     assert "a.npz" in done.stderr
-    assert "of 2 jobs failed: 1, 2" in done.stderr
+    assert "failed jobs (of 2): 1, 2" in done.stderr
 
 
 def test_many_runs_are_all_checked_before_the_first_starts(

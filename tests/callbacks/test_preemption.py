@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from callbacks.checkpoints import Checkpoints
-from callbacks.preemption import Preemption, cluster_plugins, note_restart, started_by_rank_zero
+from callbacks.preemption import Preemption, cluster_plugins, record_restart, started_by_rank_zero
 from contracts.errors import ConfigError
 from contracts.stop import STOP, Stopped, ignore_in_worker, one_of_several
 from tasks.experiment import requeue
@@ -104,20 +104,20 @@ def test_forked_workers_neither_note_nor_die() -> None:
 
 def test_a_run_that_gets_nowhere_stops(tmp_path: Path) -> None:
     env = {"SLURM_JOB_ID": "7"}
-    assert note_restart(tmp_path, {}, 100, 2) is None
+    assert record_restart(tmp_path, {}, 100, 2) is None
     assert not (tmp_path / "restarts.json").exists()
-    assert note_restart(tmp_path, env, 100, 2) is None
-    assert note_restart(tmp_path, env | {"SLURM_RESTART_COUNT": "1"}, 100, 2) is None
-    told = note_restart(tmp_path, env | {"SLURM_RESTART_COUNT": "2"}, 100, 2)
-    assert told is not None
-    assert "made no step" in told
-    assert note_restart(tmp_path, {"SLURM_JOB_ID": "8"}, 100, 2) is None  # submitted anew
+    assert record_restart(tmp_path, env, 100, 2) is None
+    assert record_restart(tmp_path, env | {"SLURM_RESTART_COUNT": "1"}, 100, 2) is None
+    reason = record_restart(tmp_path, env | {"SLURM_RESTART_COUNT": "2"}, 100, 2)
+    assert reason is not None
+    assert "made no progress" in reason
+    assert record_restart(tmp_path, {"SLURM_JOB_ID": "8"}, 100, 2) is None  # submitted again
     for step in range(1, 6):
         (tmp_path / f"step-{step:08d}.ckpt").touch()
-        assert note_restart(tmp_path, {"SLURM_JOB_ID": "8", "SLURM_RESTART_COUNT": str(step)}, 5, 2) is None
-    told = note_restart(tmp_path, {"SLURM_JOB_ID": "8", "SLURM_RESTART_COUNT": "6"}, 5, 2)
-    assert told is not None
-    assert "max_restarts=5" in told
+        assert record_restart(tmp_path, {"SLURM_JOB_ID": "8", "SLURM_RESTART_COUNT": str(step)}, 5, 2) is None
+    reason = record_restart(tmp_path, {"SLURM_JOB_ID": "8", "SLURM_RESTART_COUNT": "6"}, 5, 2)
+    assert reason is not None
+    assert "max_restarts=5" in reason
 
 
 def test_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

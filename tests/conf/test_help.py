@@ -32,7 +32,7 @@ from contracts.errors import ConfigError
         (["prepare.storage"], ["encoded|pixels"]),
         (["logger=[csv,wandb]"], ["logger.csv.save_dir", "logger.wandb.tags=[]"]),
         (["experiment=demo"], ["trainer.max_epochs=30", "datamodule=hdf5"]),
-        (["launcher=slurm"], ["launcher.after=[]", "ended well before"]),
+        (["launcher=slurm"], ["launcher.after=[]", "complete successfully first"]),
         (["tune"], ["tune.lr=false"]),
     ],
 )

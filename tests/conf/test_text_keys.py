@@ -263,7 +263,7 @@ def test_numbers_null_quotes_lists_and_interpolations_stay_what_they_were() -> N
 
 def test_a_launcher_refuses_what_is_no_job_id() -> None:
     assert SlurmLauncher(after=["12345_2", "7"]).after == ("12345_2", "7")
-    with pytest.raises(ConfigError, match="no id of a SLURM job"):
+    with pytest.raises(ConfigError, match="not the id of a SLURM job"):
         SlurmLauncher(after=["seven"])
 
 

@@ -12,7 +12,7 @@ import launchers.slurm
 from contracts.errors import ConfigError
 from launchers.job import Job
 from launchers.local import LocalLauncher
-from launchers.slurm import NET, SlurmLauncher, told
+from launchers.slurm import REQUEUE_IF_PREEMPTED, SlurmLauncher, submission_message
 
 NOTE = """
 import sys, time
@@ -48,7 +48,7 @@ def test_a_few_at_once_and_all_of_them(tmp_path: Path, capsys: pytest.CaptureFix
     assert max(at_once) == 2
     assert sorted(number for word, number in noted if word == "ended") == ["0", "1", "2", "3"]
     assert len(list((tmp_path / "logs").iterdir())) == 4
-    assert "of 4 jobs failed: 2, 4" in capsys.readouterr().err
+    assert "failed jobs (of 4): 2, 4" in capsys.readouterr().err
 
 
 def test_a_job_launches_nothing_further() -> None:
@@ -97,14 +97,14 @@ def test_without_slurm_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_message_about_a_submitted_job() -> None:
-    text = told(Job(("seed=1", "experiment_id=mine"), Path("p.py")), "40_2", Path("log.out"))
+    text = submission_message(Job(("seed=1", "experiment_id=mine"), Path("p.py")), "40_2", Path("log.out"))
     for part in ("tail -F log.out", "scancel 40_2", "squeue -j 40_2", "python p.py seed=1 experiment_id=mine"):
         assert part in text
     assert "waits" not in text
-    assert "waits:  for a good end of job 7, 9; SLURM cancels it if" in told(
+    assert "waits:  until job 7, 9 succeeds; SLURM cancels it if" in submission_message(
         Job((), Path("p")), "1", Path(), ["7", "9"]
     )
-    assert any("scontrol requeue" in line for line in NET)
+    assert any("scontrol requeue" in line for line in REQUEUE_IF_PREEMPTED)
 
 
 INTERRUPTED = """
@@ -146,4 +146,4 @@ def test_ctrl_c_reaches_the_jobs_which_save(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 130
     assert Path(names[0]).read_text() == "saved"
-    assert "waiting until 1 job(s) have saved" in done.stderr
+    assert "waiting for 1 running job to save" in done.stderr

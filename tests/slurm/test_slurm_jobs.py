@@ -129,12 +129,12 @@ def tables(folder: Path) -> Any:
     return found
 
 
-def test_each_of_a_chain_waits_for_the_good_end_of_the_one_before(
+def test_each_job_of_a_chain_waits_until_the_previous_one_succeeds(
     lab: Lab, fleet: Fleet, undisturbed: list[Any]
 ) -> None:
     job = fleet["chain"]
     first, second = job.numbers()
-    assert f"waits:  for a good end of job {first}" in job.printed
+    assert f"waits:  until job {first} succeeds" in job.printed
     before = fleet.seen["behind_chain"]
     assert (before["JobState"], before["Reason"]) == ("PENDING", "Dependency")
     after = lab.cluster.wait(second, "COMPLETED|FAILED|CANCELLED")
@@ -151,7 +151,7 @@ def test_what_waits_for_a_job_that_fails_is_cancelled(lab: Lab, fleet: Fleet) ->
     assert "broken.h5" in broken.log()
     told = lab.cluster.wait(behind.number, "CANCELLED|COMPLETED|FAILED")
     assert (told["JobState"], told["Reason"]) == ("CANCELLED", "DependencyNeverSatisfied")
-    assert f"waits:  for a good end of job {broken.number}; SLURM cancels it if that fails" in behind.printed
+    assert f"waits:  until job {broken.number} succeeds; SLURM cancels it if that fails" in behind.printed
     assert not behind.folder.exists()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import drawn
 import pytest
 
-from contracts.stop import IMPATIENT, STOP, Stopped
+from contracts.stop import SECOND_INTERRUPT, STOP, Stopped
 from detectors.base import Detector
 from lightning_main import main
 from tasks.experiment.requeue import ended
@@ -103,7 +103,7 @@ def test_a_second_one_ends_at_once_but_not_the_same_one_twice(monkeypatch: pytes
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         assert STOP.signum == signal.SIGINT
-        monkeypatch.setattr(STOP, "since", STOP.since - IMPATIENT - 1)
+        monkeypatch.setattr(STOP, "since", STOP.since - SECOND_INTERRUPT - 1)
         with pytest.raises(Stopped, match="SIGINT"):
             signal.raise_signal(signal.SIGINT)
 

@@ -109,7 +109,7 @@ def test_a_dead_rank_ends_the_job_within_a_minute(victim: int, ranks: Ranks) -> 
     codes = ranks.wait(60)  # it takes a second; the one left would wait half an hour in its collective
     assert codes[victim] == -signal.SIGKILL
     assert codes[1 - victim] > 0
-    assert "lost touch with another rank" in ranks.printed(name, 1 - victim)
+    assert "lost the connection to another rank" in ranks.printed(name, 1 - victim)
 
 
 @pytest.mark.usefixtures("undisturbed")
