@@ -156,7 +156,8 @@ class SlurmLauncher:
         dependency = {"dependency": f"afterok:{':'.join(before)}", "kill-on-invalid-dep": "yes"} if before else {}
         executor.update_parameters(
             **self.given, job_name="pixelproof", nodes=nodes, ntasks_per_node=tasks, srun_args=self.srun,
-            teardown=REQUEUE_IF_PREEMPTED, stderr_to_stdout=True, additional_parameters={"requeue": True, **dependency, **self.options},
+            teardown=REQUEUE_IF_PREEMPTED, stderr_to_stdout=True,
+            additional_parameters={"requeue": True, **dependency, **self.options},
         )  # fmt: skip
         # the task is replaced by the command (execv), so that it receives SLURM's signals directly
         commands = [[sys.executable, "-c", BLOCK_SIGNALS, *job.command(*_shaped(job, nodes, tasks))] for job in jobs]
