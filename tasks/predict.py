@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
 from benchmarks.predictions import write_predictions
 from benchmarks.thresholds.columns import ColumnThreshold, load
+from benchmarks.thresholds.conformal import expected_precision, posterior
 from callbacks.collector import Collector
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
@@ -36,6 +38,8 @@ def predict(run: Run) -> None:
     if run.ckpt is None:
         raise ConfigError("task=predict needs weights to score with", "Give ckpt=FILE.")
     options = run.config.predict
+    if options.prevalence is not None:
+        posterior(np.zeros(1), options.prevalence)  # rejects a value out of range before anything is scored
     out = run.out(options.out)
     stored = Path(options.threshold).expanduser() if options.threshold else out / FILE
     chosen = load(stored) if options.threshold or stored.is_file() else None
@@ -62,10 +66,12 @@ def predict(run: Run) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
     first = loaded.detector.first_columns
-    frame = scores_frame(predictions, chosen or loaded.threshold, first, failures, notes)
+    frame = scores_frame(predictions, chosen or loaded.threshold, first, failures, notes, options.prevalence)
     write_atomically(out / "predictions.csv", csv_text(frame).encode())
     write_failures(out / "failures.csv", failures)
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
+    if options.prevalence is not None:
+        print(_expected(chosen or loaded.about.get("threshold"), options.prevalence))
     told = summary(frame, first or ("score", "logit"))
     write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
     if first:
@@ -100,6 +106,18 @@ def _rule(chosen: ColumnThreshold | None, stored: Path, validation: float | None
     if validation is None:
         return "called generated above 0.5; no threshold was chosen on validation images"
     return f"called generated above {validation:.4f}, chosen on validation"
+
+
+def _expected(rule: Any, prevalence: float) -> str:
+    """The precision to expect, from the rates on the images that the threshold was chosen on."""
+    rates = vars(rule) if isinstance(rule, ColumnThreshold) else rule or {}
+    if rates.get("tpr") is None or rates.get("fpr") is None:
+        return f"prevalence {prevalence:g}: the rates of the threshold are unknown, so no precision can be expected"
+    precision = expected_precision(rates["tpr"], rates["fpr"], prevalence)
+    return (
+        f"prevalence {prevalence:g}: {precision:.1%} of the images called generated are expected to be generated (true "
+        f"and false positive rates of the threshold: {rates['tpr']:.3f}, {rates['fpr']:.3f})"
+    )
 
 
 def _screen(frame: pd.DataFrame, rule: str) -> Table:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks.metrics import auroc, counts
-from benchmarks.thresholds.columns import ColumnThreshold, Direction, as_json, choose, roc
+from benchmarks.thresholds.columns import ColumnThreshold, Direction, as_json, choose, choose_conformal, roc
 from benchmarks.thresholds.score_table import COLUMNS, ScoreTable, aurocs, read_scores
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
@@ -42,6 +42,11 @@ def threshold(run: Run) -> None:
     labelled = int((table.labels >= 0).sum())
     direction, why = decided(table, column, asked.direction)
     found = choose(column.partition("@")[0], table.columns[column][kept], table.labels[kept], direction)
+    if asked.rule == "conformal":
+        sources = table.sources[kept] if asked.by == "source" else None
+        data = (table.columns[column][kept], table.labels[kept], table.groups[kept], sources)
+        higher = next(iter(found.values())).higher_is_generated
+        found["conformal"] = choose_conformal(column.partition("@")[0], data, higher, asked.fpr)
     chosen = found[asked.rule]
     out = run.out(asked.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -58,6 +63,12 @@ def threshold(run: Run) -> None:
     if any(skipped.values()):
         print(
             f"skipped: {skipped['without_score']} rows without a score (errors), {skipped['without_label']} unlabelled"
+        )
+    if asked.rule == "conformal":
+        units = ", ".join(f"{len(v)}{f' of {name}' if name else ''}" for name, v in chosen.calibration.items())
+        print(
+            f"At most {asked.fpr:.2%} of new real photographs are called generated, if they are exchangeable with "
+            f"these ({units}); task=predict adds a column p_value"
         )
     if asked.rule == "youden":
         print("threshold.rule=youden is an old name of balanced_accuracy: both choose the same threshold")
@@ -177,7 +188,7 @@ def _plot(
     fpr, tpr = roc(values, truth, chosen.higher_is_generated)
     left.plot(fpr, tpr, color="#1b4f72", drawstyle="steps-post")
     left.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--")
-    for each, mark in zip(found, "osv^", strict=False):
+    for each, mark in zip(found, "osv^D", strict=False):
         left.plot(each.fpr, each.tpr, mark, markersize=7, fillstyle="none", color="#a04000", label=each.rule)
     left.set(xlabel="false positive rate", ylabel="true positive rate", title=f"AUROC {chosen.auroc:.4f}")
     left.set_aspect("equal")

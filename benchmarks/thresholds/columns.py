@@ -6,7 +6,7 @@ and every threshold has the sign of the score itself.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.metrics import auroc, curve
+from benchmarks.thresholds.conformal import calibration, conformal_threshold, p_values
 from benchmarks.thresholds.rules import OBJECTIVES, choose_threshold
 from contracts.errors import ConfigError, DataError, nearest
 
@@ -34,6 +35,8 @@ class ColumnThreshold:
         fpr: share of real images called so.
         auroc: of the score in this direction.
         images: number of images it was chosen on.
+        calibration: of the rule "conformal", the highest score of each real photograph by source, oriented so that
+            higher means generated; see `benchmarks.thresholds.conformal`.
     """
 
     column: str
@@ -44,11 +47,16 @@ class ColumnThreshold:
     fpr: float
     auroc: float
     images: int
+    calibration: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def called(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
         """Which scores mean generated."""
         values = np.asarray(scores, dtype=np.float32)
         return values > np.float32(self.value) if self.higher_is_generated else values < np.float32(self.value)
+
+    def p_values(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Conformal p-values [N] of scores, of the rule "conformal" only."""
+        return p_values(self.calibration, np.asarray(scores) * (1 if self.higher_is_generated else -1))
 
     def __str__(self) -> str:
         return f"{self.column} {'>' if self.higher_is_generated else '<'} {self.value:.6g}"
@@ -91,6 +99,35 @@ def choose(
             column, float(sign) * best.value, higher, rule, best.tpr, best.fpr, area if higher else 1 - area, truth.size
         )
     return found
+
+
+def choose_conformal(
+    column: str, table: tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any] | None], higher: bool, rate: float
+) -> ColumnThreshold:
+    """The threshold that bounds the false-alarm rate on exchangeable real photographs.
+
+    Args:
+        column: name of the score, for the result.
+        table: scores [N], labels [N] of 0 and 1, groups [N], and sources [N] or None to take all as one.
+        higher: whether higher scores mean generated.
+        rate: the bound.
+
+    Raises:
+        ConfigError, DataError: see `conformal_threshold`.
+    """
+    scores, labels, groups, sources = table
+    oriented = np.asarray(scores, dtype=np.float32) * np.float32(1 if higher else -1)
+    real = labels == 0
+    units = calibration(oriented[real], groups[real].tolist(), None if sources is None else sources[real].tolist())
+    value = conformal_threshold(units, rate)
+    called = oriented > np.float32(value)
+    generated = labels == 1
+    area = auroc(oriented.astype(np.float64), labels, 0.5) if generated.any() else float("nan")
+    tpr = float(called[generated].mean()) if generated.any() else float("nan")
+    sign = 1 if higher else -1
+    return ColumnThreshold(
+        column, sign * value, higher, "conformal", tpr, float(called[real].mean()), area, len(labels), units
+    )
 
 
 def roc(scores: NDArray[Any], labels: NDArray[Any], higher: bool) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -37,6 +37,7 @@ class ScoreTable:
         labels: [N] 0 real, 1 generated, -1 unknown.
         generators: [N] "" where unknown.
         groups: [N] the photograph, "" where unknown.
+        sources: [N] the set an image comes from, "" where unknown.
         stage: "test", "validate" or "predict" where the file says what its images are, else "".
         probabilities: columns known to be P(generated), or its logit.
     """
@@ -46,6 +47,7 @@ class ScoreTable:
     labels: NDArray[np.int64]
     generators: NDArray[np.str_]
     groups: NDArray[np.str_]
+    sources: NDArray[np.str_]
     stage: str = ""
     probabilities: tuple[str, ...] = ()
 
@@ -86,7 +88,7 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
             found |= own
         values = {name: v.astype(np.float64) for name, v in found.items() if v.dtype.kind in "fiu"}
         stage = str(dump.about.get("stage", ""))
-        return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group, stage, OWN)
+        return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group, dump.source, stage, OWN)
     if not path.is_file():
         raise DataError(f"no table of scores {path}", "Give a CSV, or a predictions_*.npz.")
     table = read_table(path, (label.lower(), *NOT_SCORES))
@@ -107,6 +109,7 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         _labels(frame[label], generated_label, path),
         frame["generator"].to_numpy(np.str_) if "generator" in frame else none,
         frame["group"].to_numpy(np.str_) if "group" in frame else none,
+        frame["source"].to_numpy(np.str_) if "source" in frame else none,
         probabilities=OWN if {*OWN, "generated"} <= set(frame.columns) else (),  # our own predict.csv
     )
 

@@ -54,6 +54,9 @@ class PredictOptions:
     threshold: str | None = option(
         None, "threshold.json written by task=threshold; the one in the experiment's folder by default"
     )
+    prevalence: float | None = option(
+        None, "expected share of generated images, for a column posterior and the precision to expect"
+    )
     maps: int = option(0, "number of images, highest scores first, that maps are saved for; -1 for all")
     robust: float = option(1.0, "fraction of a map's values that its colours span; 0.99 lets outliers saturate")
 
@@ -68,9 +71,16 @@ class ThresholdOptions:
     column: str | None = option(None, "score that the threshold applies to; the table's first by default")
     rule: str = option(
         "balanced_accuracy",
-        "rule that chooses the threshold: best balanced accuracy, or a false-positive rate of 1 or 5 %; youden is an "
-        "older name of balanced_accuracy",
-        ("balanced_accuracy", "youden", "fpr_1", "fpr_5"),
+        "rule that chooses the threshold: best balanced accuracy; a false-positive rate of 1 or 5 % on these images; "
+        "or conformal, which bounds that of new real images by threshold.fpr; youden is an older name of "
+        "balanced_accuracy",
+        ("balanced_accuracy", "youden", "fpr_1", "fpr_5", "conformal"),
+    )
+    fpr: float = option(0.01, "false-positive rate that rule conformal guarantees")
+    by: str = option(
+        "photograph",
+        "real images for which rule conformal guarantees the rate: all photographs together, or each source alone",
+        ("photograph", "source"),
     )
     direction: str = option(
         "auto", "which scores mean generated; auto finds out from the labels", ("auto", "higher", "lower")

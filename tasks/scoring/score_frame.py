@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.predictions import Predictions
 from benchmarks.thresholds.columns import ColumnThreshold
+from benchmarks.thresholds.conformal import posterior
 from contracts.errors import DataError, nearest
 
 LEADING = ("id", "where", "label", "generator", "group", "score", "logit", "generated", "error", "note")
@@ -33,8 +34,11 @@ def scores_frame(
     first: Sequence[str] = (),
     failures: Sequence[Any] = (),
     notes: Mapping[str, str] | None = None,
+    prevalence: float | None = None,
 ) -> pd.DataFrame:
     """One row per image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
+
+    A conformal threshold adds ``p_value``, a prevalence ``posterior``.
 
     Args:
         predictions: of the scored images.
@@ -42,6 +46,7 @@ def scores_frame(
         first: extras that come before the others.
         failures: images that could not be read (``id``, ``where``, ``reason``).
         notes: of images that could be read, by id.
+        prevalence: expected share of generated images, or None.
     """
     if isinstance(threshold, ColumnThreshold):
         generated = threshold.called(column_of(predictions, threshold.column))
@@ -62,6 +67,10 @@ def scores_frame(
             "note": [(notes or {}).get(name, "") for name in predictions.fused_ids.tolist()],
         }
     )
+    if isinstance(threshold, ColumnThreshold) and threshold.calibration:
+        frame["p_value"] = threshold.p_values(column_of(predictions, threshold.column))
+    if prevalence is not None:
+        frame["posterior"] = posterior(predictions.fused_logits, prevalence)
     for name in (*first, *(extra for extra in predictions.extra if extra not in first)):
         values = predictions.extra[name]
         for column, part in enumerate(values.reshape(len(values), -1).T):

@@ -94,3 +94,22 @@ def test_a_hostile_checkpoint_is_refused(trained: Path, pictures: Path, capsys: 
     assert main([*words, "experiment_id=p"]) == 1
     assert "could run code from the file" in capsys.readouterr().err
     assert not (trained / "ran").exists()
+
+
+def test_a_conformal_threshold_and_a_prevalence_add_columns(
+    trained: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["task=threshold", "experiment_id=e", "threshold.rule=conformal", "threshold.fpr=0.25"]
+    assert main([*words, "threshold.out=chosen", "threshold.column=score"]) == 0
+    predict = ["task=predict", best(trained), "datamodule=folder", f"datamodule.path={pictures}"]
+    predict += [*QUIET, "predict.threshold=chosen/threshold.json"]
+    capsys.readouterr()
+    assert main([*predict, "predict.prevalence=0.1", "experiment_id=p"]) == 0
+    assert "prevalence 0.1: " in capsys.readouterr().out
+    rows = [row for row in table(trained / "experiments_data/p/predictions.csv") if not row["error"]]
+    for row in rows:
+        assert (float(row["p_value"]) <= 0.25) == (row["generated"] == "True")
+        odds = float(row["score"]) / (1 - float(row["score"])) / 9
+        assert float(row["posterior"]) == pytest.approx(odds / (1 + odds), rel=1e-3)
+    assert main([*predict, "predict.prevalence=1", "experiment_id=q"]) == 2
+    assert not (trained / "experiments_data/q/predictions.csv").exists()

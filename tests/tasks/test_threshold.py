@@ -221,3 +221,23 @@ def test_the_images_it_was_chosen_on_are_reported(
         assert "chosen on test images" not in told
         assert ("old name of balanced_accuracy" in told) == bool(words and "youden" in words[0])
         assert json.loads((window.parent / "threshold.json").read_text())["chosen_on"] == "validate"
+
+
+def test_a_conformal_threshold_bounds_false_alarms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = table(tmp_path, group=[f"photo{k // 2}" for k in range(60)], source=["a", "a", "b", "b"] * 15)
+    run(f"threshold.input={file}", "threshold.rule=conformal", "threshold.fpr=0.1")
+    chosen = load(tmp_path / "experiments_data/t/threshold.json")
+    real = SCORES[LABELS == 0].astype(np.float32)
+    assert chosen.rule == "conformal"
+    assert chosen.value == np.sort(real)[27]  # 28 = ⌈31 · 0.9⌉ of 30 photographs with one real image each
+    assert chosen.p_values(np.array([real.max()])).tolist() == [2 / 31]
+    assert "At most 10.00% of new real photographs" in capsys.readouterr().out
+    run(f"threshold.input={file}", "threshold.rule=conformal", "threshold.fpr=0.1", "threshold.by=source")
+    by_source = load(tmp_path / "experiments_data/t/threshold.json")
+    assert sorted(by_source.calibration) == ["a", "b"]
+    assert by_source.value >= chosen.value
+    with pytest.raises(DataError, match=r"30 real photographs cannot bound false alarms at 0\.01"):
+        run(f"threshold.input={file}", "threshold.rule=conformal")
