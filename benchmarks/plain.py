@@ -90,7 +90,7 @@ class Plain:
             if not self.classes <= labels <= {0, 1}:
                 wanted = " and ".join(map(str, sorted(self.classes)))
                 raise DataError(
-                    f"split '{name}' holds {len(rows)} images of label(s) {sorted(labels)}, needed: {wanted}",
+                    f"split '{name}' has images only of label(s) {sorted(labels)} ({len(rows)} in all), needed: {wanted}",
                     "Check the label column and its name map (datamodule.columns, datamodule.labels); a detector "
                     "trained on real images only needs no others: benchmark.classes=[0].",
                 )

@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.plain import Plain
 from contracts.errors import DataError, nearest
 from contracts.stage import Rows, Stage
+from contracts.words import counted
 from datamodules.tables.manifest import Manifest
 
 
@@ -40,7 +41,7 @@ class OwnImages(Plain):
             train, validate = self._own(manifest, stage.train), self._own(manifest, stage.validate)
             if not len(train) or not len(validate):
                 raise DataError(
-                    f"{len(train)} images to train on, {len(validate)} to validate on",
+                    f"{counted(len(train), 'image')} to train on, {len(validate)} to validate on",
                     "Give images of the generators in both splits.",
                 )
             stages.append(replace(stage, train=train, validate=validate))

@@ -12,16 +12,17 @@ from benchmarks.comparison.compare import METRICS, Change, Comparison
 from benchmarks.forensynths_tables.results import POOLED
 from benchmarks.tables import column_title
 from contracts.files import csv_text
+from contracts.words import counted
 
 TIDY = ("run", "set", "metric", "at", "first", "other", "difference", "low", "high")
 
 
 def markdown(found: Comparison) -> str:
-    """One table a metric: the first run's value, then value and difference of every other."""
+    """One table per metric: the first run's value, then value and difference of each other run."""
     lines = [
         f"# {found.names[0]} against {', '.join(found.names[1:])}",
         "",
-        f"{found.images} images that all runs scored. In brackets the 95 % interval of the difference, from a "
+        f"{counted(found.images, 'image')} scored by all runs. In brackets the 95 % interval of the difference, from a "
         "bootstrap with the same resamples of photographs for both.",
         "",
     ]
@@ -38,16 +39,16 @@ def markdown(found: Comparison) -> str:
 
 
 def mcnemar_lines(found: Comparison) -> list[str]:
-    """McNemar's test of every run but the first, in words."""
+    """McNemar's test of every run but the first, in sentences."""
     return [
-        f"{name}: right where {found.names[0]} is wrong on {test.gained} images, wrong where it is right on "
+        f"{name}: right where {found.names[0]} is wrong on {counted(test.gained, 'image')}, wrong where it is right on "
         f"{test.lost}; McNemar's exact p = {test.p:.2g} (threshold 0.5, images taken as independent)"
         for name, test in zip(found.names[1:], found.tests, strict=True)
     ]
 
 
 def tidy(found: Comparison) -> str:
-    """One line a run, set and metric; the mean over sets is called so."""
+    """One line per run, set and metric; the mean over sets has the name "mean"."""
     rows = [
         [name, c.name or "mean", c.metric, c.at, c.first, c.other, c.value, c.low, c.high]
         for name, changes in zip(found.names[1:], found.changes, strict=True)
@@ -60,7 +61,7 @@ def terminal(found: Comparison, metric: str, at: str) -> RichTable:
     """One metric for the screen, which is too narrow for the sets' intervals; `summary` goes below it."""
     table = RichTable(
         box=box.SIMPLE_HEAD,
-        title=f"{column_title(metric, at)}, {found.images} images",
+        title=f"{column_title(metric, at)}, {counted(found.images, 'image')}",
         pad_edge=False,
     )
     for position, name in enumerate(("set", *found.names)):
@@ -71,7 +72,7 @@ def terminal(found: Comparison, metric: str, at: str) -> RichTable:
 
 
 def summary(found: Comparison, metric: str, at: str) -> list[str]:
-    """The findings, a line each: mean and pooled difference with intervals, sets improved, McNemar's test."""
+    """The findings, one per line: mean and pooled difference with intervals, sets improved, McNemar's test."""
     return [*(_sentence(found, run, metric, at) for run in range(1, len(found.names))), *mcnemar_lines(found)]
 
 
@@ -120,7 +121,7 @@ def _sentence(found: Comparison, run: int, metric: str, at: str) -> str:
         change = next((c for c in found.changes[run - 1] if (c.name, c.metric, c.at) == (name, metric, at)), None)
         if change is not None and not isnan(change.value):
             parts.append(f"{title} {100 * change.value:+.1f}{_interval(change)}")
-    parts.append(f"better on {better} of {of} sets" if of else "no set holds both classes")
+    parts.append(f"better on {better} of {counted(of, 'set')}" if of else "no set has both classes")
     return f"{found.names[run]}: {'; '.join(parts)}"
 
 

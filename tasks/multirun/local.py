@@ -22,6 +22,7 @@ from contracts.history import read_epochs
 from contracts.keys import random_key
 from contracts.screen import display
 from contracts.stop import Stopped
+from contracts.words import counted
 from tasks.experiment.run import DATA
 
 PATIENCE = 300
@@ -171,7 +172,7 @@ class LocalSearch:
 
     def _report(self) -> int:
         trials = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "WAITING"]
-        table = Table(title=f"{self.sweep.name}: {self.sweep.metric} of {len(trials)} runs")
+        table = Table(title=f"{self.sweep.name}: {self.sweep.metric} of {counted(len(trials), 'run')}")
         keys = [parameter.key for parameter in self.sweep.parameters]
         for head in ("run", "state", self.sweep.metric, *(key.rpartition(".")[2] for key in keys)):
             table.add_column(head)

@@ -144,7 +144,7 @@ def test_the_sample_corpus_is_compared_against_its_real_images(
 def test_images_of_one_class_have_no_sets_to_compare() -> None:
     fakes = draw().select(draw().fused_labels == 1)
     found = compare([fakes, fakes], ["a", "b"], Bootstrap(20))
-    assert "no set holds both classes" in markdown(found) or "## AUROC" not in markdown(found)
+    assert "no set has both classes" in markdown(found) or "## AUROC" not in markdown(found)
     assert "0.0" not in markdown(found).partition("Do they err")[0]
 
 
