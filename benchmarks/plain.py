@@ -13,6 +13,7 @@ from contracts.errors import ConfigError, DataError
 from contracts.keys import random_key
 from contracts.stage import Rows, Stage
 from contracts.view import Chain, SampleFunction, View
+from contracts.words import counted
 from datamodules.tables.manifest import Manifest
 
 
@@ -80,17 +81,17 @@ class Plain:
             train, validate = train[~drawn], train[drawn]
             if both and not all(self.classes <= set(manifest.labels[rows].tolist()) for rows in (train, validate)):
                 raise DataError(
-                    f"the {len(train)} images left to train on and the {len(validate)} sampled for validation do not "
-                    f"both hold all of labels {sorted(self.classes)}: groups are few, or large",
-                    f"Set benchmark.validation_share ({self.validation_share}) nearer to 0.5, take another "
-                    "benchmark.seed, or give validation images of their own.",
+                    f"of {len(train)} training images and {len(validate)} sampled for validation, one part lacks a "
+                    f"label of {sorted(self.classes)}: groups are few or large",
+                    f"Set benchmark.validation_share ({self.validation_share}) closer to 0.5, choose another "
+                    "benchmark.seed, or provide a validation split.",
                 )
         for name, rows in (("train", train), ("valid", validate)):
             labels = set(manifest.labels[rows].tolist())
             if not self.classes <= labels <= {0, 1}:
                 wanted = " and ".join(map(str, sorted(self.classes)))
                 raise DataError(
-                    f"split '{name}' has images only of label(s) {sorted(labels)} ({len(rows)} in all), needed: {wanted}",
+                    f"split '{name}': labels {sorted(labels)} in {counted(len(rows), 'image')}, needed: {wanted}",
                     "Check the label column and its name map (datamodule.columns, datamodule.labels); a detector "
                     "trained on real images only needs no others: benchmark.classes=[0].",
                 )

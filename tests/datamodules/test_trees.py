@@ -163,7 +163,7 @@ def test_bad_options(tmp_path: Path, options: dict[str, Any], message: str) -> N
 
 def test_a_class_missing_from_training_is_reported_before_training(tmp_path: Path) -> None:
     lay(tmp_path, "train/car/0_real/a.png", "train/car/0_real/b.png", "val/car/0_real/a.png", "val/car/1_fake/a.png")
-    with pytest.raises(DataError, match=r"split 'train' holds 2 images of label\(s\) \[0\]"):
+    with pytest.raises(DataError, match=r"split 'train': labels \[0\] in 2 images"):
         Plain(seed=0).stages(TreeDataModule(tmp_path).manifest())
 
 
