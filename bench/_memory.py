@@ -30,12 +30,7 @@ def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Ro
 
 
 def peak_memory(command: Sequence[str], folder: Path, interval: float = 0.1) -> tuple[float, float]:
-    """Run a command and sample the memory of its process and all descendants.
-
-    Args:
-        command: program and arguments.
-        folder: working directory.
-        interval: seconds between two samples.
+    """Run a command in a folder; sample the memory of its process and all descendants every ``interval`` seconds.
 
     Returns:
         Largest sum of proportional set sizes in GB (10⁹ bytes), which count shared pages once; and the seconds taken.

@@ -1,13 +1,18 @@
-"""Weights and detectors of the two NPR subjects."""
+"""Weights, detectors and the comparison of the two NPR subjects."""
 
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from bench.table import Row, rate
+from bench.timing import interleaved
 from detectors.base import Detector
 
 D = TypeVar("D", bound=Detector)
+TOLERANCE = 1e-5
+"""Largest difference of a logit in ways that have a target."""
 
 
 @torch.no_grad()
@@ -28,3 +33,35 @@ def ready(detector: D, state: dict[str, Tensor]) -> D:
     detector.eval()
     detector.configure_model()
     return detector
+
+
+@torch.inference_mode()
+def compared(
+    subject: str, work: str, count: int, ways: Mapping[str, Callable[[], Tensor]], targets: Mapping[str, float | None]
+) -> list[Row]:
+    """Images/s of ways to compute logits against ``ways["plain"]``, with the largest differences.
+
+    Args:
+        subject: name of the subject.
+        work: input of every way.
+        count: images in it.
+        ways: functions that return logits.
+        targets: smallest ratio wanted of each way, or None.
+
+    Raises:
+        AssertionError: the logits of a way with a target differ by more than `TOLERANCE`.
+    """
+    expected = ways["plain"]()
+    notes = {}
+    for name in [name for name in targets if name in ways]:
+        logits = ways[name]()
+        error = float((logits - expected).abs().max())
+        of_scores = float((logits.sigmoid() - expected.sigmoid()).abs().max())
+        if targets[name] is not None and error > TOLERANCE:
+            raise AssertionError(f"logits of {name} differ by {error:.1e}, more than {TOLERANCE}")
+        notes[name] = f"logits differ by at most {error:.1e}, scores by {of_scores:.1e}"
+    timings = interleaved(ways)
+    return [
+        rate(subject, f"{work}, {name}", timings["plain"], timings[name], count, targets[name], note)
+        for name, note in notes.items()
+    ]

@@ -65,11 +65,7 @@ def _compared(file: Path, workers: int) -> list[Row]:
 
 
 class NotebookDataset(Dataset[tuple[Tensor, Tensor]]):
-    """One image at a time from an open file, converted and normalised in the worker.
-
-    Args:
-        file: prepared file.
-    """
+    """One image at a time from an open, prepared file, converted and normalised in the worker."""
 
     def __init__(self, file: Path) -> None:
         self._group: Any = h5py.File(file, "r")["train"]

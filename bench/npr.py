@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench._npr import disturb_norms, ready
-from bench.table import Row, rate
-from bench.timing import Timing, interleaved, pick
+from bench._npr import compared, disturb_norms, ready
+from bench.table import Row
+from bench.timing import pick
 from contracts.batch import Batch
 from contracts.view import View
 from datamodules.loading.parallel import cores
@@ -23,7 +23,6 @@ from detectors.parts.normalise import normalise
 
 SIZE = 256
 BATCH = 32
-TOLERANCE = 1e-5
 
 
 def measure() -> list[Row]:
@@ -37,45 +36,20 @@ def measure() -> list[Row]:
     ours = _detector(state)
     compiled = _detector(state, compile_net=True)
 
-    def baseline() -> Tensor:
-        return _plain(plain, normalise(batch.images))
-
     def bf16() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             return ours.score(batch).logits
 
     ways: dict[str, Callable[[], Tensor]] = {
-        "plain": baseline,
+        "plain": lambda: _plain(plain, normalise(batch.images)),
         "default": lambda: ours.score(batch).logits,
         "compile=true": lambda: compiled.score(batch).logits,
         "precision=bf16-mixed": bf16,
     }
     if pick(True, False):
         del ways["compile=true"]  # compiling takes a minute
-    with torch.inference_mode():
-        expected = baseline()
-        errors = {name: float((way() - expected).abs().max()) for name, way in ways.items()}
-        scores = torch.sigmoid(expected)
-        score_error = float((torch.sigmoid(bf16()) - scores).abs().max())
-        timings = interleaved(ways)
-    for name in ("default", "compile=true"):
-        if errors.get(name, 0.0) > TOLERANCE:
-            raise AssertionError(f"logits of {name} differ by {errors[name]:.1e}, more than {TOLERANCE}")
-    return _rows(timings, errors, score_error, count)
-
-
-def _rows(timings: dict[str, Timing], errors: dict[str, float], score_error: float, count: int) -> list[Row]:
     targets = {"default": 1.8, "compile=true": 3.0, "precision=bf16-mixed": None}
-    rows = []
-    for name, target in targets.items():
-        if name not in timings:
-            continue
-        note = f"logits differ by at most {errors[name]:.1e}"
-        if target is None:
-            note += f", scores by {score_error:.1e}"
-        way = f"{SIZE}², batch {count}, {name}"
-        rows.append(rate("npr", way, timings["plain"], timings[name], count, target, note))
-    return rows
+    return compared("npr", f"{SIZE}², batch {count}", count, ways, targets)
 
 
 def _batch(count: int, size: int = SIZE, seed: int = 0) -> Batch:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from conf.keys.targets import MARKS, resolve, targets
+from conf.keys.targets import MARKS, nodes, resolve
 from contracts.errors import ConfigError
 
 TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment", "before_crop"})
@@ -29,18 +29,18 @@ def build(node: Mapping[str, Any], where: str = "", **extra: Any) -> Any:
     """
     if "_target_" not in node:
         raise ConfigError(f"{where or 'the node'} has no _target_", "Choose an option of its group.")
-    for place, target in targets(dict(node), where):
-        resolve(target, place)
+    for place, each in nodes(node, where):
+        resolve(each["_target_"], place)
     return _make(dict(node), where, extra)
 
 
-def build_each(nodes: Mapping[str, Mapping[str, Any]], where: str, **extra: Any) -> dict[str, Any]:
+def build_each(members: Mapping[str, Mapping[str, Any]], where: str, **extra: Any) -> dict[str, Any]:
     """The objects of a group with several members (loggers, callbacks), by name.
 
     Each gets those of the extra arguments that its constructor names and its node leaves out.
     """
     made = {}
-    for name, node in nodes.items():
+    for name, node in members.items():
         place = f"{where}.{name}"
         names = inspect.signature(resolve(node.get("_target_"), place)).parameters
         made[name] = build(node, place, **{k: v for k, v in extra.items() if k in names and k not in node})
@@ -58,8 +58,8 @@ def build_for_scoring(node: Mapping[str, Any], from_checkpoint: bool) -> Any:
         ConfigError: a target is not allowed; of a checkpoint's: is neither a detector of ours nor a view.
     """
     kept = _without_training(dict(node))
-    for place, target in targets(kept, "detector"):
-        resolve(target, place, from_checkpoint=from_checkpoint)
+    for place, each in nodes(kept, "detector"):
+        resolve(each["_target_"], place, from_checkpoint=from_checkpoint)
     return build(resolve(kept.get("_target_"), "detector").for_checkpoint(kept), "detector")
 
 

@@ -10,7 +10,7 @@ from conf.compose import Composed
 from conf.keys.schema import root_keys
 from conf.keys.signatures import Signature, library_signature, signature
 from conf.keys.synonyms import task_for
-from conf.keys.targets import MARKS, SUPPLIED, TAKEN, is_own, refuse_by_name
+from conf.keys.targets import MARKS, SUPPLIED, TAKEN, is_own, nodes, refuse_by_name
 from conf.keys.values import described, fits
 from conf.keys.verbs import groups_used, verbs
 from conf.outputs import unwritable
@@ -156,19 +156,13 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, dict) and "_target_" in value
 
 
-def _libraries(value: Any, where: str) -> Iterator[ConfigError]:
+def _libraries(value: Any, group: str) -> Iterator[ConfigError]:
     """Problems of nodes whose classes, or base classes, come from libraries."""
-    if isinstance(value, dict):
-        if "_target_" in value:
-            try:
-                yield from _library_node(value, where)
-            except ConfigError as error:
-                yield error
-        for key, inner in value.items():
-            yield from _libraries(inner, f"{where}.{key}")
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from _libraries(inner, f"{where}.{position}")
+    for where, node in nodes(value, group):
+        try:
+            yield from _library_node(node, where)
+        except ConfigError as error:
+            yield error
 
 
 def _library_node(node: Mapping[str, Any], where: str) -> Iterator[ConfigError]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +109,8 @@ def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
     assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
     plain = typed_config({str(key): value for key, value in resolved.items()})
     typed = typed_root(plain)
-    # of a root key or a verb's option the resolved value is the converted one
-    shown = {each.name: getattr(typed, each.name) for each in fields(typed)}
-    return typed, {key: asdict(shown[key]) if is_dataclass(shown[key]) else shown[key] for key in plain}
+    shown = asdict(typed)  # of a root key or a verb's option the resolved value is the converted one
+    return typed, {key: shown[key] for key in plain}
 
 
 @contextmanager

@@ -45,9 +45,9 @@ class Sweep:
     early: dict[str, Any] | None
     raw: dict[str, Any]
 
-    def command(self, values: Mapping[str, Scalar]) -> list[str]:
-        """Words of one run: the fixed ones and the values, as W&B's ``${args_no_hyphens}`` puts them."""
-        return [*self.words, *(f"{key}={word(value)}" for key, value in values.items())]
+    def command(self, values: Mapping[str, Scalar], further: Sequence[str] = ()) -> list[str]:
+        """Words of one run: fixed and further ones, and the values as W&B's ``${args_no_hyphens}`` puts them."""
+        return [*self.words, *further, *(f"{key}={word(value)}" for key, value in values.items())]
 
 
 def sweep_files(folder: Path = CONF) -> dict[str, Path]:
@@ -72,10 +72,6 @@ def find_sweep(name: str, folder: Path = CONF) -> Path:
 
 def read_sweep(file: Path, folder: Path = CONF) -> Sweep:
     """Reads a sweep.
-
-    Args:
-        file: the sweep.
-        folder: of YAML groups.
 
     Raises:
         ConfigError: naming the first entry that W&B, Optuna or the command line could not use.
@@ -113,13 +109,7 @@ def read_sweep(file: Path, folder: Path = CONF) -> Sweep:
 
 
 def lint(file: Path, folder: Path = CONF, further: Sequence[str] = ()) -> Iterator[ConfigError]:
-    """Problems of a sweep: of its file, or of a few sampled runs that cover every choice at least once.
-
-    Args:
-        file: the sweep.
-        folder: of YAML groups.
-        further: arguments that every run gets besides its own.
-    """
+    """Problems of a sweep's file, or of a few sampled runs, with further arguments, that cover every choice once."""
     try:
         sweep = read_sweep(file, folder)
     except ConfigError as error:

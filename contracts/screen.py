@@ -1,6 +1,7 @@
 """Prints tables without truncation, on terminals of any width and into files."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -29,6 +30,14 @@ def display(*parts: RenderableType, console: Console | None = None) -> None:
         if isinstance(part, Table) and _width(part, console) > console.width:
             part = stacked(part)
         console.print(part)
+
+
+def table_of(*heads: str, **options: Any) -> Table:
+    """An empty table of names and numbers: its first column is aligned left, the others right."""
+    made = Table(**options)
+    for place, head in enumerate(heads):
+        made.add_column(head, justify="right" if place else "left")
+    return made
 
 
 def stacked(table: Table) -> Table:

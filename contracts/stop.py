@@ -29,9 +29,6 @@ class Stopped(BaseException):
     """The run stops because of a signal; its state has been saved.
 
     Like ``KeyboardInterrupt`` it is not an ``Exception``, so that libraries do not catch it.
-
-    Args:
-        signum: the signal.
     """
 
     def __init__(self, signum: int) -> None:
@@ -59,9 +56,6 @@ class StopSignals:
         """Installs the handlers in the context; does nothing outside the main thread.
 
         INT stays ignored if it was, as in a background job of a script.
-
-        Args:
-            deferred: see the attribute.
         """
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.table import Table
 
 from conf.cli.words import parse
 from conf.keys.syntax import ROOT
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.history import read_epochs
-from contracts.screen import display
+from contracts.screen import display, table_of
 from contracts.words import counted
 from launchers.job import Job
 from launchers.local import LocalLauncher
@@ -131,9 +130,7 @@ def rank(past: Sequence[Past], metric: str, gap_weight: float) -> list[Candidate
 
 def show(title: str, metric: str, ranked: Sequence[Candidate]) -> None:
     """Prints the candidates as a table."""
-    table = Table(title=title, title_justify="left")
-    for head in ("experiment", metric, "val - train loss", "best epoch"):
-        table.add_column(head, justify="left" if head == "experiment" else "right")
+    table = table_of("experiment", metric, "val - train loss", "best epoch", title=title, title_justify="left")
     for each in ranked:
         table.add_row(each.name, f"{each.value:.4f}", f"{each.gap:+.4f}", f"{each.epoch + 1} of {each.epochs}")
     display(table)
@@ -149,14 +146,11 @@ def mirror(name: str) -> None:
     settings = {key: value for key, value in begun["logger"]["wandb"].items() if not key.startswith("_")}
     for folder in sorted((DATA / name).glob("window_*")):
         results = json.loads((folder / "metrics.json").read_text()).get("test", [])
-        values = {f"test/{one['metric']}{_at(one['at'])}": one["value"] for one in results if one["kind"] == "pooled"}
+        pooled = [one for one in results if one["kind"] == "pooled"]
+        values = {f"test/{one['metric']}" + (f"@{one['at']}" if one["at"] else ""): one["value"] for one in pooled}
         logger = wandb_logger(name=f"{name}/{folder.name}", group=name, **settings)
         logger.experiment.summary.update(values)
         logger.experiment.finish()
-
-
-def _at(threshold: str) -> str:
-    return f"@{threshold}" if threshold else ""
 
 
 def _words(name: str, begun: Sequence[str] | None, further: Sequence[str]) -> list[str]:

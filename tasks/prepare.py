@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from contracts.screen import display
+from contracts.screen import display, table_of
 from contracts.stop import Stopped
 from datamodules.preparing.hdf5_writer import Hdf5Writer, Prepared
 from datamodules.preparing.job import TooManyFailuresError
@@ -103,12 +103,8 @@ def _summary(prepared: Prepared) -> str:
 
 
 def _table(prepared: Prepared) -> Table:
-    table = Table(title=str(prepared.path))
     labels = sorted({label for _, label in prepared.images}, reverse=True)
-    table.add_column("split")
-    for label in labels:
-        table.add_column(LABELS[label], justify="right")
-    table.add_column("all", justify="right")
+    table = table_of("split", *(LABELS[label] for label in labels), "all", title=str(prepared.path))
     for split in ("train", "valid", "test"):
         counts = [prepared.images.get((split, label), 0) for label in labels]
         table.add_row(split, *map(str, counts), str(sum(counts)))

@@ -18,8 +18,11 @@ from tasks.experiment.run import Run
 def review(run: Run) -> None:
     """Writes the page of ``review.inputs`` and ``review.people`` to ``review.out`` and prints each table.
 
+    Without inputs, the dumps are the experiment's of its test images, or of its validation images if it has not been
+    tested.
+
     Raises:
-        ConfigError: no dump is given.
+        ConfigError: there is no dump.
         DataError: a dump or a person's answers cannot be read, or they are inconsistent.
     """
     people = [given_path(name) for name in run.config.review.people]
@@ -27,7 +30,12 @@ def review(run: Run) -> None:
         _people_alone(people, run.config.review.out)
         return
     named = [path for name in run.config.review.inputs for path in dumps_of("review.inputs", name)]
-    inputs = named or _of_experiment(run)
+    inputs = named or (in_folder(run.folder) if run.config.experiment_id is not None else [])
+    if not inputs:
+        raise ConfigError(
+            f"experiment_id={run.config.experiment_id} has no dump of predictions, and review.inputs is empty",
+            "Run task=test or task=predict first, or give review.inputs=[a.npz,b.npz] or several experiments.",
+        )
     out = inputs[0].parent / "review"
     if run.config.review.out:
         out = Path(run.config.review.out).expanduser()
@@ -58,15 +66,3 @@ def _people_alone(paths: list[Path], given: str | None) -> None:
     write_atomically(out / "index.html", people.page().encode())
     display(*people.tables())
     print(f"Page: {(out / 'index.html').resolve()}")
-
-
-def _of_experiment(run: Run) -> list[Path]:
-    """The experiment's test dumps, or its validation dumps if it has not been tested."""
-    if run.config.experiment_id is not None:
-        if found := in_folder(run.folder):
-            return found
-        raise ConfigError(f"{run.folder} contains no dump of predictions", "Run task=test or task=predict first.")
-    raise ConfigError(
-        "review.inputs is empty and no experiment is given",
-        "Give experiment_id=NAME, or review.inputs=[predictions_test_all.npz], or several dumps or experiments.",
-    )

@@ -13,9 +13,9 @@ from rich.table import Table
 from benchmarks.metrics import auroc, counts
 from benchmarks.thresholds.columns import ColumnThreshold, Direction, as_json, choose, choose_conformal, roc
 from benchmarks.thresholds.score_table import COLUMNS, ScoreTable, aurocs, read_scores
-from contracts.errors import ConfigError, DataError
+from contracts.errors import DataError
 from contracts.files import write_atomically
-from contracts.screen import display
+from contracts.screen import display, table_of
 from contracts.words import counted
 from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import Run
@@ -31,7 +31,6 @@ def threshold(run: Run) -> None:
     """Chooses and stores the threshold of one column, and prints how well each column separates the classes.
 
     Raises:
-        ConfigError: no table or experiment is given.
         DataError: the table cannot be read, or does not contain labelled images of both classes.
     """
     asked = run.config.threshold
@@ -84,19 +83,9 @@ def threshold(run: Run) -> None:
 
 
 def _input(run: Run) -> Path:
-    """The given table, or the validation dump of the given experiment.
-
-    Raises:
-        ConfigError: neither is given.
-        DataError: the experiment has no validation dump.
-    """
+    """The given table, or the validation dump of the given experiment; `conf.paths` refuses a command with neither."""
     if run.config.threshold.input is not None:
         return dumps_of("threshold.input", run.config.threshold.input, (SELECTION, "validate", "test", "predict"))[-1]
-    if run.config.experiment_id is None:
-        raise ConfigError(
-            "task=threshold needs a table of scores",
-            "Give threshold.input=predictions.csv, a dump, or an experiment_id.",
-        )
     return dumps_of("experiment_id", str(run.folder), (SELECTION, "validate"))[-1]
 
 
@@ -143,9 +132,8 @@ def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, 
 
 def _areas(areas: pd.DataFrame) -> Table:
     shown = areas[areas["subset"] == "all"]
-    table = Table(title="AUROC of every score if higher means generated (all generators; auroc.csv lists each)")
-    for name in ("score", "AUROC", "95 % interval"):
-        table.add_column(name, justify="left" if name == "score" else "right")
+    title = "AUROC of every score if higher means generated (all generators; auroc.csv lists each)"
+    table = table_of("score", "AUROC", "95 % interval", title=title)
     for row in shown.itertuples():
         table.add_row(str(row.column), f"{row.auroc:.4f}", f"{row.low:.3f} to {row.high:.3f}")
     return table
@@ -154,12 +142,9 @@ def _areas(areas: pd.DataFrame) -> Table:
 def _rules(found: Sequence[ColumnThreshold], why: str) -> Table:
     first = found[0]
     side = "higher" if first.higher_is_generated else "lower"
-    table = Table(
-        title=f"{first.column}: {side} means generated ({why}), AUROC {first.auroc:.4f}, "
-        f"{counted(first.images, 'image')}"
-    )
-    for name in ("rule", "generated where", "bal. acc", "TPR", "FPR"):
-        table.add_column(name, justify="left" if name == "rule" else "right")
+    images = counted(first.images, "image")
+    title = f"{first.column}: {side} means generated ({why}), AUROC {first.auroc:.4f}, {images}"
+    table = table_of("rule", "generated where", "bal. acc", "TPR", "FPR", title=title)
     for each in found:
         if each.rule == "youden":
             continue  # an old name of balanced_accuracy

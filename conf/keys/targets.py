@@ -1,7 +1,7 @@
 """Which classes and functions a configuration may name: an allow-list held in code, never in a configuration."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contracts.errors import ConfigError
@@ -67,16 +67,13 @@ def is_own(target: str) -> bool:
     return target.startswith(OWN)
 
 
-def targets(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every ``_target_`` of a tree of plain containers, with the dotted place of its node."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield where, node["_target_"]
-        for key, value in node.items():
-            yield from targets(value, f"{where}.{key}" if where else str(key))
-    elif isinstance(node, list | tuple):
-        for position, value in enumerate(node):
-            yield from targets(value, f"{where}[{position}]")
+def nodes(tree: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping with a ``_target_`` in a tree of plain containers, with its dotted place."""
+    if isinstance(tree, Mapping) and "_target_" in tree:
+        yield where, tree
+    if isinstance(tree, Mapping | list | tuple):
+        for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from nodes(value, f"{where}.{key}" if where else str(key))
 
 
 def refuse_by_name(target: Any, where: str, from_checkpoint: bool = False) -> None:

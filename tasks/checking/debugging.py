@@ -17,11 +17,8 @@ from tasks.experiment.run import Run
 class DebuggingRun(Run):
     """A run of a few batches on one device, for ``trainer.fast_dev_run`` and ``trainer.overfit_batches``.
 
-    Its checkpoints, logs and splits are written to a temporary folder, so they cannot be mistaken for results.
-
-    Args:
-        composed: the configuration.
-        temporary: folder that is removed after the run.
+    Its checkpoints, logs and splits are written to a temporary folder, which is removed afterwards, so they cannot be
+    mistaken for results.
     """
 
     def __init__(self, composed: Composed, temporary: Path) -> None:

@@ -1,7 +1,8 @@
 """The part of ``task=doctor doctor.data=true`` that reads the data: images by split and label, and problems."""
 
-from collections import Counter
 from typing import Any
+
+import pandas as pd
 
 from benchmarks.plain import Plain
 from contracts.errors import PixelProofError
@@ -29,15 +30,12 @@ def look(run: Run) -> tuple[Rows, list[PixelProofError]]:
 
 
 def _rows(manifest: Manifest) -> Rows:
-    splits, labels = manifest.column("split").tolist(), manifest.labels.tolist()
-    counts = Counter(zip(splits, labels, strict=True))
-    makers: dict[tuple[str, int], set[str]] = {}
-    for split, label, generator in zip(splits, labels, manifest.column("generator").tolist(), strict=True):
-        makers.setdefault((split, label), set()).add(generator)
-    order = ("train", "valid", "test", "")
+    frame = pd.DataFrame({name: manifest.column(name) for name in ("split", "label", "generator")})
+    frame["split"] = pd.Categorical(frame["split"], ("train", "valid", "test", ""))  # in this order
+    found = frame.groupby(["split", "label"], observed=True)["generator"].agg(["size", "unique"])
     return [
-        (split or "none", LABELS[label], f"{counts[split, label]:,}", ", ".join(sorted(makers[split, label] - {""})))
-        for split, label in sorted(counts, key=lambda key: (order.index(key[0]), key[1]))
+        (split or "none", LABELS[label], f"{size:,}", ", ".join(sorted({*generators} - {""})))
+        for (split, label), size, generators in found.itertuples()
     ]
 
 

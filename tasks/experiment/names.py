@@ -58,13 +58,7 @@ def former_name(name: str) -> str | None:
 
 
 def former_job(name: str, own: Sequence[str], others: Sequence[Sequence[str]]) -> str | None:
-    """The folder of this job by an earlier version, which numbered the jobs of a ``-m``; else None.
-
-    Args:
-        name: shared by all jobs.
-        own: arguments of the job.
-        others: arguments of all jobs.
-    """
+    """The folder of this job by an earlier version, which numbered the jobs of a ``-m`` of that name; else None."""
     mine = _readings(own)
     differing = {key for other in others for key, value in _readings(other).items() if mine.get(key) != value}
     for reading in dict.fromkeys((name, grammar_reading(name))):

@@ -40,12 +40,7 @@ def ended(stopped: Stopped, env: Mapping[str, str] = os.environ, words: Sequence
 
 
 def should_requeue(shown: str, signum: int) -> tuple[bool, str]:
-    """Whether the job should be requeued, and the reason.
-
-    Args:
-        shown: output of ``scontrol show job``.
-        signum: the signal that stopped the job.
-    """
+    """Whether the job should be requeued, and the reason, by the output of ``scontrol show job`` and the signal."""
     fields = dict(re.findall(r"(\w+)=(\S*)", shown))
     state = fields.get("JobState", "unknown")
     if state != "RUNNING":

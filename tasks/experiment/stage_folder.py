@@ -16,12 +16,7 @@ SELECTION = "selection"
 
 @dataclass(frozen=True)
 class StageFolder:
-    """``<experiment>/window_<k>/``.
-
-    Attributes:
-        experiment: the experiment's folder.
-        index: the stage's position.
-    """
+    """``<experiment>/window_<k>/``, where k is the position of the stage."""
 
     experiment: Path
     index: int

@@ -136,8 +136,7 @@ class LocalSearch:
         values = {parameter.key: _suggested(trial, parameter) for parameter in self.sweep.parameters}
         name = f"{self.name}_{trial.number:03d}"
         trial.set_user_attr("experiment", name)
-        words = [*self.sweep.command(values)[: len(self.sweep.words)], *self.options.words]
-        words += [*self.sweep.command(values)[len(self.sweep.words) :], f"experiment_id={name}", "launcher=null"]
+        words = [*self.sweep.command(values, self.options.words), f"experiment_id={name}", "launcher=null"]
         print(f"[{trial.number + 1}/{self.cap}] {' '.join(words)}", flush=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"run_{trial.number:03d}.log").open("ab") as log:
@@ -250,9 +249,7 @@ def _optuna() -> Any:
 def other_optuna(study: Any, version: str) -> str | None:
     """A warning if a search was started with another version of Optuna, whose samplers may propose other values.
 
-    Args:
-        study: new or existing; it stores the version with which it was started.
-        version: of Optuna, now.
+    The study stores the version with which it was started.
     """
     begun = study.user_attrs.get("optuna")
     if begun is None:

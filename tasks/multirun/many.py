@@ -17,12 +17,7 @@ from tasks.multirun.seeds import close
 
 
 def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
-    """Checks every job, then runs them one after another, or through their launcher.
-
-    Args:
-        words: arguments, some with comma lists, ranges or globs.
-        conf: folder of YAML groups.
-        program: the script that runs one job.
+    """Checks every job that comma lists, ranges and globs make, then runs them one by one, or through their launcher.
 
     Returns:
         0 if all jobs succeeded, else the exit code of the first failed one; a failure does not stop later jobs. Tested

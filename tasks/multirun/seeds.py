@@ -20,12 +20,7 @@ Measured = dict[str, float]
 def close(jobs: Sequence[Composed], data: Path, out: Path) -> bool:
     """Prints a row per experiment, and mean ± standard deviation of experiments that differ only in seed.
 
-    The same table is written to ``seeds.md``.
-
-    Args:
-        jobs: completed ones.
-        data: folder of experiments.
-        out: folder of the table.
+    The same table is written to ``seeds.md`` in the folder ``out``.
 
     Returns:
         Whether there was a table: at least two named experiments have metrics.
@@ -37,13 +32,9 @@ def close(jobs: Sequence[Composed], data: Path, out: Path) -> bool:
         return False
     rows = _rows({name: by_name[name] for name in found}, found)
     metrics = [metric for metric in SHOWN if any(metric in values for values in found.values())]
-    from rich.table import Table  # slow to import, not needed by rejected commands
+    from contracts.screen import display, table_of  # slow to import, not needed by rejected commands
 
-    from contracts.screen import display
-
-    table = Table(title=f"{stage}: {len(found)} experiments", title_justify="left")
-    for head in ("experiment", *metrics):
-        table.add_column(head, justify="left" if head == "experiment" else "right")
+    table = table_of("experiment", *metrics, title=f"{stage}: {len(found)} experiments", title_justify="left")
     for name, cells in rows:
         table.add_row(name, *(cells.get(metric, "–") for metric in metrics))
     display(table)

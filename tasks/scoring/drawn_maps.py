@@ -31,15 +31,7 @@ def draw_maps(
 ) -> Path:
     """Draws the maps of the images with the highest scores, one pixel per pixel of what the detector's view gives.
 
-    Of five crops, the central one is drawn.
-
-    Args:
-        detector: with its weights.
-        datamodule: used for the predictions.
-        predictions: of the images.
-        out: folder of the dump.
-        number: of images to draw; -1 for all.
-        robust: fraction of the values that the colours span.
+    Of five crops, the central one is drawn. A number of -1 draws all; colours span the fraction robust of the values.
 
     Returns:
         The folder of the maps.

@@ -1,6 +1,5 @@
 """A frozen backbone's features instead of images, if a benchmark caches them."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,15 +60,12 @@ def precompute(
         "manifest": manifest.fingerprint(),
     }
     folder = versioned_folder(root, settings, LIBRARIES, "benchmark.features")
-    datamodule.precompute(Features(folder, extractor(part, detector, trainer), len(manifest), copies, crops, part.dim))
-
-
-def extractor(part: FrozenPart, detector: Detector, trainer: L.Trainer) -> Callable[[Tensor], Tensor]:
-    """The frozen part on the trainer's device and in its precision."""
-    return partial(_extract, part, detector, trainer)
+    extract = partial(_extract, part, detector, trainer)
+    datamodule.precompute(Features(folder, extract, len(manifest), copies, crops, part.dim))
 
 
 def _extract(part: FrozenPart, detector: Detector, trainer: L.Trainer, images: Tensor) -> Tensor:
+    """Features of the frozen part on the trainer's device and in its precision."""
     device = trainer.strategy.root_device
     detector.to(device)
     with torch.no_grad(), trainer.precision_plugin.forward_context():

@@ -61,12 +61,7 @@ def report_attribution(
 ) -> None:
     """Stores attribution metrics of a tracer in ``metrics.json`` and ``<name>.{csv,md}``, and prints them.
 
-    Args:
-        folder: of the stage.
-        name: of the results.
-        predictions: of a tracer; images of unknown origin are ignored.
-        title: of the printed table.
-        metrics: of the user's own, by name.
+    Images of unknown origin are ignored.
     """
     answers = Attribution.of(predictions)
     if not len(answers):

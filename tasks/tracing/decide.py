@@ -25,12 +25,7 @@ Names = NDArray[np.str_]
 
 
 class Decisions:
-    """The decisions of all routes of a tracer.
-
-    Args:
-        tracer: settings.
-        folder: folder of the fitted decisions, one file per route.
-    """
+    """The decisions of all routes of a tracer, saved as one file per route."""
 
     def __init__(self, tracer: Tracer, folder: Path) -> None:
         self.tracer = tracer
