@@ -65,7 +65,7 @@ def _group(resolved: Mapping[str, Any], group: str, used: bool, options: Sequenc
     node = resolved[group]
     if group in SEVERAL:
         for name, member in node.items():
-            if isinstance(member, dict) and "_target_" in member:
+            if _is_node(member):
                 yield from _node(member, f"{group}.{name}", used, SUPPLIED.get(group, frozenset()))
             else:
                 yield ConfigError(f"{group}.{name} is not part of {group}", _choose_first(group, name, node, options))

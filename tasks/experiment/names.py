@@ -33,8 +33,7 @@ def labels_of(jobs: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     values = {job: dict(_key_and_value(word) for word in job) for job in jobs}
     keys = list(dict.fromkeys(key for job in jobs for key in values[job]))
     differing = [key for key in keys if len({values[job].get(key) for job in jobs}) > 1]
-    short = [key.rpartition(".")[2] for key in differing]
-    short = [name.lstrip("+~") for name in short]
+    short = [key.rpartition(".")[2].lstrip("+~") for key in differing]
     names = [key.lstrip("+~") if short.count(last) > 1 else last for key, last in zip(differing, short, strict=True)]
     labels = {}
     for job in jobs:
