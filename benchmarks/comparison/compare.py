@@ -15,6 +15,7 @@ from benchmarks.forensynths_tables.results import POOLED, point_results, set_dra
 from benchmarks.intervals import Bootstrap, interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
+from contracts.words import counted
 
 METRICS = (("accuracy", "0.5"), ("accuracy", "validation"), ("average_precision", ""), ("auroc", ""))
 
@@ -136,7 +137,8 @@ def common(dumps: Sequence[Predictions], titles: Sequence[str]) -> list[Predicti
         wrong = np.flatnonzero(run.fused_labels != runs[0].fused_labels)
         if wrong.size:
             raise DataError(
-                f"{titles[0]} and {title} disagree on the label of {wrong.size} images, {ids[wrong[0]]!r} first",
+                f"{titles[0]} and {title} disagree on the label of {counted(wrong.size, 'image')}, "
+                f"first {ids[wrong[0]]!r}",
                 "Compare dumps of one data set.",
             )
     return [runs[0], *(replace(run, group=runs[0].group) for run in runs[1:])]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.predictions import Predictions, Strings, read_predictions
 from benchmarks.views import by_view
 from contracts.errors import DataError
+from contracts.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +90,8 @@ def join(inputs: Sequence[Path]) -> Joined:
         wrong = np.flatnonzero(held)[dump.fused_labels[joined.place[d, held]] != labels[held]]
         if wrong.size:
             raise DataError(
-                f"{paths[d]} and a dump before it disagree on the label of {wrong.size} images, "
-                f"{joined.ids[wrong[0]]!r} first",
+                f"{paths[d]} and an earlier dump disagree on the label of {counted(wrong.size, 'image')}, "
+                f"first {joined.ids[wrong[0]]!r}",
                 "Compare dumps of one data set.",
             )
     return joined

@@ -328,5 +328,5 @@ def _caption(joined: Joined, bootstrap: Bootstrap) -> str:
     return (
         f"Each generator against all {others}{seen}, which therefore dominate its accuracy and lower its AP where "
         f"they are many; AUROC and TPR do not depend on that. Small figures: {bootstrap.level:.0%} intervals from "
-        f"{bootstrap.resamples:,} bootstrap draws of {unit}, seed {bootstrap.seed}."
+        f"{bootstrap.resamples:,} bootstrap samples of {unit}, seed {bootstrap.seed}."
     )

@@ -71,7 +71,7 @@ class PixelReader:
             raise DataError("the dump does not say where its images are")
         path = as_path(where.rpartition(GROUP_SEPARATOR)[0] if GROUP_SEPARATOR in where else where)
         if not path.is_file():
-            raise DataError(f"{path} is not there (any more)")
+            raise DataError(f"{path} does not exist (any more)")
         if GROUP_SEPARATOR in where:
             self._check_id(where, row, str(self.predictions.fused_ids[position]))
             return self._hdf5.read(position)
@@ -92,7 +92,7 @@ class PixelReader:
         known = self._ids[where]
         if known is not None and (row >= known.size or known[row] != expected):
             raise DataError(
-                f"{where} holds another image in row {row}: the file was prepared again after the dump was written"
+                f"{where} contains another image in row {row}: the file was prepared again after the dump was written"
             )
 
 

@@ -59,7 +59,7 @@ def test_from_training_to_image_files(
     assert Image.open(out.parent / "maps" / index["test/0"]["0.3x"]).size == (32, 32)
     assert main(["task=review", "experiment_id=e"]) == 0
     page = Path("experiments_data/e/review/index.html").read_text()
-    assert "which scales it looked at" in page
+    assert "weight of each scale" in page
     assert main([*words, "task=explain", "explain.ids=[test/99]"]) == 1
     assert "'test/99' was not tested" in capsys.readouterr().err
 

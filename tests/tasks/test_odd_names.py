@@ -50,7 +50,7 @@ def test_every_verb_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
     with Path("experiments_data/e/failures.csv").open(encoding="utf-8", newline="") as stream:
         assert [row["where"].rpartition("/")[2] for row in csv.DictReader(stream)] == ["\\xff.png"] * 2
     assert main(["task=review", "experiment_id=e", "review.out=page"]) == 0
-    assert "is not there" not in Path("page/index.html").read_text(encoding="utf-8")
+    assert "does not exist" not in Path("page/index.html").read_text(encoding="utf-8")
     assert main(["task=audit", *data, "experiment_id=a"]) == 0
     assert json.loads(Path("experiments_data/a/audit.json").read_text(encoding="utf-8"))["images"] == 8
     prepare = ["task=prepare", "prepare.workers=1", "prepare.max_failures=0.5"]
