@@ -1,4 +1,4 @@
-"""Every recipe in conf/experiment trains and validates on drawn pictures, made small by as few words as it takes."""
+"""Every recipe in conf/experiment trains and validates on synthetic images, with few arguments that make it small."""
 
 import contextlib
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ SMALLER = {
 
 @pytest.fixture(scope="module", autouse=True)
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Drawn pictures in every layout that a recipe asks for; the working directory."""
+    """Synthetic images in every layout that a recipe asks for; the working directory."""
     folder = tmp_path_factory.mktemp("experiments")
     drawn.hdf5(folder / "drawn.h5", {"train": 4, "valid": 4, "test": 4}, size=SIDE + 8)
     drawn.hdf5(folder / "large.h5", {"train": 8, "valid": 8, "test": 4}, size=48)
@@ -90,7 +90,7 @@ def value_at(node: Any, place: str) -> Any:
 
 
 def small(name: str) -> list[str]:
-    """The words that run a recipe on drawn pictures."""
+    """The arguments that run a recipe on synthetic images."""
     own = OWN_WORDS.get(
         max((start for start in OWN_WORDS if name.startswith(start)), key=len, default=""), HDF5.split()
     )

@@ -1,4 +1,4 @@
-"""What a detector looked at: from training to pictures by the command line, and the pictures themselves."""
+"""Explanations: from training to image files on the command line, and the files themselves."""
 
 import csv
 import json
