@@ -49,7 +49,7 @@ ROOMS = {
     ),
     "detectors": (
         "drift", "fgts", "rine",
-        "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
+        "aeroblade", "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
         "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),

@@ -28,6 +28,11 @@ def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> No
     Raises:
         ConfigError: an epoch would have no batch, or validation would never run.
     """
+    if batches < 1:
+        raise ConfigError(
+            "an epoch has no batch: there are fewer training images than datamodule.batch_size",
+            "Lower datamodule.batch_size.",
+        )
     limit = trainer.limit_train_batches
     used = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
     if used < 1:

@@ -18,6 +18,7 @@ from tasks.checking.before_fit import check_monitors, fit_to_epoch, logged_by
     [
         ({"limit_train_batches": 0.01}, 8, "trainer.limit_train_batches=0.01 of 8 batches"),
         ({"limit_train_batches": 0.5}, 1, "of 1 batches"),
+        ({}, 0, "fewer training images than datamodule.batch_size"),
         ({"val_check_interval": 9}, 8, "trainer.val_check_interval=9 is more than the 8 batches"),
         ({"val_check_interval": 5, "limit_train_batches": 4}, 8, "more than the 4 batches"),
         ({"val_check_interval": 5, "limit_train_batches": 0.5}, 8, "more than the 4 batches"),

@@ -1,0 +1,1 @@
+"""AEROBLADE: generated images lie closer to what an autoencoder makes of them."""
