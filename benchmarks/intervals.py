@@ -25,6 +25,8 @@ FAST = {
     "auroc", "average_precision", "brier", "tpr_at_fpr_1", "tpr_at_fpr_5", "accuracy", "balanced_accuracy", "precision",
     "recall", "specificity", "f1", "ece",
 }  # fmt: skip
+FAMILIES = (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
+"""Kinds of subsets that fit into one `Family`; sets may overlap in any way, so each is a family of its own."""
 BLOCK = 200_000
 """Weights held at once."""
 Key = tuple[str, str, str, str]
@@ -94,11 +96,22 @@ class Bootstrap:
         predictions: Predictions,
         results: Sequence[Result],
         metrics: Mapping[str, Metric] | Sequence[str] | None = None,
+        sets: Sequence[Subset] | None = None,
+        specs: Mapping[str, Spec] | None = None,
     ) -> Draws:
-        """Key of each result to its [resamples] values."""
+        """Key of each result to its [resamples] values; they are the same for two dumps of the same images.
+
+        Args:
+            predictions: the images the results were measured on.
+            results: the numbers wanted.
+            metrics: as given to `benchmarks.evaluation.evaluate`.
+            sets: the subsets measured; None for those of `benchmarks.evaluation.subsets`.
+            specs: the metrics measured, instead of ``metrics``.
+        """
         if not results:
             return {}
-        found, parts, specs = subsets(predictions), by_view(predictions), choose(metrics)
+        found = subsets(predictions) if sets is None else sets
+        parts, specs = by_view(predictions), choose(metrics) if specs is None else specs
         thresholds = {r.at: r.threshold for r in results if r.at}
         wanted = sorted({r.key for r in results})
         values: Draws = {key: np.full(self.resamples, nan) for key in wanted}
@@ -118,8 +131,8 @@ class Bootstrap:
         for key, columns in drawn.items():
             values[key] = columns[0] if len(columns) == 1 else np.average(columns, axis=0, weights=weights[key])
         for result in results:
-            members = [column for key, column in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
             if result.kind == "macro":
+                members = [v for key, v in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
                 values[result.key] = np.asarray(np.mean(members, axis=0))
         return values
 
@@ -136,11 +149,9 @@ class Bootstrap:
         scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
         names = {(s.kind, s.name) for s in found}
         keys = {key for key in wanted if key[:2] in names}
-        families = [
-            Family(members, scores, labels, thresholds)
-            for kinds in (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
-            if (members := [s for s in found if s.kind in kinds])
-        ]
+        together = [[s for s in found if s.kind in kinds] for kinds in FAMILIES]
+        together += [[s] for s in found if s.kind == "set"]
+        families = [Family(members, scores, labels, thresholds) for members in together if members]
         pooled = next((s for s in found if s.kind == "pooled"), None)
         calibrated = pooled is not None and ("pooled", "", "ece", "") in keys and pooled.images.size > 0
         calibration = Calibration(pooled, scores, labels) if calibrated and pooled is not None else None

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pytorch_lightning.utilities import rank_zero_info
 
 from contracts.errors import DataError, nearest
 from contracts.names import as_text
-from datamodules.arrow.shards import ArrowStore, open_shard, shards, split_folders
+from datamodules.arrow.files import open_table
+from datamodules.arrow.shards import ArrowStore, shards, split_folders
 from datamodules.arrow.stream import ParquetStreamStore
 from datamodules.folders.walk import below, unlisted
 from datamodules.image_datamodule import ImageDataModule
-from datamodules.loading.arrow_source import arrow_source
 from datamodules.tables.columns import as_labels, as_texts, class_names
 from datamodules.tables.manifest import Manifest
 
@@ -91,8 +90,13 @@ class AiGenBenchDataModule(ImageDataModule):
         return files
 
     def _part(self, file: Path, split: str) -> dict[str, Sequence[object]]:
-        schema, table = _read(file)
-        count = table.num_rows
+        opened = open_table(file)
+        schema, count = opened.schema, opened.rows
+        for name in NEEDED:
+            if name not in schema.names:
+                known = nearest(name, schema.names)
+                raise DataError(f"{file} has no column {name!r}, which AI-GenBench requires", known)
+        table = opened.read((*NEEDED[1:], *FURTHER))
         labels = as_labels(table["label"], _label_map(schema), class_names(schema, "label"), f"{file}: column 'label'")
         generators = as_texts(table["generator"], class_names(schema, "generator"))
         wrong = np.flatnonzero((labels == 1) != (np.array(generators, dtype=object) != ""))
@@ -116,24 +120,6 @@ class AiGenBenchDataModule(ImageDataModule):
             known = name in table.column_names
             part[name] = [value or 0 for value in table[name].to_pylist()] if known else [0] * count
         return part
-
-
-def _read(file: Path) -> tuple[pa.Schema, pa.Table]:
-    """A file's schema and its columns except the images."""
-    if file.suffix == ".arrow":
-        table = open_shard(file)
-        schema = table.schema
-    else:
-        try:
-            parquet = pq.ParquetFile(arrow_source(file))
-            schema = parquet.schema_arrow
-            table = parquet.read(columns=[name for name in (*NEEDED[1:], *FURTHER) if name in schema.names])
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file} cannot be read: {error}", "Check that it is a complete Parquet file.") from error
-    for name in NEEDED:
-        if name not in schema.names:
-            raise DataError(f"{file} has no column {name!r}, which AI-GenBench requires", nearest(name, schema.names))
-    return schema, table
 
 
 def _label_map(schema: pa.Schema) -> dict[str, int] | None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Unpack
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from contracts.errors import DataError
 from contracts.names import given_path
@@ -36,12 +35,7 @@ class PhotographsDataModule(FolderDataModule):
         group: int | str | None = None,
         **loading: Unpack[Loading],
     ) -> None:
-        super().__init__(
-            path,
-            columns,
-            group=group,
-            **loading,
-        )
+        super().__init__(path, columns, group=group, **loading)
         self.valid = None if valid is None else given_path(valid)
 
     def build_manifest(self) -> Manifest:
@@ -56,24 +50,22 @@ class PhotographsDataModule(FolderDataModule):
         for split, place in places.items():
             self.path = place  # what the base class looks at, and names in its errors
             try:
-                table = super().build_manifest().table
+                found = super().build_manifest()
             finally:
                 self.path = train
-            if pc.any(pc.equal(table["label"], 1)).as_py():
+            if (found.labels == 1).any():
                 raise DataError(
                     f"{place} labels images as generated, and these are photographs to train on",
                     "Leave those rows out, or use datamodule=folder, which reads labels.",
                 )
-            count = table.num_rows
-            columns = {
-                "id": pa.array([f"{split}/{name}" for name in table["id"].to_pylist()]),
-                "label": pa.array([0] * count, pa.int8()),
-                "generator": pa.array([""] * count),
-                "split": pa.array([split] * count),
-            }
-            for name, values in columns.items():
-                table = table.set_column(table.column_names.index(name), name, values)
-            tables.append(table)
+            count = len(found)
+            renamed = found.replaced(
+                id=[f"{split}/{name}" for name in found.column("id")],
+                label=[0] * count,
+                generator=[""] * count,
+                split=[split] * count,
+            )
+            tables.append(renamed.table)
         manifest = Manifest(pa.concat_tables(tables))
         if self.valid is None and not self.groups:
             self.groups.check(manifest.column("id").tolist(), manifest.column("group").tolist())

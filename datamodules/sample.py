@@ -8,18 +8,8 @@ from datamodules.parquet import ParquetDataModule
 
 CORPUS = Path(__file__).resolve().parent / "sample_corpus"
 
-COLUMNS = {
-    "id": "id",
-    "image": "image",
-    "label": "label",
-    "generator": "generator",
-    "source": "source",
-    "split": "split",
-    "group": "photo",
-    "control": "control",
-    "licence": "licence",
-    "author": "author",
-}
+SAME = ("id", "image", "label", "generator", "source", "split", "control", "licence", "author")
+COLUMNS = {name: name for name in SAME} | {"group": "photo"}
 
 
 class SampleDataModule(ParquetDataModule):
@@ -32,15 +22,8 @@ class SampleDataModule(ParquetDataModule):
         **loading: as `ImageDataModule`.
     """
 
-    def __init__(
-        self,
-        **loading: Unpack[Loading],
-    ) -> None:
-        super().__init__(
-            CORPUS,
-            COLUMNS,
-            **loading,
-        )
+    def __init__(self, **loading: Unpack[Loading]) -> None:
+        super().__init__(CORPUS, COLUMNS, **loading)
 
     def files(self) -> list[Path]:
         """The corpus's Parquet files; its documentation beside them is not counted as passed over."""

@@ -48,11 +48,7 @@ class TracerDataModule(ImageDataModule):
         batch_size: int = 16,
         **loading: Unpack[FurtherLoading],
     ) -> None:
-        super().__init__(
-            path,
-            batch_size,
-            **loading,
-        )
+        super().__init__(path, batch_size, **loading)
         self.classes = None if classes is None else tuple(classes)
         self.outlier = outlier
         self._tokens: dict[str, tuple[dict[str, int], NDArray[np.uint16]]] = {}

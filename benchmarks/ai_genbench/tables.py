@@ -44,22 +44,12 @@ class PublishedRow:
 def load_leaderboard() -> tuple[PublishedRow, ...]:
     """Published results, the leaderboard's first."""
     with (Path(__file__).parent / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return tuple(
-        PublishedRow(
-            row["model"],
-            row["setting"],
-            _figure(row["past"]),
-            _figure(row["next"]),
-            _figure(row["whole"]),
-            row["source"],
-        )
-        for row in rows
-    )
-
-
-def _figure(text: str) -> float | None:
-    return float(text) if text else None
+        lines = list(csv.DictReader(file))
+    rows = []
+    for line in lines:
+        past, next_, whole = (float(line[name]) if line[name] else None for name in ("past", "next", "whole"))
+        rows.append(PublishedRow(line["model"], line["setting"], past, next_, whole, line["source"]))
+    return tuple(rows)
 
 
 def over_time_table(runs: Mapping[str, Sequence[StageMetrics]], protocol: Protocol) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr
 
-from benchmarks.evaluation import Result, subsets
+from benchmarks.evaluation import subsets
 from benchmarks.forensynths_tables.assign import assign
 from benchmarks.forensynths_tables.published import load, names
-from benchmarks.forensynths_tables.results import POOLED, point_results, set_draws
+from benchmarks.forensynths_tables.results import POOLED, set_results
 from benchmarks.intervals import Bootstrap, interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
@@ -108,13 +108,13 @@ def compare(dumps: Sequence[Predictions], titles: Sequence[str], bootstrap: Boot
     runs = common(dumps, titles)
     sets = sets_of(runs[0])
     found = [_values(run, sets, bootstrap) for run in runs]
-    changes, tests = [], []
-    for values, draws in found[1:]:
-        changes.append(tuple(_changes(found[0], (values, draws), bootstrap.level)))
-    for run in runs[1:]:
-        tests.append(mcnemar(runs[0], run))
     return Comparison(
-        tuple(titles), len(runs[0]), tuple(sets), tuple(values for values, _ in found), tuple(changes), tuple(tests)
+        names=tuple(titles),
+        images=len(runs[0]),
+        sets=tuple(sets),
+        values=tuple(values for values, _ in found),
+        changes=tuple(tuple(_changes(found[0], other, bootstrap.level)) for other in found[1:]),
+        tests=tuple(mcnemar(runs[0], run) for run in runs[1:]),
     )
 
 
@@ -183,9 +183,8 @@ Found = tuple[dict[Key, float], dict[Key, NDArray[np.float64]]]
 def _values(run: Predictions, sets: Sets, bootstrap: Bootstrap) -> Found:
     """Values and draws by (set, metric, threshold), the mean over sets as set ""."""
     sets = {**sets, POOLED: np.arange(len(run))}
-    results: list[Result] = point_results(run, sets)
+    results, draws = set_results(run, sets, bootstrap)
     values = {(r.generator, r.metric, r.at): r.value for r in results}
-    draws = set_draws(run, sets, bootstrap)
     for metric, at in METRICS:
         there = [s for s in sets if s != POOLED and not isnan(values.get((s, metric, at), nan))]
         if there:

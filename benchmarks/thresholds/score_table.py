@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.evaluation import subsets
+from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap
-from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops, read_predictions
 from benchmarks.views import VIEW, by_view
 from contracts.errors import DataError, nearest
@@ -139,30 +138,12 @@ def aurocs(table: ScoreTable, bootstrap: Bootstrap | None = None) -> list[dict[s
         if set(labels.tolist()) != {0, 1}:
             continue
         dump = _as_predictions(values[kept], labels, table.generators[kept], table.groups[kept])
-        scores = dump.fused_scores.astype(np.float64)
-        found = [subset for subset in subsets(dump) if subset.kind in ("pooled", "generator")]
-        draws = np.array(
-            [
-                [_drawn(scores, labels, subset.images, weights) for subset in found]
-                for weights in (bootstrap or Bootstrap(resamples=400)).weights(dump)
-            ]
-        )
-        low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
-        for position, subset in enumerate(found):
-            chosen = subset.images
-            counts = np.bincount(labels[chosen], minlength=2).tolist()
-            area = auroc(scores[chosen], labels[chosen], 0.5)
-            name = subset.name or "all"
-            rows.append(dict(zip(COLUMNS, [column, name, area, low[position], high[position], *counts], strict=True)))
+        results = (bootstrap or Bootstrap(resamples=400))(dump, evaluate(dump, metrics=["auroc"]), ["auroc"])
+        for r in results:
+            if r.kind in ("pooled", "generator"):
+                cells = [column, r.generator or "all", r.value, r.low, r.high, r.real, r.generated]
+                rows.append(dict(zip(COLUMNS, cells, strict=True)))
     return rows
-
-
-def _drawn(
-    scores: NDArray[np.float64], labels: NDArray[np.int64], images: NDArray[np.int64], weights: NDArray[np.float64]
-) -> float:
-    repeated = np.repeat(images, weights[images].astype(np.int64))
-    both = set(labels[repeated].tolist()) == {0, 1}
-    return auroc(scores[repeated], labels[repeated], 0.5) if both else np.nan
 
 
 def _as_predictions(

@@ -13,14 +13,12 @@ import pyarrow.parquet as pq
 from contracts.errors import DataError
 from contracts.names import as_text, glob_pattern
 from datamodules.arrow.shards import open_shard, shards, split_folders
+from datamodules.folders.names import SPLITS
 from datamodules.folders.walk import PassedOver, below, is_hidden, matches, unlisted
 from datamodules.loading.arrow_source import arrow_source
 
 ARROW = ".arrow"
-KNOWN_SPLITS = {
-    "train": "train", "training": "train", "validation": "valid", "valid": "valid", "val": "valid", "dev": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+KNOWN_SPLITS = SPLITS | {"dev": "valid"}
 """Split names of files and folders → ours."""
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"

@@ -1,5 +1,6 @@
 """Audit of a data set before training: shortcuts in its metadata, and copies across its splits."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,10 +128,9 @@ def _tables(columns: dict[str, NDArray[Any]], label: NDArray[np.int8]) -> dict[s
     }
     for name, values in properties.items():
         table: dict[str, dict[str, Any]] = {}
-        for value, side in zip(values.tolist(), names, strict=True):
+        for (value, side), count in Counter(zip(values.tolist(), names, strict=True)).items():
             if value:
-                counts = table.setdefault(value, {})
-                counts[side] = counts.get(side, 0) + 1
+                table.setdefault(value, {})[side] = count
         tables[name] = dict(sorted(table.items(), key=lambda item: -sum(item[1].values())))
     if (columns["nbytes"] > 0).any():
         tables["bytes per pixel"] = {
@@ -180,11 +180,9 @@ def _copies(manifest: Manifest, rows: NDArray[np.int64], pairs: NDArray[np.int64
 
 
 def _groups_across_splits(manifest: Manifest) -> list[str]:
-    splits: dict[str, set[str]] = {}
-    for group, split in zip(manifest.column("group"), manifest.column("split"), strict=True):
-        if group and split:
-            splits.setdefault(group, set()).add(split)
-    return sorted(group for group, found in splits.items() if len(found) > 1)
+    pairs = set(zip(manifest.column("group"), manifest.column("split"), strict=True))
+    splits = Counter(group for group, split in pairs if group and split)
+    return sorted(group for group, count in splits.items() if count > 1)
 
 
 def _fold_groups(groups: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,35 +96,23 @@ def _is_lossless_webp(data: bytes) -> bool:
     return False
 
 
-class Describe:
-    """Describes images piece by piece.
-
-    Args:
-        store: store to read them from.
-        runs: rows of each piece of work.
-        max_pixels: pixels of the largest image that is decoded.
-    """
-
-    def __init__(self, store: ImageStore, runs: list[Rows], max_pixels: int) -> None:
-        self.store = store
-        self.runs = runs
-        self.max_pixels = max_pixels
-
-    def __call__(self, number: int) -> Iterator[list[tuple[int, Metadata | str]]]:
-        """Row and metadata, or the reason why there is none, a few images at a time."""
-        found: list[tuple[int, Metadata | str]] = []
-        for row, cell in read_cells(self.store, self.runs[number]):
-            try:
-                if isinstance(cell, DataError):
-                    raise cell
-                found.append((row, read_metadata(cell, self.max_pixels)))
-            except DataError as error:
-                found.append((row, error.what))
-            if len(found) == REPORT:
-                yield found
-                found = []
-        if found:
+def _described(
+    store: ImageStore, runs: list[Rows], max_pixels: int, number: int
+) -> Iterator[list[tuple[int, Metadata | str]]]:
+    """Row and metadata, or the reason why there is none, of one piece of work, a few images at a time."""
+    found: list[tuple[int, Metadata | str]] = []
+    for row, cell in read_cells(store, runs[number]):
+        try:
+            if isinstance(cell, DataError):
+                raise cell
+            found.append((row, read_metadata(cell, max_pixels)))
+        except DataError as error:
+            found.append((row, error.what))
+        if len(found) == REPORT:
             yield found
+            found = []
+    if found:
+        yield found
 
 
 def describe(
@@ -140,7 +129,7 @@ def describe(
     failed: dict[int, str] = {}
     bar = tqdm(total=len(manifest), desc="audit", unit=" images", smoothing=0.05)
     with bar, dealt(store, np.arange(len(manifest)), workers) as (shared, runs):
-        for found in parallel(Describe(shared, runs, max_pixels), len(runs), workers):
+        for found in parallel(partial(_described, shared, runs, max_pixels), len(runs), workers):
             for row, described in found:
                 if isinstance(described, str):
                     failed[row] = described

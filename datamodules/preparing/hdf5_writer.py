@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from contracts.errors import ConfigError, DataError
 from contracts.files import sync
 from contracts.names import as_path, as_text
 from contracts.words import counted
-from datamodules.loading.decode import MAX_PIXELS, Backend, versions
-from datamodules.loading.parallel import cores
+from datamodules.loading.decode import versions
 from datamodules.loading.stores import GROUP_SEPARATOR, ImageStore
 from datamodules.preparing import hdf5_layout as layout
-from datamodules.preparing.job import Failure, Job, Plan, Storage
+from datamodules.preparing.job import Failure, Job, Plan
 from datamodules.preparing.journal import Journal
 from datamodules.preparing.parts import Parts, Union
 from datamodules.preparing.subset import prepared_rows
@@ -58,56 +57,8 @@ class Prepared:
     already: bool = False
 
 
-class Hdf5Writer:
-    """Writes the rows of ``train``, ``valid`` and ``test`` of a manifest.
-
-    Args:
-        path: file to write.
-        storage: "encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size.
-        size: side in pixels, for "pixels": bicubic with antialiasing to a square, whatever the shape of the image, as
-            in the aiornot notebook. Values are within one level of Pillow's, or within two for a few in a million.
-        limit: maximum number of images, or None (see `prepared_rows`).
-        workers: processes, or None for one per core.
-        max_failures: maximum fraction of unreadable images tolerated.
-        decoder: backend of `datamodules.loading.decode`.
-        max_pixels: pixels of the largest image that is decoded.
-
-    Raises:
-        ConfigError: a value is out of range, or storage and size are inconsistent.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        storage: Storage = "encoded",
-        size: int | None = None,
-        limit: int | None = None,
-        workers: int | None = None,
-        max_failures: float = 0.01,
-        decoder: Backend = "torchvision",
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        if storage == "pixels" and size is None:
-            raise ConfigError("prepare.storage=pixels needs a size for all images", "Give prepare.size=512.")
-        if storage == "encoded" and size is not None:
-            raise ConfigError(
-                f"prepare.size={size} conflicts with prepare.storage=encoded, which keeps every file unchanged",
-                "Give prepare.storage=pixels, or remove prepare.size.",
-            )
-        for name, value in (("size", size), ("workers", workers), ("limit", limit)):
-            if value is not None and value < 1:
-                raise ConfigError(f"prepare.{name}={value}", "Give 1 or more, or null.")
-        if not 0 <= max_failures <= 1:
-            raise ConfigError(f"prepare.max_failures={max_failures}", "Give a fraction from 0 to 1.")
-        self.path = path
-        self.part = path.with_name(path.name + ".part")
-        self.storage = storage
-        self.size = size
-        self.limit = limit
-        self.workers = workers or cores()
-        self.max_failures = max_failures
-        self.decoder: Backend = decoder
-        self.max_pixels = max_pixels
+class Hdf5Writer(Plan):
+    """Writes the rows of ``train``, ``valid`` and ``test`` of a manifest."""
 
     def write(self, manifest: Manifest, store: ImageStore, rows: NDArray[np.int64] | None = None) -> Prepared:
         """Write the file, or continue an earlier call that was stopped, or find that the file is finished.
@@ -125,7 +76,7 @@ class Hdf5Writer:
         """
         rows = self.rows(manifest) if rows is None else rows
         settings = self.settings(manifest, rows)
-        return self._written(manifest, settings, settings, lambda plan, log: Job(plan, manifest, store, rows, log))
+        return self._written(manifest, settings, settings, lambda log: Job(self, manifest, store, rows, log))
 
     def write_part(self, manifest: Manifest, store: ImageStore, parts: Parts, number: int) -> None:
         """Write or continue one part; the number of unreadable images is only checked when parts are merged.
@@ -138,7 +89,7 @@ class Hdf5Writer:
             raise DataError(f"prepare.shards={parts.count} for {counted(len(rows), 'image')}", "Give fewer shards.")
         file = parts.file(number)
         file.unlink(missing_ok=True)  # without its note, its failures are unknown
-        writer = Hdf5Writer(file, self.storage, self.size, self.limit, self.workers, 1.0, self.decoder, self.max_pixels)
+        writer = replace(self, path=file, max_failures=1.0)
         parts.close(number, writer.write(manifest, store, parts.rows(rows, number)).failures)
 
     def merge(self, manifest: Manifest, parts: Parts) -> Prepared:
@@ -150,7 +101,7 @@ class Hdf5Writer:
         """
         rows = self.rows(manifest)
         log = parts.settings | {"parts": parts.count}
-        return self._written(manifest, parts.settings, log, lambda plan, log: Union(plan, manifest, rows, log, parts))
+        return self._written(manifest, parts.settings, log, lambda log: Union(self, manifest, rows, log, parts))
 
     def rows(self, manifest: Manifest) -> NDArray[np.int64]:
         """The rows to write.
@@ -167,7 +118,7 @@ class Hdf5Writer:
         return rows
 
     def _written(
-        self, manifest: Manifest, settings: dict[str, Any], log: dict[str, Any], make: Callable[[Plan, Journal], Job]
+        self, manifest: Manifest, settings: dict[str, Any], log: dict[str, Any], make: Callable[[Journal], Job]
     ) -> Prepared:
         if self.path.exists():
             return self._found(settings)
@@ -177,7 +128,7 @@ class Hdf5Writer:
         try:
             if self.path.exists():  # another process with the journal has just finished
                 return self._found(settings)
-            job = make(self._plan(), journal)
+            job = make(journal)
             failures = job.run()
             self._publish(job, settings)
         except OSError as error:
@@ -189,9 +140,6 @@ class Hdf5Writer:
             self.path, _counts(manifest, job.kept()), failures, time.monotonic() - started, job.read,
             self.path.stat().st_size,
         )  # fmt: skip
-
-    def _plan(self) -> Plan:
-        return Plan(self.part, self.storage, self.size, self.workers, self.max_failures, self.decoder, self.max_pixels)
 
     def settings(self, manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, Any]:
         """All settings that the file's content depends on."""

@@ -8,15 +8,14 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from contracts.errors import DataError
+from contracts.errors import ConfigError, DataError
 from contracts.files import sync
 from datamodules.arrow.fed_store import dealt
-from datamodules.loading.decode import Backend
-from datamodules.loading.parallel import parallel
+from datamodules.loading.decode import MAX_PIXELS, Backend
+from datamodules.loading.parallel import cores, parallel
 from datamodules.loading.stores import ImageStore
 from datamodules.preparing import hdf5_layout as layout
 from datamodules.preparing.journal import Journal
@@ -59,25 +58,50 @@ class TooManyFailuresError(DataError):
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of the work.
+    """Settings of a preparation.
 
     Attributes:
-        part: the file being written.
-        storage: "encoded" or "pixels".
-        size: side in pixels, for "pixels".
-        workers: number of processes.
+        path: file to write.
+        storage: "encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size.
+        size: side in pixels, for "pixels": bicubic with antialiasing to a square, whatever the shape of the image, as
+            in the aiornot notebook. Values are within one level of Pillow's, or within two for a few in a million.
+        limit: maximum number of images, or None (see `prepared_rows`).
+        workers: processes, or None for one per core.
         max_failures: maximum fraction of unreadable images tolerated.
         decoder: backend of `datamodules.loading.decode`.
         max_pixels: pixels of the largest image that is decoded.
+
+    Raises:
+        ConfigError: a value is out of range, or storage and size are inconsistent.
     """
 
-    part: Path
-    storage: Storage
-    size: int | None
-    workers: int
-    max_failures: float
-    decoder: Backend
-    max_pixels: int
+    path: Path
+    storage: Storage = "encoded"
+    size: int | None = None
+    limit: int | None = None
+    workers: int | None = None
+    max_failures: float = 0.01
+    decoder: Backend = "torchvision"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.storage == "pixels" and self.size is None:
+            raise ConfigError("prepare.storage=pixels needs a size for all images", "Give prepare.size=512.")
+        if self.storage == "encoded" and self.size is not None:
+            raise ConfigError(
+                f"prepare.size={self.size} conflicts with prepare.storage=encoded, which keeps every file unchanged",
+                "Give prepare.storage=pixels, or remove prepare.size.",
+            )
+        for name, value in (("size", self.size), ("workers", self.workers), ("limit", self.limit)):
+            if value is not None and value < 1:
+                raise ConfigError(f"prepare.{name}={value}", "Give 1 or more, or null.")
+        if not 0 <= self.max_failures <= 1:
+            raise ConfigError(f"prepare.max_failures={self.max_failures}", "Give a fraction from 0 to 1.")
+
+    @property
+    def part(self) -> Path:
+        """The file while it is being written."""
+        return self.path.with_name(self.path.name + ".part")
 
 
 class Job:
@@ -145,12 +169,12 @@ class Job:
         self, name: str, kind: Callable[[Task, NDArray[np.int64] | None], Any], rows: NDArray[np.int64],
         offsets: NDArray[np.int64] | None,
     ) -> None:  # fmt: skip
-        plan = self.plan
+        plan, workers = self.plan, self.plan.workers or cores()
         bar = tqdm(total=len(self.rows), initial=len(self.rows) - len(rows), desc=name, unit=" images", smoothing=0.05)
-        with bar, dealt(self.store, rows, plan.workers) as (store, runs):
+        with bar, dealt(self.store, rows, workers) as (store, runs):
             task = Task(store, runs, plan.part, plan.size or 0, plan.decoder, plan.max_pixels, self.facts.length)
             work = kind(task, offsets)
-            for entry in parallel(work, len(runs), plan.workers, work.rest):
+            for entry in parallel(work, len(runs), workers, work.rest):
                 self._note(entry)
                 self.journal.add(entry, self._sync)
                 count = len(entry["rows"]) + len(entry.get("failed", ()))
@@ -233,16 +257,12 @@ class Job:
 
     def _described(self) -> Manifest:
         """The manifest with the sizes and formats found in the files."""
-        table, known = self.manifest.table, self.facts.known
-        found = {
-            "width": np.where(known, self.facts.width, self.manifest.column("width")),
-            "height": np.where(known, self.facts.height, self.manifest.column("height")),
-            "format": np.where(known, self.facts.formats(), self.manifest.column("format")),
-        }
-        for name, values in found.items():
-            place = table.column_names.index(name)
-            table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
-        return Manifest(table)
+        known, columns = self.facts.known, self.manifest.column
+        return self.manifest.replaced(
+            width=np.where(known, self.facts.width, columns("width")),
+            height=np.where(known, self.facts.height, columns("height")),
+            format=np.where(known, self.facts.formats(), columns("format")),
+        )
 
 
 def _lengths(path: Path) -> dict[str, int]:

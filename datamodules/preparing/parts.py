@@ -9,7 +9,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import DataError
@@ -128,11 +127,7 @@ class Union(Job):
             own = parts.rows(rows, number)
             by_id = dict(zip(manifest.column("id")[own].tolist(), own.tolist(), strict=True))
             self._take(parts, number, by_id, where, place, plan)
-        table = manifest.table
-        for name, values in (("where", where), ("row", place)):
-            at = table.column_names.index(name)
-            table = table.set_column(at, name, pa.array(values, table.schema.field(name).type))
-        super().__init__(plan, manifest, RawStore(Manifest(table)), rows, journal)
+        super().__init__(plan, manifest, RawStore(manifest.replaced(where=where, row=place)), rows, journal)
 
     def run(self) -> list[Failure]:
         """Write all images to their places."""

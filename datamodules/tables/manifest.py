@@ -113,6 +113,14 @@ class Manifest:
         """The manifest of some rows, in the given order: row k of the result is row ``rows[k]`` of this one."""
         return Manifest(self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
 
+    def replaced(self, **columns: Sequence[Any] | NDArray[Any]) -> "Manifest":
+        """The manifest with other values in some of its own columns."""
+        table = self.table
+        for name, values in columns.items():
+            array = pa.array(values, SCHEMA.field(name).type)
+            table = table.set_column(table.column_names.index(name), name, array)
+        return Manifest(table)
+
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of one or more splits, ascending."""
         for split in splits:

@@ -4,18 +4,16 @@ Source: Zhao et al., "Data Provenance for Image Auto-Regressive Generation" (202
 input is augmented; the target stays that of the clean image.
 """
 
-import io
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
+
+from detectors.parts.degradations import jpeg
 
 Operation = Literal["jpeg", "blur", "noise", "brightness", "saturation", "contrast", "resize"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
@@ -71,9 +69,8 @@ def apply(
         ValueError: If the operation is unknown, or ``noise`` is absent for the operation ``noise``.
     """
     if operation == "jpeg":
-        levels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        coded = np.stack([_jpeg(pixels, int(amount)) for pixels in levels])
-        return torch.from_numpy(coded).permute(0, 3, 1, 2).to(images) / 255
+        levels = images.mul(255).round().to(torch.uint8).cpu()
+        return torch.stack([jpeg(image, int(amount)) for image in levels]).to(images) / 255
     if operation == "blur":
         return torch.as_tensor(TF.gaussian_blur(images, [int(amount)] * 2, [sigma] * 2)).clamp(0, 1)
     if operation == "noise":
@@ -86,13 +83,6 @@ def apply(
     if operation in ("brightness", "saturation", "contrast"):
         return torch.as_tensor(getattr(TF, f"adjust_{operation}")(images, amount))
     raise ValueError(f"unknown operation {operation!r}; choose one of {', '.join(OPERATIONS)}")
-
-
-def _jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
-    """Pixels [H, W, 3] through a JPEG file, chroma at half resolution as encoders do by default."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
 
 
 def augment(images: Tensor, stage: str, generator: torch.Generator, probability: float = PROBABILITY) -> Tensor:

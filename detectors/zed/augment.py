@@ -1,14 +1,13 @@
 """JPEG compression as an augmentation: photographs come in every quality, and the model has to learn all of them."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from contracts.errors import ConfigError
+from detectors.parts.degradations import jpeg
 
 
 class Jpeg:
@@ -39,6 +38,4 @@ class Jpeg:
             raise ConfigError(
                 f"Jpeg was given {image.dtype} pixels", "Put it before augmentations whose results are not uint8."
             )
-        file = io.BytesIO()
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
-        return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+        return jpeg(image, quality)

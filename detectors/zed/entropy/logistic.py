@@ -59,7 +59,7 @@ def mixture_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = No
     return torch.logsumexp(F.log_softmax(mixture.logits, dim=-1) + parts, dim=-1)
 
 
-def chain_weights(value: Tensor, shared: Mixture, clamp_p: float | None = None) -> Mixture:
+def chain_weights(value: Tensor, shared: Mixture) -> Mixture:
     """Turn a mixture whose weights the channels share into one mixture per channel, by the chain rule.
 
     One hidden component explains all channels of a pixel. Knowing R therefore re-weights the components for G, and R
@@ -68,12 +68,11 @@ def chain_weights(value: Tensor, shared: Mixture, clamp_p: float | None = None) 
     Args:
         value: Pixel values ``[B, C, ...]``.
         shared: ``logits`` ``[B, 1, ..., K]``; ``mu`` and ``log_s`` ``[B, C, ..., K]``.
-        clamp_p: See `log_prob`.
 
     Returns:
         The same means and scales with logits ``[B, C, ..., K]``.
     """
-    parts = log_prob(value.unsqueeze(-1), shared.mu, shared.log_s, clamp_p)
+    parts = log_prob(value.unsqueeze(-1), shared.mu, shared.log_s)
     before = torch.cat([torch.zeros_like(parts[:, :1]), parts[:, :-1].cumsum(dim=1)], dim=1)
     return Mixture(F.log_softmax(shared.logits, dim=-1) + before, shared.mu, shared.log_s)
 

@@ -15,6 +15,9 @@ from detectors.zed.entropy.logistic import Mixture, sample
 
 InputScale = Literal["uint8", "unit", "tanh"]
 
+MIN_LOG_SCALE = -7.0
+"""Smallest log-scale of a component, in log pixel units."""
+
 _AFFINE: dict[str, tuple[float, float]] = {"uint8": (1.0, 0.0), "unit": (1 / 255, 0.0), "tanh": (1 / 127.5, -1.0)}
 
 

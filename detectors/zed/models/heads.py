@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from detectors.zed.entropy.logistic import Mixture, chain_weights
 from detectors.zed.models.density import (
+    MIN_LOG_SCALE,
     PLAIN,
     CodedBlock,
     DensityModel,
@@ -27,7 +28,6 @@ from detectors.zed.models.density import (
 )  # fmt: skip
 from detectors.zed.models.pyramid import OFFSETS, subimages
 
-MIN_LOG_SCALE = -7.0
 PHASES = len(OFFSETS)
 
 

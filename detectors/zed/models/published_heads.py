@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.zed.entropy.logistic import Mixture
-from detectors.zed.models.density import InputScale, in_float32, scale_input
+from detectors.zed.models.density import MIN_LOG_SCALE, InputScale, in_float32, scale_input
 from detectors.zed.models.group_norm import group_norm_
-from detectors.zed.models.heads import MIN_LOG_SCALE, Head, receptive_rows
+from detectors.zed.models.heads import Head, receptive_rows
 from detectors.zed.models.pyramid import OFFSETS, upsample_nearest
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from detectors.zed.entropy.logistic import Mixture
 from detectors.zed.models.density import (
+    MIN_LOG_SCALE,
     PLAIN,
     CodedBlock,
     DensityModel,
@@ -28,7 +29,6 @@ from detectors.zed.models.pyramid import OFFSETS, subimages
 
 CODED = 3
 """Phases of the 2x2 grid that carry cost."""
-MIN_LOG_SCALE = -7.0
 _DILATIONS = (1, 2, 4)
 
 Means = Literal["absolute", "residual"]
