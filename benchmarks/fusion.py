@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigError, nearest
+from contracts.errors import check_known
 
 Fusion = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -46,8 +46,7 @@ def as_fusion(fusion: str | Fusion) -> Fusion:
     """
     if callable(fusion):
         return fusion
-    if fusion not in FUSIONS:
-        raise ConfigError(f"fusion={fusion!r} is unknown", nearest(fusion, FUSIONS))
+    check_known("fusion", fusion, FUSIONS)
     return FUSIONS[fusion]
 
 

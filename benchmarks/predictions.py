@@ -77,26 +77,10 @@ def from_crops(
 ) -> Predictions:
     """Predictions from the logits of crops; with one crop an image, ``crop_to_image`` is ``arange(N)``.
 
-    Args:
-        crop_logits: [M] float32.
-        crop_to_image: [M] position 0..N-1.
-        labels: [N] 0, 1, or -1.
-        generators: [N] index into ``generator_id_to_name``.
-        ids: [N] unique.
-        generator_id_to_name: [G], index 0 is "".
-        identifiers: [N] row in the manifest; 0..N-1 if not given.
-        source: [N]; strings default to "".
-        group: [N] photograph.
-        where: [N] file or container.
-        row: [N]; -1 if not given.
-        pairing: [N]; -1 if not given.
-        windows_timeline: one list of generator names a window.
-        fused_multi_logits: [N, K] of a tracer.
-        crop_multi_logits: [M, K].
-        class_names: [K].
-        extra: name to [N] numbers or strings.
-        provenance: anything JSON can hold.
-        fusion: see `benchmarks.fusion`.
+    ``crop_to_image`` [M] holds positions 0..N-1, ``labels`` [N] 0, 1 or -1, ``generators`` [N] indices into
+    ``generator_id_to_name``. All others mean what the column of that name in `Predictions` means; those not given
+    are 0..N-1 (identifiers), "" (strings) or -1 (row, pairing). ``windows_timeline`` is a list of generator names for
+    each window, ``provenance`` anything that JSON can hold, and ``fusion`` a fusion of `benchmarks.fusion`.
 
     Raises:
         DataError: columns differ in length or hold impossible values.

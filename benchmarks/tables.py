@@ -110,10 +110,7 @@ class Table:
 
     def markdown(self) -> str:
         """A pipe table."""
-        lines = [
-            f"| {self.first} | n | " + " | ".join(self.heads) + " |",
-            "|---|--:|" + "---|" * len(self.heads),
-        ]
+        lines = [f"| {self.first} | n | " + " | ".join(self.heads) + " |", "|---|--:|" + "---|" * len(self.heads)]
         section = ""
         for row in self.rows:
             if row.section != section and row.section in _SECTIONS:
@@ -164,13 +161,9 @@ def _row(
 
 def _cells(row: Row) -> list[tuple[str, str]]:
     """(value, interval) of each cell."""
-    result = []
-    for cell in row.cells:
-        if cell is None or isnan(cell.value):
-            result.append(("–", ""))
-        else:
-            result.append((f"{cell.value:.3f}", interval(cell)))
-    return result
+    return [
+        ("–", "") if cell is None or isnan(cell.value) else (f"{cell.value:.3f}", interval(cell)) for cell in row.cells
+    ]
 
 
 def interval(result: Result) -> str:

@@ -48,3 +48,9 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
     shown = ", ".join(names[:30]) + (f", … ({len(names)} in all)" if len(names) > 30 else "")
     return f"known: {shown}" if names else "there are none"
+
+
+def check_known(key: str, value: str, known: Iterable[str]) -> None:
+    """Raise a ConfigError if a key has none of the known values."""
+    if value not in (names := tuple(known)):
+        raise ConfigError(f"{key}={value!r} is unknown", nearest(str(value), names))

@@ -94,8 +94,8 @@ class AiGenBenchDataModule(ImageDataModule):
         schema, count = opened.schema, opened.rows
         for name in NEEDED:
             if name not in schema.names:
-                known = nearest(name, schema.names)
-                raise DataError(f"{file} has no column {name!r}, which AI-GenBench requires", known)
+                step = nearest(name, schema.names)
+                raise DataError(f"{file} has no column {name!r}, which AI-GenBench requires", step)
         table = opened.read((*NEEDED[1:], *FURTHER))
         labels = as_labels(table["label"], _label_map(schema), class_names(schema, "label"), f"{file}: column 'label'")
         generators = as_texts(table["generator"], class_names(schema, "generator"))

@@ -6,7 +6,7 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Unpack
 
-from contracts.errors import ConfigError, DataError, nearest
+from contracts.errors import ConfigError, DataError, check_known
 from contracts.names import as_text
 from datamodules.folders.listed import Columns, is_table, read_list, table_columns
 from datamodules.folders.walk import SUFFIXES, below, matches
@@ -66,8 +66,7 @@ class FolderDataModule(ImageDataModule):
         super().__init__(path, **loading)
         self.columns = dict(columns or {})
         self.labels, self.splits = checked_maps(labels, splits)
-        if split not in ("test", FOLDS):
-            raise ConfigError(f"datamodule.split={split!r} is unknown", nearest(split, ("test", FOLDS)))
+        check_known("datamodule.split", split, ("test", FOLDS))
         self.split = split
         self.groups = Groups(group)
         self.fold_seed = fold_seed

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal, Unpack
 
-from contracts.errors import ConfigError, DataError, nearest
+from contracts.errors import ConfigError, DataError, check_known
 from contracts.names import as_text, given_path
 from datamodules.folders.choose import chosen, in_folds, warn_of_neighbours, warn_of_shared_groups
 from datamodules.folders.files import apart, prefixes, refuse_two_labels
@@ -85,8 +85,7 @@ class TreeDataModule(ImageDataModule):
         **loading: Unpack[Loading],
     ) -> None:
         super().__init__(path, **loading)
-        if layout not in LAYOUTS:
-            raise ConfigError(f"datamodule.layout={layout!r} is unknown", nearest(layout, LAYOUTS))
+        check_known("datamodule.layout", layout, LAYOUTS)
         if layout == "generated" and not reals:
             raise ConfigError("datamodule.layout=generated without datamodule.reals", "Give the roots of real images.")
         self.layout = layout
@@ -94,8 +93,7 @@ class TreeDataModule(ImageDataModule):
         self.labels = {**LABELS, **lower_keys(labels or {}, "datamodule.labels")}
         self.splits = split_names(splits or {})
         self.split = split
-        if split not in (*SPLIT_NAMES[:3], FOLDS):
-            raise ConfigError(f"datamodule.split={split!r} is unknown", nearest(split, (*SPLIT_NAMES[:3], FOLDS)))
+        check_known("datamodule.split", split, (*SPLIT_NAMES[:3], FOLDS))
         self.groups = Groups(group)
         self.fold_seed = fold_seed
         for name, label in self.labels.items():

@@ -24,7 +24,7 @@ from benchmarks.ai_genbench.report import DUMPS, reported
 from benchmarks.fusion import as_fusion
 from benchmarks.plain import Plain
 from benchmarks.predictions import Predictions
-from contracts.errors import ConfigError, nearest
+from contracts.errors import ConfigError, check_known
 from contracts.stage import Stage
 from datamodules.tables.manifest import Manifest
 
@@ -101,14 +101,10 @@ class AiGenBench(Plain):
         cache: str | Path | None = None,
     ) -> None:
         super().__init__(seed)
-        for name, value, known in (
-            ("mode", mode, get_args(Mode)),
-            ("replay", replay, get_args(Replay)),
-            ("test_images", test_images, ("needed", "all")),
-            ("pairing", pairing, get_args(Pairing)),
-        ):
-            if value not in known:
-                raise ConfigError(f"benchmark.{name}={value!r} is unknown", nearest(str(value), known))
+        check_known("benchmark.mode", mode, get_args(Mode))
+        check_known("benchmark.replay", replay, get_args(Replay))
+        check_known("benchmark.test_images", test_images, ("needed", "all"))
+        check_known("benchmark.pairing", pairing, get_args(Pairing))
         for name, number in (("augmentation_factor", augmentation_factor), ("monitor_images", monitor_images)):
             if number < 1:
                 raise ConfigError(f"benchmark.{name}={number}", "Give 1 or more.")

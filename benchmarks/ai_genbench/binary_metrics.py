@@ -131,10 +131,29 @@ class RankedScores:
         roc_auc, average_precision = _areas(tp, fp, n_generated, n_real)
         above = int(np.searchsorted(-score, -score.dtype.type(threshold), side="left"))
         true_positives = int(hits[above - 1]) if above else 0
+        false_positives = above - true_positives
+        false_negatives, true_negatives = n_generated - true_positives, n_real - false_positives
+        recall = true_positives / n_generated if n_generated else math.nan
+        specificity = true_negatives / n_real if n_real else math.nan
+        wrong = false_positives + false_negatives
         best_threshold, best_f1 = _best_f1(score, hits, n_generated, self._compared)
-        return _from_counts(
-            (true_positives, above - true_positives, n_generated, n_real),
-            (roc_auc, average_precision, best_threshold, best_f1),
+        return BinaryMetrics(
+            n_real=n_real,
+            n_generated=n_generated,
+            roc_auc=roc_auc,
+            average_precision=average_precision,
+            accuracy=(true_positives + true_negatives) / positive.size if positive.size else math.nan,
+            balanced_accuracy=(recall + specificity) / 2,
+            precision=true_positives / above if above else 0.0,
+            recall=recall,
+            specificity=specificity,
+            f1=2 * true_positives / (2 * true_positives + wrong) if true_positives + wrong else 0.0,
+            best_f1_threshold=best_threshold,
+            best_f1=best_f1,
+            true_positives=true_positives,
+            true_negatives=true_negatives,
+            false_positives=false_positives,
+            false_negatives=false_negatives,
         )
 
 
@@ -163,28 +182,3 @@ def _best_f1(
     f1 = 2 * tp / (predicted + positives)
     best = int(np.argmax(f1))
     return float(f1_grid()[best]), float(f1[best])
-
-
-def _from_counts(counts: tuple[int, int, int, int], ranked: tuple[float, float, float, float]) -> BinaryMetrics:
-    tp, fp, positives, negatives = counts
-    fn, tn = positives - tp, negatives - fp
-    recall = tp / positives if positives else math.nan
-    specificity = tn / negatives if negatives else math.nan
-    return BinaryMetrics(
-        n_real=negatives,
-        n_generated=positives,
-        roc_auc=ranked[0],
-        average_precision=ranked[1],
-        accuracy=(tp + tn) / (positives + negatives) if positives + negatives else math.nan,
-        balanced_accuracy=(recall + specificity) / 2,
-        precision=tp / (tp + fp) if tp + fp else 0.0,
-        recall=recall,
-        specificity=specificity,
-        f1=2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0,
-        best_f1_threshold=ranked[2],
-        best_f1=ranked[3],
-        true_positives=tp,
-        true_negatives=tn,
-        false_positives=fp,
-        false_negatives=fn,
-    )

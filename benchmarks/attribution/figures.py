@@ -244,5 +244,5 @@ def _boxes(arrays: Mapping[str, NDArray[Any]], answers: Attribution, rows: NDArr
 
 def _auroc(own: Floats, others: Floats) -> float:
     """The larger of both directions, since lower may mean own."""
-    above = auroc(np.concatenate([own, others]), np.arange(len(own) + len(others)) < len(own))
+    above = auroc(np.concatenate([own, others]), np.repeat([1, 0], [len(own), len(others)]))
     return max(above, 1 - above)

@@ -14,7 +14,7 @@ from benchmarks.forensynths_tables.results import measured
 from benchmarks.intervals import Bootstrap
 from benchmarks.plain import Plain
 from benchmarks.predictions import Predictions, read_predictions
-from contracts.errors import ConfigError, DataError, nearest
+from contracts.errors import ConfigError, DataError, check_known, nearest
 from contracts.stage import Rows
 from contracts.view import View
 from datamodules.tables.manifest import Manifest
@@ -55,10 +55,7 @@ class ForenSynthsTables(Plain):
         method: str = "NPR",
     ) -> None:
         super().__init__(seed, validation_share)
-        if size_policy not in ("table", *SIZE_POLICIES):
-            raise ConfigError(
-                f"benchmark.size_policy={size_policy!r} is unknown", nearest(size_policy, ("table", *SIZE_POLICIES))
-            )
+        check_known("benchmark.size_policy", size_policy, ("table", *SIZE_POLICIES))
         self.chosen = tables is not None
         self.tables: list[PublishedTable] = [load(name) for name in (names() if tables is None else tables)]
         known = {other for table in self.tables for other in table.published} | {"NPR"}

@@ -1,11 +1,11 @@
 """Maps written with a dump (``maps/index.json`` of ``task=predict predict.maps=N``), for the page's viewer."""
 
-import base64
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.review.join import Joined
+from benchmarks.review.pixels import data_url
 from contracts.errors import DataError
 
 BYTES = 16 * 2**20
@@ -32,7 +32,7 @@ def collect_maps(joined: Joined, positions: Iterable[int], most: int = BYTES) ->
     for position in positions:
         name = str(joined.ids[position])
         files = next((index[name] for index in indexes if name in index), {})
-        shown = {title: _url(file) for title, file in files.items() if file.is_file()}
+        shown = {title: data_url(file.read_bytes()) for title, file in files.items() if file.is_file()}
         size = sum(map(len, shown.values()))
         if shown and used + size <= most:
             found[position] = shown
@@ -52,7 +52,3 @@ def _index(path: Path) -> dict[str, dict[str, Path]]:
         }
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is no index of maps: {error}", "Draw them again with task=predict.") from error
-
-
-def _url(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -2,7 +2,6 @@
 
 import json
 import os
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from benchmarks.review.gallery import Gallery, ImageSource, collect
 from benchmarks.review.join import Joined, join
 from benchmarks.review.learning import learning_curves
 from benchmarks.review.payload import negative, payload
-from benchmarks.review.pixels import PixelReader, page_image
+from benchmarks.review.pixels import PixelReader, data_url, page_image
 from benchmarks.tables import Table, column_title, interval, tidy_csv
 
 if TYPE_CHECKING:
@@ -211,24 +210,16 @@ def _source(joined: Joined, images: ImageSource | None) -> "Source":
 
 
 def _cell(result: Result | None) -> dict[str, Any]:
-    if result is not None and result.metric in ("ece", "brier") and result.kind in ("generator", "macro"):
+    shown: dict[str, Any] = {"value": "–", "interval": "", "low": None, "high": None, "number": None, "why": ""}
+    if result is None:
+        return shown
+    if result.metric in ("ece", "brier") and result.kind in ("generator", "macro"):
         # one generator against all real images has another share of generated images than the scores are meant for
-        why = "calibration is measured on all images together"
-        return {"value": "", "interval": "", "low": None, "high": None, "number": None, "why": why}
-    if result is None or isnan(result.value):
-        return {
-            "value": "–",
-            "interval": "",
-            "low": None,
-            "high": None,
-            "number": None,
-            "why": result.reason if result else "",
-        }
-    low, high = (None, None) if isnan(result.low) else (result.low, result.high)
-    return {
-        "value": f"{result.value:.3f}", "interval": interval(result), "low": low, "high": high, "number": result.value,
-        "why": "",
-    }  # fmt: skip
+        return shown | {"value": "", "why": "calibration is measured on all images together"}
+    if isnan(result.value):
+        return shown | {"why": result.reason}
+    shown |= {"value": f"{result.value:.3f}", "interval": interval(result), "number": result.value}
+    return shown if isnan(result.low) else shown | {"low": result.low, "high": result.high}
 
 
 def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
@@ -249,11 +240,7 @@ def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
 def _training(joined: Joined) -> list[dict[str, str]]:
     """Learning curves of the stages the dumps belong to."""
     drawn = ((name, learning_curves(path)) for name, path in zip(joined.names, joined.paths, strict=True))
-    return [
-        {"name": name, "src": "data:image/png;base64," + b64encode(png).decode()}
-        for name, png in drawn
-        if png is not None
-    ]
+    return [{"name": name, "src": data_url(png)} for name, png in drawn if png is not None]
 
 
 def _counts(dump: Predictions) -> str:
@@ -274,10 +261,7 @@ def _sources(joined: Joined) -> list[dict[str, Any]]:
             continue
         from benchmarks.attribution.figures import figures  # matplotlib is slow to import
 
-        plots = [
-            {"title": p.title, "note": p.note, "src": "data:image/png;base64," + b64encode(p.png).decode()}
-            for p in figures(dump, path.parent)
-        ]
+        plots = [{"title": p.title, "note": p.note, "src": data_url(p.png)} for p in figures(dump, path.parent)]
         shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "figures": plots})
     return shown
 
@@ -291,11 +275,7 @@ def _looks(joined: Joined) -> list[dict[str, Any]]:
     shown = []
     for name, path in zip(joined.names, joined.paths, strict=True):
         files = [path.parent / "explain" / file for file in titles]
-        plots = [
-            {"title": titles[file.name], "src": "data:image/png;base64," + b64encode(file.read_bytes()).decode()}
-            for file in files
-            if file.is_file()
-        ]
+        plots = [{"title": titles[file.name], "src": data_url(file.read_bytes())} for file in files if file.is_file()]
         if plots:
             shown.append({"name": name, "figures": plots})
     return shown

@@ -133,7 +133,7 @@ def page_image(content: bytes | NDArray[np.uint8]) -> PageImage:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             width, height = (image.height, image.width) if turned else image.size
             if kind in SHOWN_BY_BROWSERS and max(width, height) <= WHOLE_SIDE and len(content) <= WHOLE_BYTES:
-                return PageImage(_url(SHOWN_BY_BROWSERS[kind], content), width, height, True, kind, len(content))
+                return PageImage(data_url(content, SHOWN_BY_BROWSERS[kind]), width, height, True, kind, len(content))
             return _cropped(ImageOps.exif_transpose(image), kind, len(content))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"no image could be decoded: {error}") from error
@@ -151,8 +151,9 @@ def _cropped(image: Image.Image, kind: str, size: int) -> PageImage:
     file = io.BytesIO()
     part.save(file, "PNG")
     whole = (side_x, side_y) == (width, height)
-    return PageImage(_url("image/png", file.getvalue()), width, height, whole, kind, size)
+    return PageImage(data_url(file.getvalue()), width, height, whole, kind, size)
 
 
-def _url(kind: str, content: bytes) -> str:
+def data_url(content: bytes, kind: str = "image/png") -> str:
+    """A file's content as a URL."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from contracts.errors import DataError
-from datamodules.arrow.pieces import deal
+from datamodules.arrow.pieces import batched, deal
 from datamodules.arrow.stream import ParquetStreamStore, Read, Rows
 from datamodules.loading.stores import ImageStore
 
@@ -104,13 +104,7 @@ def _read(store: ParquetStreamStore, runs: list[Rows], out: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     try:
         for run in runs:
-            chunk: list[Read] = []
-            for read in store.stream(run):
-                chunk.append(read)
-                if len(chunk) == BATCH:
-                    out.send(chunk)
-                    chunk = []
-            if chunk:
+            for chunk in batched(store.stream(run), BATCH):
                 out.send(chunk)
     except DataError as error:
         out.send(error)

@@ -1,7 +1,8 @@
 """Images divided into pieces of work for several processes, and read piece by piece."""
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from contracts.errors import DataError
 from datamodules.loading.stores import ImageStore
 
 Rows = NDArray[np.int64]
+T = TypeVar("T")
 Cell = bytes | NDArray[np.uint8] | DataError
 
 RUN = 64
@@ -42,6 +44,13 @@ def read_cells(store: ImageStore, rows: Rows) -> Iterator[tuple[int, Cell]]:
             yield row, store.read(row)
         except DataError as error:
             yield row, error
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last one shorter: `itertools.batched`, which Python 3.11 lacks."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def deal(store: ImageStore, rows: Rows, workers: int) -> list[Rows]:

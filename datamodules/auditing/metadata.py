@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from contracts.errors import DataError
 from datamodules.arrow.fed_store import dealt
-from datamodules.arrow.pieces import Rows, read_cells
+from datamodules.arrow.pieces import Rows, batched, read_cells
 from datamodules.auditing.jpeg_tables import jpeg_tables
 from datamodules.auditing.perceptual import difference_hash
 from datamodules.loading.decode import MAX_PIXELS, decode, open_image, read_header
@@ -100,19 +100,17 @@ def _described(
     store: ImageStore, runs: list[Rows], max_pixels: int, number: int
 ) -> Iterator[list[tuple[int, Metadata | str]]]:
     """Row and metadata, or the reason why there is none, of one piece of work, a few images at a time."""
-    found: list[tuple[int, Metadata | str]] = []
-    for row, cell in read_cells(store, runs[number]):
-        try:
-            if isinstance(cell, DataError):
-                raise cell
-            found.append((row, read_metadata(cell, max_pixels)))
-        except DataError as error:
-            found.append((row, error.what))
-        if len(found) == REPORT:
-            yield found
-            found = []
-    if found:
-        yield found
+
+    def each() -> Iterator[tuple[int, Metadata | str]]:
+        for row, cell in read_cells(store, runs[number]):
+            try:
+                if isinstance(cell, DataError):
+                    raise cell
+                yield row, read_metadata(cell, max_pixels)
+            except DataError as error:
+                yield row, error.what
+
+    return batched(each(), REPORT)
 
 
 def describe(

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg, decode_webp
 
-from contracts.errors import ConfigError, DataError, nearest
+from contracts.errors import ConfigError, DataError, check_known
 from datamodules.loading.containers import avif, gif, jpeg, png, tiff, webp
 from datamodules.loading.containers.orientation import orientation
 from datamodules.loading.containers.parts import Parts, Split
@@ -136,8 +136,7 @@ def decode_noted(
 
 def check_backend(backend: str) -> None:
     """Raise a ConfigError unless there is a decoder of this name."""
-    if backend not in BACKENDS:
-        raise ConfigError(f"datamodule.decoder={backend!r} is unknown", nearest(backend, BACKENDS))
+    check_known("datamodule.decoder", backend, BACKENDS)
 
 
 def check_max_pixels(max_pixels: int) -> None:

@@ -27,9 +27,10 @@ from contracts.words import counted
 from datamodules.loading.decode import versions
 from datamodules.loading.stores import GROUP_SEPARATOR, ImageStore
 from datamodules.preparing import hdf5_layout as layout
-from datamodules.preparing.job import Failure, Job, Plan
+from datamodules.preparing.job import Failure, Job
 from datamodules.preparing.journal import Journal
 from datamodules.preparing.parts import Parts, Union
+from datamodules.preparing.plan import Plan
 from datamodules.preparing.subset import prepared_rows
 from datamodules.tables.manifest import SCHEMA, Manifest
 

@@ -15,8 +15,9 @@ from contracts.errors import DataError
 from contracts.files import write_atomically
 from datamodules.loading.hdf5_manifest import GROUPS
 from datamodules.loading.stores import GROUP_SEPARATOR, Hdf5Store
-from datamodules.preparing.job import Failure, Job, Plan
+from datamodules.preparing.job import Failure, Job
 from datamodules.preparing.journal import Journal
+from datamodules.preparing.plan import Plan
 from datamodules.preparing.work import Copy
 from datamodules.tables.manifest import Manifest
 

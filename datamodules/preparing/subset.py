@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigError
 from contracts.keys import random_key
 from datamodules.tables.manifest import Manifest
 
@@ -13,13 +12,8 @@ def prepared_rows(manifest: Manifest, limit: int | None = None) -> NDArray[np.in
 
     A limit is shared among splits and labels in proportion, and within each of these, rows are sampled by a key of
     their id: the choice depends on no other image, and a data set sorted by class does not lose a class.
-
-    Raises:
-        ConfigError: the limit is below 1.
     """
     rows = manifest.rows("train", "valid", "test")
-    if limit is not None and limit < 1:
-        raise ConfigError(f"prepare.limit={limit}", "Give 1 or more, or null for all images.")
     if limit is None or limit >= len(rows):
         return rows
     splits, labels = manifest.column("split")[rows], manifest.labels[rows]

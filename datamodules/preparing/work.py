@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +13,9 @@ from torchvision.transforms.v2.functional import resize
 
 from contracts.errors import DataError
 from datamodules.arrow.pieces import Rows, read_cells
-from datamodules.loading.decode import FORMATS, Backend, decode, read_header
+from datamodules.loading.decode import FORMATS, decode, read_header
 from datamodules.loading.stores import ImageStore
+from datamodules.preparing.plan import Plan
 from datamodules.preparing.write_back import CachedWriter
 from datamodules.preparing.write_direct import DirectWriter
 
@@ -69,21 +69,15 @@ class Task:
     """Settings that all workers share.
 
     Attributes:
+        plan: settings of the preparation.
         store: store to read images from.
         runs: rows of each piece of work.
-        path: file to write to.
-        size: side of the square in pixels, for "pixels".
-        decoder: backend of `datamodules.loading.decode`.
-        max_pixels: pixels of the largest image that is decoded.
         length: [N] bytes of encoded images, once known.
     """
 
+    plan: Plan
     store: ImageStore
     runs: list[Rows]
-    path: Path
-    size: int
-    decoder: Backend
-    max_pixels: int
     length: NDArray[np.int64]
 
 
@@ -145,7 +139,7 @@ class _Pass:
 
     def writer(self) -> Writer:
         """A writer for the blocks of this pass."""
-        return CachedWriter(self.task.path)
+        return CachedWriter(self.task.plan.part)
 
     def messages(self, number: int, out: Writer | None) -> Iterator[dict[str, Any]]:
         """A message for every few images, once they are written."""
@@ -181,20 +175,20 @@ class PreparePixels(_Pass):
         """See the class."""
         pixels, kind = self._pixels(cell)
         _, height, width = pixels.shape
-        square: NDArray[np.uint8] = to_square(pixels, self.task.size).numpy()
+        square: NDArray[np.uint8] = to_square(pixels, self.task.plan.size or 0).numpy()
         return width, height, kind, square.transpose(1, 2, 0).reshape(-1)
 
     def writer(self) -> Writer:
         """A writer that bypasses the page cache, if possible."""
         try:
-            return DirectWriter(self.task.path, self.task.size**2 * 3)
+            return DirectWriter(self.task.plan.part, (self.task.plan.size or 0) ** 2 * 3)
         except OSError:  # the ordinary writer reports the problem, if there is one
-            return CachedWriter(self.task.path)
+            return CachedWriter(self.task.plan.part)
 
     def _pixels(self, cell: bytes | NDArray[np.uint8]) -> tuple[Tensor, str]:
         if isinstance(cell, np.ndarray):
             return torch.from_numpy(cell).permute(2, 0, 1), PIXELS
-        return decode(cell, self.task.decoder, self.task.max_pixels), image_format(cell)
+        return decode(cell, self.task.plan.decoder, self.task.plan.max_pixels), image_format(cell)
 
 
 class Verify(_Pass):
@@ -204,7 +198,7 @@ class Verify(_Pass):
         """See the class."""
         if isinstance(cell, np.ndarray):
             raise DataError("the source contains pixels, not encoded images")
-        _, height, width = decode(cell, self.task.decoder, self.task.max_pixels).shape
+        _, height, width = decode(cell, self.task.plan.decoder, self.task.plan.max_pixels).shape
         return width, height, image_format(cell), None
 
 

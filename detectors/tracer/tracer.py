@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.batch import Batch, as_unit_float
-from contracts.errors import CheckpointError, ConfigError, nearest
+from contracts.errors import CheckpointError, ConfigError, check_known, nearest
 from contracts.view import Sides, View
 from detectors.base import Detector, Scores
 from detectors.tracer.deciding.decisions import Decision, known_logit, with_frequencies
@@ -191,10 +191,7 @@ class Tracer(Detector):
                     f"detector.threshold.{key} is unknown", nearest(key, Thresholding.__dataclass_fields__)
                 )
         chosen = Thresholding(**node)
-        if chosen.strategy not in STRATEGIES:
-            raise ConfigError(
-                f"detector.threshold.strategy={chosen.strategy!r} is unknown", nearest(chosen.strategy, STRATEGIES)
-            )
+        check_known("detector.threshold.strategy", chosen.strategy, STRATEGIES)
         return chosen
 
     def _prior(self, given: Mapping[str, float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 
 from contracts.batch import Batch
-from contracts.errors import ConfigError, nearest
+from contracts.errors import ConfigError, check_known, nearest
 from contracts.view import Sides, View
 from detectors.base import Scores, Training
 from detectors.zed.averaged_detector import AveragedDetector
@@ -40,7 +40,8 @@ class ZED(AveragedDetector):
         train_view: see `Detector`.
         eval_view: keep the native size, which the statistic needs; ``least`` rejects images without a 2x2 block.
         model: ``srec`` (the paper's), ``heads`` (half-resolution heads) or ``zed_rep`` (heads of that code base).
-        mixtures: logistics per subpixel; None, here and up to ``levels``, for the model's default.
+        mixtures: logistics per subpixel; 1 gives the residual head of ``heads``, 0 that of ``zed_rep``; None, here and
+            up to ``levels``, for the model's default.
         hidden: channels.
         blocks: residual blocks.
         levels: levels modelled.
@@ -103,8 +104,7 @@ class ZED(AveragedDetector):
         super().__init__(train_view, eval_view, **training)
         self.net = Net(make_model(model, mixtures, hidden, blocks, levels, means, input_scale))
         count = self.net.model.levels
-        if conv_dtype not in PRECISIONS:
-            raise ConfigError(f"detector.conv_dtype={conv_dtype!r} is unknown", nearest(conv_dtype, PRECISIONS))
+        check_known("detector.conv_dtype", conv_dtype, PRECISIONS)
         if max_side is not None and max_side < 2:
             raise ConfigError(f"detector.max_side={max_side}", "Give a side in pixels, or null for the native size.")
         if ema_decay is not None and not 0 <= ema_decay < 1:

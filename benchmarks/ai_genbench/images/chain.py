@@ -15,7 +15,7 @@ from benchmarks.ai_genbench.images.degrade import check_protocol, degrade
 from benchmarks.ai_genbench.images.train_augmentations import Pipeline, augment, vary
 from benchmarks.ai_genbench.protocol.seeds import ItemSeeds, Protocol, fixed_seeds, v1_seeds
 from benchmarks.ai_genbench.protocol.windows import Rows
-from contracts.errors import ConfigError, nearest
+from contracts.errors import ConfigError, check_known
 from contracts.stage import Stage
 from contracts.view import Chain, Encoded, Sample
 
@@ -48,13 +48,9 @@ class ChainOptions:
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol)
-        for name, value, known in (
-            ("train_pipeline", self.pipeline, get_args(TrainPipeline)),
-            ("train_cropping", self.train_cropping, get_args(TrainCropping)),
-            ("eval_cropping", self.eval_cropping, get_args(EvaluationCropping)),
-        ):
-            if value not in known:
-                raise ConfigError(f"benchmark.{name}={value!r} is unknown", nearest(value, known))
+        check_known("benchmark.train_pipeline", self.pipeline, get_args(TrainPipeline))
+        check_known("benchmark.train_cropping", self.train_cropping, get_args(TrainCropping))
+        check_known("benchmark.eval_cropping", self.eval_cropping, get_args(EvaluationCropping))
         for name, number in (("crop_size", self.size), ("maximum_size", self.maximum_size)):
             if number < 1:
                 raise ConfigError(f"benchmark.{name}={number}", "Give a size in pixels, 1 or more.")

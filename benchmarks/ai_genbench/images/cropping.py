@@ -1,14 +1,12 @@
-"""From a degraded image to the crops a model sees, and their normalisation."""
+"""From a degraded image to the crops a model sees."""
 
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
 
 from benchmarks.ai_genbench.images.arrays import RgbImage
 from benchmarks.ai_genbench.images.resized_crop import resize_levels, resize_values
 from contracts.errors import ConfigError, nearest
-from contracts.normalisations import NORMALISATIONS
 
 TrainCropping = Literal["resize", "random_crop", "center_crop", "as_is"]
 EvaluationCropping = Literal["resize", "crop", "multicrop", "as_is"]
@@ -103,19 +101,3 @@ def random_crop(image: RgbImage, generator: torch.Generator, size: int) -> RgbIm
     top = int(torch.randint(0, slack_y + 1, (), generator=generator)) if slack_y else 0
     left = int(torch.randint(0, slack_x + 1, (), generator=generator)) if slack_x else 0
     return image.crop(top, left, size, size)
-
-
-def normalise(values: Tensor, name: str = "clip") -> Tensor:
-    """Subtract the mean and divide by the standard deviation of each channel.
-
-    Args:
-        values: Float values, about [0, 1], shape (…, 3, H, W).
-        name: A key of `NORMALISATIONS`.
-
-    Raises:
-        ConfigError: Unknown name.
-    """
-    if name not in NORMALISATIONS:
-        raise ConfigError(f"normalisation {name!r} is unknown", nearest(name, NORMALISATIONS))
-    mean, std = (torch.tensor(channel, dtype=values.dtype).view(3, 1, 1) for channel in NORMALISATIONS[name])
-    return values.sub(mean).div_(std)

@@ -38,6 +38,10 @@ class CropBox:
     height: int
     width: int
 
+    def of(self, levels: Levels) -> Levels:
+        """The part of an image in the box."""
+        return levels[self.top : self.top + self.height, self.left : self.left + self.width]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -130,8 +134,7 @@ def apply_plan(levels: Levels, plan: Plan) -> RgbImage:
     """
     v1 = plan.protocol == "v1"
     if plan.crop:
-        box = plan.crop
-        levels = levels[box.top : box.top + box.height, box.left : box.left + box.width]
+        levels = plan.crop.of(levels)
     if plan.grayscale:
         levels = to_grayscale(levels)
     if plan.jpeg_first:

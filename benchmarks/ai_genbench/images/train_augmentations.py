@@ -17,6 +17,7 @@ from benchmarks.ai_genbench.images.arrays import Levels, RgbImage
 from benchmarks.ai_genbench.images.cropping import CROP_SIZE, TrainCropping, train_crop
 from benchmarks.ai_genbench.images.degrade import (
     MAXIMUM_SIZE,
+    CropBox,
     apply_plan,
     check_levels,
     check_protocol,
@@ -26,7 +27,7 @@ from benchmarks.ai_genbench.images.degrade import (
 )
 from benchmarks.ai_genbench.images.jpeg import draw_jpeg, jpeg_round_trip
 from benchmarks.ai_genbench.images.noise import LIBRARY_STD_RANGE, add_noise, draw_noise
-from benchmarks.ai_genbench.images.resized_crop import ResizedCrop, draw_box, resize_levels
+from benchmarks.ai_genbench.images.resized_crop import draw_box, resize_levels
 from benchmarks.ai_genbench.protocol.seeds import ItemSeeds, Protocol
 from contracts.errors import ConfigError, nearest
 
@@ -150,7 +151,7 @@ def _baseline(levels: Levels, seeds: ItemSeeds, protocol: Protocol, maximum_size
 
     height, width, _ = levels.shape
     if maximum_size and (box := draw_size_crop(generator, height, width, maximum_size, protocol, train=True)):
-        levels = levels[box.top : box.top + box.height, box.left : box.left + box.width]
+        levels = box.of(levels)
     if fires(RESIZED_CROP_PROBABILITY):
         levels = _resized_crop(levels, generator)
     if fires(JITTER_PROBABILITY):
@@ -170,6 +171,4 @@ def _baseline(levels: Levels, seeds: ItemSeeds, protocol: Protocol, maximum_size
 def _resized_crop(levels: Levels, generator: torch.Generator) -> Levels:
     height, width, _ = levels.shape
     box = draw_box(generator, height, width, (0.08, 1.0), (3 / 4, 4 / 3))
-    crop = ResizedCrop(*box, RESIZED_CROP_SIDE, "bilinear")
-    cut = RgbImage(levels).crop(crop.top, crop.left, crop.height, crop.width)
-    return resize_levels(cut, crop.side, crop.side).levels()
+    return resize_levels(RgbImage(CropBox(*box).of(levels)), RESIZED_CROP_SIDE, RESIZED_CROP_SIDE).levels()

@@ -148,17 +148,3 @@ def fit(
         if calibrator.inputs == 1:
             history.alpha.append(float(calibrator.alpha.detach()))
     return history
-
-
-def attribute(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The published decision: the largest of the generators' scores and a zero for "real".
-
-    Args:
-        scores: [B, M].
-
-    Returns:
-        int64 [B], 0 for real (our ``outlier``), i for the i-th generator counted from 1; and the detection score [B],
-        the largest of the generators'.
-    """
-    padded = torch.cat([torch.zeros_like(scores[:, :1]), scores], 1)
-    return padded.argmax(1), scores.amax(1)

@@ -50,7 +50,6 @@ def provenance_signals(
     tokenizer: VarVqvae | RarVqgan,
     x: Tensor,
     *,
-    inverse: VarVqvae | RarVqgan | None = None,
     method: Method = "greedy",
     steps: int = 200,
     reconstruct: bool = True,
@@ -58,19 +57,17 @@ def provenance_signals(
     """All signals from two encodings and two decodings, and one more for ``reconstruction``.
 
     Args:
-        tokenizer: Provides decoder and codebook, and the encoder unless ``inverse`` is given.
+        tokenizer: With its own encoder or the inverse decoder.
         x: Images [B, 3, S, S] in the tokenizer's own range (see :func:`detectors.tracer.models.tokenizer.from_unit`).
-        inverse: The same tokenizer with a retrained encoder (the inverse decoder).
         method: Quantiser of VAR's features; the paper's is ``soft``.
         steps: Updates per stage of ``soft``.
         reconstruct: Whether to compute the plain reconstruction baseline.
     """
-    encoder = tokenizer if inverse is None else inverse
-    f = encoder.encode(x)
+    f = tokenizer.encode(x)
     with torch.enable_grad():
         tokens, f_z = quantise(tokenizer, f, method, steps=steps)
     once = tokenizer.decode(f)
-    twice = tokenizer.decode(encoder.encode(once))
+    twice = tokenizer.decode(tokenizer.encode(once))
     uncalibrated, denominator = mean_square(once, x), mean_square(twice, once)
     quant_loss = mean_square(f, f_z)
     enc_loss = (uncalibrated + EPSILON) / (denominator + EPSILON)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import CheckpointError, ConfigError, nearest
+from contracts.errors import CheckpointError, ConfigError, check_known
 from detectors.parts.weights import find_state, read_checkpoint
 from detectors.zed.models.coding import coding_cost
 from detectors.zed.models.density import DensityModel, InputScale
@@ -42,22 +42,12 @@ def make_model(
     means: Means = "residual",
     input_scale: InputScale | None = None,
 ) -> DensityModel:
-    """An untrained model; None selects the default of its kind.
-
-    Args:
-        kind: ``srec``, ``heads`` (half-resolution trunks) or ``zed_rep`` (the full-resolution heads of that code base).
-        mixtures: Components; 1 gives the residual head of ``heads``, 0 that of ``zed_rep``.
-        hidden: Channels.
-        blocks: Residual blocks.
-        levels: Levels modelled.
-        means: As `SReC`.
-        input_scale: Affine of the heads' input.
+    """An untrained model, with the arguments of `detectors.zed.detector.ZED`; None selects the default of its kind.
 
     Raises:
         ConfigError: an unknown kind, an impossible size, or an option the kind does not have.
     """
-    if kind not in get_args(Kind):
-        raise ConfigError(f"detector.model={kind!r} is unknown", nearest(kind, get_args(Kind)))
+    check_known("detector.model", kind, get_args(Kind))
     for name, value in (("hidden", hidden), ("blocks", blocks), ("levels", levels)):
         if value is not None and value < 1:
             raise ConfigError(f"detector.{name}={value}", "Give 1 or more, or null for the model's default.")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from datamodules.preparing import work as prepare_work
 from datamodules.preparing import write_direct
+from datamodules.preparing.plan import Plan
 from datamodules.preparing.write_back import CachedWriter
 from datamodules.preparing.write_direct import DirectWriter
 
@@ -129,19 +130,17 @@ def test_a_full_disk_is_reported_by_whoever_waits(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("nbytes", [write_direct.LEAST // 2, 224 * 224 * 3])
 def test_small_or_odd_blocks_go_through_the_page_cache(tmp_path: Path, nbytes: int) -> None:
-    path = tmp_path / "data"
+    path = tmp_path / "data.part"
     path.write_bytes(bytes(nbytes))
     with pytest.raises(OSError, match=f"blocks of {nbytes} bytes"):
         DirectWriter(path, nbytes)
-    task = prepare_work.Task(None, [], path, 224, "torchvision", 1, np.zeros(0, np.int64))  # type: ignore[arg-type]
+    task = prepare_work.Task(Plan(tmp_path / "data", "pixels", 224), None, [], np.zeros(0, np.int64))  # type: ignore[arg-type]
     assert isinstance(prepare_work.PreparePixels(task, np.zeros(0, np.int64)).writer(), CachedWriter)
 
 
 def test_pixels_of_whole_pages_go_past_it(tmp_path: Path) -> None:
-    direct(tmp_path / "data", 1)  # or the file system has none
-    task = prepare_work.Task(
-        None, [], tmp_path / "data", 512, "torchvision", 1, np.zeros(0, np.int64)  # type: ignore[arg-type]
-    )  # fmt: skip
+    direct(tmp_path / "data.part", 1)  # or the file system has none
+    task = prepare_work.Task(Plan(tmp_path / "data", "pixels", 512), None, [], np.zeros(0, np.int64))  # type: ignore[arg-type]
     assert isinstance(prepare_work.PreparePixels(task, np.zeros(0, np.int64)).writer(), DirectWriter)
 
 
