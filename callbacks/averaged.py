@@ -1,14 +1,19 @@
 """Lightning's averaged weights (`EMAWeightAveraging` and its base class) in checkpoints that hold weights only."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import pytorch_lightning as L
-from pytorch_lightning.callbacks import WeightAveraging
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 
 def averaging_first(callbacks: Iterable[L.Callback]) -> list[L.Callback]:
     """The callbacks, averaging ones first: a checkpoint saved after a step must contain the new average."""
+    from pytorch_lightning.callbacks import WeightAveraging  # slow
+
     return sorted(callbacks, key=lambda callback: not isinstance(callback, WeightAveraging))
 
 
@@ -18,6 +23,8 @@ def averaged(trainer: L.Trainer) -> Iterator[None]:
 
     Lightning lets callbacks change only resumable checkpoints; others would contain the trained weights.
     """
+    from pytorch_lightning.callbacks import WeightAveraging  # slow
+
     found = [one for one in trainer.callbacks if isinstance(one, WeightAveraging)]  # type: ignore[attr-defined]
     for callback in found:
         callback.on_validation_epoch_start(trainer, trainer.lightning_module)

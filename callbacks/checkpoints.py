@@ -1,27 +1,30 @@
 """Saves checkpoints, and finds the one that a restart resumes from."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
+from __future__ import annotations
+
 import json
 import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pytorch_lightning as L
-from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from typing import TYPE_CHECKING, Any
 
 from callbacks.averaged import averaged
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
 from contracts.files import write_atomically
+from contracts.lightning import Callback
+from contracts.ranks import rank_zero_info, rank_zero_warn
 from detectors.parts.weights import read_checkpoint
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 STEP = re.compile(r"step-(\d+)\.ckpt")
 
 
-class Checkpoints(L.Callback):
+class Checkpoints(Callback):
     """Saves the best checkpoint on validation and the newest ones to resume from.
 
     ``best.ckpt`` contains weights (chosen on validation data, never on test images). ``step-<N>.ckpt`` contain
@@ -81,7 +84,7 @@ class Checkpoints(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves the weights if they are the best so far."""
-        if trainer.sanity_checking or trainer.state.fn is not TrainerFn.FITTING:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self.keep_if_best(trainer, trainer.callback_metrics)
 

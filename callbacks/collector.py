@@ -1,9 +1,10 @@
 """Collects the scores of all ranks into one set of predictions with each image exactly once."""
 
-from typing import Any, NamedTuple, cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-import pytorch_lightning as L
 import torch.distributed
 from numpy.typing import NDArray
 
@@ -11,7 +12,11 @@ from benchmarks.fusion import Fusion
 from benchmarks.predictions import Predictions, from_crops, image_columns
 from contracts.batch import Batch
 from contracts.errors import DataError
+from contracts.lightning import Callback
 from detectors.base import Detector, Scores
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 
 class _Part(NamedTuple):
@@ -46,7 +51,7 @@ def fused_classes(log_posterior: NDArray[np.float32], image: NDArray[np.int64], 
     return (fused - np.log(np.bincount(image, minlength=images))[:, None]).astype(np.float32)
 
 
-class Collector(L.Callback):
+class Collector(Callback):
     """Collects every crop's logits in evaluation and gathers them over ranks at the end.
 
     On rank 0, ``predictions`` then contains every evaluated image once, in the manifest's order, for any number of

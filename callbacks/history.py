@@ -1,17 +1,22 @@
 """A record of every epoch's values, independent of loggers."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import pytorch_lightning as L
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import torch
 
 from contracts.batch import Batch
 from contracts.history import write_epoch
+from contracts.lightning import Callback
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 
-class History(L.Callback):
+class History(Callback):
     """Writes ``history.json`` beside the checkpoints: a list with the validation values of each epoch.
 
     ``train/loss`` is the mean over the first rank's batches since the epoch began or was resumed, so that the gap

@@ -1,20 +1,25 @@
 """The passport of a checkpoint: a description with which it can be used without other configuration."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import pytorch_lightning as L
-
-from callbacks.validation_metrics import ValidationMetrics
 from contracts.errors import CheckpointError
+from contracts.lightning import Callback
 from detectors.base import PASSPORT, Detector
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
+
+    from callbacks.validation_metrics import ValidationMetrics
 
 FORMAT = 1
 
 
-class Passport(L.Callback):
+class Passport(Callback):
     """Writes the detector's configuration, the threshold and the versions into every checkpoint.
 
     Args:

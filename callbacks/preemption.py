@@ -1,30 +1,33 @@
 """Stops a run on a signal without losing work; replaces Lightning's signal handling and requeue."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as L
 import torch
 import torch.distributed as dist
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
 from callbacks.checkpoints import Checkpoints, may_save_after_batch, resumable
 from contracts.batch import Batch
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
+from contracts.lightning import Callback
 from contracts.stop import STOP, Stopped, end_with_parent
 from contracts.words import counted
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 RUNNING, REQUESTED, OVERDUE = 0, 1, 2
 
 
-class Preemption(L.Callback):
+class Preemption(Callback):
     """Stops all ranks at the same batch after USR1, USR2, TERM or INT.
 
     Training saves its state first, after the batch. The validation of a training epoch continues for ``grace`` seconds
@@ -124,7 +127,7 @@ class Preemption(L.Callback):
     ) -> None:
         """Stops an evaluation; that of a training epoch only after ``grace`` seconds."""
         if batch_idx < self._common_batches:
-            limit = OVERDUE if trainer.state.fn == "fit" else REQUESTED
+            limit = OVERDUE if verb(trainer) == "fit" else REQUESTED
             if self._agreed(trainer) >= limit:
                 self._stop(trainer)
 
@@ -150,25 +153,28 @@ class Preemption(L.Callback):
         raise Stopped(STOP.signum or 0)
 
 
-class NoSignals(_SignalConnector):
-    """Disables Lightning's signal handling: its TERM handler broadcasts to ranks that may not be listening."""
-
-    def register_signal_handlers(self) -> None:
-        """Registers nothing."""
-        self.received_sigterm = False
-
-
 def without_own_signals(trainer: L.Trainer) -> L.Trainer:
     """The trainer, with its signal handling disabled."""
+    from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
+
+    class NoSignals(_SignalConnector):
+        """Disables Lightning's signal handling: its TERM handler broadcasts to ranks that may not be listening."""
+
+        def register_signal_handlers(self) -> None:
+            """Registers nothing."""
+            self.received_sigterm = False
+
     trainer._signal_connector = NoSignals(trainer)
     return trainer
 
 
 def cluster_plugins() -> list[Any]:
     """Lightning's SLURM environment without its requeue, inside a SLURM job."""
-    if "SLURM_NTASKS" in os.environ and SLURMEnvironment.detect():
-        return [SLURMEnvironment(auto_requeue=False)]
-    return []
+    if "SLURM_NTASKS" not in os.environ:
+        return []
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def started_by_rank_zero(env: Mapping[str, str]) -> bool:
@@ -203,10 +209,12 @@ def record_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -
     return None
 
 
+def verb(trainer: L.Trainer) -> str:
+    """What a trainer or a `tasks.scoring.scorer.Scorer` does: "fit", "validate", "test" or "predict"."""
+    fn = trainer.state.fn
+    return str(getattr(fn, "value", fn) or "")
+
+
 def evaluation_loop(trainer: L.Trainer) -> Any:
     """The trainer's current evaluation loop; in training that of its validation."""
-    if trainer.state.fn == "fit":
-        return trainer.fit_loop.epoch_loop.val_loop
-    return {"validate": trainer.validate_loop, "test": trainer.test_loop}.get(
-        str(trainer.state.fn.value) if trainer.state.fn else "", trainer.predict_loop
-    )
+    return trainer.fit_loop.epoch_loop.val_loop if verb(trainer) == "fit" else getattr(trainer, f"{verb(trainer)}_loop")

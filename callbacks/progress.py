@@ -3,9 +3,13 @@
 from typing import Any
 
 import pytorch_lightning as L
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
 from callbacks.progress_lines import ProgressLines
+
+
+class NoBar(ProgressBar):
+    """Replaces Lightning's own progress bar."""
 
 
 class Progress(RichProgressBar):

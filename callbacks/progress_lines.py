@@ -1,26 +1,25 @@
 """Progress as lines for logs and non-terminals: one per epoch, and one per minute within long epochs."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
+from __future__ import annotations
+
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as L
 import torch
-from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.trainer.states import TrainerFn
 
 from callbacks.checkpoints import Checkpoints
-from callbacks.preemption import evaluation_loop
+from callbacks.preemption import evaluation_loop, verb
+from contracts.lightning import Callback
 from contracts.words import counted
 
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
-class NoBar(ProgressBar):
-    """Replaces Lightning's own progress bar."""
 
-
-class ProgressLines(L.Callback):
+class ProgressLines(Callback):
     """Reports progress, speed and remaining time of training and scoring, on the first rank.
 
     Args:
@@ -83,7 +82,7 @@ class ProgressLines(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock of an evaluation, or of a validation within training."""
-        if trainer.state.fn is TrainerFn.FITTING:
+        if verb(trainer) == "fit":
             self._validating -= time.monotonic()
         else:
             self._begun = self._reported = time.monotonic()
@@ -91,11 +90,11 @@ class ProgressLines(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stops the clock, and reports an evaluation."""
-        if trainer.state.fn is TrainerFn.FITTING:
+        if verb(trainer) == "fit":
             self._validating += time.monotonic()
         else:
             seconds = time.monotonic() - self._begun
-            done = f"{_verb(trainer)}: {counted(self._images, 'image')}"
+            done = f"{verb(trainer)}: {counted(self._images, 'image')}"
             self._report(trainer, done, [_rate(self._images, seconds), _span(seconds)])
 
     def on_validation_batch_end(
@@ -103,16 +102,16 @@ class ProgressLines(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Counts, and reports if a line is due."""
-        if trainer.state.fn is not TrainerFn.FITTING:
+        if verb(trainer) != "fit":
             self._images += 0 if batch is None else len(batch.label) * trainer.world_size
         if time.monotonic() - self._reported < self.every:
             return
-        if trainer.state.fn is TrainerFn.FITTING:
+        if verb(trainer) == "fit":
             self._report(trainer, f"{_epoch(trainer)}, validation batch {batch_idx + 1}", [])
             return
         total, seconds = sum(evaluation_loop(trainer).max_batches), time.monotonic() - self._begun
         left = f"{_span(seconds / (batch_idx + 1) * (total - batch_idx - 1))} left"
-        done = f"{_verb(trainer)}: batch {batch_idx + 1}/{total}"
+        done = f"{verb(trainer)}: batch {batch_idx + 1}/{total}"
         self._report(trainer, done, [_rate(self._images, seconds), left])
 
     on_test_start = on_predict_start = on_validation_start
@@ -141,10 +140,6 @@ class ProgressLines(L.Callback):
 def _epoch(trainer: L.Trainer) -> str:
     most = trainer.max_epochs
     return f"epoch {trainer.current_epoch + 1}" + (f"/{most}" if most and most > 0 else "")
-
-
-def _verb(trainer: L.Trainer) -> str:
-    return str(trainer.state.fn.value) if trainer.state.fn else ""
 
 
 def _rate(images: int, seconds: float) -> str:

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as L
 import torch
 
 from contracts.errors import ConfigError, DataError
+from contracts.lightning import LightningDataModule
 from contracts.names import as_text, given_path
 from contracts.stage import Rows, Stage
 from contracts.view import CROPS, Chain, SampleFunction, Sides, View
@@ -27,7 +27,7 @@ from datamodules.tables.manifest import Manifest
 Report = Callable[[list[Failure], bool], None]
 
 
-class ImageDataModule(L.LightningDataModule):
+class ImageDataModule(LightningDataModule):
     """Batches of images for any layout on disk.
 
     A subclass lists the images (`build_manifest`) and, unless each is a file, says how to read them (`build_store`).

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypedDict, cast
 
-import pytorch_lightning as L
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -14,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from contracts.batch import Batch
 from contracts.errors import ConfigError
+from contracts.lightning import LightningModule
 from contracts.view import Sides, View
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -75,7 +75,7 @@ class Scores:
     classes: Tensor | None = None
 
 
-class Detector(L.LightningModule):
+class Detector(LightningModule):
     """A thin Lightning module around a plain ``nn.Module``.
 
     Subclasses set ``self.net`` and define how it is trained (`loss`) and evaluated (`score`). Callbacks that know only

@@ -48,7 +48,7 @@ def predict(run: Run) -> None:
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)
     rows = datamodule.manifest().rows("train", "valid", "test", "")
     collector = Collector(run.benchmark().fusion)
-    trainer = quiet_trainer(run, collector, logger=False)
+    trainer = quiet_trainer(run, collector, scored=(loaded.detector, datamodule), logger=False)
 
     def scored(part: Rows) -> Scored:
         with failures_listed(out / "failures.csv", collector):

@@ -78,7 +78,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     refuse_trained(checkpoint, manifest, tested, run.composed.resolved, roles=("train", "valid"), verb="test")
     collector = Collector(benchmark.fusion)
     beside = [one for one in run.callbacks(folder=folder.checkpoints) if "test" in getattr(one, "serves", ())]
-    trainer = quiet_trainer(run, collector, *beside, logger=False)
+    trainer = quiet_trainer(run, collector, *beside, scored=(detector, datamodule), logger=False)
 
     def scored(degrade: SampleFunction | Chain | None, failures: Path) -> Predictions | None:
         """All tested rows after a degradation; None on ranks other than 0."""

@@ -10,17 +10,19 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import PIL
 import torch
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, decode_webp
 
 from contracts.errors import ConfigError, DataError, check_known
 from datamodules.loading.containers import avif, gif, jpeg, png, tiff, webp
@@ -39,7 +41,9 @@ MAX_PIXELS = 178_956_970
 
 # not decode_png: in torchvision 0.29.2 one damaged byte in a PNG's pixels ends the process with a segmentation
 # fault, and Pillow, with equal pixels, takes only a tenth longer
-_DECODERS = {"JPEG": decode_jpeg, "WEBP": decode_webp}
+_DECODERS = {"JPEG": "decode_jpeg", "WEBP": "decode_webp"}
+_RGB = 3
+"""`torchvision.io.ImageReadMode.RGB`."""
 _SIGNATURES = {
     jpeg.SIGNATURE: "JPEG",
     png.SIGNATURE: "PNG",
@@ -123,7 +127,7 @@ def decode_noted(
     if backend == "torchvision" and header.plain:
         try:
             encoded = torch.frombuffer(bytearray(opened.data), dtype=torch.uint8)
-            pixels = _DECODERS[header.format](encoded, ImageReadMode.RGB)
+            pixels = _operator(_DECODERS[header.format])(encoded, _RGB)
             return _upright(pixels, header.orientation), header.notes
         except RuntimeError:
             pass  # Pillow reads some variants that torchvision does not, or gives a better reason
@@ -132,6 +136,19 @@ def decode_noted(
     except (*_BROKEN, MemoryError) as error:
         raise DataError(f"damaged or truncated {header.format} image: {error}") from error
     return _upright(torch.from_numpy(array).permute(2, 0, 1), header.orientation), header.notes
+
+
+@cache
+def _operator(name: str) -> Callable[[Tensor, int], Tensor]:
+    """An operator of torchvision, without the rest of it: importing that takes almost as long as importing torch."""
+    found = find_spec("torchvision")
+    for folder in (found and found.submodule_search_locations) or ():
+        for library in Path(folder).glob("image*.so"):
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    if not hasattr(torch.ops.image, name):
+        import torchvision  # noqa: F401 - which knows where its libraries are
+    operator: Callable[[Tensor, int], Tensor] = getattr(torch.ops.image, name)
+    return operator
 
 
 def check_backend(backend: str) -> None:
@@ -147,6 +164,8 @@ def check_max_pixels(max_pixels: int) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries whose decoders make the pixels, for provenance."""
+    import torchvision  # slow
+
     return {"torchvision": str(torchvision.__version__), "pillow": str(PIL.__version__)}
 
 

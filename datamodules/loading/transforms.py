@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
-from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 
 from contracts.errors import ConfigError, DataError
 from contracts.keys import generator
@@ -101,8 +100,7 @@ def _shortened(image: Tensor, view: View, key: int) -> Tensor:
     if shorter <= length:
         return image
     size = [max(1, round(side * length / shorter)) for side in (height, width)]
-    resized: Tensor = resize_image(image, size, InterpolationMode.BILINEAR, antialias=True)
-    return resized
+    return _resize(image, size)
 
 
 def _resized(image: Tensor, view: View) -> Tensor:
@@ -112,7 +110,13 @@ def _resized(image: Tensor, view: View) -> Tensor:
         pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
         made = np.array(pixels.resize((view.resize, view.resize), Image.Resampling.BICUBIC))
         return torch.from_numpy(made).permute(2, 0, 1)
-    resized: Tensor = resize_image(image, [view.resize] * 2, InterpolationMode(view.interpolation), antialias=True)
+    return _resize(image, [view.resize] * 2, view.interpolation)
+
+
+def _resize(image: Tensor, size: list[int], interpolation: str = "bilinear") -> Tensor:
+    from torchvision.transforms.v2.functional import InterpolationMode, resize_image  # slow
+
+    resized: Tensor = resize_image(image, size, InterpolationMode(interpolation), antialias=True)
     return resized
 
 

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from lightning_utilities.core.rank_zero import rank_zero_only
-
 from contracts.errors import ConfigError, DataError
+from contracts.ranks import rank_zero_only
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
+from contracts.ranks import rank_zero_info
 from detectors.classifier.backbone_libraries import LIBRARIES
 from detectors.classifier.backbone_library import Built, Library
 from detectors.classifier.pooling import check_pooling

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from pytorch_lightning.utilities import rank_zero_info
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError
+from contracts.ranks import rank_zero_info
 from detectors.base import PASSPORT, Detector
 from detectors.parts.plain_pickle import Array, plain_globals
 

@@ -6,9 +6,7 @@ from typing import Literal, Unpack
 
 import torch
 import torch.distributed
-from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
-from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 
 from contracts.batch import Batch
 from contracts.errors import ConfigError, check_known, nearest
@@ -218,6 +216,8 @@ class ZED(AveragedDetector):
         if self.max_side is None or max(H, W) <= self.max_side:
             return pixels
         size = [max(2, round(side * self.max_side / max(H, W))) for side in (H, W)]
+        from torchvision.transforms.v2.functional import InterpolationMode, resize_image  # slow
+
         reduced: Tensor = resize_image(pixels, size, InterpolationMode.BICUBIC, antialias=True)
         return reduced
 
@@ -274,7 +274,7 @@ class ZED(AveragedDetector):
 
     def _fitting(self) -> bool:
         trainer = self._trainer
-        return trainer is not None and trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking
+        return trainer is not None and trainer.state.fn == "fit" and not trainer.sanity_checking
 
 
 def as_pixels(images: Tensor) -> Tensor:

@@ -8,8 +8,13 @@ from typing import Any
 
 from conf.build import build, build_each
 from conf.compose import Composed
+from conf.keys.targets import is_own
 from conf.keys.verbs import groups_used
 from contracts.errors import ConfigError
+from tasks.checking.ordinary import ordinary_device
+
+SUPPLIED = {"folder": Path("checkpoints"), "monitor": "val/loss", "mode": "min"}
+"""What `task=fit` gives to callbacks."""
 
 
 def refuse_trainer(composed: Composed) -> None:
@@ -32,31 +37,41 @@ def trainer_problems(composed: Composed) -> list[ConfigError]:
     return []
 
 
-def _try(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> None:
-    from pytorch_lightning.callbacks import Checkpoint, Timer  # imports torch
-
-    from callbacks.preemption import cluster_plugins
+def _try(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> None:
+    from contracts.lightning import Callback  # imports torch
 
     logging.disable(logging.WARNING)  # the real trainer repeats the warnings
     try:
         with warnings.catch_warnings(action="ignore"):
-            beside = build_each(nodes, "callbacks", folder=Path("checkpoints"), monitor="val/loss", mode="min")
-            for name, callback in beside.items():
-                if isinstance(callback, Checkpoint):
-                    raise ConfigError(
-                        f"callbacks.{name} is a {type(callback).__name__}, but only "
-                        "callbacks.checkpoints may write checkpoints, since runs resume from them",
-                        f"Remove callbacks.{name}. callbacks.checkpoints keeps the best and the newest ones; its "
-                        "keys are monitor, mode, minutes and keep.",
-                    )
-            own = {"callbacks": list(beside.values()), "plugins": cluster_plugins()}
-            trainer = build(node, "trainer", logger=False, enable_checkpointing=False, **own)
+            ordinary = all(is_own(one["_target_"]) for one in nodes.values()) and ordinary_device(node) is not None
+            made = build_each(nodes, "callbacks", **SUPPLIED) if ordinary else {}
+            kinds = {type(one) for one in made.values() if isinstance(one, Callback)}
+            if not ordinary or len(kinds) < len(made):
+                _build(node, nodes)  # else Lightning, whose import is slow, would have no objection
     except ConfigError:
         raise
     except Exception as error:  # of any type: only the configuration can be its cause
         raise refused(error, node) from error
     finally:
         logging.disable(logging.NOTSET)
+
+
+def _build(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> None:
+    from pytorch_lightning.callbacks import Checkpoint, Timer  # slow
+
+    from callbacks.preemption import cluster_plugins
+
+    beside = build_each(nodes, "callbacks", **SUPPLIED)
+    for name, callback in beside.items():
+        if isinstance(callback, Checkpoint):
+            raise ConfigError(
+                f"callbacks.{name} is a {type(callback).__name__}, but only "
+                "callbacks.checkpoints may write checkpoints, since runs resume from them",
+                f"Remove callbacks.{name}. callbacks.checkpoints keeps the best and the newest ones; its "
+                "keys are monitor, mode, minutes and keep.",
+            )
+    own = {"callbacks": list(beside.values()), "plugins": cluster_plugins()}
+    trainer = build(node, "trainer", logger=False, enable_checkpointing=False, **own)
     for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):
         left = timer.time_remaining()
         if left is not None and left <= 0:

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.torch_metrics import TorchMetric, is_torch_metric
 from conf.build import build, build_each
 from conf.compose import Composed
 from conf.keys.targets import resolve
@@ -78,6 +77,8 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """Metrics of the user's own, by name: functions as `benchmarks.metrics` describes them, or of torchmetrics."""
+        from benchmarks.torch_metrics import TorchMetric, is_torch_metric  # imports numpy
+
         made = {}
         for name, node in self.config.metrics.items():
             if is_torch_metric(resolve(node.get("_target_"), f"metrics.{name}")):

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
-from lightning_utilities.core.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 
 from contracts.errors import DataError
 from contracts.files import write_atomically
+from contracts.ranks import rank_zero_only
 from contracts.stage import Rows, Stage
 from datamodules.tables.manifest import Manifest
 from tasks.experiment.run import LOCK

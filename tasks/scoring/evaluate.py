@@ -1,37 +1,41 @@
 """Loading a detector and scoring rows, shared by fit, validate, test and predict."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as L
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 
 from benchmarks.predictions import Predictions
-from callbacks.checkpoint_io import AtomicCheckpointIO
 from callbacks.collector import Collector
 from callbacks.passport import passport
 from callbacks.preemption import Preemption, cluster_plugins, without_own_signals
-from callbacks.progress import Progress
-from callbacks.progress_lines import NoBar, ProgressLines
+from callbacks.progress_lines import ProgressLines
 from callbacks.quiet import quieten
 from conf.build import build_for_scoring
 from conf.cli.typed import typed_node
 from conf.cli.words import parse
 from conf.keys.targets import current
 from contracts.errors import CheckpointError, ConfigError, DataError
+from contracts.lightning import as_lightning
 from contracts.stage import Rows
 from contracts.words import counted
 from detectors.base import Detector
 from detectors.parts.weights import load_weights, read_checkpoint
+from tasks.checking.ordinary import ordinary_device
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import file_hash
+from tasks.scoring.scorer import Scorer, needs_trainer
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow", "timm", "pixelproof")
 
@@ -100,25 +104,46 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
     return typed_node({str(key): value for key, value in laid.items()}) if isinstance(laid, dict) else dict(node)
 
 
-def quiet_trainer(run: Run, *callbacks: L.Callback, **extra: Any) -> L.Trainer:
-    """The configured trainer with our checkpoint plugin, signal handling and progress display."""
+def quiet_trainer(run: Run, *callbacks: L.Callback, scored: Sequence[Any] = (), **extra: Any) -> Any:
+    """The configured trainer with our checkpoint plugin, signal handling and progress display.
+
+    Args:
+        run: the experiment.
+        callbacks: further ones.
+        scored: detector and data module of ``task=test`` or ``predict``, where a `Scorer` may take a trainer's place.
+        extra: arguments of the trainer.
+    """
     if not any(isinstance(callback, Preemption) for callback in callbacks):
         callbacks = (*callbacks, Preemption())
-    wanted = bool(run.composed.resolved["trainer"].get("enable_progress_bar", True))
-    given = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    node, task = run.composed.resolved["trainer"], run.config.task
+    ours = scored and all(isinstance(one, Collector | Preemption) for one in callbacks)
+    device = ordinary_device(node) if ours and not any(needs_trainer(one, task) for one in scored) else None
+    wanted = bool(node.get("enable_progress_bar", True))
+    given = device is None and _has_bar(callbacks)
     terminal = Console().is_terminal or Console().is_jupyter
-    log = run.logs / run.experiment_id / "log.txt" if run.config.task in ("fit", "test", "validate") else None
+    log = run.logs / run.experiment_id / "log.txt" if task in ("fit", "test", "validate") else None
     callbacks = (*callbacks, ProgressLines(log, shown=wanted and not given and not terminal))
+    if device is not None:
+        return Scorer(callbacks, device, node.get("precision"), bar=wanted and terminal)
+    from callbacks.checkpoint_io import AtomicCheckpointIO
+    from callbacks.progress import NoBar, Progress
+
     if wanted and not given:
         callbacks = (*callbacks, Progress() if terminal else NoBar())
     quieten()
     plugins = [AtomicCheckpointIO(), *cluster_plugins()]
-    trainer: L.Trainer = run.trainer(callbacks=list(callbacks), plugins=plugins, enable_checkpointing=False, **extra)
-    return without_own_signals(trainer)
+    own = [as_lightning(callback) for callback in callbacks]
+    return without_own_signals(run.trainer(callbacks=own, plugins=plugins, enable_checkpointing=False, **extra))
+
+
+def _has_bar(callbacks: Sequence[L.Callback]) -> bool:
+    from pytorch_lightning.callbacks import ProgressBar  # slow
+
+    return any(isinstance(callback, ProgressBar) for callback in callbacks)
 
 
 def score(
-    trainer: L.Trainer, detector: Detector, datamodule: Any, rows: Rows, collector: Collector, verb: str
+    trainer: Any, detector: Detector, datamodule: Any, rows: Rows, collector: Collector, verb: str
 ) -> Predictions | None:
     """Scores of some rows of the data module's manifest: on rank 0 all of them, elsewhere None.
 
@@ -133,16 +158,15 @@ def score(
     Raises:
         DataError: a row is missing from both the predictions and the failures.
     """
-    if verb == "validate":
-        trainer.validate(detector, datamodule=datamodule, verbose=False)
-    else:
+    if verb not in ("validate", "test", "predict"):
+        raise ConfigError(f"verb={verb!r} does not score images", "Use validate, test or predict.")
+    if verb != "validate":
         datamodule.evaluate(rows)
-        if verb == "test":
-            trainer.test(detector, datamodule=datamodule, verbose=False)
-        elif verb == "predict":
-            trainer.predict(detector, datamodule=datamodule, return_predictions=False)
-        else:
-            raise ConfigError(f"verb={verb!r} does not score images", "Use validate, test or predict.")
+    if isinstance(trainer, Scorer):
+        trainer.score(verb, detector, datamodule)
+    else:
+        silent = {"return_predictions": False} if verb == "predict" else {"verbose": False}
+        getattr(trainer, verb)(as_lightning(detector), datamodule=as_lightning(datamodule), **silent)
     predictions = collector.predictions
     wanted = set(datamodule.manifest().column("id")[rows].tolist())
     failed = [failure for failure in collector.failures if failure.id in wanted]  # not those of training

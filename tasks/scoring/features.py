@@ -1,10 +1,11 @@
 """A frozen backbone's features instead of images, if a benchmark caches them."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as L
 import torch
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from contracts.view import Chain
 from datamodules.loading.features import Features
 from datamodules.loading.versioned_folder import versioned_folder
 from detectors.base import Detector, FrozenPart
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
 
 LIBRARIES = (
     "numpy", "open_clip_torch", "opencv-python-headless", "pillow", "scipy", "timm", "torch", "torchvision"

@@ -27,6 +27,10 @@ CALLBACK = "callbacks.mine._target_=pytorch_lightning.callbacks"
             ["callbacks.mine is a ModelCheckpoint", "Remove callbacks.mine"],
         ),
         (["trainer=cpu", f"{CALLBACK}.EarlyStopping", "callbacks.mine.mode=up"], ["mode"]),
+        (
+            ["trainer=cpu", "callbacks.mine._target_=callbacks.checkpoints.Checkpoints"],
+            ["more than one stateful callback"],
+        ),
     ],
 )  # fmt: skip
 def test_it_is_refused_and_named(words: list[str], parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
