@@ -12,7 +12,7 @@ from typing import Any
 from conf.keys.targets import MARKS, nodes, resolve
 from contracts.errors import ConfigError
 
-TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment", "before_crop"})
+TRAINING_ONLY = frozenset({"optimizer", "scheduler", "augment", "before_crop", "paired"})
 """Keys of a detector's node that evaluation does not use."""
 
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import torch
 from contracts.errors import ConfigError, DataError
 from contracts.lightning import LightningDataModule
 from contracts.names import as_text, given_path
+from contracts.pairs import Pairs
 from contracts.stage import Rows, Stage
-from contracts.view import CROPS, Chain, SampleFunction, Sides, View
+from contracts.view import CROPS, Chain, Encoded, SampleFunction, Sides, View
 from datamodules.folders.walk import PassedOver
 from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
-from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels
+from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, decode_noted
 from datamodules.loading.features import FeatureLoader, Features, fill
 from datamodules.loading.image_sizes import image_sizes
 from datamodules.loading.options import StartMethod
@@ -45,6 +47,8 @@ class ImageDataModule(LightningDataModule):
         max_failures: maximum fraction of unreadable training images tolerated before training stops.
         prefetch: batches that each worker prepares in advance.
         start_method: how workers start; None for Python's default.
+        pair: trains on real images and on others made from them (`datamodules.pairing.pair.Pair`); None trains on the
+            images as they are.
 
     Attributes:
         failures: images that could not be used so far, each once; evaluation skips them.
@@ -67,6 +71,7 @@ class ImageDataModule(LightningDataModule):
         max_failures: float = 0.0,
         prefetch: int = 2,
         start_method: StartMethod | None = None,
+        pair: Pairs | None = None,
     ) -> None:
         super().__init__()
         check_backend(decoder)
@@ -91,6 +96,7 @@ class ImageDataModule(LightningDataModule):
         self.max_failures = max_failures
         self.prefetch = prefetch
         self.start_method = start_method
+        self.pair = pair
         self.failures: list[Failure] = []
         self.notes: dict[str, str] = {}
         self.ignored = PassedOver()
@@ -161,6 +167,10 @@ class ImageDataModule(LightningDataModule):
                         f"Make both agree (benchmark.crop_size, detector.image_size or detector.{name}_view), or set "
                         f"benchmark.{name}_cropping=as_is.",
                     )
+            if self.pair is not None:
+                raise ConfigError(
+                    "datamodule.pair with a benchmark that makes its own training crops", "Choose benchmark=plain."
+                )
         self._views = train_view, eval_view
         # only asked for where sizes differ, because some detectors find them by trial
         self._sides = sides() if None in (train_view.square, eval_view.square) else Sides()
@@ -190,6 +200,7 @@ class ImageDataModule(LightningDataModule):
         """Shuffled batches of the stage, starting at the trainer's current batch."""
         stage, view = self._current_stage(), self._current_views()[0]
         rank, world = self._place()
+        self._make_pairs(stage.train[rank::world])
         batches = TrainingBatches(stage.train, self.batch_size, self.seed, self._position, rank, world, stage.copies)
         failed: set[str] = set()
 
@@ -205,6 +216,36 @@ class ImageDataModule(LightningDataModule):
                 )
 
         return self._loader(view, batches, report)
+
+    def paired(self, stage: Stage) -> Stage:
+        """The stage that is trained: with ``pair``, without generated training images.
+
+        Raises:
+            DataError: no real image is left.
+        """
+        if self.pair is None:
+            return stage
+        real = stage.train[self.manifest().labels[stage.train] == 0]
+        if not len(real):
+            raise DataError(f"stage {stage.name!r} has no real training image to pair", "Give datamodule.pair=null.")
+        return replace(stage, train=real)
+
+    def _make_pairs(self, rows: Rows) -> None:
+        """Make what pairs keep; each rank makes its share."""
+        if self.pair is None:
+            return
+        store = self.store()
+
+        def image(number: int) -> tuple[Encoded, torch.Tensor]:
+            stored = store.read(rows[number])
+            if isinstance(stored, np.ndarray):
+                return stored, torch.from_numpy(stored).permute(2, 0, 1)
+            return stored, decode_noted(stored, backend=self.decoder, max_pixels=self.max_pixels)[0]
+
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        self.pair.prepare(image, len(rows), device)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
 
     def val_dataloader(self) -> ImageLoader | FeatureLoader:
         """The stage's validation rows, each once across all ranks."""
@@ -281,6 +322,7 @@ class ImageDataModule(LightningDataModule):
             max_pixels=self.max_pixels,
             degrade=self._degrade,
             sides=self._sides,
+            pair=self.pair,
         )
         pin_memory = torch.cuda.is_available()
         loader = ImageLoader(

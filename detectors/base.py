@@ -28,6 +28,7 @@ class Optimisation(TypedDict, total=False):
     scheduler_steps: str | None
     scheduler_interval: str
     channels_last: bool
+    paired: Callable[..., Tensor] | None
 
 
 class Training(Optimisation, total=False):
@@ -91,11 +92,14 @@ class Detector(LightningModule):
         scheduler_interval: "step" or "epoch": when the scheduler advances.
         compile: compile the net with ``torch.compile``, in place, so that the keys of its state dict stay the same.
         channels_last: store weights and images in channels-last order.
+        paired: term (`detectors.parts.paired.Paired`) added to the loss of each training batch, or None.
     """
 
     net: nn.Module
     trains_on: Literal["all", "real"] = "all"
     """Which images may be used for training and for choosing the checkpoint."""
+    takes_paired: bool = True
+    """Whether the argument ``paired`` makes sense: of detectors trained on labels."""
     monitor: str = "val/auroc"
     """Logged value by which the best checkpoint is chosen, unless the configuration names another."""
     monitor_mode: Literal["max", "min"] = "max"
@@ -121,8 +125,14 @@ class Detector(LightningModule):
         scheduler_interval: str = "step",
         compile: bool = False,  # noqa: A002 - the word torch and its users have for it
         channels_last: bool = True,
+        paired: Callable[..., Tensor] | None = None,
     ) -> None:
         super().__init__()
+        if paired is not None and not self.takes_paired:
+            raise ConfigError(
+                f"detector.paired is not for {type(self).__name__}, which is not trained on labels",
+                "Set detector.paired=null.",
+            )
         if scheduler_interval not in ("step", "epoch"):
             raise ConfigError(f"detector.scheduler_interval={scheduler_interval!r}", "Choose 'step' or 'epoch'.")
         for key, factory in (("optimizer", optimizer), ("scheduler", scheduler)):
@@ -140,6 +150,7 @@ class Detector(LightningModule):
         self.scheduler_interval = scheduler_interval
         self.compile_net = compile
         self.channels_last = channels_last
+        self.paired = paired
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -211,6 +222,8 @@ class Detector(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Return the loss of a batch, logged as ``train/loss``."""
         loss = self.loss(batch)
+        if self.paired is not None:
+            loss = loss + self.paired(self, batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.label))
         return loss
 

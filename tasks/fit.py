@@ -136,7 +136,7 @@ def _fit_stage(
     if start is not None:
         load_weights(detector, start)
     manifest = datamodule.manifest()
-    stage = readable(stage, manifest, detector.trains_on)
+    stage = datamodule.paired(readable(stage, manifest, detector.trains_on))
     if isinstance(run, DebuggingRun):
         stage = run.few(stage, datamodule.batch_size)
     datamodule.use(detector.train_view, detector.eval_view, benchmark.degrade, detector.sides)

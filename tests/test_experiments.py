@@ -18,6 +18,7 @@ from conf.cli.groups import CONF, group_options
 from conf.compose import compose
 from lightning_main import main
 from tasks.experiment.run import Run
+from tests.detectors.tracer import tracer_zoo
 
 EXPERIMENTS = group_options("experiment")
 SIDE = 32
@@ -25,6 +26,7 @@ QUIET = (
     "trainer=cpu trainer.max_epochs=1 trainer.enable_progress_bar=false trainer.enable_model_summary=false logger=[csv]"
 )
 HDF5 = "datamodule=hdf5 datamodule.path=drawn.h5"
+TOKENIZER = "{_target_:detectors.tracer.autoencoders.Tokenizer,weights:tokenizers/var_vqvae.safetensors}"
 FROZEN = "detector.backbone=timm/test_vit detector.weights=test_vit.pth"
 FOUR = [generator.name for generator in load_generators()[:4]]
 
@@ -36,6 +38,7 @@ OWN_WORDS = {
     ],
     "aiornot_convnext_tiny": [*HDF5.split(), "detector.backbone=timm/test_convnext"],
     "aiornot_resnet18": [*HDF5.split(), "tune.lr=false", "tune.batch_size=false"],
+    "dda": [*HDF5.split(), *FROZEN.split(), "detector.positions=timm", f"datamodule.pair.autoencoders=[{TOKENIZER}]"],
     **{name: [*HDF5.split(), *FROZEN.split()] for name in ("rigid", "minder", "warpad", "probe_")},
     "tracer_inverse": ["datamodule.path=tracer", "detector.weights=zoo", "detector.target=roundtrip"],
     "tracer_toy": [
@@ -72,6 +75,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     drawn.hdf5(folder / "large.h5", {"train": 8, "valid": 8, "test": 4}, size=48)
     miniature(folder / "ai_genbench", train=1, validation=1, size=48, names=FOUR)
     zoo_commands.backbone(folder)
+    tracer_zoo.zoo(folder / "tokenizers")
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         for label in ("rarb", "rarl", "rarxl", "rarxxl", "var16", "var20", "var24", "var30"):

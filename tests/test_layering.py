@@ -41,7 +41,8 @@ BORDERS = {
 
 ROOMS = {
     "datamodules": (
-        ".", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers", "folders", "tables",
+        ".", "pairing", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers", "folders",
+        "tables",
     ),
     "benchmarks": (
         "review", "people", "comparison", "robustness", "forensynths_tables", "thresholds", "attribution",

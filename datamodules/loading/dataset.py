@@ -14,6 +14,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError, PixelProofError
 from contracts.keys import generator, sample_key
+from contracts.pairs import Pairs
 from contracts.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
 from datamodules.loading.decode import Backend, decode_noted
@@ -53,6 +54,7 @@ class ImageDataset(Dataset[Loaded]):
         max_pixels: pixels of the largest image that is decoded.
         degrade: the benchmark's degradation, before the view.
         sides: image sizes that the detector accepts.
+        pair: makes several labelled images of a real one in training, or None.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class ImageDataset(Dataset[Loaded]):
         max_pixels: int,
         degrade: SampleFunction | Chain | None = None,
         sides: Sides | None = None,
+        pair: Pairs | None = None,
     ) -> None:
         self._training = training
+        self._pair = pair if training else None
         self._manifest = manifest
         self._store = store
         self._views = partial(training_views if training else evaluation_views, view=view)
@@ -89,22 +93,25 @@ class ImageDataset(Dataset[Loaded]):
         views: list[list[Tensor]] = []
         rows: list[int] = []
         keys: list[int] = []
+        labels: list[int] = []
         failures: list[Failure] = []
         notes: dict[str, str] = {}
         for row, look in items:
             key = sample_key(self._seed, look, self._manifest.image_id(row))
             self._found = []
             try:
-                seen = [view for image in self._images(row, look, key) for view in self._views(image, key=key)]
-                for image in seen:
-                    self._sides.check(*image.shape[-2:])
-                views.append(seen)
+                made = self._labelled(row, look, key)
+                for _, seen in made:
+                    for image in seen:
+                        self._sides.check(*image.shape[-2:])
             except DataError as error:
                 reason = str(error.what)
                 failures.append(Failure(self._manifest.image_id(row), self._manifest.place(row), reason))
             else:
-                rows.append(row)
-                keys.append(key)
+                labels += [label for label, _ in made]
+                views += [seen for _, seen in made]
+                rows += [row] * len(made)
+                keys += [key] * len(made)
                 if self._found:
                     notes[self._manifest.image_id(row)] = "; ".join(dict.fromkeys(self._found))
         if not rows:
@@ -112,13 +119,23 @@ class ImageDataset(Dataset[Loaded]):
         row_index = torch.tensor(rows)
         batch = Batch(
             images=self._together(views, rows),
-            label=self._labels[row_index],
+            label=torch.tensor(labels),
             generator=self._generators[row_index],
             row=row_index,
             crop_to_image=torch.arange(len(rows)).repeat_interleave(torch.tensor([len(crops) for crops in views])),
             key=torch.tensor(keys),
         )
         return Loaded(batch, failures, notes)
+
+    def _labelled(self, row: int, look: int, key: int) -> list[tuple[int, list[Tensor]]]:
+        """Label and views of an image; of several where it is paired, all by the same random numbers."""
+        if self._pair is None:
+            seen = [view for image in self._images(row, look, key) for view in self._views(image, key=key)]
+            return [(int(self._labels[row]), seen)]
+        stored = self._store.read(row)
+        made = self._pair.made(stored, self._image(stored), generator(key, "pair"))
+        degrade = None if isinstance(self._degrade, Chain) else self._degrade
+        return [(label, self._views(degraded(image, degrade, key), key=key)) for label, image in made]
 
     def _images(self, row: int, look: int, key: int) -> list[Tensor]:
         """The image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""

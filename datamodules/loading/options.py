@@ -2,6 +2,7 @@
 
 from typing import Literal, TypedDict
 
+from contracts.pairs import Pairs
 from datamodules.loading.decode import Backend
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
@@ -18,6 +19,7 @@ class FurtherLoading(TypedDict, total=False):
     max_failures: float
     prefetch: int
     start_method: StartMethod | None
+    pair: Pairs | None
 
 
 class Loading(FurtherLoading, total=False):

@@ -21,6 +21,7 @@ from detectors.classifier.device_augment import DeviceAugment
 from detectors.classifier.frozen import Frozen, state_hash
 from detectors.classifier.quick_gelu import replace_quick_gelu
 from detectors.classifier.svd import penalty
+from detectors.parts.contrast import pair_contrast
 from detectors.parts.foreign_heads import own_layout
 from detectors.parts.least_side import least_side
 from detectors.parts.normalise import normalise
@@ -130,6 +131,7 @@ class Classifier(Detector):
         rank_stabilised: bool = False,
         tuned_modules: str | None = None,
         regulariser: float = 0.0,
+        contrast: float = 0.0,
         positions: str = "timm",
         augment: DeviceAugment | None = None,
         train_view: View | None = None,
@@ -153,6 +155,8 @@ class Classifier(Detector):
             )
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"detector.label_smoothing={label_smoothing}", "Give a number from 0 to below 1.")
+        if not 0 <= contrast <= 1:
+            raise ConfigError(f"detector.contrast={contrast}", "Give a share from 0 to 1.")
         if not 0 <= dropout < 1:
             raise ConfigError(f"detector.dropout={dropout}", "Give a probability from 0 to below 1.")
         tuning = Tuning(tune, rank, alpha, rank_stabilised, tuned_modules, regulariser)
@@ -169,7 +173,7 @@ class Classifier(Detector):
         super().__init__(train_view or whole, eval_view or whole, **(Training(channels_last=False) | training))
         self.mode, self.tuning, self.positions = mode, tuning, positions
         tuning.apply(made.module, made.name)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.contrast = label_smoothing, contrast
         self.augment = augment
         self.record = made
         self.quick_gelu = made.quick_gelu
@@ -191,11 +195,15 @@ class Classifier(Detector):
         images = batch.images
         if self.augment is not None:
             images = self.augment(as_unit_float(images), batch.key[batch.crop_to_image])
-        target = batch.label[batch.crop_to_image].float()
-        smoothed = target * (1 - self.label_smoothing) + self.label_smoothing / 2
-        entropy = F.binary_cross_entropy_with_logits(self(images), smoothed)
+        labels = batch.label[batch.crop_to_image]
+        if self.contrast:
+            images = images if images.ndim == 2 else self._features(images)
+        smoothed = labels.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
+        loss = F.binary_cross_entropy_with_logits(self(images), smoothed)
+        if self.contrast:
+            loss = (1 - self.contrast) * loss + self.contrast * pair_contrast(images, labels)
         weight = self.tuning.regulariser
-        return entropy + weight * penalty(self.net.backbone) if weight else entropy
+        return loss + weight * penalty(self.net.backbone) if weight else loss
 
     def score(self, batch: Batch) -> Scores:
         """One logit per crop."""

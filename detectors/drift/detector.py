@@ -76,6 +76,7 @@ class Drift(OnFrozen):
     """
 
     net: DriftNet
+    takes_paired = False
 
     def __init__(
         self,

@@ -110,6 +110,8 @@ class NPRMultiScale(Detector):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """The loss, logged with the mean attention of each scale and its entropy."""
         loss, attention = self._losses(batch)
+        if self.paired is not None:
+            loss = loss + self.paired(self, batch)
         count = len(batch.label)
         self.log("train/loss", loss, prog_bar=True, batch_size=count)
         means = {f"train/attention_{s:g}": a for s, a in zip(self.net.factors, attention.mean(0), strict=True)}

@@ -47,6 +47,7 @@ class InverseDecoderDetector(Detector):
     """
 
     net: TokenizerModel
+    takes_paired = False
 
     def __init__(
         self,

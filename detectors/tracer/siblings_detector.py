@@ -35,6 +35,7 @@ class SiblingsDetector(Detector):
     """
 
     net: Siblings
+    takes_paired = False
 
     def __init__(
         self,

@@ -66,6 +66,7 @@ class ZED(AveragedDetector):
     """
 
     trains_on = "real"
+    takes_paired = False
     monitor = "val/bits"
     monitor_mode = "min"
     first_columns = FIRST_COLUMNS

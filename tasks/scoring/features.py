@@ -43,6 +43,11 @@ def precompute(
     if root is None:
         datamodule.precompute(None)
         return
+    if datamodule.pair is not None:
+        raise ConfigError(
+            "benchmark.features with datamodule.pair, which makes other images at every look",
+            "Set benchmark.features=null or datamodule.pair=null.",
+        )
     part = detector.frozen_part()
     if part is None:
         raise ConfigError(

@@ -1,0 +1,28 @@
+"""Training images made from real ones: what a data module asks for them."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts.view import Encoded
+
+
+class Pairs(Protocol):
+    """Makes labelled images of a real one; see `datamodules.pairing.pair.Pair`."""
+
+    def prepare(self, images: Callable[[int], tuple[Encoded, Tensor]], count: int, device: torch.device) -> None:
+        """Make what is kept between looks.
+
+        Args:
+            images: gives an image by number as it is stored, and decoded.
+            count: number of images.
+            device: for networks.
+        """
+        ...
+
+    def made(self, stored: Encoded, decoded: Tensor, rng: np.random.Generator) -> list[tuple[int, Tensor]]:
+        """Labels and images [3, H, W] uint8 of one look at an image."""
+        ...
