@@ -45,7 +45,7 @@ ROOMS = {
         "tables",
     ),
     "benchmarks": (
-        "review", "people", "comparison", "robustness", "forensynths_tables", "thresholds", "attribution",
+        "review", "people", "comparison", "robustness", "real_stats", "forensynths_tables", "thresholds", "attribution",
         "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (

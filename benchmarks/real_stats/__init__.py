@@ -1,0 +1,1 @@
+"""Statistics of images combined by their p-values among real images."""
