@@ -15,6 +15,7 @@ demo: $(VENV)/.installed ## installs, then trains and tests a small detector and
 	$(PIXELPROOF) task=fit experiment=demo experiment_id=demo datamodule.path=experiments_data/demo/data.h5
 	$(PIXELPROOF) task=test experiment_id=demo
 	$(PIXELPROOF) task=review experiment_id=demo
+	$(PIXELPROOF) models add experiments_data/demo/window_0/checkpoints/best.ckpt name=demo
 
 test: $(VENV)/.installed-dev ## installs, then runs every test that this machine can run
 	$(RUN) pytest -n 2 --dist loadfile

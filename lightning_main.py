@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with STOP.handled(deferred=one_of_several(os.environ)):
         try:
             STOP.release()
+            if words[:1] in (["look"], ["models"]):
+                return int(getattr(importlib.import_module("tasks.models.look"), words[0])(words[1:]))
             given = read_flags(words)
             code = answer(given) if given.flags else run_one(given.words)
             sys.stdout.flush()

@@ -57,7 +57,8 @@ def help_text(folders: Sequence[Path]) -> str:
     parts = (
         "PixelProof trains, benchmarks and explains detectors of AI-generated images.",
         "pixelproof [FLAG …] [key=value …]      or: python lightning_main.py …\n"
-        "pixelproof task=VERB | GROUP | GROUP=OPTION | KEY --help      explains one of them",
+        "pixelproof task=VERB | GROUP | GROUP=OPTION | KEY --help      explains one of them\n"
+        "pixelproof look IMAGE … [ckpt=FILE]      a verdict on images; pixelproof models lists registered checkpoints",
         section("Tasks", tasks),
         section("Keys", keys),
         section("Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE sets any argument of the chosen option", groups),

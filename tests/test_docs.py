@@ -14,6 +14,7 @@ from conf.cli.words import expand
 from conf.compose import compose
 from conf.help import help_for
 from conf.keys.schema import VERB_OPTIONS, verb_options
+from tasks.models.look import parsed
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -83,6 +84,8 @@ def defined(name: str) -> bool:
 
 def refused(words: list[str]) -> list[str]:
     """What is wrong with a command, whatever data and experiments there are."""
+    if words[0] in ("look", "models"):  # no configuration
+        return [] if words[0] == "models" or parsed(words[1:])[1] else ["no image"]
     given = read_flags(words)
     if "--help" in given.flags:
         help_for(given.words, CONF)

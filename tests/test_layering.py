@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "conf": {"contracts", "detectors"},
     "tasks": {"contracts", "datamodules", "benchmarks", "detectors", "callbacks", "conf", "launchers"},
     "lightning_main": {"contracts", "conf", "tasks", "launchers"},
+    "pixelproof": {"benchmarks", "conf", "tasks"},
     "bench": {"contracts", "datamodules", "benchmarks", "detectors", "callbacks", "conf", "tasks", "lightning_main"},
 }
 """What each room may know; itself always."""
@@ -54,7 +55,7 @@ ROOMS = {
         "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),
-    "tasks": (".", "tracing", "multirun", "scoring", "checking", "experiment"),
+    "tasks": (".", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
 }  # fmt: skip
 """Packages inside a package, each of which imports only those behind it; "." is the package's own folder."""
 

@@ -1,0 +1,218 @@
+"""``pixelproof look photo.jpg``: a verdict on images in one line, with every checkpoint's vote and re-deliveries."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from contracts.errors import ConfigError
+from contracts.files import write_atomically
+from contracts.view import SampleFunction
+from contracts.words import counted
+from datamodules.deliveries.cache import delivered
+from datamodules.deliveries.deliveries import chosen
+from tasks.models.model import Model, load
+from tasks.models.registry import checkpoint, entries
+
+OPTIONS = ("ckpt", "deliveries", "maps")
+DELIVERIES = ("messenger-1", "sieve-web", "jpeg-50", "resize-0.5")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of one image.
+
+    Attributes:
+        image: its path.
+        verdict: "generated", "real", or "unsure" where checkpoints or deliveries disagree; "" if it was not scored.
+        score: mean P(generated) of the checkpoints, or None.
+        threshold: mean of their thresholds.
+        votes: P(generated) by checkpoint.
+        deliveries: mean P(generated) by delivery.
+        flips: deliveries that change the verdict of a checkpoint.
+        maps: files written.
+        error: why it was not scored, else "".
+    """
+
+    image: str
+    verdict: str
+    score: float | None
+    threshold: float
+    votes: dict[str, float]
+    deliveries: dict[str, float]
+    flips: list[str]
+    maps: list[str]
+    error: str
+
+    def __str__(self) -> str:
+        if self.score is None:
+            return f"{self.image}: {self.error}"
+        lines = [f"{self.image}: {self.verdict}, P(generated) {self.score:.3f} (threshold {self.threshold:.3f})"]
+        if len(self.votes) > 1:
+            lines.append("  votes: " + ", ".join(f"{name} {score:.3f}" for name, score in self.votes.items()))
+        if self.deliveries:
+            values = list(self.deliveries.values())
+            changed = f"changed by {', '.join(self.flips)}" if self.flips else "unchanged by all"
+            lines.append(
+                f"  re-delivered {counted(len(values), 'way')}: {min(values):.3f} to {max(values):.3f}, "
+                f"median {median(values):.3f}; {changed}"
+            )
+        return "\n".join([*lines, *(f"  map: {file}" for file in self.maps)])
+
+
+def look(words: Sequence[str]) -> int:
+    """Scores the images that the words name, and prints a verdict on each.
+
+    Returns:
+        0; 1 if an image could not be read.
+
+    Raises:
+        ConfigError: no image is named, or an option or checkpoint does not exist.
+    """
+    flags, paths, options = parsed(words)
+    if not paths and "--stdin" not in flags:
+        raise ConfigError("look needs an image", "Write pixelproof look photo.jpg, or --stdin for paths line by line.")
+    names = _listed(options.get("deliveries", ",".join(DELIVERIES)))
+    ways = {} if names in ([], ["none"]) else delivered(chosen(names), None)
+    models = _models(_listed(options.get("ckpt", "")))
+    maps = Path(options["maps"]) if "maps" in options else None
+    if maps and not any(model.has_maps for model in models.values()):
+        raise ConfigError(f"maps={maps}, but none of the detectors has maps", "Leave maps= out.")
+    if "--json" not in flags:
+        for name, model in models.items():
+            where = "chosen on validation" if model.loaded.threshold is not None else "no validation threshold: 0.5"
+            print(f"{name}: {type(model.loaded.detector).__name__}, threshold {model.threshold:.3f} ({where})")
+    failed = False
+    for batch in _batches(paths, "--stdin" in flags):
+        for one in looks(models, batch, ways, maps):
+            print(json.dumps(asdict(one)) if "--json" in flags else one, flush=True)
+            failed |= one.score is None
+    return int(failed)
+
+
+def looks(
+    models: dict[str, Model], images: Sequence[str], ways: Mapping[str, SampleFunction], maps: Path | None = None
+) -> list[Look]:
+    """What several checkpoints say of images, in their order.
+
+    Args:
+        models: checkpoints by name.
+        images: paths; of a folder, all images below it.
+        ways: deliveries by name.
+        maps: folder for maps of the detectors that have some, or None.
+    """
+    plain = {name: model.score(list(images)) for name, model in models.items()}
+    again = {
+        way: {name: m.score(list(images), delivery=one) for name, m in models.items()} for way, one in ways.items()
+    }
+    found = []
+    first = next(iter(plain.values()))
+    for row in range(len(first)):
+        image, error = str(first["where"][row]), str(first["error"][row] or "")
+        if error:
+            found.append(Look(image, "", None, 0.5, {}, {}, [], [], error))
+            continue
+        votes = {name: float(frame["score"][row]) for name, frame in plain.items()}
+        calls = {name: votes[name] > models[name].threshold for name in models}
+        moved = {way: [float(frames[name]["score"][row]) for name in models] for way, frames in again.items()}
+        moved = {way: scores for way, scores in moved.items() if all(score == score for score in scores)}
+        flips = [
+            way
+            for way, scores in moved.items()
+            if any((score > models[name].threshold) != calls[name] for name, score in zip(models, scores, strict=True))
+        ]
+        sure = len(set(calls.values())) == 1 and not flips
+        verdict = ("generated" if all(calls.values()) else "real") if sure else "unsure"
+        threshold = sum(model.threshold for model in models.values()) / len(models)
+        means = {way: sum(scores) / len(scores) for way, scores in moved.items()}
+        files = [] if maps is None else list(_mapped(models, image, maps))
+        found.append(Look(image, verdict, sum(votes.values()) / len(votes), threshold, votes, means, flips, files, ""))
+    return found
+
+
+def _mapped(models: Mapping[str, Model], image: str, folder: Path) -> Iterator[str]:
+    """Writes the maps of the detectors that have some, and gives their files."""
+    from benchmarks.heat import draw  # slow: Matplotlib
+    from tasks.scoring.drawn_maps import file_name
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, model in models.items():
+        for title, values in model.map(image).items() if model.has_maps else ():
+            file = folder / f"{file_name(Path(image).name)}-{name}-{title}.png"
+            write_atomically(file, draw(values, title))
+            yield str(file)
+
+
+def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
+    """Flags, images, and options ``key=value``; a name with an equals sign is an image if there is such a file."""
+    flags = {word for word in words if word.startswith("--")}
+    if unknown := sorted(flags - {"--json", "--stdin"}):
+        raise ConfigError(f"look has no flag {unknown[0]}", "It has --json and --stdin.")
+    others = [word for word in words if word not in flags]
+    options = [word for word in others if word.partition("=")[0] in OPTIONS and "=" in word]
+    paths = [word for word in others if word not in options]
+    for path in paths:
+        if "=" in path and not Path(path).exists():
+            raise ConfigError(
+                f"look has no option {path.partition('=')[0]!r}, and {path} is no file",
+                f"Options are {', '.join(OPTIONS)}, --json and --stdin.",
+            )
+    return flags, paths, dict(word.partition("=")[::2] for word in options)
+
+
+def _listed(text: str) -> list[str]:
+    """The names in ``a`` or ``[a,b]``."""
+    return [name.strip() for name in text.removeprefix("[").removesuffix("]").split(",") if name.strip()]
+
+
+def _models(asked: Sequence[str]) -> dict[str, Model]:
+    """The checkpoints asked for, or all registered ones."""
+    names = asked or [one.name for one in entries()]
+    if not names:
+        raise ConfigError(
+            "look needs a checkpoint", "Give ckpt=FILE, or register one: pixelproof models add FILE name=NAME."
+        )
+    stems = [Path(name).stem for name in names]
+    short = stems if len(set(stems)) == len(names) else names
+    return {title: load(checkpoint(name)) for title, name in zip(short, names, strict=True)}
+
+
+def _batches(paths: Sequence[str], stdin: bool) -> Iterator[list[str]]:
+    """The images named, then each line of standard input as it comes."""
+    if paths:
+        yield list(paths)
+    if stdin:
+        for line in sys.stdin:
+            if line.strip():
+                yield [line.rstrip("\n")]
+
+
+def models(words: Sequence[str]) -> int:
+    """``pixelproof models``: lists registered checkpoints; ``add FILE name=NAME [licence=TEXT]`` registers one.
+
+    Raises:
+        ConfigError: the words are none of these, or the file cannot be registered.
+    """
+    from tasks.models.registry import add
+
+    match list(words):
+        case []:
+            for entry in entries():
+                licence = entry.licence or "licence not stated"
+                print(f"{entry.name}\t{entry.detector}\t{entry.sha256[:12]}\t{licence}\t{entry.source}")
+            if not entries():
+                print("no model is registered: pixelproof models add FILE name=NAME")
+        case ["add", file, *options]:
+            given = dict(option.partition("=")[::2] for option in options)
+            if unknown := sorted(given.keys() - {"name", "licence"}):
+                raise ConfigError(f"models add has no option {unknown[0]}", "It has name= and licence=.")
+            path = Path(file).expanduser()
+            if not path.is_file():
+                raise ConfigError(f"{file}: no such file", "Give a checkpoint.")
+            entry = add(path, given.get("name", path.stem), given.get("licence", ""))
+            print(f"models/{entry.name}.ckpt: {entry.detector}, sha256 {entry.sha256}")
+        case _:
+            raise ConfigError(f"models {' '.join(words)!r} is unknown", "Write models, or models add FILE name=NAME.")
+    return 0

@@ -1,0 +1,140 @@
+"""A checkpoint that scores images, in Python: ``load("best.ckpt").score(["photo.jpg"])``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.predictions import Predictions
+from callbacks.collector import Collector
+from callbacks.passport import passport
+from conf.build import build_for_scoring
+from contracts.errors import ConfigError, DataError
+from contracts.view import SampleFunction
+from datamodules.given import GivenImages, Held
+from datamodules.loading.decode import decode
+from datamodules.loading.transforms import evaluation_views
+from detectors.base import Detector
+from detectors.parts.weights import load_weights, read_checkpoint
+from tasks.experiment.stage_folder import file_hash
+from tasks.scoring.evaluate import Loaded
+from tasks.scoring.score_frame import LEADING, scores_frame
+from tasks.scoring.scorer import Scorer, needs_trainer
+
+
+class Model:
+    """A detector with its weights.
+
+    Attributes:
+        loaded: detector, path, hash and the checkpoint's own entry.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, loaded: Loaded, device: str) -> None:
+        self.loaded = loaded
+        self.device = device
+
+    @property
+    def threshold(self) -> float:
+        """Threshold on P(generated): the one chosen on validation images, or 0.5."""
+        return 0.5 if self.loaded.threshold is None else self.loaded.threshold
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether `map` gives something."""
+        return type(self.loaded.detector).maps is not Detector.maps
+
+    def score(
+        self, images: Any, batch_size: int = 32, delivery: SampleFunction | None = None, **loading: Any
+    ) -> pd.DataFrame:
+        """A row per image, in the order given, with the columns of ``predictions.csv``.
+
+        Images that could not be read have a reason in ``error`` and no score.
+
+        Args:
+            images: one image or several; each a path (of a folder: all images below it), the bytes of a file, an array
+                [H, W, 3] or [H, W] uint8, or a PIL image.
+            batch_size: images scored together.
+            delivery: function ``(image [3, H, W] uint8, rng) -> image`` applied first.
+            **loading: further options of the data module, such as ``decoder`` or ``num_workers``.
+
+        Raises:
+            DataError: no image is given.
+        """
+        single = isinstance(images, str | Path | bytes | bytearray) or not isinstance(images, Sequence)
+        datamodule = GivenImages([images] if single else images, batch_size=batch_size, **loading)
+        predictions, collector = self._predictions(datamodule, delivery)
+        order = {name: place for place, name in enumerate(datamodule.manifest().column("id").tolist())}
+        if predictions is None:
+            rows = [{"id": f.id, "where": f.where, "label": -1, "error": f.reason} for f in collector.failures]
+            frame = pd.DataFrame(rows, columns=list(LEADING))
+        else:
+            frame = scores_frame(
+                predictions, self.threshold, self.loaded.detector.first_columns, collector.failures, collector.notes
+            )
+        return frame.sort_values("id", key=lambda ids: ids.map(order)).reset_index(drop=True)
+
+    def _predictions(
+        self, datamodule: GivenImages, delivery: SampleFunction | None
+    ) -> tuple[Predictions | None, Collector]:
+        detector, collector = self.loaded.detector, Collector()
+        datamodule.use(detector.train_view, detector.eval_view, delivery, detector.sides)
+        datamodule.evaluate(np.arange(len(datamodule.manifest())))
+        try:
+            Scorer([collector], self.device).score("predict", detector, datamodule)
+        except DataError:
+            if len(collector.failures) < len(datamodule.manifest()):
+                raise
+        return collector.predictions, collector
+
+    def map(self, image: Any) -> Mapping[str, NDArray[np.float32]]:
+        """The detector's maps of an image, each [h, w] float32 by name, of what its view shows (the central crop).
+
+        Args:
+            image: see `score`.
+
+        Raises:
+            ConfigError: the detector has no maps.
+            DataError: the image cannot be read.
+        """
+        detector = self.loaded.detector
+        stored = Held([Path(image) if isinstance(image, str) else image]).read(0)
+        pixels = torch.from_numpy(stored).permute(2, 0, 1) if isinstance(stored, np.ndarray) else decode(stored)
+        (seen,) = evaluation_views(pixels, replace(detector.eval_view, crops="one"), 0)
+        return {name: values.numpy() for name, values in detector.maps(seen).items()}
+
+
+def load(path: str | Path, *words: str, device: str | None = None) -> Model:
+    """A checkpoint, ready to score.
+
+    Args:
+        path: checkpoint of ours, or published weights.
+        words: of the command line, which choose the detector of published weights: ``"detector=npr"``.
+        device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
+
+    Raises:
+        CheckpointError: it cannot be read, or is no checkpoint.
+        ConfigError: it does not say which detector it is, and neither do ``words``; or it needs a trainer.
+    """
+    file = Path(path).expanduser()
+    content = read_checkpoint(file)
+    entry = passport(content, file)
+    if words:
+        from conf.compose import compose  # slow: Hydra
+
+        node, own = compose(["task=predict", *words]).resolved["detector"], False
+    elif entry:
+        node, own = entry["detector"], True
+    else:
+        raise ConfigError(f"{file} does not say which detector it is", 'Name it: load(path, "detector=npr").')
+    detector = build_for_scoring(node, from_checkpoint=own)
+    load_weights(detector, file)
+    if needs_trainer(detector, "predict"):
+        raise ConfigError(f"{type(detector).__name__} scores only under a trainer", "Use task=predict.")
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Model(Loaded(detector, file, file_hash(file), entry or {}), chosen)

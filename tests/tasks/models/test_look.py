@@ -1,0 +1,158 @@
+"""One image in one line: the Python API, the command, and the folder of named checkpoints."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmarks.predictions import read_predictions
+from contracts.errors import CheckpointError, ConfigError, DataError
+from lightning_main import main
+from pixelproof import load
+from tasks.models import look as module
+from tasks.models.look import looks
+
+BEST = "experiments_data/e/window_0/checkpoints/best.ckpt"
+
+
+@pytest.fixture
+def images(trained: Path) -> list[Path]:
+    """The test images as files, 00.png to 17.png."""
+    folder = trained / "images"
+    folder.mkdir()
+    with h5py.File(trained / "drawn.h5") as file:
+        for k, pixels in enumerate(file["test/image"][:]):
+            Image.fromarray(pixels).save(folder / f"{k:02d}.png")
+    return sorted(folder.iterdir())
+
+
+def test_scores_are_those_of_task_test_however_an_image_is_given(trained: Path, images: list[Path]) -> None:
+    model = load(BEST, device="cpu")
+    tested = read_predictions(trained / "experiments_data/e/window_0/predictions_test_all.npz")
+    assert model.threshold == tested.about["threshold"]
+    found = model.score("images", batch_size=4)  # as it was tested
+    assert found["score"].tolist() == tested.fused_scores.tolist()
+    assert found["id"].tolist() == [str(Path("images") / file.name) for file in images]
+    opened = Image.open(images[0])
+    mixed = [images[3], str(images[1]), images[2].read_bytes(), np.array(opened), opened, str(images[1])]
+    scores = model.score(mixed)
+    assert scores["score"].tolist() == pytest.approx(tested.fused_scores[[3, 1, 2, 0, 0, 1]].tolist(), abs=1e-6)
+    assert scores["id"].tolist()[2:5] == ["image 2", "image 3", "image 4"]
+    assert scores["id"].tolist()[5] == f"{images[1]} (2)"
+    single = model.score(str(images[5]))
+    assert single["generated"].tolist() == [bool(tested.fused_scores[5] > model.threshold)]
+
+
+def test_failures_are_rows_with_reasons(trained: Path, images: list[Path]) -> None:
+    model = load(trained / BEST, device="cpu")
+    (trained / "bad.png").write_bytes(images[0].read_bytes()[:60])
+    found = model.score([trained / "bad.png", images[0], "missing.png"])
+    assert (found["error"] != "").tolist() == [True, False, True]
+    assert found["score"].isna().tolist() == [True, False, True]
+    assert "No such file" in found["error"][2]
+    alone = model.score([b"no image"])
+    assert alone["error"].tolist() != [""]
+    assert list(alone) == list(found)[: len(alone.columns)]
+    with pytest.raises(DataError, match="no image to score"):
+        model.score([])
+    with pytest.raises(ConfigError, match=r"image 0 is ndarray float64 \[4, 4, 3\]"):
+        model.score(np.zeros((4, 4, 3)))
+
+
+def test_the_command_prints_a_verdict_and_its_votes(
+    trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (trained / "bad=1.png").write_bytes(b"")
+    words = ["look", "images/00.png", "bad=1.png", f"ckpt={BEST}", "deliveries=jpeg-50,resize-0.5"]
+    assert main(words) == 1
+    printed = capsys.readouterr().out
+    assert "best: Classifier, threshold" in printed
+    assert "images/00.png: " in printed
+    assert "re-delivered 2 ways" in printed
+    assert main([*words, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    score = load(BEST).score(images[0])["score"][0]
+    assert lines[0]["votes"] == {"best": pytest.approx(score, abs=1e-6)}
+    assert set(lines[0]["deliveries"]) == {"jpeg-50", "resize-0.5"}
+    assert lines[1]["score"] is None
+    assert lines[1]["error"]
+
+
+class Fake:
+    """A model whose score depends on the delivery alone."""
+
+    def __init__(self, plain: float, delivered: float) -> None:
+        self.values, self.threshold, self.has_maps = (plain, delivered), 0.5, False
+
+    def score(self, images: Any, delivery: Any = None) -> Any:
+        return pd.DataFrame({"where": images, "error": "", "score": self.values[delivery is not None]})
+
+
+@pytest.mark.parametrize(
+    ("models", "verdict", "flips"),
+    [
+        ({"a": (0.9, 0.8)}, "generated", []),
+        ({"a": (0.2, 0.4)}, "real", []),
+        ({"a": (0.2, 0.7)}, "unsure", ["way"]),
+        ({"a": (0.9, 0.9), "b": (0.1, 0.1)}, "unsure", []),
+        ({"a": (0.9, 0.9), "b": (0.8, 0.1)}, "unsure", ["way"]),
+    ],
+)
+def test_disagreement_is_unsure(models: dict[str, Any], verdict: str, flips: list[str]) -> None:
+    made: Any = {name: Fake(*values) for name, values in models.items()}
+    (found,) = looks(made, ["x.png"], {"way": lambda image, rng: image})  # noqa: ARG005
+    assert (found.verdict, found.flips) == (verdict, flips)
+    assert found.score == pytest.approx(np.mean([values[0] for values in models.values()]))
+
+
+def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["look", str(images[0])]) == 2
+    assert "pixelproof models add FILE name=NAME" in capsys.readouterr().err
+    assert main(["models", "add", BEST, "name=mine", "licence=MIT"]) == 0
+    assert main(["models"]) == 0
+    assert "mine\tClassifier\t" in capsys.readouterr().out
+    assert main(["look", str(images[0]), "deliveries=none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["votes"].keys() == {"mine"}
+    assert main(["look", str(images[0]), "ckpt=e", "deliveries=none"]) == 0  # an experiment
+    (trained / "other.ckpt").write_bytes(b"no checkpoint")
+    assert main(["models", "add", "other.ckpt"]) == 1
+    assert main(["models", "add", BEST, "name=../x"]) == 2
+    assert not (trained / "x.ckpt").exists()
+    for words, part in {
+        ("look", "ckpt=nothing", "a.png"): "no such file, model or experiment",
+        ("look", "--fast", "a.png"): "no flag --fast",
+        ("look", "size=3", "a.png"): "no option 'size'",
+        ("look", "maps=m", str(images[0])): "has maps",
+        ("models", "remove", "mine"): "is unknown",
+        ("look", "deliveries=jpg-5", str(images[0])): "not a delivery",
+    }.items():
+        capsys.readouterr()
+        assert main(list(words)) == 2, words
+        assert part in capsys.readouterr().err
+    with pytest.raises(CheckpointError):
+        load("other.ckpt")
+
+
+def test_paths_from_standard_input(
+    trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.sys, "stdin", io.StringIO(f"{images[0]}\n\nmissing.png\n{images[1]}\n"))
+    assert main(["look", "--stdin", "--json", f"ckpt={trained / BEST}", "deliveries=none"]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["image"] for one in found] == [str(images[0]), "missing.png", str(images[1])]
+    assert [one["error"] == "" for one in found] == [True, False, True]
+
+
+def test_the_package_imports_nothing_until_asked() -> None:
+    code = "import sys, pixelproof; print({'torch', 'pandas', 'hydra'} & sys.modules.keys()); pixelproof.nothing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "set()\n"
+    assert "it has Model, compose, evaluate, load, read_dump, review" in done.stderr
