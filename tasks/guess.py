@@ -9,7 +9,6 @@ from tqdm import tqdm
 from benchmarks.people.answers import Journal, Shown, Sitting
 from benchmarks.people.choose import candidates, choose
 from benchmarks.people.section import People, Source
-from benchmarks.people.transfer import pixels_of
 from benchmarks.predictions import Predictions
 from benchmarks.review.join import join
 from benchmarks.review.pixels import page_image
@@ -19,6 +18,7 @@ from contracts.names import utf8_path
 from contracts.screen import display
 from contracts.words import counted
 from datamodules.loading.dataset import Failure
+from datamodules.loading.pixels import pixels_of
 from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import DATA, Run
 from tasks.scoring.drawn_maps import file_name

@@ -46,8 +46,8 @@ ROOMS = {
         "tables",
     ),
     "benchmarks": (
-        "review", "people", "comparison", "robustness", "real_stats", "forensynths_tables", "thresholds", "attribution",
-        "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
+        "review", "exploring", "people", "comparison", "robustness", "real_stats", "forensynths_tables", "thresholds",
+        "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
         "drift", "fgts", "rine",

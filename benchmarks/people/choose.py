@@ -1,7 +1,6 @@
 """Which images a person is shown, and in which order."""
 
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from contracts.errors import DataError
 from contracts.keys import generator, random_key
 from datamodules.tables.manifest import Manifest
+from datamodules.tables.turns import in_turns
 
 
 def candidates(manifest: Manifest, scored: Sequence[NDArray[np.str_]] = ()) -> NDArray[np.int64]:
@@ -56,7 +56,7 @@ def choose(
     labels = generator(random_key("guess", seed)).integers(0, 2, count).tolist()
     if count > 1 and len(set(labels)) == 1:  # accuracy on a class needs an image of it
         labels[int(generator(random_key("guess", seed, "other")).integers(count))] ^= 1
-    queues = {kind: iter(_turns(manifest, rows[manifest.labels[rows] == kind], seed)) for kind in (0, 1)}
+    queues = {kind: iter(in_turns(manifest, rows[manifest.labels[rows] == kind], "guess", seed)) for kind in (0, 1)}
     found: list[int] = []
     for label in labels:
         for kind in (label, 1 - label):
@@ -64,13 +64,3 @@ def choose(
                 found.append(row)
                 break
     return found
-
-
-def _turns(manifest: Manifest, rows: NDArray[np.int64], seed: int) -> list[int]:
-    """Rows in random order, those of several generators in turn."""
-    ids, names = manifest.column("id")[rows].tolist(), manifest.generator_index[rows].tolist()
-    groups: dict[int, list[int]] = {}
-    keys = [random_key("guess", seed, image) for image in ids]
-    for _, name, row in sorted(zip(keys, names, rows.tolist(), strict=True)):
-        groups.setdefault(name, []).append(row)
-    return [row for turn in zip_longest(*groups.values()) for row in turn if row is not None]

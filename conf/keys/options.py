@@ -36,6 +36,15 @@ class AuditOptions:
 
 
 @dataclass
+class ExploreOptions:
+    """Options of ``task=explore``."""
+
+    images: int = option(2000, "number of images whose pixels are decoded; headers of all images are read")
+    seed: int = option(0, "random seed of the sample and of the images shown")
+    out: str | None = option(None, "folder for the page and its files; experiments_data/<id>/explore by default")
+
+
+@dataclass
 class DoctorOptions:
     """Options of ``task=doctor``."""
 

@@ -29,6 +29,7 @@ class Config:
     local: dict[str, Any] = field(default_factory=dict, metadata=GROUP)
     prepare: of.PrepareOptions = field(default_factory=of.PrepareOptions)
     audit: of.AuditOptions = field(default_factory=of.AuditOptions)
+    explore: of.ExploreOptions = field(default_factory=of.ExploreOptions)
     doctor: of.DoctorOptions = field(default_factory=of.DoctorOptions)
     predict: of.PredictOptions = field(default_factory=of.PredictOptions)
     review: of.ReviewOptions = field(default_factory=of.ReviewOptions)

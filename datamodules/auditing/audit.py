@@ -102,7 +102,7 @@ def audit(manifest: Manifest, store: ImageStore, workers: int | None = None, max
     told = label >= 0
     known = {name: values[told] for name, values in columns.items()}
     encoded = bool((columns["nbytes"] > 0).any())
-    groups = _fold_groups(group[told]) if (group[told] != "").any() else None
+    groups = fold_groups(group[told]) if (group[told] != "").any() else None
     return Audit(
         images=len(rows),
         unreadable=[(manifest.image_id(row), reason) for row, reason in failed.items()],
@@ -185,6 +185,6 @@ def _groups_across_splits(manifest: Manifest) -> list[str]:
     return sorted(group for group, count in splits.items() if count > 1)
 
 
-def _fold_groups(groups: NDArray[Any]) -> NDArray[Any]:
+def fold_groups(groups: NDArray[Any]) -> NDArray[Any]:
     """Groups for folds: an image without a group forms its own."""
     return np.array([group or f"\x00{place}" for place, group in enumerate(groups.tolist())], dtype=object)

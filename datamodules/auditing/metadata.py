@@ -36,9 +36,10 @@ class Metadata:
         tables: the JPEG's quantisation tables in words (`JpegTables`), "" for any other format.
         nearest: quality of the IJG's nearest table, 0 for any other format.
         distance: mean absolute difference per step from that table.
-        digest: SHA-256 of the bytes (or pixels), as hex digits.
-        dhash: 64-bit difference hash.
+        digest: SHA-256 of the bytes (or pixels), as hex digits; "" if only the header was read.
+        dhash: 64-bit difference hash; 0 if only the header was read.
         notes: damaged metadata that was ignored, "" if none was.
+        chroma: a JPEG's chroma sampling (``4:2:0``), "gray" if it has no colour, "" for any other format.
     """
 
     format: str
@@ -52,36 +53,57 @@ class Metadata:
     digest: str
     dhash: int
     notes: str = ""
+    chroma: str = ""
 
 
-def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS) -> Metadata:
+def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS, hashes: bool = True) -> Metadata:
     """Describe an image.
 
+    Args:
+        data: an encoded file, or pixels [H, W, 3].
+        max_pixels: pixels of the largest image that is decoded.
+        hashes: whether pixels are decoded for the hashes; otherwise only the header is read, some ten times faster.
+
     Raises:
-        DataError: the image cannot be decoded.
+        DataError: the image cannot be decoded, or its header cannot be read.
     """
     if isinstance(data, np.ndarray):
         height, width = data.shape[:2]
+        if not hashes:
+            return Metadata("", width, height, 0, 0, "", 0, 0.0, "", 0)
         digest = hashlib.sha256(data.tobytes()).hexdigest()
         return Metadata("", width, height, 0, 0, "", 0, 0.0, digest, difference_hash(Image.fromarray(data)))
     header = read_header(data, max_pixels)
-    tables = None
+    tables, chroma, dhash = None, "", 0
     if header.format == "JPEG":
         image = open_image(data, max_pixels)
         tables = jpeg_tables(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
+        chroma = _chroma([tuple(layer[1:3]) for layer in image.layer])  # type: ignore[attr-defined]
         try:
-            dhash = difference_hash(image)
+            dhash = difference_hash(image) if hashes else 0
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"damaged or truncated JPEG image: {error}") from error
-    else:
+    elif hashes:
         dhash = difference_hash(Image.fromarray(decode(data, max_pixels=max_pixels).permute(1, 2, 0).numpy()))
     kind = header.format
     if kind == "WEBP":
         kind = "WEBP lossless" if _is_lossless_webp(data) else "WEBP lossy"
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest() if hashes else ""
     found = (0, "", 0, 0.0) if tables is None else (tables.quality, str(tables), tables.nearest, tables.distance)
     notes = "; ".join(header.notes)
-    return Metadata(kind, header.width, header.height, len(data), *found, digest, dhash, notes)
+    return Metadata(kind, header.width, header.height, len(data), *found, digest, dhash, notes, chroma)
+
+
+def _chroma(factors: list[tuple[int, int]]) -> str:
+    """Name of the sampling factors (horizontal, vertical) of a JPEG's components, J:a:b if it has one."""
+    if len(factors) == 1:
+        return "gray"
+    names = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}
+    if len(factors) == 3 and factors[1:] == [(1, 1)] * 2 and factors[0] in names:
+        return names[factors[0]]
+    if len(factors) == 3 and len(set(factors)) == 1:
+        return "4:4:4"
+    return " ".join(f"{h}x{v}" for h, v in factors)
 
 
 def _is_lossless_webp(data: bytes) -> bool:
@@ -97,7 +119,7 @@ def _is_lossless_webp(data: bytes) -> bool:
 
 
 def _described(
-    store: ImageStore, runs: list[Rows], max_pixels: int, number: int
+    store: ImageStore, runs: list[Rows], max_pixels: int, hashes: bool, number: int
 ) -> Iterator[list[tuple[int, Metadata | str]]]:
     """Row and metadata, or the reason why there is none, of one piece of work, a few images at a time."""
 
@@ -106,7 +128,7 @@ def _described(
             try:
                 if isinstance(cell, DataError):
                     raise cell
-                yield row, read_metadata(cell, max_pixels)
+                yield row, read_metadata(cell, max_pixels, hashes)
             except DataError as error:
                 yield row, error.what
 
@@ -114,9 +136,22 @@ def _described(
 
 
 def describe(
-    manifest: Manifest, store: ImageStore, workers: int | None = None, max_pixels: int = MAX_PIXELS
+    manifest: Manifest,
+    store: ImageStore,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    hashes: bool = True,
+    title: str = "audit",
 ) -> tuple[dict[str, NDArray[Any]], dict[int, str]]:
     """Metadata of all images, read by several processes.
+
+    Args:
+        manifest: the images.
+        store: store to read them from.
+        workers: number of processes; None for one per core.
+        max_pixels: as `read_metadata`.
+        hashes: as `read_metadata`.
+        title: of the progress bar.
 
     Returns:
         The fields of `Metadata` as columns of N rows each, with ``row`` of the manifest; and the reasons why other rows
@@ -125,9 +160,9 @@ def describe(
     workers = workers or cores()
     known: dict[int, Metadata] = {}
     failed: dict[int, str] = {}
-    bar = tqdm(total=len(manifest), desc="audit", unit=" images", smoothing=0.05)
+    bar = tqdm(total=len(manifest), desc=title, unit=" images", smoothing=0.05)
     with bar, dealt(store, np.arange(len(manifest)), workers) as (shared, runs):
-        for found in parallel(partial(_described, shared, runs, max_pixels), len(runs), workers):
+        for found in parallel(partial(_described, shared, runs, max_pixels, hashes), len(runs), workers):
             for row, described in found:
                 if isinstance(described, str):
                     failed[row] = described
@@ -135,7 +170,7 @@ def describe(
                     known[row] = described
             bar.update(len(found))
     rows = sorted(known)
-    kinds: dict[str, Any] = dict.fromkeys(("format", "tables", "digest", "notes"), object)
+    kinds: dict[str, Any] = dict.fromkeys(("format", "tables", "digest", "notes", "chroma"), object)
     kinds |= {"distance": np.float64, "dhash": np.uint64}
     values = list(zip(*(astuple(known[row]) for row in rows), strict=True)) or [()] * len(fields(Metadata))
     columns = {

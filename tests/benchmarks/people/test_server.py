@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from benchmarks.people.answers import Journal, read_answers
 from benchmarks.people.server import Guessing
-from benchmarks.people.transfer import pixels_of, stored_png
+from benchmarks.people.transfer import stored_png
+from datamodules.loading.pixels import pixels_of
 
 ADDRESS = "http://127.0.0.1:4711"
 
