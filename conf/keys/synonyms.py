@@ -12,6 +12,8 @@ TASKS = {
     "trace": "attribute attribution source",
     "explain": "gradcam heatmap saliency interpret",
     "export_tree": "export",
+    "explore": "eda inspect browse statistics stats",
+    "guess": "manual human quiz turing annotate",
 }
 
 KEYS = {

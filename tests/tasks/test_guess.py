@@ -2,7 +2,13 @@
 
 import csv
 import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +24,9 @@ from benchmarks.people.answers import read_answers
 from benchmarks.predictions import from_crops, write_predictions
 from lightning_main import main
 
+HOUSE = Path(__file__).parents[2]
+DATA = ["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet", "datamodule.columns.split=split",
+        "datamodule.columns.generator=generator"]  # fmt: skip
 EVIL = "<img src=x onerror=document.body.dataset.evil=1>"
 
 
@@ -30,9 +39,7 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.guess, "_announce", addresses.put)
 
     def begin(*words):
-        given = ["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet",
-                 "datamodule.columns.split=split", "datamodule.columns.generator=generator", *words]  # fmt: skip
-        thread = threading.Thread(target=lambda: codes.put(main(given)), daemon=True)
+        thread = threading.Thread(target=lambda: codes.put(main([*DATA, *words])), daemon=True)
         thread.start()
         return addresses.get(timeout=600), lambda: codes.get(timeout=600)
 
@@ -66,8 +73,7 @@ def test_answers_continue_and_end_in_a_comparison_on_the_same_images(start, tmp_
     assert "Ann O" in shown
     assert "McNemar" in shown
     # the same command shows the result again, and asks nothing; the answers stand beside the dump in a review
-    assert main(["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet",
-                 "datamodule.columns.split=split", "datamodule.columns.generator=generator", *words]) == 0  # fmt: skip
+    assert main([*DATA, *words]) == 0
     assert read_answers(file).called.tolist() == answers.called.tolist()
     assert main(["task=review", "review.inputs=[a.npz]", f"review.people=[{file}]", "review.out=page"]) == 0
     text = (tmp_path / "page/index.html").read_text()
@@ -75,6 +81,54 @@ def test_answers_continue_and_end_in_a_comparison_on_the_same_images(start, tmp_
     assert '<i class="key person">P1</i>' in text
     assert main(["task=review", f"review.people=[{file}]", "review.out=alone"]) == 0
     assert 'id="people"' in (tmp_path / "alone/index.html").read_text()
+
+
+def test_kill_9_loses_no_answer_and_the_same_command_continues(start, tmp_path):
+    words = ["guess.images=4", "guess.out=out"]
+    command = [sys.executable, str(HOUSE / "lightning_main.py"), *DATA, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+/", line)))
+        with httpx2.Client(base_url=address) as client:
+            for k in range(2):
+                client.post("/answer", json={"position": k, "called": 1 - k, "seconds": 3})
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    address, code = start(*words)
+    with httpx2.Client(base_url=address) as client:
+        assert client.get("/state").json()["position"] == 2
+        for k in (2, 3):
+            client.post("/answer", json={"position": k, "called": 1, "seconds": 3})
+        assert client.get("/result").status_code == 200
+    assert code() == 0
+    assert read_answers(tmp_path / "out/me.jsonl").called.tolist() == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "text"),
+    [
+        ("guess.images=0", 2, "guess.images=0"),
+        ("guess.port=70000", 2, "guess.port=70000"),
+        ('guess.person=" "', 2, "guess.person is empty"),
+        ("guess.images=50", 1, "only 40 images can be shown"),
+        ("guess.reveal=never", 2, "each"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_served(word, code, text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    parquet(tmp_path / "data", {"train": 24, "test": 16})
+    assert main([*DATA, "guess.out=out", word]) == code
+    assert text in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*.jsonl"))
+
+
+def test_a_port_in_use_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    parquet(tmp_path / "data", {"train": 24, "test": 16})
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main([*DATA, "guess.images=2", f"guess.port={taken.getsockname()[1]}"]) == 2
+    assert "Give guess.port=0" in capsys.readouterr().err
 
 
 DRIVER = """
