@@ -71,7 +71,9 @@ def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
             path = shlex.quote(f"datamodule.path={value}")
             return f"Write {path} for where the data is; datamodule=NAME chooses how it is read (see --help)"
         if wrong is not None:
-            return f"Write {key}=NAME; {nearest(wrong, options(key))}"
+            step = f"Write {key}=NAME; {nearest(wrong, options(key))}"
+            backbone = " (a backbone: detector=classifier detector.backbone=LIBRARY/NAME)"
+            return step + (backbone if key == "detector" else "")
     return f"Write {shlex.quote(f'{key}={value}' if value else f'{key}=VALUE')}; pixelproof {key} --help explains it"
 
 

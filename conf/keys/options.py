@@ -161,6 +161,22 @@ class ExportTreeOptions:
 
 
 @dataclass
+class CombineOptions:
+    """Options of ``task=combine``."""
+
+    inputs: list[str] = option_list("experiments or dumps whose scores are combined: [a,b]")
+    columns: list[str] = option_list("columns taken from each dump; the logit by default")
+    rule: str = option(
+        "mean",
+        "how scores are combined; the last two use p-values among real images",
+        ("mean", "rank_mean", "weighted", "stouffer", "minimum"),
+    )
+    reference: list[str] = option_list("dumps that the rule is fitted on; validation dumps of the inputs by default")
+    independence: float = option(0.05, "Cramér's V from which two columns count as dependent")
+    out: str | None = option(None, "folder for the dump; experiments_data/<id>/ by default")
+
+
+@dataclass
 class CompareOptions:
     """Options of ``task=compare``."""
 

@@ -39,6 +39,7 @@ class Config:
     convert: of.ConvertOptions = field(default_factory=of.ConvertOptions)
     tune: of.TuneOptions = field(default_factory=of.TuneOptions)
     export_tree: of.ExportTreeOptions = field(default_factory=of.ExportTreeOptions)
+    combine: of.CombineOptions = field(default_factory=of.CombineOptions)
     compare: of.CompareOptions = field(default_factory=of.CompareOptions)
     explain: of.ExplainOptions = field(default_factory=of.ExplainOptions)
     generate: of.GenerateOptions = field(default_factory=of.GenerateOptions)

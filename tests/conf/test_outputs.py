@@ -20,7 +20,9 @@ def _at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
 
 
-@pytest.mark.parametrize("task", ["predict", "audit", "threshold", "review", "compare", "explain", "generate", "trace"])
+@pytest.mark.parametrize(
+    "task", ["predict", "audit", "threshold", "review", "combine", "compare", "explain", "generate", "trace"]
+)
 def test_a_file_in_the_way_of_a_folder(task: str) -> None:
     (problem,) = told(f"task={task}", f"{task}.out=file/deep/out")
     assert f"{task}.out=file/deep/out cannot be written: file is not a folder" in problem

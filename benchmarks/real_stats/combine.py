@@ -1,0 +1,177 @@
+"""Scores of several detectors, or columns of their dumps, as one score."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.predictions import Predictions, from_crops
+from benchmarks.real_stats.independence import cliques, cramers_v, selected
+from benchmarks.real_stats.p_values import combined, exact_p_values
+from contracts.errors import ConfigError, DataError, nearest
+
+RULES = ("mean", "rank_mean", "weighted", "stouffer", "minimum")
+LOGIT = "logit"
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Scores of the images that all dumps hold.
+
+    Attributes:
+        names: [k] of the columns.
+        values: [n, k] float64.
+        images: the first dump, of these images alone, in its order.
+    """
+
+    names: list[str]
+    values: Matrix
+    images: Predictions
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One score of several.
+
+    Attributes:
+        logits: [n] float64, higher means more likely generated.
+        extra: further columns [n] by name.
+        about: what was fitted, in plain containers.
+    """
+
+    logits: Matrix
+    extra: dict[str, Matrix] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> Columns:
+    """The columns of several dumps, joined by image id.
+
+    Args:
+        dumps: by name.
+        wanted: columns to take of each dump; none for its logit.
+
+    Raises:
+        DataError: a dump lacks a column or holds a value that is no number, no image is in all, or labels disagree.
+    """
+    (first_name, first), *others = dumps.items()
+    shared = set(first.fused_ids.tolist()).intersection(*(other.fused_ids.tolist() for _, other in others))
+    if not shared:
+        raise DataError(f"no image is in all of {', '.join(dumps)}", "Combine dumps of the same images.")
+    images = first.select(np.isin(first.fused_ids, sorted(shared)))
+    names, values = [], []
+    for name, dump in dumps.items():
+        place = {image: k for k, image in enumerate(dump.fused_ids.tolist())}
+        own = dump.select(np.array([place[image] for image in images.fused_ids.tolist()]))
+        if not np.array_equal(own.fused_labels, images.fused_labels):
+            raise DataError(f"{name} and {first_name} disagree about labels", "Combine dumps of one data set.")
+        for column in wanted or (LOGIT,):
+            found = own.fused_logits if column == LOGIT else own.extra.get(column)
+            if found is None or found.dtype.kind not in "fiu":
+                raise DataError(f"{name} has no column {column!r} of numbers", nearest(column, [LOGIT, *own.extra]))
+            if not np.isfinite(found).all():
+                raise DataError(f"{name}: column {column!r} is not finite for every image", "Leave this column out.")
+            names.append(name if not wanted else column if len(dumps) == 1 else f"{name}.{column}")
+            values.append(found.astype(np.float64))
+    if len(values) < 2:
+        raise DataError("there is one column, so nothing to combine", "Give more dumps or columns.")
+    return Columns(names, np.stack(values, 1), images)
+
+
+def combine(columns: Columns, rule: str, reference: Columns | None = None, independence: float = 0.05) -> Combination:
+    """One score of several columns.
+
+    Args:
+        columns: of the images to score.
+        rule: ``mean`` of the columns; ``rank_mean``: of their ranks among the reference; ``weighted``: logistic
+            regression on the reference; ``stouffer`` or ``minimum`` of two-sided p-values among the real images of the
+            reference, of the largest set of columns that are independent there.
+        reference: of other images, needed by all rules but ``mean``.
+        independence: Cramér's V from which two columns count as dependent.
+
+    Raises:
+        ConfigError: an unknown rule, or one that needs a reference.
+        DataError: the reference has other columns or lacks a class, or no columns are independent.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"combine.rule={rule!r} is unknown", nearest(rule, RULES))
+    if rule == "mean":
+        return Combination(columns.values.mean(1))
+    if reference is None:
+        raise ConfigError(
+            f"combine.rule={rule} is fitted on other images", "Give combine.reference, or combine.rule=mean."
+        )
+    if reference.names != columns.names:
+        raise DataError(
+            f"the reference has columns {reference.names}, the inputs {columns.names}", "Give combine.reference anew."
+        )
+    if rule == "rank_mean":
+        return Combination(_logit(_ranks(reference.values, columns.values).mean(1)))
+    labels = reference.images.fused_labels
+    if rule == "weighted":
+        return _weighted(columns, reference.values, labels)
+    real = reference.values[labels == 0]
+    if not len(real):
+        raise DataError("the reference holds no real image", "Give a reference with images of label 0.")
+    sets = cliques(cramers_v(_ranks(real, real)), independence)
+    p_real, p = (
+        np.stack([exact_p_values(real[:, k], values[:, k]) for k in range(real.shape[1])], 1)
+        for values in (real, columns.values)
+    )
+    chosen = list(selected(p_real, sets, rule))
+    total = combined(p[:, chosen], rule)[1]
+    about = {"columns": [columns.names[k] for k in chosen], "real_images": len(real)}
+    return Combination(_logit(1 - total), {"p_value": total}, about)
+
+
+def _ranks(reference: Matrix, values: Matrix) -> Matrix:
+    """Share of the reference below each value, ties counted half, kept inside (0, 1): [m, k] of [n, k] and [m, k]."""
+    ordered = np.sort(reference, axis=0)
+    each = [
+        (np.searchsorted(o, v, side="left") + np.searchsorted(o, v, side="right") + 1) / (2 * len(o) + 2)
+        for o, v in zip(ordered.T, values.T, strict=True)
+    ]
+    return np.stack(each, 1)
+
+
+def _weighted(columns: Columns, reference: Matrix, labels: NDArray[np.int64]) -> Combination:
+    known = labels >= 0
+    if set(labels[known].tolist()) != {0, 1}:
+        raise DataError("the reference does not hold both classes", "Weights are fitted on real and generated images.")
+    centre, scale = reference.mean(0), reference.std(0)
+    scale[scale == 0] = 1.0
+    fitted = LogisticRegression().fit((reference[known] - centre) / scale, labels[known])
+    weights = (fitted.coef_[0] / scale).tolist()
+    # not as a product of matrices, which sums the last rows in another order: equal images get equal scores
+    logits = ((columns.values - centre) / scale * fitted.coef_[0]).sum(1) + fitted.intercept_[0]
+    return Combination(logits, about={"weights": dict(zip(columns.names, weights, strict=True))})
+
+
+def _logit(share: Matrix) -> Matrix:
+    kept = np.clip(share, 1e-12, 1 - 1e-12)
+    return np.log(kept) - np.log1p(-kept)
+
+
+def dump(columns: Columns, found: Combination, provenance: Mapping[str, Any]) -> Predictions:
+    """A dump of the combined score, with every column that went into it."""
+    images = columns.images
+    extra = {f"vote_{name}": columns.values[:, k] for k, name in enumerate(columns.names)}
+    return from_crops(
+        found.logits,
+        np.arange(len(images)),
+        images.fused_labels,
+        images.fused_generator_ids,
+        images.fused_ids,
+        generator_id_to_name=images.generator_id_to_name,
+        identifiers=images.fused_identifiers,
+        source=images.source,
+        group=images.group,
+        where=images.where,
+        row=images.row,
+        extra={**images.extra, **extra, **found.extra},
+        provenance=provenance,
+    )
