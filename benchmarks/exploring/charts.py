@@ -13,8 +13,8 @@ from benchmarks.exploring.thumbnails import data_url
 from benchmarks.svg import Plot, round_ticks, short
 
 BINS = 48
-CLOSEST = 16
-"""Percent of an axis between two of its texts."""
+LETTER = 3.5
+"""Percent of a narrow axis that a letter of its texts takes."""
 NEGATIVE, ZERO, POSITIVE = (np.array(c, float) for c in ((33, 102, 172), (247, 247, 247), (178, 24, 43)))
 """Colours of a difference: blue below zero, red above."""
 
@@ -61,8 +61,9 @@ def strips(
     marks = _log_ticks(low, high) if log else [(t, t) for t in round_ticks(low, high, 7)]
     ticks: list[tuple[float, str]] = []
     for place, value in marks:
-        if not ticks or 100 * (place - low) / (high - low) - ticks[-1][0] > CLOSEST:
-            ticks.append((100 * (place - low) / (high - low), text(value)))
+        at, word = 100 * (place - low) / (high - low), text(value)
+        if not ticks or at - ticks[-1][0] > LETTER * (1 + (len(word) + len(ticks[-1][1])) / 2):
+            ticks.append((at, word))
     return Strips(title, rows, ticks)
 
 

@@ -23,6 +23,7 @@ from benchmarks.people import server
 from benchmarks.people.answers import read_answers
 from benchmarks.predictions import from_crops, write_predictions
 from lightning_main import main
+from tasks.scoring.drawn_maps import file_name
 
 HOUSE = Path(__file__).parents[2]
 DATA = ["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet", "datamodule.columns.split=split",
@@ -119,6 +120,15 @@ def test_what_cannot_be_is_refused_before_anything_is_served(word, code, text, t
     assert main([*DATA, "guess.out=out", word]) == code
     assert text in capsys.readouterr().err
     assert not list(tmp_path.glob("out/*.jsonl"))
+
+
+@pytest.mark.parametrize("person", ["\U00020000" * 300, "..", "a/../../b", "\x00", ".hidden", "a\nb", "Zoë"])
+def test_a_name_of_any_text_becomes_a_file_in_the_folder(person, tmp_path):
+    file = tmp_path / f"{file_name(person)}.jsonl"
+    file.touch()
+    assert [entry.name for entry in tmp_path.iterdir()] == [file.name]
+    assert not file.name.startswith(".")
+    assert file_name(person) != file_name(f"{person}x")
 
 
 def test_a_port_in_use_is_refused(tmp_path, monkeypatch, capsys):
