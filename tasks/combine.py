@@ -1,6 +1,7 @@
 """``task=combine``: make one score of several detectors, or of columns of a dump."""
 
 import json
+from pathlib import Path
 
 from benchmarks.predictions import read_predictions, write_predictions
 from benchmarks.real_stats.combine import Columns, columns_of, dump
@@ -11,6 +12,7 @@ from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import SELECTION
 from tasks.scoring.compared import titles
+from tasks.scoring.ensembles import write_ensemble
 
 VALIDATION = ("validate", SELECTION)
 
@@ -18,7 +20,8 @@ VALIDATION = ("validate", SELECTION)
 def combine(run: Run) -> None:
     """Combines the scores of ``combine.inputs`` by ``combine.rule`` and writes a dump, with each score as a column.
 
-    Rules other than the mean are fitted on ``combine.reference``, by default the inputs' validation images.
+    Rules other than the mean are fitted on ``combine.reference``, by default the inputs' validation images. With
+    ``combine.checkpoint`` the experiments' best checkpoints become one, which scores like any detector.
 
     Raises:
         ConfigError: no input, or an unknown rule.
@@ -28,9 +31,13 @@ def combine(run: Run) -> None:
     if not options.inputs:
         raise ConfigError("combine.inputs is empty", "Give experiments or dumps, e.g. combine.inputs=[a,b].")
     paths = [dumps_of("combine.inputs", name, ("test", "predict"))[-1] for name in options.inputs]
-    names = titles(paths)
+    names = [name.replace(".", "_") for name in titles(paths)]
     reference: Columns | None = None
-    if options.rule != "mean":
+    if options.checkpoint and options.columns:
+        raise ConfigError(
+            "combine.checkpoint with combine.columns", "A checkpoint combines logits: remove one of both."
+        )
+    if options.rule != "mean" or options.checkpoint:
         others = options.reference or options.inputs
         if len(others) != len(paths):
             raise ConfigError(
@@ -56,6 +63,10 @@ def combine(run: Run) -> None:
     out = run.out(options.out)
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_test_all.npz", dump(columns, result, provenance))
+    if options.checkpoint:
+        members = {name: path.parent / "checkpoints" / "best.ckpt" for name, path in zip(names, paths, strict=True)}
+        write_ensemble(Path(options.checkpoint).expanduser(), members, result, reference)
+        print(f"the ensemble as one detector: ckpt={options.checkpoint}")
     if result.about:
         print(json.dumps(result.about))
     print(f"{counted(len(columns.images), 'image')}: {out / 'predictions_test_all.npz'}")

@@ -50,7 +50,7 @@ ROOMS = {
         "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "drift", "fgts", "rine",
+        "ensemble", "drift", "fgts", "rine",
         "aeroblade", "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
         "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
     ),

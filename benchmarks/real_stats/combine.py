@@ -40,12 +40,14 @@ class Combination:
     Attributes:
         logits: [n] float64, higher means more likely generated.
         extra: further columns [n] by name.
-        about: what was fitted, in plain containers.
+        about: what was fitted, in plain containers, for a reader.
+        fitted: what a checkpoint must keep: ``weights`` [k] and ``bias``, or the ``reference`` [n, k] of ranks.
     """
 
     logits: Matrix
     extra: dict[str, Matrix] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)
 
 
 def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> Columns:
@@ -100,7 +102,8 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
     if rule not in RULES:
         raise ConfigError(f"combine.rule={rule!r} is unknown", nearest(rule, RULES))
     if rule == "mean":
-        return Combination(columns.values.mean(1))
+        count = len(columns.names)
+        return Combination(columns.values.mean(1), fitted={"weights": np.full(count, 1 / count), "bias": 0.0})
     if reference is None:
         raise ConfigError(
             f"combine.rule={rule} is fitted on other images", "Give combine.reference, or combine.rule=mean."
@@ -110,7 +113,8 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
             f"the reference has columns {reference.names}, the inputs {columns.names}", "Give combine.reference anew."
         )
     if rule == "rank_mean":
-        return Combination(_logit(_ranks(reference.values, columns.values).mean(1)))
+        ranks = _ranks(reference.values, columns.values).mean(1)
+        return Combination(_logit(ranks), fitted={"reference": reference.values})
     labels = reference.images.fused_labels
     if rule == "weighted":
         return _weighted(columns, reference.values, labels)
@@ -145,10 +149,12 @@ def _weighted(columns: Columns, reference: Matrix, labels: NDArray[np.int64]) ->
     centre, scale = reference.mean(0), reference.std(0)
     scale[scale == 0] = 1.0
     fitted = LogisticRegression().fit((reference[known] - centre) / scale, labels[known])
-    weights = (fitted.coef_[0] / scale).tolist()
+    weights = fitted.coef_[0] / scale
+    bias = float(fitted.intercept_[0] - (centre * weights).sum())
     # not as a product of matrices, which sums the last rows in another order: equal images get equal scores
-    logits = ((columns.values - centre) / scale * fitted.coef_[0]).sum(1) + fitted.intercept_[0]
-    return Combination(logits, about={"weights": dict(zip(columns.names, weights, strict=True))})
+    logits = (columns.values * weights).sum(1) + bias
+    about = {"weights": dict(zip(columns.names, weights.tolist(), strict=True)), "bias": bias}
+    return Combination(logits, about=about, fitted={"weights": weights, "bias": bias})
 
 
 def _logit(share: Matrix) -> Matrix:

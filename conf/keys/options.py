@@ -173,6 +173,7 @@ class CombineOptions:
     )
     reference: list[str] = option_list("dumps that the rule is fitted on; validation dumps of the inputs by default")
     independence: float = option(0.05, "Cramér's V from which two columns count as dependent")
+    checkpoint: str | None = option(None, "file for one checkpoint of all inputs' best ones; none by default")
     out: str | None = option(None, "folder for the dump; experiments_data/<id>/ by default")
 
 

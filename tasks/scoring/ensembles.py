@@ -1,0 +1,66 @@
+"""The checkpoint of an ensemble, from those of its members."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.predictions import sigmoid
+from benchmarks.real_stats.combine import Columns, Combination
+from benchmarks.thresholds.rules import choose_threshold
+from callbacks.passport import FORMAT, passport
+from conf.build import build_for_scoring
+from conf.keys.targets import resolve
+from contracts.errors import CheckpointError, ConfigError
+from contracts.files import write_atomically
+from detectors.base import PASSPORT
+from detectors.ensemble.detector import Ensemble
+from detectors.parts.weights import load_weights, read_checkpoint
+
+
+def write_ensemble(path: Path, members: Mapping[str, Path], found: Combination, reference: Columns | None) -> None:
+    """Writes one checkpoint that holds all members and what was fitted.
+
+    Args:
+        path: of the new checkpoint.
+        members: checkpoints of ours by name.
+        found: how they are combined.
+        reference: validation images, on which the threshold is chosen; None without.
+
+    Raises:
+        ConfigError: the rule cannot be kept in a checkpoint, or members look at images differently.
+        CheckpointError: a member was not written by PixelProof.
+    """
+    if "reference" not in found.fitted and "weights" not in found.fitted:
+        raise ConfigError("p-values cannot be kept in a checkpoint", "Choose combine.rule=mean, rank_mean or weighted.")
+    nodes, seen = {}, set()
+    for name, file in members.items():
+        entry = passport(read_checkpoint(file), file)
+        if entry is None:
+            raise CheckpointError(f"{file} was not written by PixelProof", "Train it, or convert it first.")
+        node = entry["detector"]
+        nodes[name] = resolve(node["_target_"], name, from_checkpoint=True).for_checkpoint(node)
+        seen |= set(entry.get("seen_generators") or ())
+    ranks = found.fitted.get("reference")
+    config: dict[str, Any] = {
+        "_target_": f"{Ensemble.__module__}.{Ensemble.__name__}",
+        "members": nodes,
+        "rule": "linear" if ranks is None else "rank_mean",
+        "reference": 0 if ranks is None else len(ranks),
+    }
+    detector = build_for_scoring(config, from_checkpoint=True)
+    for name, file in members.items():
+        load_weights(detector.members[name], file)
+    for name, value in found.fitted.items():
+        getattr(detector.net, name).copy_(torch.as_tensor(value))
+    entry = {"format": FORMAT, "detector": config, "threshold": None, "seen_generators": sorted(seen)}
+    if reference is not None and len(set(reference.images.fused_labels.tolist())) == 2:
+        logits = detector.combined(torch.from_numpy(reference.values)).numpy()
+        entry["threshold"] = asdict(choose_threshold(sigmoid(logits), reference.images.fused_labels))
+    content = io.BytesIO()
+    torch.save({"state_dict": detector.state_dict(), PASSPORT: entry}, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.getvalue())

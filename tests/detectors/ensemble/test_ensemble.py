@@ -1,0 +1,89 @@
+"""Two trained detectors as one checkpoint: its scores are those of ``task=combine``, on any images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zoo_commands as zoo
+from torch import nn
+
+from benchmarks.predictions import read_predictions
+from contracts.batch import Batch
+from contracts.errors import ConfigError
+from contracts.view import View
+from detectors.ensemble.detector import Ensemble
+from detectors.residual.detector import Residual
+from lightning_main import main
+
+
+def member(view: View | None = None) -> Residual:
+    return Residual(View(), view or View(), "npr", "tiny_ladeda").eval()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two experiments that are trained, validated and tested on a few images."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        zoo.run("task=prepare datamodule=sample prepare.limit=60 prepare.out=data.h5")
+        views = "detector.train_view.crop=32 detector.eval_view.crop=40"
+        for name, front in (("a", "npr"), ("b", "raw")):
+            words = f"detector=residual detector.front_end={front} detector.body=tiny_ladeda {views}"
+            zoo.run(f"experiment_id={name} datamodule=hdf5 datamodule.path=data.h5 datamodule.batch_size=4 {words}")
+            zoo.run(f"task=test experiment_id={name}")
+    return folder
+
+
+@pytest.mark.parametrize("rule", ["mean", "rank_mean", "weighted"])
+@pytest.mark.filterwarnings("ignore")
+def test_the_checkpoint_scores_as_the_dump_says(rule: str, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    zoo.run(
+        f"task=combine combine.inputs=[a,b] combine.rule={rule} experiment_id={rule} combine.checkpoint={rule}.ckpt"
+    )
+    wanted = read_predictions(f"experiments_data/{rule}/predictions_test_all.npz")
+    zoo.run(f"task=test ckpt={rule}.ckpt experiment_id={rule}_scored datamodule=hdf5 datamodule.path=data.h5")
+    found = read_predictions(f"experiments_data/{rule}_scored/window_0/predictions_test_all.npz")
+    assert np.array_equal(found.fused_ids, wanted.fused_ids)
+    np.testing.assert_allclose(found.fused_logits, wanted.fused_logits, rtol=1e-5, atol=1e-6)
+    for name in "ab":
+        np.testing.assert_allclose(found.extra[f"vote_{name}"], wanted.extra[f"vote_{name}"], atol=1e-6)
+    entry = torch.load(f"{rule}.ckpt", weights_only=True)["pixelproof"]
+    assert entry["threshold"]["images"] == len(
+        read_predictions("experiments_data/a/window_0/predictions_validate_all.npz")
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_p_values_and_single_columns_make_no_checkpoint(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    words = "task=combine combine.inputs=[a,b] experiment_id=no combine.checkpoint=no.ckpt"
+    assert main([*words.split(), "combine.columns=[logit]"]) == 2
+    assert "A checkpoint combines logits" in capsys.readouterr().err
+
+
+def test_members_must_look_alike() -> None:
+    with pytest.raises(ConfigError, match="a looks at images as native, b as crop9"):
+        Ensemble({"a": member(), "b": member(View(crop=9))})
+    with pytest.raises(ConfigError, match="members has 1"):
+        Ensemble({"a": member()})
+    with pytest.raises(ConfigError, match="rule='median'"):
+        Ensemble({"a": member(), "b": member()}, rule="median")  # type: ignore[arg-type]
+
+
+def test_equal_images_get_equal_scores_and_small_ones_are_refused() -> None:
+    torch.manual_seed(0)
+    detector = Ensemble({"a": member(), "b": member()}).eval()
+    assert isinstance(detector.net.members, nn.ModuleDict)
+    assert detector.sides().least == 6
+    images = torch.randint(0, 256, (1, 3, 20, 20), dtype=torch.uint8).expand(5, -1, -1, -1)
+    rows = torch.arange(5)
+    with torch.inference_mode():
+        scores = detector.score(Batch(images, rows % 2, rows, rows, rows, rows))
+    assert len(set(scores.logits.tolist())) == 1
+    mean = (scores.extras["vote_a"] + scores.extras["vote_b"]) / 2
+    assert torch.allclose(scores.logits, mean, atol=1e-6)
