@@ -184,6 +184,10 @@ class Detector(LightningModule):
         """
         return state
 
+    def merged(self) -> dict[str, Tensor]:
+        """Return the weights of ``self.net`` for ``task=export``; a detector with adapters merges them."""
+        return dict(self.net.state_dict())
+
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Hook: reject a checkpoint because of its other entries.
 

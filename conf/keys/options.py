@@ -246,6 +246,13 @@ class ConvertOptions:
 
 
 @dataclass
+class ExportOptions:
+    """Options of ``task=export``."""
+
+    out: str | None = option(None, "safetensors file to write; beside the checkpoint by default")
+
+
+@dataclass
 class TuneOptions:
     """Searches of ``task=fit`` before it trains."""
 

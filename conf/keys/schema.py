@@ -37,6 +37,7 @@ class Config:
     sweep: of.SweepOptions = field(default_factory=of.SweepOptions)
     candidates: of.CandidatesOptions = field(default_factory=of.CandidatesOptions)
     convert: of.ConvertOptions = field(default_factory=of.ConvertOptions)
+    export: of.ExportOptions = field(default_factory=of.ExportOptions)
     tune: of.TuneOptions = field(default_factory=of.TuneOptions)
     export_tree: of.ExportTreeOptions = field(default_factory=of.ExportTreeOptions)
     combine: of.CombineOptions = field(default_factory=of.CombineOptions)

@@ -14,6 +14,7 @@ from detectors.classifier.detector import Classifier
 from detectors.classifier.svd import merged_splits, split_attention
 from detectors.parts.weights import load_weights
 
+RANKS = {"svd": 1, "lora": 2}
 WAYS: list[dict[str, Any]] = [
     {"tune": "svd"},
     {"tune": "svd", "rank": 3, "regulariser": 0.1},
@@ -120,5 +121,14 @@ def test_it_trains_and_predicts(tune: str, tmp_path: Path, monkeypatch: pytest.M
         "detector.train_view.crop=32 detector.eval_view.crop=32" if tune == "svd" else "",
         f"experiment_id={tune} trainer.limit_train_batches=2 datamodule.batch_size=8",
     )
-    (tmp_path / "test_vit.pth").unlink()  # the checkpoint holds the backbone, too
+    weights = zoo.backbone(tmp_path).rename(tmp_path / "gone.pth")  # the checkpoint holds the backbone, too
     assert zoo.area_of_twins(tmp_path, tune) == 0.5
+    best = tmp_path / f"experiments_data/{tune}/window_0/checkpoints/best.ckpt"
+    zoo.run(f"task=export ckpt={best} export.out=merged.safetensors")
+    plain = Classifier("timm/test_vit", weights=weights, image_size=32).eval()
+    load_weights(plain, tmp_path / "merged.safetensors")
+    tuned = Classifier("timm/test_vit", weights=weights, image_size=32, tune=tune, rank=RANKS[tune]).eval()
+    load_weights(tuned, best)
+    assert torch.allclose(plain.score(_batch()).logits, tuned.score(_batch()).logits, atol=1e-5)
+    with pytest.raises(AssertionError):
+        zoo.run(f"task=export ckpt={best} export.out=merged.safetensors")
