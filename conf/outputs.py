@@ -11,10 +11,10 @@ from contracts.errors import ConfigError
 RESULTS = Path("experiments_data")
 LOGS = Path("experiments_logs")
 
-FILES = ("prepare.out", "convert.out", "sweep.study")
+FILES = ("prepare.out", "convert.out", "export.out", "sweep.study")
 """Options that name a file; the others name a folder."""
 
-ELSEWHERE = ("doctor", "review", "compare", "explain", "convert", "candidates")
+ELSEWHERE = ("doctor", "review", "compare", "explain", "convert", "export", "candidates")
 """Tasks that write next to their inputs, or nothing."""
 
 

@@ -70,6 +70,9 @@ def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
         if wrong is not None and key == "datamodule":
             path = shlex.quote(f"datamodule.path={value}")
             return f"Write {path} for where the data is; datamodule=NAME chooses how it is read (see --help)"
+        if wrong is not None and key == "detector":
+            backbone = shlex.quote(f"detector.backbone={wrong}")
+            return f"Write detector=NAME; {nearest(wrong, options(key))}; a backbone is detector=classifier {backbone}"
         if wrong is not None:
             step = f"Write {key}=NAME; {nearest(wrong, options(key))}"
             backbone = " (a backbone: detector=classifier detector.backbone=LIBRARY/NAME)"
