@@ -1,5 +1,6 @@
 """Options and fixtures shared by all tests."""
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from forked import Commands
 from hypothesis import HealthCheck, settings
 
 import golden_option
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two workers must not spin on each other's cores; before torch
 
 # how fast a machine is says nothing about what is tested; chosen by name, since Hypothesis has one of its own for CI
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

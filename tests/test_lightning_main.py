@@ -1,6 +1,7 @@
 """The command line itself."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_mistakes_and_help_are_reported_at_once_and_without_torch(tmp_path: Path
         assert heavy == []
         assert seconds < 2, words  # of processor time, start-up included, so that a busy machine does not matter
         assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_do_not_spin_unless_asked_to(
+    given: str | None, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    lightning_main.main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == kept
 
 
 def test_help_names_tasks_groups_and_what_people_type(capsys: pytest.CaptureFixture[str]) -> None:
