@@ -12,8 +12,9 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 from torchvision.models import vision_transformer
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, ConfigError
 from detectors.classifier.backbones import create_backbone
+from detectors.classifier.position_embeddings import resample_dinov2
 
 SMALL = {"depth": 1, "embed_dim": 32, "num_heads": 2}
 
@@ -183,3 +184,41 @@ def test_the_authors_dinov3_loads(tmp_path: Path) -> None:
     torch.save(published, tmp_path / "w.pth")
     made = create_backbone("dino/dinov3_vits16", weights=tmp_path / "w.pth", image_size=64)
     _equal(made.module.state_dict(), own)
+
+
+@pytest.mark.parametrize("registers", [False, True])
+def test_dinov2_at_another_size_by_its_authors_rule(tmp_path: Path, registers: bool) -> None:
+    name = f"vit_small_patch14{'_reg4' if registers else ''}_dinov2.lvd142m"
+    published = _random(timm.create_model(name, num_classes=0).state_dict())
+    if registers:
+        published["register_tokens"] = published.pop("reg_token")
+        published["pos_embed"] = torch.randn(1, 37 * 37 + 1, 32)
+    published["mask_token"] = torch.zeros(1, 32)
+    torch.save(published, tmp_path / "w.pth")
+    hub = f"dino/dinov2_vits14{'_reg' if registers else ''}"
+    made = create_backbone(hub, weights=tmp_path / "w.pth", image_size=336, positions="dinov2").module.state_dict()
+    wanted = resample_dinov2(published["pos_embed"], 24)
+    assert torch.equal(made["pos_embed"], wanted[:, 1:] if registers else wanted)
+    by_timm = create_backbone(hub, weights=tmp_path / "w.pth", image_size=336).module.state_dict()
+    assert not torch.allclose(made["pos_embed"], by_timm["pos_embed"], atol=1e-2)
+    assert torch.equal(resample_dinov2(published["pos_embed"], 37), published["pos_embed"])
+
+
+def test_the_authors_rule_shifts_the_kernel_by_a_tenth() -> None:
+    positions = torch.randn(1, 1 + 7 * 7, 3)
+    grid = positions[:, 1:].reshape(1, 7, 7, 3).permute(0, 3, 1, 2)
+    factor = 4.1 / 7
+    wanted = torch.nn.functional.interpolate(grid, scale_factor=(factor, factor), mode="bicubic")
+    found = resample_dinov2(positions, 4)
+    assert torch.equal(found[:, :1], positions[:, :1])
+    assert torch.equal(found[0, 1:].T.reshape(3, 4, 4), wanted[0])
+    with pytest.raises(ConfigError, match="8 positions"):
+        resample_dinov2(torch.randn(1, 8, 3), 4)
+
+
+def test_positions_are_known_and_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'dinov2'"):
+        create_backbone("timm/test_vit", positions="dinov")
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ConfigError, match="without position embeddings"):
+        create_backbone("timm/test_resnet", weights=tmp_path / "w.pth", positions="dinov2")

@@ -1,7 +1,9 @@
 """Pairs differ in nothing but what the autoencoder does, are made once, and train any detector."""
 
 import io
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from contracts.stage import Stage
 from contracts.view import View
 from datamodules.pairing.pair import Pair
 from datamodules.sample import SampleDataModule
-from detectors.tracer.autoencoders import Tokenizer
+from detectors.tracer.autoencoders import DiffusersVae, Tokenizer
 from tests.detectors.tracer import tracer_zoo
 
 
@@ -144,6 +146,38 @@ def test_the_tracers_tokenizers_reconstruct(tokenizers: Path, file: str, side: i
     made = autoencoder(torch.rand(2, 3, tracer_zoo.IMAGE, tracer_zoo.IMAGE) * 2 - 1)
     assert made.shape == (2, 3, tracer_zoo.IMAGE, tracer_zoo.IMAGE)
     assert -1 - 1e-5 <= float(made.min()) < float(made.max()) <= 1 + 1e-5
+
+
+def test_a_vae_of_diffusers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The package itself is optional; what is asked of it are four of its names."""
+
+    class AutoencoderKL(torch.nn.Module):
+        @classmethod
+        def from_pretrained(cls, path: Path, local_files_only: bool) -> "AutoencoderKL":
+            assert local_files_only
+            if not (path / "config.json").exists():
+                raise OSError("no config.json")
+            return cls()
+
+        def encode(self, x: Tensor) -> Any:
+            return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: x / 2))
+
+        def decode(self, z: Tensor) -> Any:
+            return SimpleNamespace(sample=2 * z)
+
+    monkeypatch.setitem(sys.modules, "diffusers", SimpleNamespace(AutoencoderKL=AutoencoderKL))
+    with pytest.raises(ConfigError, match="holds no VAE"):
+        DiffusersVae(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    vae = DiffusersVae(str(tmp_path))
+    before = vae.settings
+    x = torch.rand(1, 3, 16, 8)
+    assert torch.equal(vae(x), x)
+    (tmp_path / "config.json").write_text("{ }")
+    assert DiffusersVae(str(tmp_path)).settings != before
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ConfigError, match="needs diffusers"):
+        DiffusersVae(str(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore")
