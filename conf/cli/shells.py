@@ -20,10 +20,11 @@ complete -F _pixelproof pixelproof
 ZSH = r"""
 _pixelproof() {
     local -a found
-    found=("${(@f)$(${~words[1]} --complete "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)}")
+    found=("${(@f)$(${~words[1]} --complete "${(j: :)words[1,CURRENT-1]} ${(Q)PREFIX}" 2>/dev/null)}")
     found=(${found:#})
-    compadd -S '' -- ${(M)found:#*[=./]}
-    compadd -- ${found:#*[=./]}
+    # -U: the words begin with what was typed, which zsh itself does not see behind an escaped [
+    compadd -U -S '' -- ${(M)found:#*[=./]}
+    compadd -U -- ${found:#*[=./]}
 }
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 compdef _pixelproof pixelproof
@@ -32,7 +33,8 @@ compdef _pixelproof pixelproof
 FISH = r"""
 function __pixelproof_complete
     set -l words (commandline -opc)
-    eval $words[1] --complete (string escape -- (string join ' ' -- $words)' '(commandline -ct)) 2>/dev/null
+    set -l line (string join ' ' -- (string escape -- $words) (commandline -ct))
+    eval (string escape -- $words[1]) --complete (string escape -- $line) 2>/dev/null
 end
 complete -c pixelproof -f -a '(__pixelproof_complete)'
 """

@@ -1,5 +1,6 @@
 """The tab key offers what can be typed, quickly, and through the shells' own functions."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -106,12 +107,58 @@ def test_bash_completes_as_readline_asks(program: Path, line: str, breaks: str, 
     assert done.stdout.split("\n")[:-1] == reply
 
 
-def test_fish_completes(program: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("detector=npr_", ["detector=npr_multiscale"]),
+        ("detector.exact=", ["detector.exact=false", "detector.exact=true"]),
+        ("-m logger=[csv,w", ["logger=[csv,wandb"]),
+        ("--config-dir 'of mine' detector=m", ["detector=my"]),
+    ],
+)
+def test_fish_completes(program: Path, tmp_path: Path, line: str, reply: list[str]) -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed")
-    text = f"set -x PATH {program.parent} $PATH\n{SCRIPTS['fish']}\ncomplete -C 'pixelproof detector=npr_'"
-    done = subprocess.run(["fish", "--no-config", "-c", text], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["detector=npr_multiscale"]
+    write_group(tmp_path)
+    text = f"set -x PATH {shlex.quote(str(program.parent))} $PATH\n{SCRIPTS['fish']}\ncomplete -C $argv[1]"
+    command = ["fish", "--no-config", "-c", text, f"pixelproof {line}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split() == reply
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("-m detector=npr,z", "-m detector=npr,zed "),
+        ("detector.ex", "detector.exact="),
+        (r"logger=\[csv,w", r"logger=\[csv,wandb "),
+        ("'logger=[csv,w", "'logger=[csv,wandb' "),
+        ("--cfg j", "--cfg job "),
+        ("--config-dir 'of mine' detector=m", "--config-dir 'of mine' detector=my "),
+    ],
+)
+def test_zsh_completes(program: Path, tmp_path: Path, line: str, reply: str) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    write_group(tmp_path)
+    (tmp_path / "completion.zsh").write_text(SCRIPTS["zsh"])
+    # completion needs an interactive zsh on a terminal; ^X, typed after the tab, prints the line
+    text = (
+        "zmodload zsh/zpty\nzpty inner zsh -f -i\n"
+        "zpty -w inner 'PS1=; autoload -Uz compinit; compinit -u -D; source ./completion.zsh'\n"
+        """zpty -w inner 'shown() { print -r -- "<<$BUFFER>"">"; BUFFER=; }; zle -N shown; bindkey "^X" shown'\n"""
+        "zpty -w inner 'print REA''DY'\nzpty -r inner seen '*READY*'\n"
+        "zpty -w -n inner \"$1\"$'\\t\\x18'\nzpty -r inner seen '*<<*>>*'\nprint -r -- $seen\nzpty -d inner\n"
+    )
+    env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    command = ["zsh", "-f", "-c", text, "zsh", f"pixelproof {line}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    assert done.stdout.rpartition("<<")[2].partition(">>")[0] == f"pixelproof {reply}"
+
+
+def write_group(folder: Path) -> None:
+    (folder / "of mine/detector").mkdir(parents=True)
+    (folder / "of mine/detector/my.yaml").write_text("_target_: detectors.npr.detector.NPR\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
