@@ -56,7 +56,7 @@ def _prepared(folder: Path, autoencoder: Darker, stored: bytes, **options: Any) 
     return pair, decoded
 
 
-OFF = {"p_jpeg": 0.0, "p_pixel": 0.0, "p_frequency": 0.0}
+OFF: dict[str, Any] = {"p_jpeg": 0.0, "p_pixel": 0.0, "p_frequency": 0.0}
 
 
 def test_nothing_else_differs(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_bad_options_are_refused(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_hold_pairs_of_real_images(tmp_path: Path, workers: int) -> None:
-    pair = Pair([Darker()], folder=tmp_path / "pairs", scaled=False)
+    pair = Pair([Darker()], folder=tmp_path / "pairs", scaled=False, **OFF)
     module = SampleDataModule(batch_size=3, num_workers=workers, pair=pair)
     module.use(View(crop=32, flip=0.5), View(crop=32))
     manifest = module.manifest()
