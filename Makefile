@@ -16,6 +16,7 @@ demo: $(VENV)/.installed ## installs, then trains and tests a small detector and
 	$(PIXELPROOF) task=test experiment_id=demo
 	$(PIXELPROOF) task=review experiment_id=demo
 	$(PIXELPROOF) models add experiments_data/demo/window_0/checkpoints/best.ckpt name=demo
+	@echo "Next, with $(PIXELPROOF): look photo.jpg; task=explore datamodule=sample; task=guess datamodule=sample guess.person=me"
 
 test: $(VENV)/.installed-dev ## installs, then runs every test that this machine can run
 	$(RUN) pytest -n 2 --dist loadfile
