@@ -28,11 +28,16 @@ def diagonal_detail(images: Tensor) -> Tensor:
 
 
 def _differences(x: Tensor, axis: int) -> Tensor:
-    """√2 · d along one axis."""
-    size = x.shape[axis]
+    """√2 · d along one axis: neighbours inside the image by plain slices, the few at its borders by their places."""
+    size, pairs = x.shape[axis], x.shape[axis] // 2
+    whole = torch.unflatten(x.narrow(axis, 0, 2 * pairs), axis, (pairs, 2))
+    inside = whole.select(axis, 0) - whole.select(axis, 1)
     place = torch.arange(-2, 2 * ((size + 5) // 2) - 2, device=x.device) % (2 * size)
     place = torch.where(place < size, place, 2 * size - 1 - place)
-    return x.index_select(axis, place[::2]) - x.index_select(axis, place[1::2])
+    outside = torch.cat([place[:2], place[2 * pairs + 2 :]])
+    border = x.index_select(axis, outside[::2]) - x.index_select(axis, outside[1::2])
+    first, last = torch.split(border, [1, border.shape[axis] - 1], axis)
+    return torch.cat([first, inside, last], axis)
 
 
 def detail_at_image_size(images: Tensor) -> Tensor:
