@@ -15,7 +15,7 @@ Values = dict[tuple[str, str], NDArray[np.float64]]
 
 
 class Family:
-    """Subsets whose generated images are disjoint, and whose real images are either shared by all or disjoint.
+    """Subsets of any generated images, whose real images are either shared by all or disjoint.
 
     Args:
         subsets: C subsets.

@@ -26,7 +26,7 @@ FAST = {
     "recall", "specificity", "f1", "ece",
 }  # fmt: skip
 FAMILIES = (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
-"""Kinds of subsets that fit into one `Family`; sets may overlap in any way, so each is a family of its own."""
+"""Kinds of subsets that fit into one `Family`; sets may share some of their real images: each is its own family."""
 BLOCK = 200_000
 """Weights held at once."""
 Key = tuple[str, str, str, str]

@@ -25,6 +25,8 @@ from benchmarks.review.join import Joined, join
 from benchmarks.review.learning import learning_curves
 from benchmarks.review.payload import negative, payload
 from benchmarks.review.pixels import PixelReader, data_url, page_image
+from benchmarks.review.slices import Line, columns
+from benchmarks.review.slices import lines as slice_lines
 from benchmarks.tables import Table, column_title, interval, tidy_csv
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
 SCRIPTS = (
-    TEMPLATES / "data.js", PEOPLE / "points.js", *(TEMPLATES / name for name in ("plots.js", "gallery.js", "main.js")),
+    TEMPLATES / "data.js", PEOPLE / "points.js",
+    *(TEMPLATES / name for name in ("plots.js", "gallery.js", "slices.js", "main.js")),
 )  # fmt: skip
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
@@ -144,6 +147,7 @@ def _render(
     ]
     tables += people.metric_tables(bootstrap) if people else []
     letters = [chr(ord("A") + d % 26) for d in range(len(joined.names))]
+    sliced = columns(joined)
     letters += [f"P{k}" for k in range(1, len(people.names) + 1)] if people else []
     return environment.get_template("page.html.j2").render(
         names=joined.names,
@@ -151,6 +155,7 @@ def _render(
         people=people,
         people_section=people.section(_source(joined, images)) if people else "",
         counts=[_counts(dump) for dump in joined.dumps],
+        slices=list(zip(sliced, _slices(slice_lines(joined, sliced, bootstrap)), strict=True)),
         facts=[_facts(dump, path) for dump, path in zip(joined.dumps, joined.paths, strict=True)],
         details=[json.dumps(dump.about, indent=1, sort_keys=True) for dump in joined.dumps],
         heads=max((t.heads for t in tables[: len(joined.names)]), key=len),
@@ -168,7 +173,8 @@ def _render(
         looks=_looks(joined),
         training=_training(joined),
         negative=negative(joined.dumps),
-        data=Markup(payload(joined, gallery, people.points() if people else [])),  # noqa: S704  escaped there
+        clustered=any((dump.group != "").any() for dump in joined.dumps),
+        data=Markup(payload(joined, gallery, people.points() if people else [], sliced)),  # noqa: S704  escaped there
     )
 
 
@@ -185,6 +191,17 @@ def _rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
     order = {"": 0, "generators": 1, "seen": 1, "unseen": 2}
     keys = sorted(found, key=lambda key: order[kept[key]])
     return [{"name": key[1], "section": kept[key], "dumps": found[key]} for key in keys]
+
+
+def _slices(tables: Sequence[Sequence[Line]]) -> list[dict[int, list[tuple[Line, list[dict[str, Any]]]]]]:
+    """Lines and their cells by value, for each column."""
+    shown = []
+    for table in tables:
+        rows: dict[int, list[tuple[Line, list[dict[str, Any]]]]] = {}
+        for line in table:
+            rows.setdefault(line.value, []).append((line, [_cell(r) for r in (line.auroc, line.accuracy, line.fpr)]))
+        shown.append(rows)
+    return shown
 
 
 def _people(paths: Sequence[Path | str], joined: Joined) -> "People":

@@ -14,9 +14,12 @@ from benchmarks.predictions import Predictions
 from benchmarks.review.gallery import Gallery
 from benchmarks.review.join import Joined
 from benchmarks.review.maps import collect_maps
+from benchmarks.review.slices import Column
 
 
-def payload(joined: Joined, gallery: Gallery, people: Sequence[dict[str, Any]] = ()) -> str:
+def payload(
+    joined: Joined, gallery: Gallery, people: Sequence[dict[str, Any]] = (), slices: Sequence[Column] = ()
+) -> str:
     """JSON that is safe inside a script element of a page; ``people`` are points of the curves."""
     generators, generator = _dictionary(joined.column("generators"))
     sources, source = _dictionary(joined.column("source"))
@@ -39,6 +42,7 @@ def payload(joined: Joined, gallery: Gallery, people: Sequence[dict[str, Any]] =
         "images": {str(position): asdict(shown) for position, shown in gallery.shown.items()},
         "maps": {str(position): shown for position, shown in collect_maps(joined, gallery.shown).items()},
         "people": list(people),
+        "slices": [column.as_json() for column in slices],
     }
     # "<" would end the script element that holds it, or open a comment
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -34,14 +34,19 @@ const margin = (d, i) => clamp(D.dumps[d].logit[i], -1e3, 1e3) - clamp(logit(cla
 /** What the reader has chosen; kept in the address, so that a view can be linked to. */
 const state = {
   t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)),
-  generator: -1, source: -1, label: null, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
+  generator: -1, source: -1, label: null, column: 0, value: -1, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
 };
+
+for (const column of D.slices) column.codes = new Uint8Array(buffer(column.codes));
+const inSlice = (i) => state.value < 0 || D.slices[state.column].codes[i] === state.value;
+/** Generated values of a column that parts the classes are compared with all real images, as in the table of slices. */
+const besideSlice = (i) => inSlice(i) || (label[i] === 0 && D.slices[state.column].against[state.value]);
 
 /** Sorted scores of the real and generated images that pass the filter. One generator is compared with all real images. */
 function scores(d, name = state.generator) {
   const real = [], fake = [];
   for (let i = 0; i < N; i++) {
-    if (!held(d, i) || (state.source >= 0 && source[i] !== state.source)) continue;
+    if (!held(d, i) || !besideSlice(i) || (state.source >= 0 && source[i] !== state.source)) continue;
     if (label[i] === 0) real.push(D.dumps[d].score[i]);
     else if (label[i] === 1 && (name < 0 || generator[i] === name)) fake.push(D.dumps[d].score[i]);
   }

@@ -9,6 +9,7 @@ const element = (tag, kind = "", text = "") => {
   return made;
 };
 const passes = (i) => (state.source < 0 || source[i] === state.source) && (state.label === null || label[i] === state.label)
+  && (inSlice(i) || (state.label === 0 && besideSlice(i)))
   && (state.generator < 0 || (label[i] === 1 ? generator[i] === state.generator : state.label === 0));
 
 const ORDERS = {
@@ -16,6 +17,8 @@ const ORDERS = {
   missed: [(d, i) => label[i] === 1 && !called(d, i), (d, i) => margin(d, i)],
   alarm: [(d, i) => label[i] === 0 && called(d, i), (d, i) => -margin(d, i)],
   flips: [(d, i) => flipped(i), (d, i) => -Math.abs(margin(0, i) - margin(1, i))],
+  hit: [(d, i) => label[i] === 1 && called(d, i), (d, i) => -margin(d, i)],
+  passed: [(d, i) => label[i] === 0 && !called(d, i), (d, i) => margin(d, i)],
   undecided: [() => true, (d, i) => Math.abs(margin(d, i))],
   right: [(d, i) => label[i] >= 0 && right(d, i), (d, i) => -Math.abs(margin(d, i))],
   suspect: [() => true, (d, i) => -margin(d, i)],

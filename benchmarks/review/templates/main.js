@@ -1,4 +1,4 @@
-// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&o=missed&x=logit&i=ID
+// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&c=COLUMN&v=VALUE&o=missed&x=logit&i=ID
 
 const at = (id) => document.getElementById(id);
 let sets = [];
@@ -9,6 +9,8 @@ function remember() {
   if (state.generator >= 0) add("g", D.generators[state.generator]);
   if (state.source >= 0) add("s", D.sources[state.source]);
   if (state.label !== null) add("l", state.label);
+  if (state.column) add("c", D.slices[state.column].name);
+  if (state.value >= 0) add("v", D.slices[state.column].values[state.value]);
   if (state.order !== "wrong") add("o", state.order);
   if (state.axis !== "score") add("x", state.axis);
   if (state.by) add("b", state.by);
@@ -23,6 +25,8 @@ function recall() {
     if (key === "g") state.generator = D.generators.indexOf(value);
     if (key === "s") state.source = D.sources.indexOf(value);
     if (key === "l" && ["0", "1", "-1"].includes(value)) state.label = Number(value);
+    if (key === "c") state.column = Math.max(0, D.slices.findIndex((column) => column.name === value));
+    if (key === "v" && D.slices.length) state.value = D.slices[state.column].values.indexOf(value);
     if (key === "o" && value in ORDERS && (value !== "flips" || D.dumps.length > 1)) state.order = value;
     if (key === "x" && value === "logit") state.axis = value;
     if (key === "b" && Number(value) < D.dumps.length) state.by = Number(value) | 0;
@@ -40,6 +44,7 @@ function showControls() {
   at("source").value = state.source;
   at("label").value = state.label === null ? "" : String(state.label);
   at("axis").value = state.axis;
+  showSlices();
   at("order").value = state.order;
   if (at("by")) at("by").value = state.by;
   const real = sets.map((s) => s.real.length), fake = sets.map((s) => s.fake.length);
@@ -100,7 +105,7 @@ at("label").addEventListener("change", (event) => changed("label", event.target.
 at("axis").addEventListener("change", (event) => changed("axis", event.target.value));
 at("log").addEventListener("change", (event) => changed("log", event.target.checked));
 at("reset").addEventListener("click", () => {
-  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, order: "wrong", by: 0 });
+  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, value: -1, order: "wrong", by: 0 });
   everything();
   remember();
 });

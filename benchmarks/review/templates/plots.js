@@ -141,7 +141,7 @@ function drawHistograms() {
   const head = `<thead><tr><th class="who"></th><th class="n">images</th>${D.dumps.map((_, d) => `<th>${D.dumps.length > 1 ? `<i class="key k${d % 4}">${LETTERS[d]}</i>` : ""}</th><th class="rate">called gen.</th>`).join("")}</tr></thead>`;
   const body = ROWS.map((r, k) => {
     const chosen = [];
-    for (let i = 0; i < N; i++) if (r.test(i) && (state.source < 0 || source[i] === state.source)) chosen.push(i);
+    for (let i = 0; i < N; i++) if (r.test(i) && besideSlice(i) && (state.source < 0 || source[i] === state.source)) chosen.push(i);
     const cells = D.dumps.map((dump, d) => {
       const bins = new Array(BINS).fill(0);
       for (const i of chosen) if (held(d, i)) bins[Math.min(Math.floor(toAxis(dump.score[i], dump.logit[i]) * BINS), BINS - 1)]++;

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from html import unescape
 
 import numpy as np
 import pytest
@@ -19,13 +20,14 @@ CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
 
 EVIL = "<img src=x onerror=document.body.dataset.evil=1>"
+KINDS = np.resize(["PNG", EVIL, "JPEG"], 90)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("review")
     made = {
-        "a": draw(images=90, decimals=1, generators=("alpha", EVIL)),
+        "a": draw(images=90, decimals=1, generators=("alpha", EVIL), extra={"kind": KINDS}),
         "b": draw(images=90, crops=5, generators=("alpha", EVIL)),
     }
     for name, predictions in made.items():
@@ -110,6 +112,69 @@ def test_slider_marks_and_keyboard(page):
     assert f'data-opened="{p.fused_ids[second]}"' in text, "confidently wrong first; arrows move, Enter opens"
     assert 'data-zoom="64/pixelated"' in text
     assert 'data-whole="true"' in text, "pixels are shown 1:1, at whole positions"
+
+
+SLICE = """
+const cell = (k) => document.getElementById(k).textContent;
+const counts = () => ["tp-0", "fn-0", "fp-0", "tn-0"].map(cell).join();
+const shown = () => document.getElementById("shown").textContent.split(" ")[0];
+const select = document.getElementById("by-column");
+const pick = (name) => {
+  select.value = [...select.options].findIndex((o) => o.text === name);
+  select.dispatchEvent(new Event("change"));
+};
+const value = (name) => {
+  const shown = [...document.querySelectorAll("table.slice:not([hidden]) button")];
+  shown.find((b) => b.textContent === name).click();
+};
+const note = (name, text) => { document.body.dataset[name] = text; };
+pick("kind A");
+value(EVIL);
+note("kind", counts());
+note("address", decodeURIComponent(location.hash));
+note("chip", document.getElementById("unslice").textContent);
+note("pressed", String(document.querySelectorAll("[aria-pressed=true]").length));
+for (const name of ["tp", "fn", "fp", "tn"]) {
+  document.getElementById(name + "-0").click();
+  note("cell" + name, shown() + "/" + document.activeElement.className);
+}
+document.getElementById("unslice").click();
+note("all", counts());
+pick("generator");
+value("alpha");
+note("alpha", counts());
+document.getElementById("reset").click();
+note("reset", counts() + String(document.getElementById("unslice").hidden));
+"""
+
+
+def test_a_slice_filters_everything_and_cells_open_their_images(page):
+    path, p, _ = page
+    text = dom(path, script=SLICE.replace("EVIL", repr(EVIL)))
+
+    def shown(chosen) -> str:
+        return ",".join(map(str, counts(p.fused_scores[chosen].astype(np.float64), p.fused_labels[chosen], 0.4)))
+
+    kind, whole = p.extra["kind"] == EVIL, np.full(90, True)
+    assert f'data-kind="{shown(kind)}"' in text
+    assert 'data-pressed="1"' in text
+    for name, number in zip(("tp", "fn", "fp", "tn"), shown(kind).split(","), strict=True):
+        assert re.search(rf'data-cell{name}="{number}/card ', text), name
+    assert f'data-all="{shown(whole)}"' in text
+    assert f'data-alpha="{shown((p.generators == "alpha") | (p.fused_labels == 0))}"' in text
+    assert f'data-reset="{shown(whole)}true"' in text
+    chip, address = (re.search(rf'data-{name}="([^"]*)"', text)[1] for name in ("chip", "address"))
+    assert unescape(chip) == f"kind A: {EVIL} ✕"
+    assert unescape(address).endswith(f"&c=kind A&v={EVIL}")
+    assert 'data-evil="1"' not in text
+
+
+def test_an_address_holds_a_slice(page):
+    path, p, _ = page
+    text = dom(path, address="#t=0.5,0.5&c=kind%20A&v=PNG")
+    chosen = p.extra["kind"] == "PNG"
+    tp, fn, fp, tn = counts(p.fused_scores[chosen].astype(np.float64), p.fused_labels[chosen], 0.5)
+    assert [cell(text, f"{name}-0") for name in ("tp", "fn", "fp", "tn")] == [str(n) for n in (tp, fn, fp, tn)]
 
 
 SEEN = """
