@@ -52,7 +52,7 @@ ROOMS = {
     "detectors": (
         "ensemble", "drift", "fgts", "rine",
         "aeroblade", "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
-        "tracer.measuring", "tracer.deciding", "tracer.models", "parts", ".",
+        "tracer.measuring", "tracer.deciding", "tracer.models", "backbones", "parts", ".",
     ),
     "conf": (".", "cli", "keys"),
     "tasks": (".", "models", "tracing", "multirun", "scoring", "checking", "experiment"),

@@ -14,8 +14,8 @@ from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.view import Sides, View
 from contracts.words import counted
 from detectors.aeroblade.lpips_maps import LpipsMaps
+from detectors.backbones.frozen import Frozen
 from detectors.base import Detector, Scores, Training
-from detectors.classifier.frozen import Frozen
 from detectors.parts.passes import measured
 from detectors.parts.precision import tf32_only_if_allowed
 from detectors.parts.slices import in_slices

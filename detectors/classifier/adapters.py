@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from contracts.errors import ConfigError, nearest
-from detectors.classifier.backbone_library import State
-from detectors.classifier.hf_clip import from_hf_clip, is_hf_clip
+from detectors.backbones.hf_clip import from_hf_clip, is_hf_clip
+from detectors.backbones.library import State
 from detectors.classifier.lora import add_adapters, merged_adapters, translated_adapters
 from detectors.classifier.svd import merged_splits, split_attention
 

@@ -13,13 +13,13 @@ from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import Sides, View
+from detectors.backbones.backbones import Backbone, create_backbone, find_backbone, with_positions
+from detectors.backbones.frozen import Frozen, state_hash
+from detectors.backbones.quick_gelu import replace_quick_gelu
 from detectors.base import Detector, FrozenPart, Scores, Training
 from detectors.classifier.adapters import Tuning, from_transformers
 from detectors.classifier.aliases import expanded
-from detectors.classifier.backbones import Backbone, create_backbone, find_backbone, with_positions
 from detectors.classifier.device_augment import DeviceAugment
-from detectors.classifier.frozen import Frozen, state_hash
-from detectors.classifier.quick_gelu import replace_quick_gelu
 from detectors.classifier.svd import penalty
 from detectors.parts.contrast import pair_contrast
 from detectors.parts.foreign_heads import own_layout

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from contracts.errors import ConfigError
-from detectors.classifier.backbone_library import State
+from detectors.backbones.library import State
 
 LINEAR = r".*blocks\.\d+\.(attn\.(qkv|q_proj|k_proj|v_proj|proj)|mlp\.(fc1|fc2))"
 """Linear layers inside the blocks; peft's own rule by suffixes would adapt timm's patch embedding, a convolution."""

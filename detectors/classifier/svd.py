@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from contracts.errors import ConfigError
-from detectors.classifier.backbone_library import State
+from detectors.backbones.library import State
 
 ATTENTION = re.compile(r"(?:^|\.)(?:attn|self_attn)\.(qkv|q_proj|k_proj|v_proj|proj|out_proj)$")
 

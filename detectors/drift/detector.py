@@ -16,10 +16,10 @@ from contracts.errors import ConfigError, DataError, nearest
 from contracts.keys import generator, random_key
 from contracts.view import View
 from contracts.words import counted
+from detectors.backbones.frozen import Frozen
+from detectors.backbones.on_frozen import OfBackbone, OnFrozen
+from detectors.backbones.tokens import AllTokens
 from detectors.base import Scores
-from detectors.classifier.frozen import Frozen
-from detectors.classifier.on_frozen import OfBackbone, OnFrozen
-from detectors.classifier.tokens import AllTokens
 from detectors.drift.choice import Choice, choose
 from detectors.drift.perturbations import (
     blurred,

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError, DataError, nearest
 from contracts.view import View
+from detectors.backbones.frozen import Frozen, state_hash
+from detectors.backbones.on_frozen import OfBackbone, OnFrozen
+from detectors.backbones.tokens import AllTokens
 from detectors.base import FrozenPart, Scores
-from detectors.classifier.frozen import Frozen, state_hash
-from detectors.classifier.on_frozen import OfBackbone, OnFrozen
-from detectors.classifier.tokens import AllTokens
 from detectors.fgts.fisher import best_tokens, fisher_scores, nearer_centroid
 from detectors.parts.precision import linear_float32
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import CheckpointError, ConfigError
 from contracts.view import Sides, View
+from detectors.backbones.backbones import create_backbone
 from detectors.base import Detector, Scores, Training
-from detectors.classifier.backbones import create_backbone
 from detectors.npr.detector import with_arithmetic
 from detectors.npr.multiscale_net import Fused, MultiScaleNet, ResidualBranch, check_scales, refuse_other_scales
 from detectors.npr.residual import scale_residual

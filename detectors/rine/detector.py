@@ -9,10 +9,10 @@ from torch import Tensor
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
+from detectors.backbones.frozen import Frozen, state_hash
+from detectors.backbones.on_frozen import OfBackbone, OnFrozen
+from detectors.backbones.tokens import BlockTokens
 from detectors.base import FrozenPart, Scores
-from detectors.classifier.frozen import Frozen, state_hash
-from detectors.classifier.on_frozen import OfBackbone, OnFrozen
-from detectors.classifier.tokens import BlockTokens
 from detectors.rine.net import RineNet, supervised_contrast
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torchvision.models import vision_transformer
 
 from contracts.errors import CheckpointError, ConfigError
-from detectors.classifier.backbones import create_backbone
-from detectors.classifier.position_embeddings import resample_dinov2
+from detectors.backbones.backbones import create_backbone
+from detectors.backbones.position_embeddings import resample_dinov2
 
 SMALL = {"depth": 1, "embed_dim": 32, "num_heads": 2}
 

@@ -6,8 +6,8 @@ import torch
 
 from contracts.errors import ConfigError
 from contracts.normalisations import NORMALISATIONS
+from detectors.backbones.backbones import find_backbone
 from detectors.classifier.aliases import OPEN_CLIP, expanded, split_alias
-from detectors.classifier.backbones import find_backbone
 from detectors.classifier.detector import Classifier
 
 

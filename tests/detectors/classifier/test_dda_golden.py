@@ -17,7 +17,7 @@ import detectors.classifier.detector
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
-from detectors.classifier.backbones import Backbone
+from detectors.backbones.backbones import Backbone
 from detectors.classifier.detector import Classifier
 from detectors.parts.contrast import pair_contrast
 from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD

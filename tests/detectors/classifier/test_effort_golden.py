@@ -19,10 +19,10 @@ from contracts.batch import Batch
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
-from detectors.classifier.backbone_library import Built
-from detectors.classifier.backbones import Backbone
+from detectors.backbones.backbones import Backbone
+from detectors.backbones.hf_clip import from_hf_clip
+from detectors.backbones.library import Built
 from detectors.classifier.detector import Classifier
-from detectors.classifier.hf_clip import from_hf_clip
 from detectors.classifier.svd import Split, splits
 from detectors.parts.weights import load_weights
 

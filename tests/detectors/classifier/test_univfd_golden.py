@@ -17,8 +17,8 @@ from benchmarks.oracle import oracle_accuracy, oracle_threshold
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
-from detectors.classifier.backbone_library import Built
-from detectors.classifier.backbones import Backbone
+from detectors.backbones.backbones import Backbone
+from detectors.backbones.library import Built
 from detectors.classifier.detector import Classifier
 from detectors.parts.degradations import blur, jpeg
 from detectors.parts.normalise import normalise

@@ -10,11 +10,11 @@ import torch
 import zoo_golden as zoo
 from torch import Tensor
 
-import detectors.classifier.on_frozen
+import detectors.backbones.on_frozen
 from contracts.batch import Batch, as_unit_float
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
-from detectors.classifier.backbones import Backbone
+from detectors.backbones.backbones import Backbone
 from detectors.drift.detector import Drift
 from detectors.drift.perturbations import blurred, haar_high_band, mean_feature_similarity, patches
 from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD, normalise
@@ -47,7 +47,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drift]:
         toy = zoo.Toy(zoo.weights(golden, "toy"))
         assert sum(p.numel() for p in toy.parameters()) == int(golden["toy_n_parameters"])
         record = Backbone(toy, IMAGENET_MEAN, IMAGENET_STD, side, False, name="toy", feature_dim=48, sha256=None)
-        monkeypatch.setattr(detectors.classifier.on_frozen, "create_backbone", lambda *_: record)
+        monkeypatch.setattr(detectors.backbones.on_frozen, "create_backbone", lambda *_: record)
         return Drift("toy", **options).eval()
 
     return made

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from contracts.batch import Batch
 from contracts.view import View
+from detectors.backbones.frozen import Frozen
 from detectors.base import Detector
 from detectors.classifier.detector import Classifier
-from detectors.classifier.frozen import Frozen
 from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
 from detectors.parts import slices

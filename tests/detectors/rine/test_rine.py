@@ -12,7 +12,7 @@ from benchmarks.predictions import read_predictions
 from conf.build import build_for_scoring
 from conf.compose import compose
 from contracts.errors import ConfigError
-from detectors.classifier.tokens import BlockTokens
+from detectors.backbones.tokens import BlockTokens
 from detectors.rine.net import supervised_contrast
 
 KEPT = (

@@ -12,13 +12,13 @@ import zoo_golden as zoo
 from golden_fill import draw
 from torchvision.transforms import Normalize
 
-import detectors.classifier.on_frozen
+import detectors.backbones.on_frozen
 from benchmarks.fusion import mean_logit
 from contracts.batch import Batch
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
-from detectors.classifier.backbones import Backbone
+from detectors.backbones.backbones import Backbone
 from detectors.parts.weights import load_weights
 from detectors.rine.detector import RINE
 from detectors.rine.net import RineNet, supervised_contrast
@@ -41,7 +41,7 @@ def make(golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         tower = zoo.clip_tower(golden)
         side = int(golden["toy_config_patch_width_layers_heads_embed_res"][-1])
         record = Backbone(tower, *NORMALISATIONS["clip"], side, True, name="toy", feature_dim=48, sha256=None)
-        monkeypatch.setattr(detectors.classifier.on_frozen, "create_backbone", lambda *_: record)
+        monkeypatch.setattr(detectors.backbones.on_frozen, "create_backbone", lambda *_: record)
         layers, dim = golden[f"{head}_nproj_dim"].tolist()
         detector = RINE("toy", layers=layers, dim=dim, **options).eval()
         state = zoo.weights(golden, head)

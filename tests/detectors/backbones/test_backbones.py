@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from contracts.errors import CheckpointError, ConfigError
-from detectors.classifier.backbones import create_backbone, list_backbones
+from detectors.backbones.backbones import create_backbone, list_backbones
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from torch import nn
 from typing_extensions import override
 
 from contracts.errors import ConfigError
-from detectors.classifier.backbone_library import Built, Library, State, without
-from detectors.classifier.backbone_timm import Dino, Timm, translated
-from detectors.classifier.pooling import GlobalPool
-from detectors.classifier.position_embeddings import resample
-from detectors.classifier.quick_gelu import has_quick_gelu
+from detectors.backbones.library import Built, Library, State, without
+from detectors.backbones.pooling import GlobalPool
+from detectors.backbones.position_embeddings import resample
+from detectors.backbones.quick_gelu import has_quick_gelu
+from detectors.backbones.timm_library import Dino, Timm, translated
 
 
 class Torchvision(Library):

@@ -14,11 +14,11 @@ from torch import nn
 
 from conf.cli.groups import CONF
 from contracts.errors import CheckpointError
-from detectors.classifier.backbone_libraries import OpenClip
-from detectors.classifier.backbone_timm import Timm, natively_quick_gelu
-from detectors.classifier.backbones import create_backbone
+from detectors.backbones.backbones import create_backbone
+from detectors.backbones.libraries import OpenClip
+from detectors.backbones.quick_gelu import has_quick_gelu
+from detectors.backbones.timm_library import Timm, natively_quick_gelu
 from detectors.classifier.detector import Classifier
-from detectors.classifier.quick_gelu import has_quick_gelu
 from detectors.parts.weights import load_weights
 
 B32 = "open_clip/ViT-B-32:openai"

@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor
 
-from detectors.classifier.backbone_library import State
+from detectors.backbones.library import State
 
 NAMES = {
     "embeddings.patch_embedding.": "patch_embed.proj.",

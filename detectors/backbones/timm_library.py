@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from typing_extensions import override
 
-from detectors.classifier.backbone_library import Built, Library, State, without
+from detectors.backbones.library import Built, Library, State, without
 from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD
 
 TRANSLATORS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")

@@ -9,8 +9,8 @@ from torch import Tensor
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
+from detectors.backbones.backbones import create_backbone
 from detectors.base import Detector, Optimisation, Training
-from detectors.classifier.backbones import create_backbone
 from detectors.parts.normalise import normalise
 
 
@@ -28,7 +28,7 @@ class OnFrozen(Detector):
     """A detector whose backbone is never trained and never saved: its checkpoint names the backbone instead.
 
     Args:
-        backbone: ``library/model``; see `detectors.classifier.backbones`.
+        backbone: ``library/model``; see `detectors.backbones.backbones`.
         train_view: None resizes to the backbone's size.
         eval_view: None resizes to the backbone's size.
         pretrained: take the library's weights.

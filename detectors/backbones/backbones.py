@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.ranks import rank_zero_info
-from detectors.classifier.backbone_libraries import LIBRARIES
-from detectors.classifier.backbone_library import Built, Library
-from detectors.classifier.pooling import check_pooling
-from detectors.classifier.position_embeddings import RULES, resample_dinov2
+from detectors.backbones.libraries import LIBRARIES
+from detectors.backbones.library import Built, Library
+from detectors.backbones.pooling import check_pooling
+from detectors.backbones.position_embeddings import RULES, resample_dinov2
 from detectors.parts.weights import check_state, find_state, first_line, read_checkpoint
 
 
@@ -68,7 +68,7 @@ def find_backbone(name: str) -> tuple[str, Library, str]:
     near = nearest(name, [n for library in LIBRARIES.values() for n in library.names()])
     raise ConfigError(
         f"detector.backbone={name!r} is in none of {', '.join(LIBRARIES)}",
-        f"{near}; to search, call list_backbones('*part*') of detectors.classifier.backbones.",
+        f"{near}; to search, call list_backbones('*part*') of detectors.backbones.backbones.",
     )
 
 

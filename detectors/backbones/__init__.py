@@ -1,0 +1,1 @@
+"""Backbones of the libraries: building them, their weights, tokens and features."""
