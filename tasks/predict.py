@@ -22,7 +22,8 @@ from tasks.experiment.run import Run
 from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import failures_listed, write_failures
-from tasks.scoring.score_frame import csv_text, scores_frame, summary
+from tasks.scoring.redelivered import Again, again, asked, counted_verdicts, curves, verdicts
+from tasks.scoring.score_frame import called, csv_text, scores_frame, summary
 from tasks.scoring.shards import Scored, Shards, shard_number
 from tasks.threshold import FILE
 
@@ -40,6 +41,7 @@ def predict(run: Run) -> None:
     options = run.config.predict
     if options.prevalence is not None:
         posterior(np.zeros(1), options.prevalence)  # rejects a value out of range before anything is scored
+    ways = asked(options)
     out = run.out(options.out)
     stored = Path(options.threshold).expanduser() if options.threshold else out / FILE
     chosen = load(stored) if options.threshold or stored.is_file() else None
@@ -60,13 +62,28 @@ def predict(run: Run) -> None:
     else:
         predictions, failures, notes = _in_shards(run, out, loaded, datamodule, rows, scored)
         predictions = predictions if trainer.is_global_zero else None
+    passes: dict[str, Again] = {}
+    for number, (name, delivery) in enumerate(ways.items(), 1):
+        if trainer.is_global_zero:
+            print(f"delivery {number} of {len(ways)}: {name}", flush=True)
+        datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, delivery, loaded.detector.sides)
+        passes[name] = again(trainer, loaded.detector, datamodule, rows, collector)
+    if ways:
+        datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)  # for maps
     if predictions is None:
         return
     predictions = with_provenance(predictions, run, loaded, datamodule, "predict")
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
     first = loaded.detector.first_columns
-    frame = scores_frame(predictions, chosen or loaded.threshold, first, failures, notes, options.prevalence)
+    rule, further = chosen or loaded.threshold, None
+    if passes:
+        delivered = curves(predictions, passes, lambda one: called(one, rule))
+        generated = called(predictions, rule)
+        further = verdicts(predictions.fused_scores, generated, delivered, options.unsure_flips)
+        write_atomically(out / "deliveries.csv", delivered.to_csv(index=False).encode())
+        print(counted_verdicts(further, delivered))
+    frame = scores_frame(predictions, rule, first, failures, notes, options.prevalence, further)
     write_atomically(out / "predictions.csv", csv_text(frame).encode())
     write_failures(out / "failures.csv", failures)
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))

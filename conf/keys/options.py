@@ -66,6 +66,10 @@ class PredictOptions:
     prevalence: float | None = option(
         None, "expected share of generated images, for a column posterior and the precision to expect"
     )
+    deliveries: list[str] = option_list(
+        "deliveries or presets that every image is also scored after, for a verdict: [sieve_web,jpeg-50]"
+    )
+    unsure_flips: int = option(0, "number of deliveries that may change the call before the verdict is unsure")
     maps: int = option(0, "number of images, highest scores first, that maps are saved for; -1 for all")
     robust: float = option(1.0, "fraction of a map's values that its colours span; 0.99 lets outliers saturate")
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -28,6 +29,13 @@ def column_of(predictions: Predictions, name: str) -> NDArray[Any]:
     return known[name]
 
 
+def called(predictions: Predictions, threshold: float | ColumnThreshold | None) -> NDArray[np.bool_]:
+    """[N] whether each image is called generated, by a threshold on P(generated) or on any score; 0.5 if None."""
+    if isinstance(threshold, ColumnThreshold):
+        return threshold.called(column_of(predictions, threshold.column))
+    return predictions.fused_scores > (0.5 if threshold is None else threshold)
+
+
 def scores_frame(
     predictions: Predictions,
     threshold: float | ColumnThreshold | None,
@@ -35,6 +43,7 @@ def scores_frame(
     failures: Sequence[Any] = (),
     notes: Mapping[str, str] | None = None,
     prevalence: float | None = None,
+    further: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
 
@@ -47,11 +56,8 @@ def scores_frame(
         failures: images that could not be read (``id``, ``where``, ``reason``).
         notes: of images that could be read, by id.
         prevalence: expected share of generated images, or None.
+        further: columns that follow, a row for each scored image.
     """
-    if isinstance(threshold, ColumnThreshold):
-        generated = threshold.called(column_of(predictions, threshold.column))
-    else:
-        generated = predictions.fused_scores > (0.5 if threshold is None else threshold)
     places = zip(predictions.where.tolist(), predictions.row.tolist(), strict=True)
     frame = pd.DataFrame(
         {
@@ -62,7 +68,7 @@ def scores_frame(
             "group": predictions.group,
             "score": predictions.fused_scores,
             "logit": predictions.fused_logits,
-            "generated": generated,
+            "generated": called(predictions, threshold),
             "error": "",
             "note": [(notes or {}).get(name, "") for name in predictions.fused_ids.tolist()],
         }
@@ -71,6 +77,8 @@ def scores_frame(
         frame["p_value"] = threshold.p_values(column_of(predictions, threshold.column))
     if prevalence is not None:
         frame["posterior"] = posterior(predictions.fused_logits, prevalence)
+    if further is not None:
+        frame = pd.concat([frame, further], axis=1)
     for name in (*first, *(extra for extra in predictions.extra if extra not in first)):
         values = predictions.extra[name]
         for column, part in enumerate(values.reshape(len(values), -1).T):
