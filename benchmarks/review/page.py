@@ -36,7 +36,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
 SCRIPTS = (
     TEMPLATES / "data.js", PEOPLE / "points.js",
-    *(TEMPLATES / name for name in ("plots.js", "gallery.js", "slices.js", "main.js")),
+    *(TEMPLATES / name for name in ("plots.js", "marks.js", "gallery.js", "slices.js", "main.js")),
 )  # fmt: skip
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),

@@ -1,6 +1,7 @@
 """The data of the page's script: columns as base64, names as dictionaries."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,6 +28,7 @@ def payload(
     groups, group = _dictionary(joined.column("group"))
     content = {
         "negative": negative(joined.dumps),
+        "hash": _hash(joined),
         "ids": joined.ids.tolist(),
         "label": _base64(joined.column("fused_labels"), "i1"),
         "generators": generators,
@@ -46,6 +48,14 @@ def payload(
     }
     # "<" would end the script element that holds it, or open a comment
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _hash(joined: Joined) -> str:
+    """Of the ids and scores: what a reader notes on images belongs to pages with the same ones."""
+    digest = hashlib.sha256("\n".join(joined.ids.tolist()).encode())
+    for d in range(len(joined.dumps)):
+        digest.update(joined.measured(d, "fused_scores").astype("<f4").tobytes())
+    return digest.hexdigest()[:16]
 
 
 def negative(dumps: Sequence[Predictions]) -> str:

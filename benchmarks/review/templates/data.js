@@ -34,7 +34,7 @@ const margin = (d, i) => clamp(D.dumps[d].logit[i], -1e3, 1e3) - clamp(logit(cla
 /** What the reader has chosen; kept in the address, so that a view can be linked to. */
 const state = {
   t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)),
-  generator: -1, source: -1, label: null, column: 0, value: -1, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
+  generator: -1, source: -1, label: null, marked: "", column: 0, value: -1, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
 };
 
 for (const column of D.slices) column.codes = new Uint8Array(buffer(column.codes));

@@ -8,7 +8,7 @@ const element = (tag, kind = "", text = "") => {
   if (text !== "") made.textContent = text;
   return made;
 };
-const passes = (i) => (state.source < 0 || source[i] === state.source) && (state.label === null || label[i] === state.label)
+const passes = (i) => markPasses(i) && (state.source < 0 || source[i] === state.source) && (state.label === null || label[i] === state.label)
   && (inSlice(i) || (state.label === 0 && besideSlice(i)))
   && (state.generator < 0 || (label[i] === 1 ? generator[i] === state.generator : state.label === 0));
 
@@ -70,6 +70,7 @@ function card(i, k) {
   D.dumps.forEach((_, e) => { if (held(e, i)) scores.append(verdict(e, i), " "); });
   line.append(truth(i));
   if (D.dumps.length < 2) line.append(scores);
+  if (isMarked(i)) text.append(marksOf(i));
   const id = element("div", "id");
   id.append(element("bdi", "", D.ids[i]));
   id.title = D.ids[i];
@@ -182,7 +183,7 @@ function open(i) {
     }
   });
   const where = listed.indexOf(i);
-  aside.replaceChildren(buttons, table, facts, element("p", "note", where < 0 ? "" : `${where + 1} of ${listed.length}   ← → for its neighbours, Esc to close`));
+  aside.replaceChildren(buttons, table, facts, markFields(i), element("p", "note", where < 0 ? "" : `${where + 1} of ${listed.length}   ← → for its neighbours, Esc to close`));
   remember();
 }
 

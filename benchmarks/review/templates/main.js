@@ -44,6 +44,7 @@ function showControls() {
   at("source").value = state.source;
   at("label").value = state.label === null ? "" : String(state.label);
   at("axis").value = state.axis;
+  at("marked").value = state.marked;
   showSlices();
   at("order").value = state.order;
   if (at("by")) at("by").value = state.by;
@@ -105,7 +106,7 @@ at("label").addEventListener("change", (event) => changed("label", event.target.
 at("axis").addEventListener("change", (event) => changed("axis", event.target.value));
 at("log").addEventListener("change", (event) => changed("log", event.target.checked));
 at("reset").addEventListener("click", () => {
-  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, value: -1, order: "wrong", by: 0 });
+  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, marked: "", value: -1, order: "wrong", by: 0 });
   everything();
   remember();
 });
@@ -132,11 +133,13 @@ for (const link of document.querySelectorAll("nav a")) link.addEventListener("cl
   event.preventDefault();
   document.querySelector(link.getAttribute("href")).scrollIntoView({ behavior: "smooth" });
 });
-viewer.addEventListener("close", () => { state.open = -1; remember(); if (listed.length) focusCard(current); });
+viewer.addEventListener("close", () => { state.open = -1; remember(); drawGallery(true); if (listed.length) focusCard(current); });
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (viewer.open) {
+    if (event.target.closest("input, textarea")) return;
+    if (event.key === "s") return toggleStar(state.open);
     const steps = { ArrowLeft: -1, ArrowRight: 1, j: 1, k: -1 };
     if (event.key in steps) {
       event.preventDefault();
@@ -157,6 +160,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (!event.target.closest("#cards")) return;
   const wide = columns(), steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -wide, ArrowDown: wide, j: 1, k: -1, Home: -1e9, End: 1e9 };
+  if (event.key === "s" && listed.length) toggleStar(listed[current]);
   if (event.key in steps) { event.preventDefault(); focusCard(clamp(current + steps[event.key], 0, listed.length - 1)); }
   if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(listed[current]); }
 });

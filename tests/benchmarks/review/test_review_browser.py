@@ -1,13 +1,12 @@
 """The page in a real browser; skipped where Chromium is not installed."""
 
 import re
-import shutil
-import subprocess
-import tempfile
 from html import unescape
 
 import numpy as np
 import pytest
+from browser import CHROMIUM
+from browser import reviewed as dom
 from drawn_predictions import draw
 
 from benchmarks.intervals import Bootstrap
@@ -15,8 +14,6 @@ from benchmarks.metrics import METRICS, counts
 from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.review import review
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
 
 EVIL = "<img src=x onerror=document.body.dataset.evil=1>"
@@ -35,20 +32,6 @@ def page(tmp_path_factory):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     review([folder / "a.npz", folder / "b.npz"], folder / "out", lambda _: pixels, bootstrap=Bootstrap(resamples=20))
     return folder / "out" / "index.html", made["a"], made["b"]
-
-
-def dom(page, address="", script="", width=1400) -> str:
-    """The document after the page's own script and one more have run."""
-    file = page.with_name("tried.html")
-    file.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--user-data-dir={tempfile.mkdtemp(dir=page.parent)}",
-        "--virtual-time-budget=4000", f"--window-size={width},1200", "--dump-dom", f"{file.as_uri()}{address}",
-    ]  # fmt: skip
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
-    assert 'data-ready="1"' in found, "the page's script stopped"
-    return found
 
 
 def cell(text, name) -> str:

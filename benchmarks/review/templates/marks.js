@@ -1,0 +1,135 @@
+// Stars, tags and notes. The browser keeps them for pages with these images and scores; files carry them elsewhere.
+
+const MARKS = `pixelproof-review-${D.hash}`;
+const noted = new Map();
+const placeOf = new Map(D.ids.map((id, i) => [id, i]));
+const mark = (i) => noted.get(D.ids[i]) || { star: false, tags: [], note: "" };
+const isMarked = (i) => noted.has(D.ids[i]);
+const markPasses = (i) => state.marked === "" || (state.marked === "star" ? mark(i).star : isMarked(i));
+const say = (text) => { document.getElementById("marks-status").textContent = text; };
+const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+const tagsOf = (text) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
+
+/** Marks as records, in the page's order. */
+const records = () => D.ids.filter((id) => noted.has(id)).map((id) => ({ id, ...noted.get(id) }));
+
+function setMark(id, { star, tags, note }) {
+  if (star || tags.length || note) noted.set(id, { star, tags, note }); else noted.delete(id);
+}
+
+function keepMarks() {
+  try {
+    localStorage.setItem(MARKS, JSON.stringify(records()));
+    say(`${count(noted.size, "image")} marked`);
+  } catch {
+    say(`${count(noted.size, "image")} marked, but this browser keeps nothing: save the marks as a file`);
+  }
+}
+
+function recallMarks() {
+  let kept = null;
+  try { kept = localStorage.getItem(MARKS); } catch { return; }
+  if (kept) for (const record of JSON.parse(kept)) setMark(record.id, record);
+  if (noted.size) say(`${count(noted.size, "image")} marked`);
+}
+
+function changeMark(i, change) {
+  setMark(D.ids[i], { ...mark(i), ...change });
+  keepMarks();
+}
+
+function toggleStar(i) {
+  changeMark(i, { star: !mark(i).star });
+  if (viewer.open) return open(i);
+  drawGallery(true);
+  focusCard(current);
+}
+
+function marksOf(i) {
+  const { star, tags, note } = mark(i), line = element("div", "marks");
+  if (star) line.append(element("span", "star", "★ "));
+  line.append(element("bdi", "", [...tags, note].filter(Boolean).join(" · ")));
+  return line;
+}
+
+function markFields(i) {
+  const box = element("div", "marking"), { star, tags, note } = mark(i);
+  const button = element("button", "", star ? "★ starred" : "☆ star");
+  button.id = "star";
+  button.setAttribute("aria-pressed", String(star));
+  button.addEventListener("click", () => toggleStar(i));
+  const field = (name, tag, id, value, read) => {
+    const outer = element("label", "", name), input = element(tag);
+    input.id = id;
+    input.value = value;
+    input.addEventListener("input", () => changeMark(i, read(input.value)));
+    outer.append(input);
+    return outer;
+  };
+  box.append(button, field("tags, separated by commas", "input", "tags", tags.join(", "), (text) => ({ tags: tagsOf(text) })),
+    field("note", "textarea", "note", note, (text) => ({ note: text })));
+  return box;
+}
+
+const quoted = (cell) => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+const csv = (rows) => rows.map((cells) => `${cells.map((cell) => quoted(String(cell))).join(",")}\r\n`).join("");
+
+/** Rows of RFC 4180: quoted cells may hold commas, line ends and doubled quotes. */
+function readCsv(text) {
+  const rows = [[]];
+  for (const [, inQuotes, bare, end] of text.replace(/^\ufeff/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
+    rows.at(-1).push(inQuotes === undefined ? bare : inQuotes.replaceAll('""', '"'));
+    if (end !== ",") rows.push([]);
+  }
+  return rows.filter((cells) => cells.length > 1 || cells[0]);
+}
+
+function readMarks(text) {
+  if (text.trimStart().startsWith("{")) {
+    const found = JSON.parse(text).marks;
+    if (!Array.isArray(found) || !found.every((m) => typeof m.id === "string" && Array.isArray(m.tags) && typeof m.note === "string")) throw new Error("marks need id, star, tags and note");
+    return found.map((m) => ({ id: m.id, star: m.star === true, tags: tagsOf(m.tags.join(",")), note: m.note }));
+  }
+  const [head = [], ...rows] = readCsv(text), at = ["id", "star", "tags", "note"].map((name) => head.indexOf(name));
+  if (at.includes(-1)) throw new Error("the first line must name id, star, tags and note");
+  return rows.map((cells) => at.map((k) => cells[k] || "")).map(([id, star, tags, note]) => ({ id, star: star === "1", tags: tagsOf(tags), note }));
+}
+
+function loadMarks(name, text) {
+  let found;
+  try { found = readMarks(text); } catch (error) { return say(`${name} holds no marks: ${error.message}`); }
+  const known = found.filter((record) => placeOf.has(record.id));
+  for (const record of known) setMark(record.id, record);
+  everything();
+  keepMarks();
+  const others = found.length - known.length;
+  say(`${count(known.length, "mark")} loaded${others ? `; ${count(others, "other")} of images that are not on this page` : ""}`);
+}
+
+function save(name, text, type) {
+  const link = element("a"), address = URL.createObjectURL(new Blob([text], { type }));
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+/** The images of the gallery that are files of their own; those inside a container have no path. */
+function saveChosen() {
+  const files = listed.filter((i) => D.places[place[i]] && row[i] < 0);
+  const rows = files.map((i) => [D.places[place[i]], label[i], label[i] === 1 ? D.generators[generator[i]] : "", D.sources[source[i]], D.ids[i]]);
+  const left = listed.length - files.length;
+  if (files.length) save("chosen.csv", csv([["path", "label", "generator", "source", "id"], ...rows]), "text/csv");
+  say(`${count(files.length, "image")} saved${left ? `; ${left} without a file of their own left out` : ""}`);
+}
+
+document.getElementById("marked").addEventListener("change", (event) => changed("marked", event.target.value));
+document.getElementById("save-csv").addEventListener("click", () => save("marks.csv", csv([["id", "star", "tags", "note"], ...records().map((m) => [m.id, +m.star, m.tags.join(","), m.note])]), "text/csv"));
+document.getElementById("save-json").addEventListener("click", () => save("marks.json", JSON.stringify({ page: D.hash, marks: records() }, null, 1), "application/json"));
+document.getElementById("save-chosen").addEventListener("click", saveChosen);
+document.getElementById("load").addEventListener("change", async (event) => {
+  const [file] = event.target.files;
+  if (file) loadMarks(file.name, await file.text());
+  event.target.value = "";
+});
+recallMarks();
