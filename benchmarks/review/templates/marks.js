@@ -40,7 +40,12 @@ function changeMark(i, change) {
 
 function toggleStar(i) {
   changeMark(i, { star: !mark(i).star });
-  if (viewer.open) return open(i);
+  if (viewer.open) {
+    const focused = document.activeElement.id === "star";
+    open(i);
+    if (focused) document.getElementById("star").focus();
+    return;
+  }
   drawGallery(true);
   focusCard(current);
 }
