@@ -34,6 +34,10 @@ def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
             yield from _dump("threshold.input", config.threshold.input)
     if config.task == "predict" and config.predict.threshold is not None:
         yield from _file("predict.threshold", config.predict.threshold)
+    if config.task == "predict" and config.predict.calibration is not None:
+        yield from _file("predict.calibration", config.predict.calibration)
+    if config.task == "calibrate" and config.calibrate.input is not None:
+        yield from _dump("calibrate.input", config.calibrate.input)
     for dump in config.guess.against if config.task == "guess" else ():
         yield from _dump("guess.against", dump)
     if config.task == "review":

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from benchmarks.predictions import write_predictions
+from benchmarks.calibration.fitted import load as load_calibration
+from benchmarks.predictions import sigmoid, write_predictions
 from benchmarks.thresholds.columns import ColumnThreshold, load
 from benchmarks.thresholds.conformal import expected_precision, posterior
 from callbacks.collector import Collector
@@ -46,6 +47,9 @@ def predict(run: Run) -> None:
     stored = Path(options.threshold).expanduser() if options.threshold else out / FILE
     chosen = load(stored) if options.threshold or stored.is_file() else None
     loaded = load_detector(run, run.ckpt)
+    calibration = None
+    if options.calibration:
+        calibration = load_calibration(Path(options.calibration).expanduser(), loaded.sha256)
     datamodule = run.datamodule()
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)
     rows = datamodule.manifest().rows("train", "valid", "test", "")
@@ -83,6 +87,9 @@ def predict(run: Run) -> None:
         further = verdicts(predictions.fused_scores, generated, delivered, options.unsure_flips)
         write_atomically(out / "deliveries.csv", delivered.to_csv(index=False).encode())
         print(counted_verdicts(further, delivered))
+    if calibration is not None:
+        further = pd.DataFrame() if further is None else further
+        further["calibrated"] = sigmoid(calibration(predictions.fused_logits))
     frame = scores_frame(predictions, rule, first, failures, notes, options.prevalence, further)
     write_atomically(out / "predictions.csv", csv_text(frame).encode())
     write_failures(out / "failures.csv", failures)

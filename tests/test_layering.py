@@ -47,7 +47,7 @@ ROOMS = {
     ),
     "benchmarks": (
         "review", "exploring", "people", "comparison", "robustness", "real_stats", "forensynths_tables", "thresholds",
-        "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
+        "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
         "ensemble", "drift", "fgts", "rine",

@@ -63,6 +63,7 @@ class PredictOptions:
     threshold: str | None = option(
         None, "threshold.json written by task=threshold; the one in the experiment's folder by default"
     )
+    calibration: str | None = option(None, "calibration.json written by task=calibrate, for a column calibrated")
     prevalence: float | None = option(
         None, "expected share of generated images, for a column posterior and the precision to expect"
     )
@@ -103,6 +104,23 @@ class ThresholdOptions:
         None, "value of that column for generated images; 1, generated or fake by default"
     )
     out: str | None = option(None, "folder for threshold.json; experiments_data/<id>/ by default")
+
+
+@dataclass
+class CalibrateOptions:
+    """Options of ``task=calibrate``."""
+
+    input: str | None = option(None, "dump, or experiment with a validation dump, that the calibration is fitted on")
+    method: str = option(
+        "temperature",
+        "what is fitted to the logits: a factor, an offset (shift), or both (platt)",
+        ("temperature", "platt", "shift"),
+    )
+    prior: float | None = option(
+        None, "share of generated images that method shift assumes instead of reading labels, such as 0.5"
+    )
+    resamples: int = option(1000, "number of bootstrap resamples for intervals of the figures")
+    out: str | None = option(None, "folder for calibration.json; experiments_data/<id>/ by default")
 
 
 @dataclass

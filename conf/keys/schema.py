@@ -34,6 +34,7 @@ class Config:
     predict: of.PredictOptions = field(default_factory=of.PredictOptions)
     review: of.ReviewOptions = field(default_factory=of.ReviewOptions)
     threshold: of.ThresholdOptions = field(default_factory=of.ThresholdOptions)
+    calibrate: of.CalibrateOptions = field(default_factory=of.CalibrateOptions)
     sweep: of.SweepOptions = field(default_factory=of.SweepOptions)
     candidates: of.CandidatesOptions = field(default_factory=of.CandidatesOptions)
     convert: of.ConvertOptions = field(default_factory=of.ConvertOptions)

@@ -7,7 +7,13 @@ from pathlib import Path
 from conf.keys.schema import root_keys
 from conf.keys.syntax import ROOT, first_line, module_file, source
 
-REQUIRED = {"predict": ("ckpt",), "export": ("ckpt",), "review": ("review.inputs",), "threshold": ("threshold.input",)}
+REQUIRED = {
+    "predict": ("ckpt",),
+    "export": ("ckpt",),
+    "review": ("review.inputs",),
+    "threshold": ("threshold.input",),
+    "calibrate": ("calibrate.input",),
+}
 """Keys that a task requires, besides those of its parts."""
 
 BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.get("group")} | {"loggers": "logger"}

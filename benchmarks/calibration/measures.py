@@ -1,0 +1,54 @@
+"""How good probabilities are, and how good their order alone would allow them to be."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.metrics import brier, curve, ece
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+def nll(logits: Floats, labels: Labels) -> float:
+    """Mean negative log-likelihood, in nats."""
+    return float(np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean())
+
+
+def cllr(ratios: Floats, labels: Labels) -> float:
+    """Cost of natural log-likelihood ratios in bits: 0 is perfect, 1 says nothing (Brümmer and du Preez 2006)."""
+    generated, real = ratios[labels == 1], ratios[labels == 0]
+    return float((np.logaddexp(0, -generated).mean() + np.logaddexp(0, real).mean()) / np.log(4))
+
+
+def min_cllr(scores: Floats, labels: Labels) -> float:
+    """The least `cllr` of any non-decreasing function of the scores, by pool adjacent violators."""
+    from sklearn.isotonic import IsotonicRegression  # slow to import
+
+    _, place = np.unique(scores, return_inverse=True)  # scikit-learn merges scores that are almost equal
+    p = np.clip(IsotonicRegression().fit_transform(place.astype(np.float64), labels), 0, 1)
+    with np.errstate(divide="ignore"):
+        ratios = np.log(p) - np.log1p(-p) - np.log(labels.mean() / (1 - labels.mean()))
+    return cllr(ratios, labels)
+
+
+def eer(scores: Floats, labels: Labels) -> float:
+    """Rate at which false alarms and misses are equally frequent, between ROC points linearly."""
+    _, tp, fp = curve(scores, labels)
+    fpr, tpr = np.append(0, fp) / fp[-1], np.append(0, tp) / tp[-1]
+    return float(np.interp(0.0, fpr + tpr - 1, fpr))
+
+
+def measured(logits: Floats, labels: Labels, share: Floats) -> dict[str, float]:
+    """NLL, Brier, ECE and Cllr of logits [N], each of which assumes a share [N] of generated images."""
+    p = np.exp(-np.logaddexp(0, -logits))
+    return {
+        "nll": nll(logits, labels),
+        "brier": brier(p, labels),
+        "ece": ece(p, labels),
+        "cllr": cllr(logits - np.log(share / (1 - share)), labels),
+    }
+
+
+def ordered(scores: Floats, labels: Labels) -> dict[str, float]:
+    """The least Cllr and the EER, which no increasing calibration changes."""
+    return {"min_cllr": min_cllr(scores, labels), "eer": eer(scores, labels)}

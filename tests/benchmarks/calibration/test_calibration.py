@@ -1,0 +1,74 @@
+"""Calibrations and their measures against closed forms."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import norm
+
+from benchmarks.calibration.measures import cllr, eer, measured, min_cllr
+from benchmarks.calibration.methods import METHODS, fit, shifted
+from benchmarks.metrics import auroc
+from contracts.errors import DataError
+
+LOGITS = np.repeat(np.linspace(-3, 3, 25), 2000)
+
+
+def labels(true: np.ndarray) -> np.ndarray:
+    """Labels whose share at every logit is its probability, to within rounding."""
+    share = np.round(expit(true.reshape(25, 2000)[:, :1]) * 2000)
+    return (np.arange(2000) < share).astype(np.int64).ravel()
+
+
+def test_every_method_recovers_what_was_done() -> None:
+    found = fit("temperature", 2.5 * LOGITS, labels(LOGITS))
+    assert (found.slope, found.offset) == (pytest.approx(1 / 2.5, rel=1e-3), 0)
+    found = fit("shift", LOGITS - 1.5, labels(LOGITS))
+    assert (found.slope, found.offset) == (1, pytest.approx(1.5, abs=1e-3))
+    found = fit("platt", 2 * LOGITS - 1.5, labels(LOGITS))
+    assert (found.slope, found.offset) == (pytest.approx(0.5, rel=1e-3), pytest.approx(0.75, abs=1e-3))
+
+
+def test_a_shift_needs_no_labels_but_a_share() -> None:
+    for share in (0.5, 0.01):
+        found = shifted(LOGITS * 40, share)
+        assert expit(found(LOGITS * 40)).mean() == pytest.approx(share, rel=1e-6)
+    with pytest.raises(DataError, match="share"):
+        shifted(LOGITS, 1.0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_stays(method: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 300)
+    scores = rng.normal(truth, 1.0).round(1)
+    assert auroc(fit(method, scores, truth)(scores), truth) == auroc(scores, truth)
+    identical, both = np.tile(scores, 2), np.repeat([0, 1], 300)
+    if method == "shift":
+        calibrated = fit(method, identical, both)(identical)
+        assert (auroc(calibrated, both), eer(calibrated, both)) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+def test_separated_or_reversed_scores_have_no_best_slope(method: str) -> None:
+    truth = np.repeat([0, 1], 50)
+    for scores in (np.repeat([-1.0, 1.0], 50), np.tile(np.linspace(1, -1, 50), 2) - 3 * truth + 1.5):
+        with pytest.raises(DataError, match="slope above 0"):
+            fit(method, scores, truth)
+
+
+def test_cllr_is_one_bit_where_nothing_is_known_and_zero_at_best() -> None:
+    truth = np.repeat([0, 1], [30, 70])
+    assert cllr(np.zeros(100), truth) == pytest.approx(1, abs=1e-12)
+    assert min_cllr(np.zeros(100), truth) == pytest.approx(1, abs=1e-12)
+    assert min_cllr(np.arange(100.0), truth) == 0
+    assert min_cllr(LOGITS, labels(LOGITS)) <= cllr(LOGITS, labels(LOGITS)) + 1e-12
+
+
+def test_eer_of_equal_gaussians_and_of_identical_images() -> None:
+    quantiles = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    truth = np.repeat([0, 1], 20_000)
+    assert eer(np.concatenate([quantiles - 1, quantiles + 1]), truth) == pytest.approx(norm.cdf(-1), abs=1e-4)
+    assert eer(np.tile(quantiles, 2), truth) == pytest.approx(0.5, abs=1e-12)
+    assert measured(np.zeros(40_000), truth, np.full(40_000, 0.5)) == pytest.approx(
+        {"nll": np.log(2), "brier": 0.25, "ece": 0, "cllr": 1}
+    )
