@@ -85,14 +85,15 @@ def _plot(curves: dict[str, NDArray[np.floating]], labels: NDArray[np.int64]) ->
     """PNG of the share of generated images against the mean probability, in bins of equal mass."""
     from matplotlib.figure import Figure  # slow to import
 
-    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    bins = min(15, max(2, len(labels) // 20))  # shares of fewer images than 20 are mostly noise
+    figure = Figure(figsize=(4.6, 4.9), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--")
     for (name, p), colour in zip(curves.items(), ("#a04000", "#1b4f72"), strict=True):
-        _, confidence, frequency = reliability(p.astype(np.float64), labels)
+        _, confidence, frequency = reliability(p.astype(np.float64), labels, bins)
         axes.plot(confidence, frequency, "o-", markersize=4, linewidth=1, color=colour, label=name)
     axes.set(xlabel="mean P(generated)", ylabel="share generated", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.legend(loc="upper left", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
     return file.getvalue()
