@@ -106,7 +106,7 @@ def test_where_nothing_is_left_the_list_is_written_all_the_same(tmp_path: Path) 
 def test_sides_say_what_they_take() -> None:
     Sides(3, None).check(3, 900)
     Sides(exact=8).check(8, 8)
-    with pytest.raises(DataError, match="9x8 pixels, and the detector takes 8x8 alone: it is like that"):
+    with pytest.raises(DataError, match="9x8 pixels, but the detector only accepts 8x8: it is like that"):
         Sides(exact=8, reason="it is like that").check(8, 9)
 
 
