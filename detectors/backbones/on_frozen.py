@@ -10,6 +10,7 @@ from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.normalisations import NORMALISATIONS
 from contracts.view import View
 from detectors.backbones.backbones import create_backbone
+from detectors.backbones.frozen import state_hash
 from detectors.base import Detector, Optimisation, Training
 from detectors.parts.normalise import normalise
 
@@ -96,3 +97,15 @@ class OnFrozen(Detector):
                 f"the checkpoint was fitted on backbone {dict(noted)}, this one is {self.identity()}",
                 "Give the same detector.backbone and detector.weights.",
             )
+
+    def feature_settings(self, tokens: str) -> dict[str, Any]:
+        """What kept features depend on (`FrozenPart.settings`); ``tokens`` names the features."""
+        return {
+            "tokens": tokens,
+            "backbone": self.identity(),
+            "weights": state_hash(self.record.module),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "train_view": repr(self.train_view),
+            "eval_view": repr(self.eval_view),
+        }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError, DataError, nearest
 from contracts.view import View
-from detectors.backbones.frozen import Frozen, state_hash
+from detectors.backbones.frozen import Frozen
 from detectors.backbones.on_frozen import OfBackbone, OnFrozen
 from detectors.backbones.tokens import AllTokens
 from detectors.base import FrozenPart, Scores
@@ -137,16 +137,8 @@ class FGTS(OnFrozen):
 
     def frozen_part(self) -> FrozenPart:
         """All tokens."""
-        settings = {
-            "tokens": "after the last norm",
-            "backbone": self.identity(),
-            "weights": state_hash(self.record.module),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "train_view": repr(self.train_view),
-            "eval_view": repr(self.eval_view),
-        }
         size = len(self.net.get_buffer("fisher_scores")) * self.net.fc.in_features
+        settings = self.feature_settings("after the last norm")
         return FrozenPart(lambda images: self.all_tokens(images).flatten(1), size, settings)
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

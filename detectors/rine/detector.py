@@ -9,7 +9,7 @@ from torch import Tensor
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
-from detectors.backbones.frozen import Frozen, state_hash
+from detectors.backbones.frozen import Frozen
 from detectors.backbones.on_frozen import OfBackbone, OnFrozen
 from detectors.backbones.tokens import BlockTokens
 from detectors.base import FrozenPart, Scores
@@ -77,13 +77,5 @@ class RINE(OnFrozen):
 
     def frozen_part(self) -> FrozenPart:
         """The tokens of all blocks."""
-        settings = {
-            "tokens": "second norm of each block",
-            "backbone": self.identity(),
-            "weights": state_hash(self.record.module),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "train_view": repr(self.train_view),
-            "eval_view": repr(self.eval_view),
-        }
+        settings = self.feature_settings("second norm of each block")
         return FrozenPart(lambda images: self.tokens(images).flatten(1), self.size, settings)
