@@ -3,7 +3,6 @@
 import importlib
 import io
 import os
-import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -47,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
         except BrokenPipeError:
-            if not _reader_is_gone():
+            from contracts.screen import reader_is_gone
+
+            if not reader_is_gone():
                 raise
             return 128 + signal.SIGPIPE
         except PixelProofError as error:
@@ -116,16 +117,6 @@ def run_one(words: Sequence[str]) -> int:
     verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
     with only_allowed_targets():
         return int(verb(Run(composed)) or 0)
-
-
-def _reader_is_gone() -> bool:
-    """Whether the reader of standard output has closed it, as in ``pixelproof --help | head``."""
-    watch = select.poll()
-    watch.register(sys.stdout.fileno(), 0)
-    if not any(event & select.POLLERR for _, event in watch.poll(0)):
-        return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # output flushed at exit is discarded
-    return True
 
 
 if __name__ == "__main__":

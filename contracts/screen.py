@@ -1,5 +1,8 @@
 """Prints tables without truncation, on terminals of any width and into files."""
 
+import os
+import select
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,3 +66,13 @@ def _rows(table: Table) -> Iterator[tuple[RenderableType, list[tuple[RenderableT
 
 def _width(table: Table, console: Console) -> int:
     return Measurement.get(console, console.options.update(width=WIDE), table).maximum
+
+
+def reader_is_gone() -> bool:
+    """Whether the reader of standard output has closed it, as in ``pixelproof --help | head``."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in watch.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # output flushed at exit is discarded
+    return True

@@ -13,8 +13,6 @@ from contracts.errors import ConfigError, DataError
 from contracts.stage import Rows
 from contracts.view import SampleFunction
 from contracts.words import counted
-from datamodules.deliveries.cache import delivered
-from datamodules.deliveries.deliveries import chosen
 from detectors.base import Detector
 from tasks.scoring.evaluate import score
 
@@ -34,7 +32,12 @@ def asked(options: Any) -> dict[str, SampleFunction]:
     Raises:
         ConfigError: a delivery is unknown, or an option does not go with another.
     """
-    ways = delivered(chosen(options.deliveries), None) if options.deliveries else {}
+    ways: dict[str, SampleFunction] = {}
+    if options.deliveries:
+        from datamodules.deliveries.cache import delivered  # slow: OpenCV
+        from datamodules.deliveries.deliveries import chosen
+
+        ways = delivered(chosen(options.deliveries), None)
     if ways and options.shards > 1:
         raise ConfigError(
             f"predict.deliveries with predict.shards={options.shards}",

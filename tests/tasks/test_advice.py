@@ -102,5 +102,5 @@ def test_frames_among_photographs_stay_together(tmp_path: Path, caplog: pytest.L
 def test_too_few_groups_for_sampled_validation_are_named(tmp_path: Path) -> None:
     lay(tmp_path, *(f"train/{kind}/v{v}/{k}.png" for kind in ("0_real", "1_fake") for v in range(2) for k in range(3)))
     manifest = TreeDataModule(tmp_path, group=1).manifest()
-    with pytest.raises(DataError, match=r"(?s)groups are few, or large.*benchmark\.validation_share"):
+    with pytest.raises(DataError, match=r"(?s)groups are few or large.*benchmark\.validation_share"):
         Plain(seed=0).stages(manifest)
