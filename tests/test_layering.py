@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "pixelproof": {"benchmarks", "conf", "tasks"},
     "bench": {"contracts", "datamodules", "benchmarks", "detectors", "callbacks", "conf", "tasks", "lightning_main"},
 }
-"""What each room may know; itself always."""
+"""Packages that each package may import besides itself."""
 
 BORDERS = {
     ("callbacks", "detectors"): ("detectors.base", "detectors.parts.weights"),
@@ -38,9 +38,9 @@ BORDERS = {
     ),
     ("conf", "detectors"): ("detectors.base",),
 }
-"""Where a room may know only some of another's modules."""
+"""Where a package may import only some of another's modules."""
 
-ROOMS = {
+INNER = {
     "datamodules": (
         ".", "pairing", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers", "folders",
         "tables",
@@ -64,9 +64,9 @@ LIGHT = ("benchmarks/review", "benchmarks/predictions.py", "benchmarks/metrics.p
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "timm", "open_clip")
 
 
-def files(room: str) -> list[Path]:
-    single = ROOT / f"{room}.py"
-    return [single] if single.is_file() else sorted((ROOT / room).rglob("*.py"))
+def files(package: str) -> list[Path]:
+    single = ROOT / f"{package}.py"
+    return [single] if single.is_file() else sorted((ROOT / package).rglob("*.py"))
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -75,34 +75,34 @@ def imported(file: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative imports hide the room they come from"
+            assert node.level == 0, f"{file}: relative imports hide the package they come from"
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def upward(room: str, file: Path) -> list[str]:
-    """Imports of a file that its room may not make."""
+def upward(package: str, file: Path) -> list[str]:
+    """Imports of a file that its package may not make."""
     found = []
     for name in imported(file):
         other = name.partition(".")[0]
-        if other not in MAY_IMPORT or other == room:
+        if other not in MAY_IMPORT or other == package:
             continue
-        allowed = BORDERS.get((room, other), (other,))
+        allowed = BORDERS.get((package, other), (other,))
         whole = (ROOT / Path(*name.split("."))).with_suffix(".py").is_file()
-        if other not in MAY_IMPORT[room] or (whole and not any(f"{name}.".startswith(f"{a}.") for a in allowed)):
+        if other not in MAY_IMPORT[package] or (whole and not any(f"{name}.".startswith(f"{a}.") for a in allowed)):
             found.append(f"{file.relative_to(ROOT)} imports {name}")
     return found
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_imports_point_down(room: str) -> None:
-    assert files(room)
-    assert [line for file in files(room) for line in upward(room, file)] == []
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_down(package: str) -> None:
+    assert files(package)
+    assert [line for file in files(package) for line in upward(package, file)] == []
 
 
-@pytest.mark.parametrize("package", ROOMS)
+@pytest.mark.parametrize("package", INNER)
 def test_imports_between_the_packages_inside_point_down(package: str) -> None:
-    order = [package if room == "." else f"{package}.{room}" for room in ROOMS[package]]
+    order = [package if inner == "." else f"{package}.{inner}" for inner in INNER[package]]
     place = {file: ".".join(file.relative_to(ROOT).parent.parts) for file in files(package)}
     assert set(order) == set(place.values())
     modules = {f"{name}.{file.stem}": name for file, name in place.items()}
@@ -126,7 +126,7 @@ def test_an_arrow_pointing_up_would_be_found(tmp_path: Path, monkeypatch: pytest
     assert upward("callbacks", tmp_path / "callbacks/c.py") == ["callbacks/c.py imports detectors.npr"]
 
 
-def test_every_room_is_known() -> None:
+def test_every_package_is_known() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages <= MAY_IMPORT.keys()
 
