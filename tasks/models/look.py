@@ -26,14 +26,15 @@ class Look:
 
     Attributes:
         image: its path.
-        verdict: "generated", "real", or "unsure" where checkpoints or deliveries disagree; "" if it was not scored.
-        score: mean P(generated) of the checkpoints, or None.
+        verdict: "generated", "real", or "unsure" where checkpoints or deliveries disagree, or a checkpoint could not
+            score it; "" if none could.
+        score: mean P(generated) of the checkpoints that scored it, or None.
         threshold: mean of their thresholds.
         votes: P(generated) by checkpoint.
         deliveries: mean P(generated) by delivery.
         flips: deliveries that change the verdict of a checkpoint.
         maps: files written.
-        error: why it was not scored, else "".
+        error: why it was not scored, or by which checkpoints not, else "".
     """
 
     image: str
@@ -59,6 +60,7 @@ class Look:
                 f"  re-delivered {counted(len(values), 'way')}: {min(values):.3f} to {max(values):.3f}, "
                 f"median {median(values):.3f}; {changed}"
             )
+        lines += [f"  not scored by {self.error}"] if self.error else []
         return "\n".join([*lines, *(f"  map: {file}" for file in self.maps)])
 
 
@@ -66,7 +68,7 @@ def look(words: Sequence[str]) -> int:
     """Scores the images that the words name, and prints a verdict on each.
 
     Returns:
-        0; 1 if an image could not be read.
+        0; 1 if a checkpoint could not score an image.
 
     Raises:
         ConfigError: no image is named, or an option or checkpoint does not exist.
@@ -88,7 +90,7 @@ def look(words: Sequence[str]) -> int:
     for batch in _batches(paths, "--stdin" in flags):
         for one in looks(models, batch, ways, maps):
             print(json.dumps(asdict(one)) if "--json" in flags else one, flush=True)
-            failed |= one.score is None
+            failed |= bool(one.error)
     return int(failed)
 
 
@@ -110,25 +112,29 @@ def looks(
     found = []
     first = next(iter(plain.values()))
     for row in range(len(first)):
-        image, error = str(first["where"][row]), str(first["error"][row] or "")
-        if error:
+        image = str(first["where"][row])
+        errors = {name: str(frame["error"][row]) for name, frame in plain.items() if frame["error"][row]}
+        votes = {name: float(frame["score"][row]) for name, frame in plain.items() if name not in errors}
+        reasons = set(errors.values())
+        error = reasons.pop() if len(reasons) == 1 and not votes else "; ".join(f"{n}: {e}" for n, e in errors.items())
+        if not votes:
             found.append(Look(image, "", None, 0.5, {}, {}, [], [], error))
             continue
-        votes = {name: float(frame["score"][row]) for name, frame in plain.items()}
-        calls = {name: votes[name] > models[name].threshold for name in models}
-        moved = {way: [float(frames[name]["score"][row]) for name in models] for way, frames in again.items()}
+        calls = {name: votes[name] > models[name].threshold for name in votes}
+        moved = {way: [float(frames[name]["score"][row]) for name in votes] for way, frames in again.items()}
         moved = {way: scores for way, scores in moved.items() if all(score == score for score in scores)}
         flips = [
             way
             for way, scores in moved.items()
-            if any((score > models[name].threshold) != calls[name] for name, score in zip(models, scores, strict=True))
+            if any((score > models[name].threshold) != calls[name] for name, score in zip(votes, scores, strict=True))
         ]
-        sure = len(set(calls.values())) == 1 and not flips
+        sure = len(set(calls.values())) == 1 and not flips and not errors
         verdict = ("generated" if all(calls.values()) else "real") if sure else "unsure"
-        threshold = sum(model.threshold for model in models.values()) / len(models)
+        threshold = sum(models[name].threshold for name in votes) / len(votes)
         means = {way: sum(scores) / len(scores) for way, scores in moved.items()}
-        files = [] if maps is None else list(_mapped(models, image, maps))
-        found.append(Look(image, verdict, sum(votes.values()) / len(votes), threshold, votes, means, flips, files, ""))
+        files = [] if maps is None else list(_mapped({name: models[name] for name in votes}, image, maps))
+        mean = sum(votes.values()) / len(votes)
+        found.append(Look(image, verdict, mean, threshold, votes, means, flips, files, error))
     return found
 
 

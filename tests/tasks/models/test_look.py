@@ -113,6 +113,29 @@ def test_disagreement_is_unsure(models: dict[str, Any], verdict: str, flips: lis
     assert found.score == pytest.approx(np.mean([values[0] for values in models.values()]))
 
 
+class Refusing(Fake):
+    """A model that takes no image."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(float("nan"), float("nan"))
+        self.reason = reason
+
+    def score(self, images: Any, delivery: Any = None) -> Any:
+        return super().score(images, delivery).assign(error=self.reason)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_checkpoint_that_cannot_score_has_no_vote(order: str) -> None:
+    both: dict[str, Any] = {"a": Fake(0.9, 0.8), "b": Refusing("too small")}
+    (found,) = looks({name: both[name] for name in order}, ["x.png"], {"way": lambda image, rng: image})  # noqa: ARG005
+    assert (found.verdict, found.votes, found.error) == ("unsure", {"a": 0.9}, "b: too small")
+    assert found.deliveries == {"way": 0.8}
+    assert "not scored by b: too small" in str(found)
+    none: Any = {"a": Refusing("too small"), "b": Refusing("too small")}
+    (found,) = looks(none, ["x.png"], {})
+    assert (found.verdict, found.score, found.error) == ("", None, "too small")
+
+
 def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["look", str(images[0])]) == 2
     assert "pixelproof models add FILE name=NAME" in capsys.readouterr().err
