@@ -40,6 +40,7 @@ def channel_high_pass(features: Tensor, symmetric: bool = True) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a tensor of inference mode, kept by a validation, could not be trained with
 def _removed(size: int, symmetric: bool) -> Tensor:
     """Which signed frequencies, in FFT order, lie in the block that is cleared: [size] bool."""
     frequency = (torch.fft.fftfreq(size, dtype=torch.float64) * size).round().long()
@@ -49,6 +50,7 @@ def _removed(size: int, symmetric: bool) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _rectangle(height: int, width: int, symmetric: bool) -> Tensor:
     """Gain of each frequency of the half spectrum, [height, width // 2 + 1]."""
     whole = ~(_removed(height, symmetric)[:, None] & _removed(width, symmetric)[None])
@@ -56,6 +58,7 @@ def _rectangle(height: int, width: int, symmetric: bool) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _circulant(size: int, symmetric: bool) -> Tensor:
     """The filter of ``size`` channels as a matrix [size, size]."""
     gain = _both_ways((~_removed(size, symmetric)).double())

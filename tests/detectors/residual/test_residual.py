@@ -23,6 +23,7 @@ from contracts.view import View
 from detectors.npr.detector import NPR
 from detectors.parts.optimisers import adamw_without_vector_decay
 from detectors.parts.weights import load_weights
+from detectors.residual import frequencies
 from detectors.residual.augment import ColourJitter, MaskCells, Rotate
 from detectors.residual.detector import Residual
 from detectors.residual.frequencies import channel_high_pass, high_pass
@@ -106,6 +107,17 @@ def test_high_passes_are_those_of_shifted_spectra(height: int, width: int, symme
         spectrum[:, middle[0] - h : middle[0] + h + more] = 0
     wanted = torch.fft.ifft(torch.fft.ifftshift(spectrum, dim=1), dim=1).real.relu()
     assert torch.allclose(channel_high_pass(features, symmetric), wanted.float(), atol=1e-6)
+
+
+def test_a_filter_first_used_by_a_validation_can_be_trained_with() -> None:
+    frequencies._circulant.cache_clear()
+    frequencies._rectangle.cache_clear()
+    with torch.inference_mode():
+        channel_high_pass(high_pass(noise(1, 4, 6, 6)))
+    x = noise(1, 4, 6, 6).requires_grad_()
+    channel_high_pass(high_pass(x)).sum().backward()
+    assert x.grad is not None
+    assert x.grad.any()
 
 
 def test_all_bit_planes_together_are_the_image() -> None:
