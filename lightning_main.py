@@ -14,7 +14,7 @@ from conf.cli.groups import CONF
 from conf.cli.shells import SCRIPTS
 from contracts.errors import ConfigError, PixelProofError, refuse
 from contracts.names import typed
-from contracts.stop import STOP, Stopped, one_of_several
+from contracts.process.stop import STOP, Stopped, one_of_several
 
 
 def main(argv: Sequence[str] | None = None) -> int:

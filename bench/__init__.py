@@ -1,1 +1,1 @@
-"""Measurements of speed: one file per subject, each with a function ``measure() -> list[bench.table.Row]``."""
+"""Measurements of speed: one file per subject, each with a function ``measure() -> list[bench.parts.table.Row]``."""

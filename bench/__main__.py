@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.parts.table import markdown, record
+from bench.parts.timing import EFFORT
 from bench.subjects import measured_apart, subjects
-from bench.table import markdown, record
-from bench.timing import EFFORT
 from contracts.errors import nearest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -21,8 +21,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
 import lightning_main
-from bench.table import Row, rate
-from bench.timing import interleaved, pick
+from bench.parts.table import Row, rate
+from bench.parts.timing import interleaved, pick
 from benchmarks.ai_genbench.benchmark import AiGenBench
 from benchmarks.ai_genbench.images.chain import AiGenBenchChain
 from benchmarks.ai_genbench.images.crop_cache import CropCache

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from bench._images import jpegs, parquet
-from bench.table import Row, rate
-from bench.timing import interleaved, pick
+from bench.parts.images import jpegs, parquet
+from bench.parts.table import Row, rate
+from bench.parts.timing import interleaved, pick
 from contracts.stage import Stage
 from contracts.view import View
 from datamodules.hdf5 import Hdf5DataModule

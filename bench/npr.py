@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench._npr import compared, disturb_norms, ready
-from bench.table import Row
-from bench.timing import pick
+from bench.parts.npr import compared, disturb_norms, ready
+from bench.parts.table import Row
+from bench.parts.timing import pick
 from contracts.batch import Batch
 from contracts.view import View
 from datamodules.loading.parallel import cores

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow.dataset
 from PIL import Image
 
-from bench._images import jpegs, parquet
-from bench._memory import prepared_memory
-from bench.table import Row, rate
-from bench.timing import effort, interleaved, pick
+from bench.parts.images import jpegs, parquet
+from bench.parts.memory import prepared_memory
+from bench.parts.table import Row, rate
+from bench.parts.timing import effort, interleaved, pick
 from datamodules.loading.decode import decode
 from datamodules.loading.parallel import cores, parallel
 from datamodules.parquet import ParquetDataModule

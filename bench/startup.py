@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench._images import jpegs
-from bench._memory import PROGRAM
-from bench.table import Row
-from bench.timing import Timing, interleaved, pick
+from bench.parts.images import jpegs
+from bench.parts.memory import PROGRAM
+from bench.parts.table import Row
+from bench.parts.timing import Timing, interleaved, pick
 
 TARGETS: dict[str, float | None] = {
     "--help": 0.25,
@@ -76,7 +76,7 @@ def _ways(folder: Path) -> dict[str, Callable[[], None]]:
     number = itertools.count()
 
     def fit() -> None:
-        run(["-m", "bench._first_step", *DEMO, f"experiment_id=fit{next(number)}"])
+        run(["-m", "bench.parts.first_step", *DEMO, f"experiment_id=fit{next(number)}"])
 
     return {
         "torch": lambda: run(["-c", "import torch"]),

@@ -8,17 +8,14 @@ import tempfile
 from pathlib import Path
 
 import bench
-from bench.machine import machine
-from bench.table import Section, load, save
-
-INFRASTRUCTURE = {"__main__", "machine", "subjects", "table", "timing"}
-"""Files of the package that are not subjects; names of the subjects' helpers begin with an underscore."""
+from bench.parts.machine import machine
+from bench.parts.table import Section, load, save
 
 
 def subjects() -> list[str]:
     """Names of all subjects."""
-    names = (module.name for module in pkgutil.iter_modules(bench.__path__))
-    return sorted(name for name in names if name not in INFRASTRUCTURE and not name.startswith("_"))
+    modules = pkgutil.iter_modules(bench.__path__)
+    return sorted(one.name for one in modules if not one.ispkg and one.name not in ("__main__", "subjects"))
 
 
 def measured(name: str) -> Section:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.table import Row, rate
-from bench.timing import interleaved, pick
+from bench.parts.table import Row, rate
+from bench.parts.timing import interleaved, pick
 from detectors.tracer.measuring.likelihood import log_likelihood
 from detectors.tracer.measuring.membership import membership_features, token_statistics, zlib_lengths
 from detectors.tracer.measuring.passes import encode_pass, variant_pass

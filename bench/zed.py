@@ -7,8 +7,8 @@ mixtures at full resolution with its approximate entropy, one image at a time.
 import torch
 from torch import Tensor
 
-from bench.table import Row, rate
-from bench.timing import interleaved, pick
+from bench.parts.table import Row, rate
+from bench.parts.timing import interleaved, pick
 from contracts.view import View
 from datamodules.loading.parallel import cores
 from detectors.zed.detector import ZED

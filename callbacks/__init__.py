@@ -1,1 +1,1 @@
-"""Lightning callbacks: collection of scores, checkpoints, resume, signals, progress, explanations."""
+"""Lightning callbacks: collection of scores, checkpoints, resume, signals."""

@@ -14,8 +14,8 @@ from callbacks.averaged import averaged
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
 from contracts.files import write_atomically
-from contracts.lightning import Callback
-from contracts.ranks import rank_zero_info, rank_zero_warn
+from contracts.process.lightning import Callback
+from contracts.process.ranks import rank_zero_info, rank_zero_warn
 from detectors.parts.weights import read_checkpoint
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from benchmarks.fusion import Fusion
 from benchmarks.predictions import Predictions, from_crops, image_columns
 from contracts.batch import Batch
 from contracts.errors import DataError
-from contracts.lightning import Callback
+from contracts.process.lightning import Callback
 from detectors.base import Detector, Scores
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from contracts.errors import CheckpointError
-from contracts.lightning import Callback
+from contracts.process.lightning import Callback
 from detectors.base import PASSPORT, Detector
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from callbacks.checkpoints import Checkpoints, may_save_after_batch, resumable
 from contracts.batch import Batch
 from contracts.errors import ConfigError, PixelProofError
 from contracts.files import write_atomically
-from contracts.lightning import Callback
-from contracts.stop import STOP, Stopped, end_with_parent
+from contracts.process.lightning import Callback
+from contracts.process.stop import STOP, Stopped, end_with_parent
 from contracts.words import counted
 
 if TYPE_CHECKING:

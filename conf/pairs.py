@@ -10,7 +10,7 @@ from conf.keys.signatures import Signature, signature
 from conf.keys.targets import is_own
 from conf.training import partly_scored, untrained, unvalidated
 from contracts.errors import ConfigError
-from contracts.stop import slurm_started
+from contracts.process.stop import slurm_started
 
 MIXED = ("bf16-mixed", "16-mixed", "bf16", "16", 16)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from contracts.errors import DataError, nearest
 from contracts.names import as_text
-from contracts.ranks import rank_zero_info
+from contracts.process.ranks import rank_zero_info
 from datamodules.arrow.files import open_table
 from datamodules.arrow.shards import ArrowStore, shards, split_folders
 from datamodules.arrow.stream import ParquetStreamStore

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from contracts.errors import ConfigError, DataError
-from contracts.lightning import LightningDataModule
 from contracts.names import as_text, given_path
 from contracts.pairs import Pairs
+from contracts.process.lightning import LightningDataModule
 from contracts.stage import Rows, Stage
 from contracts.view import CROPS, Chain, Encoded, SampleFunction, Sides, View
 from datamodules.folders.walk import PassedOver

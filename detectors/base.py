@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from contracts.batch import Batch
 from contracts.errors import ConfigError
-from contracts.lightning import LightningModule
+from contracts.process.lightning import LightningModule
 from contracts.view import Sides, View
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -92,7 +92,7 @@ class Detector(LightningModule):
         scheduler_interval: "step" or "epoch": when the scheduler advances.
         compile: compile the net with ``torch.compile``, in place, so that the keys of its state dict stay the same.
         channels_last: store weights and images in channels-last order.
-        paired: term (`detectors.parts.paired.Paired`) added to the loss of each training batch, or None.
+        paired: term (`detectors.parts.training.paired.Paired`) added to the loss of each training batch, or None.
     """
 
     net: nn.Module

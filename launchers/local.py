@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 
 from contracts.errors import ConfigError
-from contracts.stop import Stopped
+from contracts.process.stop import Stopped
 from contracts.words import counted
 from launchers.job import Job
 

@@ -29,7 +29,7 @@ BLOCK_SIGNALS = (
     "import os, signal as s, sys; s.pthread_sigmask(s.SIG_BLOCK, [s.SIGUSR1, s.SIGUSR2, s.SIGTERM]); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-"""Program that starts the command with signals blocked until its handlers are installed (`contracts.stop`)."""
+"""Program that starts the command with signals blocked until its handlers are installed (`contracts.process.stop`)."""
 
 
 class SlurmLauncher:

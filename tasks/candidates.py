@@ -141,7 +141,7 @@ def mirror(name: str) -> None:
     begun = yaml.safe_load((DATA / name / LOCK).read_text())["config"]
     if "wandb" not in begun.get("logger", {}):
         return
-    from callbacks.wandb_logger import wandb_logger
+    from callbacks.reporting.wandb_logger import wandb_logger
 
     settings = {key: value for key, value in begun["logger"]["wandb"].items() if not key.startswith("_")}
     for folder in sorted((DATA / name).glob("window_*")):

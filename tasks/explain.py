@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.predictions import Predictions, read_predictions
-from callbacks.explain import most_confident, write_explanation
+from callbacks.explaining.explain import most_confident, write_explanation
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.explain import Explainable
 from contracts.stage import Rows

@@ -14,12 +14,12 @@ from benchmarks.torch_metrics import check_metrics
 from callbacks.averaged import averaging_first
 from callbacks.checkpoints import Checkpoints, newest_resumable
 from callbacks.collector import Collector
-from callbacks.continued_axis import ContinuedAxis
 from callbacks.keyed_seed import KeyedSeed
 from callbacks.passport import Passport
-from callbacks.score_histogram import ScoreHistogram
+from callbacks.reporting.continued_axis import ContinuedAxis
+from callbacks.reporting.score_histogram import ScoreHistogram
+from callbacks.reporting.wandb_logger import StageLogger
 from callbacks.validation_metrics import ValidationMetrics
-from callbacks.wandb_logger import StageLogger
 from conf.training import debugging
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from contracts.process.stop import Stopped
 from contracts.screen import display, table_of
-from contracts.stop import Stopped
 from datamodules.preparing.hdf5_writer import Hdf5Writer, Prepared
 from datamodules.preparing.job import TooManyFailuresError
 from datamodules.preparing.journal import InUseError

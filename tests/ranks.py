@@ -94,7 +94,7 @@ def _serve() -> None:
     import zygote
 
     from conf.compose import compose
-    from contracts.stop import SIGNALS
+    from contracts.process.stop import SIGNALS
 
     compose([])
     # as launchers do: before the command has handlers a signal waits, and behind its end there is nothing to stop

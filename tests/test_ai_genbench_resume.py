@@ -23,7 +23,7 @@ COMMON = (
     "benchmark=ai_genbench benchmark.window_size=1 benchmark.crop_size=32 benchmark.global_batch=4 "
     "benchmark.augmentation_factor=2 benchmark.monitor_images=8 benchmark.test_images=all "
     "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 "
-    "detector.scheduler={_target_:detectors.parts.schedules.OneCycle,_partial_:true} "
+    "detector.scheduler={_target_:detectors.parts.training.schedules.OneCycle,_partial_:true} "
     "detector.scheduler_steps=total_steps "
     "trainer=cpu trainer.max_epochs=1 trainer.enable_progress_bar=false"
 )

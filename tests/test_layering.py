@@ -52,8 +52,11 @@ INNER = {
     "detectors": (
         "ensemble", "drift", "fgts", "rine",
         "aeroblade", "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
-        "tracer.measuring", "tracer.deciding", "tracer.models", "backbones", "parts", ".",
+        "tracer.measuring", "tracer.deciding", "tracer.models", "backbones", "parts.training", "parts", ".",
     ),
+    "callbacks": ("explaining", "reporting", "."),
+    "contracts": (".", "process"),
+    "bench": (".", "parts"),
     "conf": (".", "cli", "keys"),
     "tasks": (".", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
 }  # fmt: skip

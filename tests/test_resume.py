@@ -16,7 +16,7 @@ EPOCHS, BATCHES = 3, 6
 WORDS = (
     "datamodule=hdf5 datamodule.path=drawn.h5 datamodule.batch_size=4 "
     "detector=classifier detector.backbone=timm/test_resnet detector.pretrained=false detector.image_size=32 "
-    "detector.dropout=0.3 detector.scheduler={_target_:detectors.parts.schedules.OneCycle,_partial_:true} "
+    "detector.dropout=0.3 detector.scheduler={_target_:detectors.parts.training.schedules.OneCycle,_partial_:true} "
     "detector.scheduler_steps=total_steps "
     "detector.augment={_target_:detectors.classifier.device_augment.DeviceAugment,max_rotation:9,flip_p:0.5} "
     f"trainer=cpu trainer.max_epochs={EPOCHS} trainer.enable_progress_bar=false"

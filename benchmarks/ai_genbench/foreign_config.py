@@ -194,7 +194,7 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
     ours["detector.optimizer._partial_"] = True
     if theirs.get("lr_scheduler.class_path") is not None:
         ours |= {
-            "detector.scheduler._target_": "detectors.parts.schedules.OneCycle",
+            "detector.scheduler._target_": "detectors.parts.training.schedules.OneCycle",
             "detector.scheduler._partial_": True,
             "detector.scheduler_steps": "total_steps",
         }

@@ -48,9 +48,16 @@ MOVED = {
     "detectors.device_augment.": "detectors.classifier.device_augment.",
     "detectors.npr.NPR": "detectors.npr.detector.NPR",
     "detectors.npr_multiscale.": "detectors.npr.multiscale.",
-    "detectors.schedules.": "detectors.parts.schedules.",
+    "detectors.schedules.": "detectors.parts.training.schedules.",
+    "detectors.parts.degradations.": "detectors.parts.training.degradations.",
+    "detectors.parts.optimisers.": "detectors.parts.training.optimisers.",
+    "detectors.parts.paired.": "detectors.parts.training.paired.",
+    "detectors.parts.schedules.": "detectors.parts.training.schedules.",
+    "callbacks.explain.": "callbacks.explaining.explain.",
+    "callbacks.history.": "callbacks.reporting.history.",
+    "callbacks.wandb_logger.": "callbacks.reporting.wandb_logger.",
 }
-"""Former places of configured classes (0.1 → 0.2), which checkpoints, lock files and users' YAML files still name."""
+"""Former places of configured classes and functions, which checkpoints, lock files and users' YAML files still name."""
 
 
 def current(target: Any) -> Any:

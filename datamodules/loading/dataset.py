@@ -15,7 +15,7 @@ from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError, PixelProofError
 from contracts.keys import generator, sample_key
 from contracts.pairs import Pairs
-from contracts.stop import ignore_in_worker
+from contracts.process.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
 from datamodules.loading.decode import Backend, decode_noted
 from datamodules.loading.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from contracts.errors import DataError, PixelProofError
-from contracts.stop import end_with_parent
+from contracts.process.stop import end_with_parent
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from contracts.errors import ConfigError, DataError
-from contracts.ranks import rank_zero_only
+from contracts.process.ranks import rank_zero_only
 
 logger = logging.getLogger(__name__)
 

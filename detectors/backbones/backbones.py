@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError, ConfigError, nearest
-from contracts.ranks import rank_zero_info
+from contracts.process.ranks import rank_zero_info
 from detectors.backbones.libraries import LIBRARIES
 from detectors.backbones.library import Built, Library
 from detectors.backbones.pooling import check_pooling

@@ -21,12 +21,12 @@ from detectors.classifier.adapters import Tuning, from_transformers
 from detectors.classifier.aliases import expanded
 from detectors.classifier.device_augment import DeviceAugment
 from detectors.classifier.svd import penalty
-from detectors.parts.contrast import pair_contrast
 from detectors.parts.foreign_heads import own_layout
 from detectors.parts.least_side import least_side
 from detectors.parts.normalise import normalise
 from detectors.parts.precision import linear_float32
 from detectors.parts.slices import in_slices
+from detectors.parts.training.contrast import pair_contrast
 
 MODES = ("probe", "tune")
 

@@ -35,7 +35,7 @@ class NPR(Detector):
         eval_view: size policy of evaluated images (published: resize 256 for most tables, native size for others).
         exact: evaluate with the original's arithmetic, operation by operation, in float32; otherwise batch norms are
             folded and images stored channels-last, and logits agree within 1e-5.
-        training: see `Detector`; published: `detectors.parts.schedules.NPRDecay`, by epoch. ``exact`` excludes
+        training: see `Detector`; published: `detectors.parts.training.schedules.NPRDecay`, by epoch. ``exact`` excludes
             ``compile`` and ``channels_last``.
 
     Raises:

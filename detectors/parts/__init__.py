@@ -1,1 +1,1 @@
-"""Code shared by detectors: schedules, tuning, weights, precision."""
+"""Code shared by detectors: weights, normalisation, precision, slices of a batch."""

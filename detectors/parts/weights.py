@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError
-from contracts.ranks import rank_zero_info
+from contracts.process.ranks import rank_zero_info
 from detectors.base import PASSPORT, Detector
 from detectors.parts.plain_pickle import Array, plain_globals
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from detectors.parts.degradations import jpeg
+from detectors.parts.training.degradations import jpeg
 
 Operation = Literal["jpeg", "blur", "noise", "brightness", "saturation", "contrast", "resize"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from contracts.errors import ConfigError
-from detectors.parts.degradations import jpeg
+from detectors.parts.training.degradations import jpeg
 
 
 class Jpeg:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.stop import one_of_several
+from contracts.process.stop import one_of_several
 
 ORDINARY: dict[str, list[Any]] = {
     "_target_": ["pytorch_lightning.Trainer"],

@@ -38,7 +38,7 @@ def trainer_problems(composed: Composed) -> list[ConfigError]:
 
 
 def _try(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> None:
-    from contracts.lightning import Callback  # imports torch
+    from contracts.process.lightning import Callback  # imports torch
 
     logging.disable(logging.WARNING)  # the real trainer repeats the warnings
     try:

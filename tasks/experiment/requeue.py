@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from contracts.stop import Stopped, slurm_started
+from contracts.process.stop import Stopped, slurm_started
 from tasks.experiment.run import HANDED, given_id
 
 

@@ -12,7 +12,7 @@ from conf.compose import Composed
 from conf.keys.targets import resolve
 from contracts.errors import ConfigError
 from contracts.names import given_path
-from contracts.stop import slurm_started
+from contracts.process.stop import slurm_started
 
 DATA = Path("experiments_data")
 LOGS = Path("experiments_logs")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import DataError
 from contracts.files import write_atomically
-from contracts.ranks import rank_zero_only
+from contracts.process.ranks import rank_zero_only
 from contracts.stage import Rows, Stage
 from datamodules.tables.manifest import Manifest
 from tasks.experiment.run import LOCK

@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as L
 
 from detectors.base import Detector
-from detectors.parts.tuning import tune
+from detectors.parts.training.tuning import tune
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import StageFolder
 

@@ -20,8 +20,8 @@ from conf.sweeps import Sweep
 from contracts.errors import ConfigError
 from contracts.history import read_epochs
 from contracts.keys import random_key
+from contracts.process.stop import Stopped
 from contracts.screen import display
-from contracts.stop import Stopped
 from contracts.words import counted
 from tasks.experiment.run import DATA
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from callbacks.wandb_logger import has_key
+from callbacks.reporting.wandb_logger import has_key
 from contracts.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
-from callbacks.wandb_logger import has_key
+from callbacks.reporting.wandb_logger import has_key
 from conf.keys.options import SweepOptions
 from conf.keys.syntax import ROOT
 from conf.sweeps import Sweep

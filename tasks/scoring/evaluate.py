@@ -17,14 +17,14 @@ from benchmarks.predictions import Predictions
 from callbacks.collector import Collector
 from callbacks.passport import passport
 from callbacks.preemption import Preemption, cluster_plugins, without_own_signals
-from callbacks.progress_lines import ProgressLines
-from callbacks.quiet import quieten
+from callbacks.reporting.progress_lines import ProgressLines
+from callbacks.reporting.quiet import quieten
 from conf.build import build_for_scoring
 from conf.cli.typed import typed_node
 from conf.cli.words import parse
 from conf.keys.targets import current
 from contracts.errors import CheckpointError, ConfigError, DataError
-from contracts.lightning import as_lightning
+from contracts.process.lightning import as_lightning
 from contracts.stage import Rows
 from contracts.words import counted
 from detectors.base import Detector
@@ -126,7 +126,7 @@ def quiet_trainer(run: Run, *callbacks: L.Callback, scored: Sequence[Any] = (), 
     if device is not None:
         return Scorer(callbacks, device, node.get("precision"), bar=wanted and terminal)
     from callbacks.checkpoint_io import AtomicCheckpointIO
-    from callbacks.progress import NoBar, Progress
+    from callbacks.reporting.progress import NoBar, Progress
 
     if wanted and not given:
         callbacks = (*callbacks, Progress() if terminal else NoBar())

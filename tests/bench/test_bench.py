@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from bench import timing
 from bench.__main__ import main
+from bench.parts import timing
+from bench.parts.table import Row, Section, load, rate, record
+from bench.parts.timing import EFFORT, Timing, interleaved
 from bench.subjects import subjects
-from bench.table import Row, Section, load, rate, record
-from bench.timing import EFFORT, Timing, interleaved
 
 MACHINE = {"date": "2026-01-01", "cpu": "2 cores of X", "torch": "2.10.0"}
 

@@ -6,13 +6,13 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from bench._first_step import MODULE, LeaveAfterStep
+from bench.parts.first_step import MODULE, LeaveAfterStep
+from bench.parts.timing import Timing
 from bench.startup import TARGETS, rows
-from bench.timing import Timing
 
 STEP = """
 import sys
-from bench._first_step import LeaveAfterStep
+from bench.parts.first_step import LeaveAfterStep
 sys.meta_path.insert(0, LeaveAfterStep())
 assert "torch" not in sys.modules
 import torch

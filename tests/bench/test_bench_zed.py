@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bench.timing import EFFORT
+from bench.parts.timing import EFFORT
 from bench.zed import _likelihood, mixtures, plain, smooth_image
 from detectors.zed.models.legacy import legacy_scores
 from detectors.zed.models.published_heads import MixtureHead

@@ -14,7 +14,7 @@ import pytest
 from callbacks.checkpoints import Checkpoints
 from callbacks.preemption import Preemption, cluster_plugins, record_restart, started_by_rank_zero
 from contracts.errors import ConfigError
-from contracts.stop import STOP, Stopped, ignore_in_worker, one_of_several
+from contracts.process.stop import STOP, Stopped, ignore_in_worker, one_of_several
 from tasks.experiment import requeue
 from tasks.experiment.requeue import ended, should_requeue
 from tasks.experiment.run import given_id

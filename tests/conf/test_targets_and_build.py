@@ -160,6 +160,13 @@ def test_a_tuned_backbone_is_not_fetched_to_be_overwritten() -> None:
         "detectors.schedules.OneCycle",
         "detectors.device_augment.DeviceAugment",
         "benchmarks.attribution_stages.OwnImages",
+        "detectors.parts.degradations.sometimes_jpeg",
+        "detectors.parts.optimisers.adamw_without_vector_decay",
+        "detectors.parts.paired.Paired",
+        "detectors.parts.schedules.OneCycle",
+        "callbacks.explain.Explain",
+        "callbacks.history.History",
+        "callbacks.wandb_logger.wandb_logger",
     ],
 )
 def test_former_names_of_classes_are_still_read(former: str) -> None:

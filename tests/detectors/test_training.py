@@ -18,7 +18,7 @@ from detectors.classifier.detector import Classifier
 from detectors.classifier.device_augment import DeviceAugment
 from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
-from detectors.parts.schedules import NPRDecay, OneCycle
+from detectors.parts.training.schedules import NPRDecay, OneCycle
 from detectors.residual.detector import Residual
 
 VIEW = View(resize=32)

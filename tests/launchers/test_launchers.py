@@ -125,7 +125,7 @@ import subprocess
 import sys
 sys.path.insert(0, {house!r})
 from pathlib import Path
-from contracts.stop import STOP, Stopped
+from contracts.process.stop import STOP, Stopped
 from launchers.job import Job
 from launchers.local import LocalLauncher
 jobs = [Job((f"file={{name}}",), Path({program!r})) for name in {names!r}]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import lightning_main
-from contracts.stop import STOP
+from contracts.process.stop import STOP
 from detectors.base import Detector
 from tasks.experiment.stage_folder import StageFolder
 

@@ -11,9 +11,9 @@ import torch
 from drawn_predictions import draw
 from PIL import Image
 
-from callbacks.explain import attention_of, most_confident, write_explanation
-from callbacks.explain_attention import groups
-from callbacks.explain_maps import GAIN, HEAD, hot
+from callbacks.explaining.attention import groups
+from callbacks.explaining.explain import attention_of, most_confident, write_explanation
+from callbacks.explaining.maps import GAIN, HEAD, hot
 from contracts.view import View
 from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale

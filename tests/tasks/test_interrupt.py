@@ -9,7 +9,7 @@ from typing import Any
 import drawn
 import pytest
 
-from contracts.stop import SECOND_INTERRUPT, STOP, Stopped
+from contracts.process.stop import SECOND_INTERRUPT, STOP, Stopped
 from detectors.base import Detector
 from lightning_main import main
 from tasks.experiment.requeue import ended

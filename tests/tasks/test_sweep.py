@@ -131,7 +131,7 @@ def test_a_search_that_was_stopped_takes_its_runs_up_again(workspace: Path) -> N
         f"import sys; sys.path.insert(0, {str(Path(sweep_local.__file__).parents[2])!r})\n"
         "from pathlib import Path\n"
         "from conf.keys.options import SweepOptions\nfrom conf.sweeps import read_sweep\n"
-        "from contracts.stop import STOP, Stopped\n"
+        "from contracts.process.stop import STOP, Stopped\n"
         f"from tasks.multirun import local as sweep_local; sweep_local.ROOT = Path({str(workspace)!r})\n"
         "looking = sweep_local.LocalSearch(read_sweep(Path('search.yaml')), SweepOptions(runs=2), "
         "Path('experiments_data/found'), 1)\n"

@@ -19,8 +19,8 @@ from contracts.view import View
 from datamodules.loading.transforms import evaluation_views
 from detectors.backbones.backbones import Backbone
 from detectors.classifier.detector import Classifier
-from detectors.parts.contrast import pair_contrast
 from detectors.parts.normalise import IMAGENET_MEAN, IMAGENET_STD
+from detectors.parts.training.contrast import pair_contrast
 from detectors.parts.weights import load_weights
 
 pytestmark = pytest.mark.golden

@@ -20,8 +20,8 @@ from datamodules.loading.transforms import evaluation_views
 from detectors.backbones.backbones import Backbone
 from detectors.backbones.library import Built
 from detectors.classifier.detector import Classifier
-from detectors.parts.degradations import blur, jpeg
 from detectors.parts.normalise import normalise
+from detectors.parts.training.degradations import blur, jpeg
 from detectors.parts.weights import load_weights
 
 pytestmark = pytest.mark.golden

@@ -21,7 +21,7 @@ from contracts.errors import ConfigError
 from contracts.keys import generator
 from contracts.view import View
 from detectors.npr.detector import NPR
-from detectors.parts.optimisers import adamw_without_vector_decay
+from detectors.parts.training.optimisers import adamw_without_vector_decay
 from detectors.parts.weights import load_weights
 from detectors.residual import frequencies
 from detectors.residual.augment import ColourJitter, MaskCells, Rotate

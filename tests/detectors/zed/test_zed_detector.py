@@ -21,7 +21,7 @@ from contracts.stage import Stage
 from contracts.view import View
 from datamodules.loading.stores import ParquetStore
 from datamodules.tables.manifest import Manifest
-from detectors.parts.schedules import Warmup, WarmupCosine
+from detectors.parts.training.schedules import Warmup, WarmupCosine
 from detectors.parts.weights import load_weights, read_checkpoint
 from detectors.zed.augment import Jpeg
 from detectors.zed.averaged_detector import ENTRY

@@ -16,9 +16,9 @@ import torch
 
 from callbacks.collector import Collector
 from callbacks.preemption import Preemption
-from callbacks.progress_lines import ProgressLines
+from callbacks.reporting.progress_lines import ProgressLines
 from conf.compose import compose
-from contracts.stop import STOP, Stopped
+from contracts.process.stop import STOP, Stopped
 from lightning_main import main
 from tasks.checking.ordinary import ordinary_device
 from tasks.experiment.run import Run

@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from callbacks.collector import Collector
-from contracts.lightning import as_lightning
+from contracts.process.lightning import as_lightning
 from contracts.view import View
 from detectors.npr.detector import NPR
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callbacks.wandb_logger import has_key, wandb_logger
+from callbacks.reporting.wandb_logger import has_key, wandb_logger
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.base import Detector, Scores
-from detectors.parts.tuning import steepest, tune
+from detectors.parts.training.tuning import steepest, tune
 
 
 class _Line(Detector):

@@ -15,7 +15,7 @@ Weights = NDArray[np.float64]
 
 
 def write_attention(predictions: Predictions, attention: Weights, names: Sequence[str], out: Path) -> list[Path]:
-    """Writes the four files; see `callbacks.explain.write_explanation`.
+    """Writes the four files; see `callbacks.explaining.explain.write_explanation`.
 
     Args:
         predictions: N images.

@@ -10,7 +10,7 @@ import torch
 
 from contracts.batch import Batch
 from contracts.history import write_epoch
-from contracts.lightning import Callback
+from contracts.process.lightning import Callback
 
 if TYPE_CHECKING:
     import pytorch_lightning as L

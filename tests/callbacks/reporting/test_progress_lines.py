@@ -11,8 +11,8 @@ import tiny
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.collector import Collector
-from callbacks.progress import NoBar, Progress
-from callbacks.progress_lines import ProgressLines
+from callbacks.reporting.progress import NoBar, Progress
+from callbacks.reporting.progress_lines import ProgressLines
 from callbacks.validation_metrics import ValidationMetrics
 
 RATE = r"[\d,.e+-]+ images/s"

@@ -1,4 +1,4 @@
-"""``python -m bench._first_step WORD …``: the command line of PixelProof, which ends after the first training step."""
+"""``python -m bench.parts.first_step WORD …``: PixelProof's command line, which ends after the first training step."""
 
 import importlib.util
 import multiprocessing

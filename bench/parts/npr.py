@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from bench.table import Row, rate
-from bench.timing import interleaved
+from bench.parts.table import Row, rate
+from bench.parts.timing import interleaved
 from detectors.base import Detector
 
 D = TypeVar("D", bound=Detector)

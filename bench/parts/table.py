@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.timing import Timing, spread
+from bench.parts.timing import Timing, spread
 
 HEADER = ("what", "baseline", "this project", "unit", "ratio", "target", "note")
 

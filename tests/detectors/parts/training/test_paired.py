@@ -11,8 +11,8 @@ from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.classifier.detector import Classifier
-from detectors.parts.contrast import pair_contrast
-from detectors.parts.paired import Paired, agreement
+from detectors.parts.training.contrast import pair_contrast
+from detectors.parts.training.paired import Paired, agreement
 from detectors.zed.detector import ZED
 
 
@@ -85,6 +85,6 @@ def test_npr_trains_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     zoo.run(
         "detector=npr experiment_id=npr trainer.limit_train_batches=1 datamodule.batch_size=4",
         "detector.train_view.crop=32 detector.train_view.resize=48 detector.eval_view.resize=48",
-        "detector.paired={_target_:detectors.parts.paired.Paired}",
+        "detector.paired={_target_:detectors.parts.training.paired.Paired}",
     )
     assert zoo.area_of_twins(tmp_path, "npr") == 0.5

@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as L
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
-from callbacks.progress_lines import ProgressLines
+from callbacks.reporting.progress_lines import ProgressLines
 
 
 class NoBar(ProgressBar):

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench._images import jpegs, parquet
-from bench.table import Row
+from bench.parts.images import jpegs, parquet
+from bench.parts.table import Row
 
 LIMIT = 1.5
 """GB (10⁹ bytes), at any number of images."""
 
-PROGRAM = Path(__file__).resolve().parent.parent / "lightning_main.py"
+PROGRAM = Path(__file__).resolve().parents[2] / "lightning_main.py"
 
 
 def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Row:

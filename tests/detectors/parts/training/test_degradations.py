@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from contracts.errors import ConfigError
-from detectors.parts.degradations import blur, jpeg, sometimes_blurred, sometimes_jpeg
+from detectors.parts.training.degradations import blur, jpeg, sometimes_blurred, sometimes_jpeg
 
 IMAGE = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 40, 48), np.uint8))
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from benchmarks.predictions import Predictions, merge
 from callbacks.collector import Collector
-from callbacks.explain_attention import write_attention
-from callbacks.explain_maps import write_maps, write_single_maps
+from callbacks.explaining.attention import write_attention
+from callbacks.explaining.maps import write_maps, write_single_maps
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.explain import Explainable

@@ -15,7 +15,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, resize_image
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError
 from contracts.keys import generator
-from detectors.parts.degradations import blur, jpeg
+from detectors.parts.training.degradations import blur, jpeg
 
 
 def agreement(clean: Tensor, degraded: Tensor) -> Tensor:

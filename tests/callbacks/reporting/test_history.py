@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytorch_lightning as L
 import torch
 
-from callbacks.history import History
+from callbacks.reporting.history import History
 from contracts.history import read_epochs, read_history
 
 

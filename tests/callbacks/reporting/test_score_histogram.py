@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks.collector import Collector
-from callbacks.score_histogram import ScoreHistogram, histogram
+from callbacks.reporting.score_histogram import ScoreHistogram, histogram
 
 
 def test_the_image_shows_both_classes() -> None:

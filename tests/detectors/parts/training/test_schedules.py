@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from detectors.parts.schedules import NPRDecay, OneCycle
+from detectors.parts.training.schedules import NPRDecay, OneCycle
 
 
 def _sgd(lr: float) -> torch.optim.SGD:

@@ -12,7 +12,7 @@ import torch
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.preemption import evaluation_loop, verb
-from contracts.lightning import Callback
+from contracts.process.lightning import Callback
 from contracts.words import counted
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Explanations of a score: the maps that a detector sees, and where a backbone attends."""

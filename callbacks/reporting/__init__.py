@@ -1,0 +1,1 @@
+"""What a run shows and logs: progress, history, axes and pages of loggers."""
