@@ -91,6 +91,18 @@ class Plot:
             f'height="{max(bottom - top, 0):.1f}">{note}</rect>'
         )
 
+    def point(self, x: float, y: float, kind: str, text: str = "", under: str = "") -> None:
+        """A dot with a text beside it, on the side with more space; ``under`` shows under the pointer."""
+        across, down = self.at(x, y)
+        left = across > self.width / 2
+        note = f"<title>{escape(under)}</title>" if under else ""
+        self._parts.append(f'<circle class="{kind}" cx="{across:.1f}" cy="{down:.1f}" r="4">{note}</circle>')
+        if text:
+            self._parts.append(
+                f'<text x="{across + (-8 if left else 8):.1f}" y="{down + 4:.1f}" '
+                f'text-anchor="{"end" if left else "start"}">{escape(text)}</text>'
+            )
+
     def svg(self) -> Markup:
         """The drawing."""
         left, top, right, bottom = self._box

@@ -124,7 +124,7 @@ class Table:
     def latex(self) -> str:
         """A ``tabular`` for booktabs."""
         lines = [r"\begin{tabular}{lr" + "l" * len(self.heads) + "}", r"\toprule"]
-        lines += [" & ".join([self.first, "$n$", *map(_escape, self.heads)]) + r" \\", r"\midrule"]
+        lines += [" & ".join([self.first, "$n$", *map(escape_latex, self.heads)]) + r" \\", r"\midrule"]
         section = ""
         for row in self.rows:
             if row.section != section:
@@ -133,7 +133,7 @@ class Table:
                     lines.append(rf"\multicolumn{{{2 + len(self.heads)}}}{{l}}{{\emph{{{_SECTIONS[row.section]}}}}} \\")
             section = row.section
             cells = [f"{v} {{\\scriptsize {i.replace('–', '--')}}}" if i else v for v, i in _cells(row)]
-            lines.append(" & ".join([_escape(row.name), row.count, *cells]) + r" \\")
+            lines.append(" & ".join([escape_latex(row.name), row.count, *cells]) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {self.caption}", ""])
 
 
@@ -206,5 +206,6 @@ def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views:
     return "; ".join(parts)
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
     return re.sub(r"([&%$#_{}])", r"\\\1", text).replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")

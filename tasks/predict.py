@@ -20,6 +20,7 @@ from contracts.screen import display
 from contracts.stage import Rows
 from contracts.words import counted
 from tasks.experiment.run import Run
+from tasks.scoring.cost import Meter
 from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import failures_listed, write_failures
@@ -61,8 +62,10 @@ def predict(run: Run) -> None:
             found = score(trainer, loaded.detector, datamodule, part, collector, "predict")
         return Scored(found, collector.failures, collector.notes)
 
+    meter = Meter(loaded.detector, trainer)
     if options.shards == 1:
-        predictions, failures, notes = scored(rows)
+        with meter:
+            predictions, failures, notes = scored(rows)
     else:
         predictions, failures, notes = _in_shards(run, out, loaded, datamodule, rows, scored)
         predictions = predictions if trainer.is_global_zero else None
@@ -79,6 +82,8 @@ def predict(run: Run) -> None:
     predictions = with_provenance(predictions, run, loaded, datamodule, "predict")
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
+    if options.shards == 1:
+        meter.write(out, len(predictions))
     first = loaded.detector.first_columns
     rule, further = chosen or loaded.threshold, None
     if passes:

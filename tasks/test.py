@@ -22,6 +22,7 @@ from tasks.experiment.dumps import write_dump
 from tasks.experiment.run import Run
 from tasks.experiment.splits import refuse_trained
 from tasks.experiment.stage_folder import StageFolder
+from tasks.scoring.cost import Meter
 from tasks.scoring.evaluate import (
     Loaded,
     config_hash,
@@ -102,10 +103,13 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
 
     keys = _delivery_keys(run, loaded, manifest, tested, benchmark)
     missing = [name for name in keys if _key_of(delivery_dump(folder.path, name)) != keys[name]]
-    predictions = scored(benchmark.degrade, run.folder / "failures.csv")
+    with Meter(detector, trainer) as meter:
+        predictions = scored(benchmark.degrade, run.folder / "failures.csv")
     if predictions is not None:
         predictions = benchmark.annotated(predictions, manifest, folder.index)
         file = write_dump(folder, benchmark, "test", predictions)
+        if benchmark.features is None:  # kept features cost nothing more
+            meter.write(folder.path, len(predictions))
         report(folder, "test", predictions, loaded.about.get("threshold"), metrics)
         print(f"{file}\ntask=review review.inputs=[{file}] makes the page")
     for number, name in enumerate(missing, 1):

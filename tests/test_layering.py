@@ -46,8 +46,8 @@ INNER = {
         "tables",
     ),
     "benchmarks": (
-        "review", "exploring", "people", "comparison", "robustness", "real_stats", "forensynths_tables", "thresholds",
-        "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
+        "review", "exploring", "people", "leaderboard", "comparison", "robustness", "real_stats", "forensynths_tables",
+        "thresholds", "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
         "ensemble", "drift", "fgts", "rine",

@@ -209,6 +209,14 @@ class CompareOptions:
 
 
 @dataclass
+class LeaderboardOptions:
+    """Options of ``task=leaderboard``."""
+
+    inputs: list[str] = option_list("experiments or dumps to show; all tested experiments by default: [a,b.npz]")
+    out: str | None = option(None, "folder for the page and its files; experiments_data/leaderboard by default")
+
+
+@dataclass
 class ExplainOptions:
     """Options of ``task=explain``."""
 

@@ -43,6 +43,7 @@ class Config:
     export_tree: of.ExportTreeOptions = field(default_factory=of.ExportTreeOptions)
     combine: of.CombineOptions = field(default_factory=of.CombineOptions)
     compare: of.CompareOptions = field(default_factory=of.CompareOptions)
+    leaderboard: of.LeaderboardOptions = field(default_factory=of.LeaderboardOptions)
     explain: of.ExplainOptions = field(default_factory=of.ExplainOptions)
     generate: of.GenerateOptions = field(default_factory=of.GenerateOptions)
     guess: of.GuessOptions = field(default_factory=of.GuessOptions)

@@ -180,9 +180,15 @@ def score(
 
 def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodule: Any, stage: str) -> Predictions:
     """The predictions with a record of their origin."""
+    data = run.composed.resolved["datamodule"]
     about = {
         "experiment": run.experiment_id,
         "stage": stage,
+        "protocol": {
+            "benchmark": str(run.composed.resolved["benchmark"]["_target_"]).rpartition(".")[2],
+            "data": f"{type(datamodule).__name__} {Path(str(data.get('path') or '')).name}".strip(),
+            "align": data.get("align"),
+        },
         "config_hash": config_hash(run.composed.resolved),
         "detector": loaded.about.get("detector", run.composed.resolved["detector"]),
         "checkpoint": str(loaded.path),

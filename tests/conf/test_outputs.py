@@ -22,7 +22,19 @@ def _at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "task",
-    ["predict", "audit", "threshold", "calibrate", "review", "combine", "compare", "explain", "generate", "trace"],
+    [
+        "predict",
+        "audit",
+        "threshold",
+        "calibrate",
+        "review",
+        "combine",
+        "compare",
+        "leaderboard",
+        "explain",
+        "generate",
+        "trace",
+    ],
 )
 def test_a_file_in_the_way_of_a_folder(task: str) -> None:
     (problem,) = told(f"task={task}", f"{task}.out=file/deep/out")
