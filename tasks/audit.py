@@ -1,4 +1,4 @@
-"""``task=audit``: what a detector could learn from a data set without looking at its pixels."""
+"""``task=audit``: what a detector could learn from a data set without looking at its pixels, or what one leans on."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,16 @@ CHANCE = "not better than chance"
 
 
 def audit(run: Run) -> None:
-    """Looks for shortcuts in metadata and for copies across splits; writes audit.json and audit.md."""
+    """Looks for shortcuts in metadata and for copies across splits; writes audit.json and audit.md.
+
+    With ``ckpt=FILE`` it finds what that detector leans on instead: how its AUROC moves if only one class is
+    re-encoded, resized or cropped, against both alike; writes leaning.md and leaning.csv.
+    """
+    if run.ckpt is not None:
+        from tasks.scoring.leaning import audit_detector  # needs torch, as metadata do not
+
+        audit_detector(run, run.ckpt)
+        return
     datamodule = run.datamodule()
     out = run.out(run.config.audit.out)
     found = audit_set(datamodule.manifest(), datamodule.store(), max_pixels=datamodule.max_pixels)

@@ -33,6 +33,13 @@ class AuditOptions:
     """Options of ``task=audit``."""
 
     out: str | None = option(None, "folder for the report; experiments_data/<id>/ by default")
+    deliveries: list[str] = option_list(
+        "deliveries or presets whose traces a checkpoint may lean on, with ckpt=FILE",
+        "jpeg-95", "jpeg-75", "jpeg-50", "webp-80", "avif-60", "resize-0.5", "resize-1.5", "crop-0.75",
+    )  # fmt: skip
+    images: int | None = option(
+        1000, "with ckpt=FILE, maximum number of test images of each class, sampled by id; null takes all"
+    )
 
 
 @dataclass

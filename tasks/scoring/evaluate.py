@@ -117,7 +117,8 @@ def quiet_trainer(run: Run, *callbacks: L.Callback, scored: Sequence[Any] = (), 
         callbacks = (*callbacks, Preemption())
     node, task = run.composed.resolved["trainer"], run.config.task
     ours = scored and all(isinstance(one, Collector | Preemption) for one in callbacks)
-    device = ordinary_device(node) if ours and not any(needs_trainer(one, task) for one in scored) else None
+    verb = "test" if task == "test" else "predict"
+    device = ordinary_device(node) if ours and not any(needs_trainer(one, verb) for one in scored) else None
     wanted = bool(node.get("enable_progress_bar", True))
     given = device is None and _has_bar(callbacks)
     terminal = Console().is_terminal or Console().is_jupyter

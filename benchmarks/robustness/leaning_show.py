@@ -1,0 +1,112 @@
+"""What a detector leans on, in words, as Markdown, and as tidy comma-separated text."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from benchmarks.robustness.leaning import CONDITIONS, Figure, Leaning
+from contracts.files import csv_text
+from contracts.words import counted
+
+TIDY = ("delivery", "figure", "value", "low", "high", "real", "generated")
+HEADS = ("delivery", "neither", "both", "only generated", "only real", "robustness", "bias", "logit, real", "generated")
+TRACES = {
+    "traces of JPEG compression": ("jpeg", "jpeg444"),
+    "traces of WebP compression": ("webp",),
+    "traces of AVIF compression": ("avif",),
+    "image size or traces of resampling": ("resize", "side"),
+    "sharpness": ("blur", "kernel", "sharpen"),
+    "noise": ("noise", "variance"),
+    "how much of the scene an image shows, or its size": ("crop", "centre", "cut"),
+}
+"""What the kinds of single steps leave in an image."""
+
+
+def verdict(found: Sequence[Leaning]) -> list[str]:
+    """What the detector leans on, in sentences; the delivery with the greatest bias of each kind speaks for it."""
+    lines, kinds = [], set()
+    for one in found:
+        kind = trace(one.name)
+        if not one.bias.telling or kind in kinds:
+            continue
+        kinds.add(kind)
+        looks = "generated" if one.bias.value > 0 else "real"
+        both, clean = one.aurocs["both"], one.aurocs["neither"]
+        lines.append(
+            f"The detector leans on {kind}: an image looks more {looks} after {one.name}. AUROC is "
+            f"{clean.value:.3f} as the images are, {one.aurocs['generated'].value:.3f} with only generated images "
+            f"delivered, {one.aurocs['real'].value:.3f} with only real ones (bias {one.bias.value:+.3f} "
+            f"{interval(one.bias)}), and {both.value:.3f} with both alike."
+        )
+    steady = [one.name for one in found if not one.bias.telling]
+    if steady:
+        lines.append(f"No leaning was found (the interval of the bias contains 0) on {', '.join(steady)}.")
+    weak = [one for one in found if one.robustness.high < 0]
+    if weak:
+        worst = min(weak, key=lambda one: one.robustness.value)
+        lines.append(
+            f"It also loses where both classes are delivered alike, most after {worst.name}: "
+            f"{worst.robustness.value:+.3f} {interval(worst.robustness)}. That is a lack of robustness, not bias."
+        )
+    return lines
+
+
+def trace(name: str) -> str:
+    """What a delivery leaves in an image: that of its kind, if all its steps are of one."""
+    kinds = {step.rpartition("-")[0] for step in name.split("+")}
+    return next((words for words, known in TRACES.items() if kinds and kinds <= set(known)), f"traces of {name}")
+
+
+def interval(figure: Figure) -> str:
+    """Its interval in brackets, "" without one."""
+    return "" if figure.low != figure.low else f"[{figure.low:+.3f}, {figure.high:+.3f}]"
+
+
+def _rows(found: Sequence[Leaning], intervals: bool) -> list[list[str]]:
+    def signed(figure: Figure, digits: int = 3) -> str:
+        return f"{figure.value:+.{digits}f}" + (f" {interval(figure)}" if intervals else "")
+
+    return [
+        [one.name, *(f"{one.aurocs[name].value:.3f}" for name in CONDITIONS), signed(one.robustness), signed(one.bias),
+         signed(one.shift_real), signed(one.shift_generated)]
+        for one in found
+    ]  # fmt: skip
+
+
+def markdown(found: Sequence[Leaning], ckpt: str) -> str:
+    """A page: the verdict, the table, and how to read it."""
+    counts = f"{counted(found[0].real, 'real image')} and {counted(found[0].generated, 'generated image')}"
+    lines = [f"# What {ckpt} leans on", "", f"{counts}; 95 % intervals from a bootstrap of photographs.", ""]
+    lines += [f"* {text}" for text in verdict(found)]
+    lines += ["", "| " + " | ".join(HEADS) + " |", "|---" + "|--:" * (len(HEADS) - 1) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in _rows(found, intervals=True)]
+    lines += [
+        "",
+        "AUROC with neither class delivered, both, only generated and only real images; robustness is both minus "
+        "neither, bias is only generated minus only real (above 0: delivered images look more generated); last the "
+        "mean change of the logit of each class.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def tidy(found: Sequence[Leaning]) -> str:
+    """One line for each delivery and figure."""
+    lines = []
+    for one in found:
+        figures = {f"auroc_{name}": figure for name, figure in one.aurocs.items()}
+        figures |= {"robustness": one.robustness, "bias": one.bias}
+        figures |= {"logit_shift_real": one.shift_real, "logit_shift_generated": one.shift_generated}
+        lines += [[one.name, key, f.value, f.low, f.high, one.real, one.generated] for key, f in figures.items()]
+    return csv_text([TIDY, *lines])
+
+
+def terminal(found: Sequence[Leaning]) -> Table:
+    """For the screen, without intervals."""
+    shown = Table(box=box.SIMPLE_HEAD, title="AUROC with one class or both delivered", pad_edge=False)
+    for place, head in enumerate(HEADS):
+        shown.add_column(head, justify="right" if place else "left")
+    for row in _rows(found, intervals=False):
+        shown.add_row(*row)
+    return shown
