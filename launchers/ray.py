@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from contracts.errors import ConfigError
 from launchers.job import Job
 
 
+@dataclass(frozen=True)
 class RayLauncher:
     """Runs each job as a Ray task; a job whose worker is lost is restarted on another one.
 
@@ -25,13 +27,14 @@ class RayLauncher:
         ConfigError: a value is out of range.
     """
 
-    def __init__(self, address: str = "auto", cpus: int = 1, gpus: float = 0, retries: int = 3) -> None:
-        if cpus < 1:
-            raise ConfigError(f"launcher.cpus={cpus}", "Give 1 or more.")
-        self.address = address
-        self.cpus = cpus
-        self.gpus = gpus
-        self.retries = retries
+    address: str = "auto"
+    cpus: int = 1
+    gpus: float = 0
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1:
+            raise ConfigError(f"launcher.cpus={self.cpus}", "Give 1 or more.")
 
     def launch(self, jobs: list[Job]) -> int:
         """Runs all jobs and waits.

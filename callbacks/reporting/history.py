@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     import pytorch_lightning as L
 
 
+def losses(outputs: Any) -> list[torch.Tensor]:
+    """The loss that a training step returned to Lightning, on its device; empty if the step was skipped."""
+    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+    return [loss.detach()] if isinstance(loss, torch.Tensor) else []
+
+
 class History(Callback):
     """Writes ``history.json`` beside the checkpoints: a list with the validation values of each epoch.
 
@@ -38,9 +44,7 @@ class History(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Keeps the loss on its device, to avoid waiting for it."""
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if isinstance(loss, torch.Tensor):
-            self._losses.append(loss.detach())
+        self._losses += losses(outputs)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes the epoch's values."""

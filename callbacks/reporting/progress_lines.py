@@ -12,6 +12,7 @@ import torch
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.preemption import evaluation_loop, verb
+from callbacks.reporting.history import losses
 from contracts.process.lightning import Callback
 from contracts.words import counted
 
@@ -60,9 +61,7 @@ class ProgressLines(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts; waits for the device only if a line is due."""
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if isinstance(loss, torch.Tensor):
-            self._losses.append(loss.detach())
+        self._losses += losses(outputs)
         self._batches += 1
         self._images += len(batch.label) * trainer.world_size
         if time.monotonic() - self._reported >= self.every:

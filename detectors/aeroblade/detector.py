@@ -15,8 +15,8 @@ from contracts.view import Sides, View
 from contracts.words import counted
 from detectors.aeroblade.lpips_maps import LpipsMaps
 from detectors.backbones.frozen import Frozen
-from detectors.base import Detector, Scores, Training
-from detectors.parts.passes import measured
+from detectors.base import Scores, Training
+from detectors.parts.passes import FittedOnce, measured
 from detectors.parts.precision import tf32_only_if_allowed
 from detectors.parts.slices import in_slices
 from detectors.tracer.models.load import load_model
@@ -64,7 +64,7 @@ class AerobladeNet(nn.Module):
         self.register_buffer("line", torch.tensor([0.0, 1.0], dtype=torch.float64))
 
 
-class Aeroblade(Detector):
+class Aeroblade(FittedOnce):
     """The least LPIPS distance between an image and its reconstructions.
 
     ``task=fit`` trains nothing: one pass over the validation images sets the logit's scale, so that 5 % of real images
@@ -154,20 +154,6 @@ class Aeroblade(Detector):
         }
         layer = cast(LpipsMaps, self.net.lpips.module).layer or 5
         return Sides(1 << (layer - 1), exact.pop() if exact else None, "a tokenizer takes one size alone")
-
-    def loss(self, batch: Batch) -> Tensor:  # noqa: ARG002
-        """There is none.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError("detector=aeroblade has no loss", "task=fit sets its scale on validation images.")
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
-        """Trains nothing; Lightning goes on to the validation."""
-
-    def configure_optimizers(self) -> None:
-        """No optimiser."""
 
     def on_train_start(self) -> None:
         """Sets the logit's scale on the real validation images.

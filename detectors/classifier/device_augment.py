@@ -6,6 +6,7 @@ RandomAdjustSharpness in this order; crop and rotation are combined into one bil
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,7 @@ def _shift_right(x: Tensor, bits: int) -> Tensor:
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
+@dataclass(frozen=True)
 class DeviceAugment:
     """The augmentations of the aiornot notebook.
 
@@ -57,32 +59,20 @@ class DeviceAugment:
         ConfigError: a value is out of range or of the wrong type.
     """
 
-    def __init__(
-        self,
-        max_rotation: float = 0.0,
-        max_brightness: float = 0.0,
-        max_contrast: float = 0.0,
-        sharpness_p: float = 0.0,
-        flip_p: float = 0.0,
-        use_crop: bool = False,
-    ) -> None:
-        for name, value, top in (
-            ("max_rotation", max_rotation, 180.0),
-            ("max_brightness", max_brightness, 1.0),
-            ("max_contrast", max_contrast, 1.0),
-            ("sharpness_p", sharpness_p, 1.0),
-            ("flip_p", flip_p, 1.0),
-        ):
+    max_rotation: float = 0.0
+    max_brightness: float = 0.0
+    max_contrast: float = 0.0
+    sharpness_p: float = 0.0
+    flip_p: float = 0.0
+    use_crop: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_rotation", "max_brightness", "max_contrast", "sharpness_p", "flip_p"):
+            value, top = getattr(self, name), 180.0 if name == "max_rotation" else 1.0
             if isinstance(value, bool | str) or not 0 <= value <= top:
                 raise ConfigError(f"detector.augment.{name}={value!r}", f"Give a number from 0 to {top:g}.")
-        if not isinstance(use_crop, bool):
-            raise ConfigError(f"detector.augment.use_crop={use_crop!r} is text", "Write true or false, unquoted.")
-        self.max_rotation = max_rotation
-        self.max_brightness = max_brightness
-        self.max_contrast = max_contrast
-        self.sharpness_p = sharpness_p
-        self.flip_p = flip_p
-        self.use_crop = use_crop
+        if not isinstance(self.use_crop, bool):
+            raise ConfigError(f"detector.augment.use_crop={self.use_crop!r} is text", "Write true or false, unquoted.")
 
     @torch.no_grad()
     def __call__(self, images: Tensor, key: Tensor) -> Tensor:

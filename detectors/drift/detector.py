@@ -31,7 +31,7 @@ from detectors.drift.perturbations import (
     similarity,
     token_similarity,
 )  # fmt: skip
-from detectors.parts.passes import measured
+from detectors.parts.passes import FittedOnce, measured
 
 Kind = Literal["noise", "blur", "minimum", "haar"]
 Statistic = Literal["cosine", "token_norm", "mean_feature"]
@@ -47,7 +47,7 @@ class DriftNet(nn.Module):
         self.register_buffer("line", torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64))
 
 
-class Drift(OnFrozen):
+class Drift(OnFrozen, FittedOnce):
     """Distance of a frozen backbone's features before and after a perturbation.
 
     ``task=fit`` trains nothing: one pass over the validation images measures every strength, and keeps the one whose
@@ -191,20 +191,6 @@ class Drift(OnFrozen):
         distance = self.distances(batch.images, self.keys(batch), [chosen])[:, 0]
         sign, centre, spread = self.net.get_buffer("line")
         return Scores((sign * (distance - centre) / spread).float(), {"distance": distance.float()})
-
-    def loss(self, batch: Batch) -> Tensor:  # noqa: ARG002
-        """There is none.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError("detector=drift has no loss", "It is fitted on validation images by task=fit.")
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
-        """Trains nothing; Lightning goes on to the validation."""
-
-    def configure_optimizers(self) -> None:
-        """No optimiser."""
 
     def on_train_start(self) -> None:
         """Chooses strength and sign on the validation images.

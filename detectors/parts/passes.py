@@ -9,6 +9,26 @@ import torch.distributed
 from torch import Tensor
 
 from contracts.batch import Batch
+from contracts.errors import ConfigError
+from detectors.base import Detector
+
+
+class FittedOnce(Detector):
+    """A detector without a loss: its ``on_train_start`` fits it to images that are `measured` once."""
+
+    def loss(self, batch: Batch) -> Tensor:  # noqa: ARG002
+        """There is none.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"{type(self).__name__} has no loss", "task=fit fits it to validation images.")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        """Trains nothing; Lightning goes on to the validation."""
+
+    def configure_optimizers(self) -> None:
+        """No optimiser."""
 
 
 def measured(
