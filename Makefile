@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python -m
 PIXELPROOF := $(VENV)/bin/pixelproof
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint bench clean
+.PHONY: help demo test test-next lint bench docs clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,5 +44,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(RUN) pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+docs: $(VENV)/.installed-dev ## builds the documentation as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
+
 clean: ## removes virtual environments and build files
-	rm -rf $(VENV) .venv-next build *.egg-info
+	rm -rf $(VENV) .venv-next build site *.egg-info

@@ -19,7 +19,7 @@ from tasks.models.look import parsed
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name / "README.md" for name in ("experiments_data", "experiments_logs", "datamodules/sample_corpus")),
 ]
 SHELL = {"", "sh", "bash"}
