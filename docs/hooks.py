@@ -1,4 +1,4 @@
-"""What MkDocs adds to the pages in docs/: pages of other folders, a reference from the help, and links that fit the site."""
+"""What MkDocs adds to docs/: pages of other folders, a reference made from the help, and links that fit the site."""
 
 import os
 import re

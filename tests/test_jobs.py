@@ -1,4 +1,4 @@
-"""Every command of docs/start.md and of the pages in docs/jobs/ is run as it is written, on a few images and two batches."""
+"""Every command of docs/start.md and of docs/jobs/ is run as it is written, on a few images and two batches."""
 
 import re
 import shlex

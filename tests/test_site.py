@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, loads nothing from elsewhere, and its search works offline."""
+"""The documentation as a site: built without a warning, nothing loaded from elsewhere, searched without a server."""
 
 import os
 import re
