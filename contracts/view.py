@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,21 @@ from contracts.stage import Rows, Stage
 
 SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
 """Function of an image [3, H, W] uint8 (or float32, 1.0 = white) and its random generator that returns an image."""
+
+
+@runtime_checkable
+class Sizing(Protocol):
+    """A `SampleFunction` that knows what it does to the size of an image, so that equal sizes can share a batch."""
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, /) -> Tensor:
+        """See `SampleFunction`."""
+
+    def size(self, height: int, width: int) -> tuple[int, int] | None:
+        """Height and width of what it makes of an image; None if they cannot be known beforehand."""
+
+    def unchanged(self, height: int, width: int) -> bool:
+        """Whether it returns every image of this size as it is."""
+
 
 Encoded = bytes | NDArray[np.uint8]
 """An image as a store returns it: the bytes of a file, or pixels [H, W, 3]."""

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
 from contracts.names import as_text, given_path
 from contracts.pairs import Pairs
 from contracts.process.lightning import LightningDataModule
 from contracts.stage import Rows, Stage
-from contracts.view import CROPS, Chain, Encoded, SampleFunction, Sides, View
+from contracts.view import CROPS, Chain, Encoded, SampleFunction, Sides, Sizing, View
 from datamodules.folders.walk import PassedOver
 from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, decode_noted
 from datamodules.loading.features import FeatureLoader, Features, fill
-from datamodules.loading.image_sizes import image_sizes
+from datamodules.loading.image_sizes import image_sizes, sizes_after
 from datamodules.loading.options import StartMethod
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.stores import FileStore, ImageStore
@@ -267,12 +268,21 @@ class ImageDataModule(LightningDataModule):
         sizes = None
         crops = self._degrade.side[False] if isinstance(self._degrade, Chain) else None
         if view.square is None and crops is None and not view.equal_sizes:
-            if self._degrade or view.augment:
+            if view.augment or not (self._degrade is None or isinstance(self._degrade, Sizing)):
                 batch_size = 1  # their output sizes are unknown
             else:
-                sizes = image_sizes(self.manifest(), self.store(), rows, self.max_pixels)
+                sizes = sizes_after(self._degrade, self._sizes(rows))
         batches = EvaluationBatches(rows, batch_size, sizes, *self._place())
         return self._loader(view, batches, lambda failures, left: self._note(failures))  # noqa: ARG005
+
+    def unchanged(self, rows: Rows, degrade: SampleFunction) -> NDArray[np.bool_]:
+        """[n] whether a degradation leaves an image as it is, known by its size."""
+        if not isinstance(degrade, Sizing):
+            return np.zeros(len(rows), dtype=np.bool_)
+        return np.array([degrade.unchanged(*size) for size in self._sizes(rows).tolist()], dtype=np.bool_)
+
+    def _sizes(self, rows: Rows) -> NDArray[np.int64]:
+        return image_sizes(self.manifest(), self.store(), rows, self.max_pixels)
 
     def _loader(
         self, view: View, batches: TrainingBatches | EvaluationBatches, report: Report

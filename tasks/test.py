@@ -1,37 +1,27 @@
 """``task=test``: score the test images with the best checkpoint of every stage."""
 
-import json
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.predictions import Predictions, read_predictions, write_predictions
-from benchmarks.robustness.benchmark import delivery_dump
+from benchmarks.predictions import Predictions
 from benchmarks.torch_metrics import check_metrics
 from benchmarks.views import joined
 from callbacks.collector import Collector
-from contracts.errors import CheckpointError, DataError
+from contracts.errors import CheckpointError
 from contracts.screen import display
 from contracts.stage import Rows
 from contracts.view import Chain, SampleFunction
 from datamodules.loading.dataset import Failure
-from datamodules.tables.manifest import Manifest
 from tasks.experiment.dumps import write_dump
 from tasks.experiment.run import Run
 from tasks.experiment.splits import refuse_trained
 from tasks.experiment.stage_folder import StageFolder
 from tasks.scoring.cost import Meter
-from tasks.scoring.evaluate import (
-    Loaded,
-    config_hash,
-    load_detector,
-    quiet_trainer,
-    score,
-    versions,
-    with_provenance,
-)
+from tasks.scoring.delivered_dumps import Pass, Tested, delivery_keys, write_deliveries
+from tasks.scoring.evaluate import load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import failures_listed, write_failures
 from tasks.scoring.features import precompute
 from tasks.scoring.report import report
@@ -81,62 +71,38 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     beside = [one for one in run.callbacks(folder=folder.checkpoints) if "test" in getattr(one, "serves", ())]
     trainer = quiet_trainer(run, collector, *beside, scored=(detector, datamodule), logger=False)
 
-    def scored(degrade: SampleFunction | Chain | None, failures: Path) -> Predictions | None:
-        """All tested rows after a degradation; None on ranks other than 0."""
+    def scored(degrade: SampleFunction | Chain | None, rows: Rows, failures: Path | None = None) -> Pass:
+        """Rows after a degradation; no predictions on ranks other than 0."""
         parts: list[tuple[str, Predictions | None]] = []
         failed: dict[str, Failure] = {}
-        for view, rows in benchmark.passes(manifest, tested, detector.eval_view):
+        for view, seen in benchmark.passes(manifest, rows, detector.eval_view):
             datamodule.use(detector.train_view, view, degrade, detector.sides)
             precompute(benchmark.features, detector, datamodule, degrade, benchmark.copies, trainer)
             same = sum(name.split("#")[0] == view.name for name, _ in parts)
             name = f"{view.name}#{same + 1}" if same else view.name
-            with failures_listed(failures, collector):
-                parts.append((name, score(trainer, detector, datamodule, rows, collector, "test")))
+            with failures_listed(failures, collector) if failures else nullcontext():
+                parts.append((name, score(trainer, detector, datamodule, seen, collector, "test")))
             failed |= {failure.id: failure for failure in collector.failures}
         whole = [(name, part) for name, part in parts if part is not None]
         if len(whole) < len(parts):
-            return None
-        rows = np.unique(np.concatenate([part.fused_identifiers for _, part in whole]))
-        write_failures(failures, list(failed.values()))
-        together = joined(whole, manifest.column("id")[rows].astype(str))
-        return with_provenance(together, run, loaded, datamodule, "test")
+            return None, []
+        found = np.unique(np.concatenate([part.fused_identifiers for _, part in whole]))
+        together = joined(whole, manifest.column("id")[found].astype(str))
+        return with_provenance(together, run, loaded, datamodule, "test"), list(failed.values())
 
-    keys = _delivery_keys(run, loaded, manifest, tested, benchmark)
-    missing = [name for name in keys if _key_of(delivery_dump(folder.path, name)) != keys[name]]
+    file = run.folder / "failures.csv"
     with Meter(detector, trainer) as meter:
-        predictions = scored(benchmark.degrade, run.folder / "failures.csv")
-    if predictions is not None:
-        predictions = benchmark.annotated(predictions, manifest, folder.index)
-        file = write_dump(folder, benchmark, "test", predictions)
+        clean = scored(benchmark.degrade, tested, file)
+    if clean[0] is not None:
+        write_failures(file, clean[1])
+        predictions = benchmark.annotated(clean[0], manifest, folder.index)
+        dump = write_dump(folder, benchmark, "test", predictions)
         if benchmark.features is None:  # kept features cost nothing more
             meter.write(folder.path, len(predictions))
         report(folder, "test", predictions, loaded.about.get("threshold"), metrics)
-        print(f"{file}\ntask=review review.inputs=[{file}] makes the page")
-    for number, name in enumerate(missing, 1):
-        if predictions is not None:
-            print(f"delivery {number} of {len(missing)}: {name}", flush=True)
-        dump = delivery_dump(folder.path, name)
-        found = scored(benchmark.deliveries[name], dump.with_name(f"failures_{name}.csv"))
-        if found is not None:
-            about = found.about | {"delivery": name, "delivery_key": keys[name]}
-            write_predictions(dump, replace(found, provenance=json.dumps(about, sort_keys=True)))
-    return predictions is not None
-
-
-def _delivery_keys(run: Run, loaded: Loaded, manifest: Manifest, rows: Rows, benchmark: Any) -> dict[str, str]:
-    """What the dump of each delivery depends on: if a dump has the same key, an interrupted test continues after it."""
-    shared = {
-        "weights": loaded.sha256,
-        "config": {key: node for key, node in run.composed.resolved.items() if key not in ("benchmark", "ckpt")},
-        "images": manifest.column("id")[rows].tolist(),
-        "versions": versions(),
-    }
-    return {name: config_hash(shared | {"delivery": str(one)}) for name, one in benchmark.deliveries.items()}
-
-
-def _key_of(dump: Path) -> str | None:
-    """The key of a delivery's dump; None if there is no dump or it cannot be read."""
-    try:
-        return str(read_predictions(dump).about.get("delivery_key")) if dump.is_file() else None
-    except DataError:
-        return None
+        print(f"{dump}\ntask=review review.inputs=[{dump}] makes the page")
+    ids = manifest.column("id")[tested].astype(str)
+    keys = delivery_keys(run, loaded, ids, benchmark.deliveries)
+    images = Tested(tested, ids, clean)
+    write_deliveries(folder, benchmark.deliveries, keys, images, datamodule, collector, scored)
+    return clean[0] is not None

@@ -1,16 +1,20 @@
 """The plain protocol, whose test images are also scored after re-encoding, resizing and other deliveries."""
 
+import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.plain import Plain
 from benchmarks.predictions import Predictions, read_predictions
+from benchmarks.robustness.results import CLEAN, measured
 from benchmarks.robustness.results import Robustness as Results
-from benchmarks.robustness.results import measured
 from benchmarks.robustness.show import figure, table, tidy
 from contracts.files import write_atomically
 from contracts.view import SampleFunction
+from contracts.words import counted
 from datamodules.deliveries.cache import delivered
 from datamodules.deliveries.deliveries import chosen
 
@@ -56,12 +60,30 @@ class Robustness(Plain):
         return shown
 
     def _results(self, clean: Path) -> Results:
-        dumps: dict[str, Predictions] = {"clean": read_predictions(clean)}
+        dumps: dict[str, Predictions] = {CLEAN: read_predictions(clean)}
+        missing = {}
         for name in self.deliveries:
-            dumps[name] = read_predictions(delivery_dump(clean.parent, name))
-        return measured(dumps)
+            dump = delivery_dump(clean.parent, name)
+            if dump.is_file():
+                dumps[name] = read_predictions(dump)
+            else:
+                missing[name] = _reason(delivery_failures(clean.parent, name))
+        return replace(measured(dumps), missing=missing)
+
+
+def _reason(failures: Path) -> str:
+    """Why no image could be scored after a delivery, by the list of failures."""
+    with failures.open(encoding="utf-8", newline="") as file:
+        reasons = Counter(line["reason"] for line in csv.DictReader(file))
+    (first, count), *others = reasons.most_common()
+    return f"{first} ({counted(count, 'image')})" + (f" and {counted(len(others), 'other reason')}" if others else "")
 
 
 def delivery_dump(folder: Path, name: str) -> Path:
     """Where the dump of a delivery lies in a stage's folder."""
     return folder / "deliveries" / f"predictions_{name}_all.npz"
+
+
+def delivery_failures(folder: Path, name: str) -> Path:
+    """Where the images are listed that could not be scored after a delivery."""
+    return folder / "deliveries" / f"failures_{name}.csv"

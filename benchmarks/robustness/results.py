@@ -1,7 +1,7 @@
 """From the dumps of all deliveries to figures with intervals, curves and the area under each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import nan
 
@@ -48,11 +48,13 @@ class Robustness:
         points: undelivered images first.
         areas: for each family with two strengths or more, the mean AUROC over its range (trapezoids).
         at: name of the threshold: "validation" if the checkpoint has one, else "0.5".
+        missing: deliveries after which no image could be scored, with the reason.
     """
 
     points: tuple[Point, ...]
     areas: tuple[Result, ...]
     at: str
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def worst(self, metric: str, at: str = "") -> tuple[str, float]:
         """The delivery with the lowest value; ("", NaN) if there is none."""

@@ -51,6 +51,7 @@ def table(found: Robustness) -> Table:
     for title, metric, at in (("AUROC", "auroc", ""), ("balanced accuracy", "balanced_accuracy", found.at)):
         name, value = found.worst(metric, at)
         text += [f"lowest {title}: {value:.3f} ({name})"] if name else []
+    text += [f"{name} is left out, as no image could be scored: {reason}" for name, reason in found.missing.items()]
     text.append("95 % bootstrap intervals, clustered by photograph")
     return Table(tuple(title for title, _, _ in columns), tuple(rows), "; ".join(text), first="delivery")
 
@@ -67,7 +68,10 @@ def tidy(found: Robustness) -> str:
         for name, results in [*((point.name, point.results) for point in found.points), ("", found.areas)]
         for result in results
     ]
-    return csv_text([TIDY, *lines])
+    none = [
+        [name, *[None] * (len(TIDY) - 2), f"no image could be scored: {why}"] for name, why in found.missing.items()
+    ]
+    return csv_text([TIDY, *lines, *none])
 
 
 def figure(found: Robustness) -> bytes:

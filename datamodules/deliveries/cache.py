@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from contracts.keys import generator, random_key
-from contracts.view import SampleFunction
+from contracts.view import SampleFunction, Sizing
 from datamodules.deliveries.steps import Rng
 from datamodules.loading.versioned_folder import versioned_folder
 
@@ -39,6 +39,14 @@ class Delivered:
     name: str
     make: SampleFunction
     folder: Path | None = None
+
+    def size(self, height: int, width: int) -> tuple[int, int] | None:
+        """See `contracts.view.Sizing.size`."""
+        return self.make.size(height, width) if isinstance(self.make, Sizing) else None
+
+    def unchanged(self, height: int, width: int) -> bool:
+        """See `contracts.view.Sizing.unchanged`."""
+        return isinstance(self.make, Sizing) and self.make.unchanged(height, width)
 
     def __str__(self) -> str:
         """What the pixels depend on beside the image; equal in every process."""

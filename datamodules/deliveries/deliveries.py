@@ -5,7 +5,7 @@ bounds between which each image's own generator samples it. Presets are lists of
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from torch import Tensor
 from contracts.errors import ConfigError, nearest
 from contracts.view import SampleFunction
 from datamodules.deliveries import steps
-from datamodules.deliveries.steps import Pixels, Rng
+from datamodules.deliveries.steps import Pixels, Rng, Size
 
 
 class Kind(NamedTuple):
@@ -28,12 +28,15 @@ class Kind(NamedTuple):
         least: smallest strength allowed.
         most: largest strength allowed.
         whole: whether sampled strengths are whole numbers.
+        size: height and width from those before and the strength, in which it is monotonic; the pixels change only
+            where the size does. None for a step that keeps the size.
     """
 
     apply: steps.Step
     least: float
     most: float
     whole: bool = False
+    size: Callable[[int, int, float], Size] | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -41,14 +44,14 @@ KINDS: dict[str, Kind] = {
     "jpeg444": Kind(steps.jpeg444, 1, 100, True),
     "webp": Kind(steps.webp, 0, 100, True),
     "avif": Kind(steps.avif, 0, 100, True),
-    "resize": Kind(steps.resize, 0.01, 8),
-    "side": Kind(steps.side, 8, 65536, True),
+    "resize": Kind(steps.resize, 0.01, 8, size=steps.scaled),
+    "side": Kind(steps.side, 8, 65536, True, steps.limited),
     "blur": Kind(steps.blur, 0.1, 100),
     "kernel": Kind(steps.kernel, 1, 99, True),
     "noise": Kind(steps.noise, 0, 255),
     "variance": Kind(steps.variance, 0, 65025),
-    "crop": Kind(steps.crop, 0.01, 1),
-    "centre": Kind(steps.centre, 0.01, 1),
+    "crop": Kind(steps.crop, 0.01, 1, size=steps.scaled),
+    "centre": Kind(steps.centre, 0.01, 1, size=steps.scaled),
     "cut": Kind(steps.cut, 0, 99),
     "sharpen": Kind(steps.sharpen, 0, 10),
 }
@@ -103,7 +106,7 @@ _STEP = re.compile(r"(?P<kind>[a-z]+\d*?)-(?P<low>\d+(?:\.\d+)?)(?:\.\.(?P<high>
 
 @dataclass(frozen=True)
 class Delivery:
-    """A named way of delivering an image, a `SampleFunction`.
+    """A named way of delivering an image, a `contracts.view.Sizing`.
 
     Attributes:
         name: as in the tables.
@@ -122,6 +125,23 @@ class Delivery:
                 strength = float(rng.integers(int(low), int(high) + 1))
             pixels = KINDS[kind].apply(pixels, strength, rng)
         return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+
+    def size(self, height: int, width: int) -> Size | None:
+        """See `contracts.view.Sizing.size`; None where it depends on a sampled strength."""
+        found = height, width
+        for kind, low, high in self.steps:
+            after = KINDS[kind].size
+            if after is not None:
+                ends = {after(*found, low), after(*found, high)}
+                if len(ends) > 1:
+                    return None
+                found = ends.pop()
+        return found
+
+    def unchanged(self, height: int, width: int) -> bool:
+        """See `contracts.view.Sizing.unchanged`."""
+        kinds = [(KINDS[kind].size, (low, high)) for kind, low, high in self.steps]
+        return all(after and {after(height, width, end) for end in ends} == {(height, width)} for after, ends in kinds)
 
 
 def delivery_family(name: str) -> tuple[str, float]:

@@ -16,10 +16,27 @@ from PIL import Image, ImageFilter
 
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator
+Size = tuple[int, int]
+"""Height and width in pixels."""
 Step = Callable[[Pixels, float, Rng], Pixels]
 
 AVIF_SPEED = 8
 """Of 0 (slow) to 10; the quality decides what is lost, the speed mostly the size of the file."""
+
+
+def size_of(pixels: Pixels) -> Size:
+    """Its height and width."""
+    return pixels.shape[0], pixels.shape[1]
+
+
+def scaled(height: int, width: int, factor: float) -> Size:
+    """Both sides times a factor, at least one pixel each."""
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def limited(height: int, width: int, longest: float) -> Size:
+    """The size with a longer side of at most so many pixels."""
+    return scaled(height, width, min(1.0, longest / max(height, width, 1)))
 
 
 def recoded(pixels: Pixels, kind: str, **options: Any) -> Pixels:
@@ -49,23 +66,21 @@ def avif(pixels: Pixels, quality: float, rng: Rng) -> Pixels:  # noqa: ARG001
     return recoded(pixels, "AVIF", quality=round(quality), speed=AVIF_SPEED, max_threads=1)
 
 
-def resized(pixels: Pixels, height: float, width: float) -> Pixels:
-    """Bicubic and antialiased, as Pillow resizes; at least one pixel a side."""
-    size = (max(1, round(width)), max(1, round(height)))
-    if size == (pixels.shape[1], pixels.shape[0]):
+def resized(pixels: Pixels, size: Size) -> Pixels:
+    """Bicubic and antialiased, as Pillow resizes."""
+    if size == size_of(pixels):
         return pixels
-    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def resize(pixels: Pixels, factor: float, rng: Rng) -> Pixels:  # noqa: ARG001
     """Both sides times a factor."""
-    return resized(pixels, pixels.shape[0] * factor, pixels.shape[1] * factor)
+    return resized(pixels, scaled(*size_of(pixels), factor))
 
 
 def side(pixels: Pixels, longest: float, rng: Rng) -> Pixels:  # noqa: ARG001
     """The longer side reduced to so many pixels; smaller images stay as they are."""
-    factor = min(1.0, longest / max(pixels.shape[:2]))
-    return resized(pixels, pixels.shape[0] * factor, pixels.shape[1] * factor)
+    return resized(pixels, limited(*size_of(pixels), longest))
 
 
 def blur(pixels: Pixels, sigma: float, rng: Rng) -> Pixels:  # noqa: ARG001
@@ -92,7 +107,7 @@ def variance(pixels: Pixels, squared: float, rng: Rng) -> Pixels:
 
 def crop(pixels: Pixels, share: float, rng: Rng) -> Pixels:
     """A random place; ``share`` of each side is kept."""
-    height, width = _kept(pixels, share)
+    height, width = scaled(*size_of(pixels), share)
     top = int(rng.integers(pixels.shape[0] - height + 1))
     left = int(rng.integers(pixels.shape[1] - width + 1))
     return pixels[top : top + height, left : left + width]
@@ -100,21 +115,17 @@ def crop(pixels: Pixels, share: float, rng: Rng) -> Pixels:
 
 def centre(pixels: Pixels, share: float, rng: Rng) -> Pixels:  # noqa: ARG001
     """The centre; ``share`` of each side is kept."""
-    height, width = _kept(pixels, share)
+    height, width = scaled(*size_of(pixels), share)
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
 
 
 def cut(pixels: Pixels, percent: float, rng: Rng) -> Pixels:
     """A random crop that loses so many percent of each side, enlarged to the former size (Frank et al. 2020)."""
-    return resized(crop(pixels, 1 - percent / 100, rng), *pixels.shape[:2])
+    return resized(crop(pixels, 1 - percent / 100, rng), size_of(pixels))
 
 
 def sharpen(pixels: Pixels, amount: float, rng: Rng) -> Pixels:  # noqa: ARG001
     """Unsharp mask of radius 2; 1 adds the difference to the blurred image once."""
     filtered = Image.fromarray(pixels).filter(ImageFilter.UnsharpMask(2, round(100 * amount), 0))
     return np.array(filtered)
-
-
-def _kept(pixels: Pixels, share: float) -> tuple[int, int]:
-    return max(1, round(pixels.shape[0] * share)), max(1, round(pixels.shape[1] * share))

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import DataError
 from contracts.stage import Rows
+from contracts.view import Sizing
 from datamodules.loading.decode import read_header
 from datamodules.loading.stores import ImageStore
 from datamodules.tables.manifest import Manifest
@@ -29,3 +30,13 @@ def image_sizes(manifest: Manifest, store: ImageStore, rows: Rows, max_pixels: i
         except DataError:
             sizes[position] = 0
     return sizes
+
+
+def sizes_after(degrade: Sizing | None, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[n, 2] sizes of images after a degradation; a negative one of its own for an image whose size is unknown then."""
+    if degrade is None:
+        return sizes
+    found = {size: degrade.size(*size) for size in {(int(height), int(width)) for height, width in sizes}}
+    unknown = ((-1 - number, 1) for number in range(len(sizes)))
+    after = [found[int(height), int(width)] or alone for (height, width), alone in zip(sizes, unknown, strict=True)]
+    return np.array(after, dtype=np.int64).reshape(-1, 2)

@@ -21,6 +21,7 @@ from contracts.errors import ConfigError, DataError
 from contracts.keys import sample_key
 from contracts.stage import Stage
 from contracts.view import View
+from datamodules.deliveries.deliveries import delivery
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loading.options import Loading
 from datamodules.loading.stores import ImageStore
@@ -220,6 +221,17 @@ def test_training_continues_within_the_share_of_failures_allowed() -> None:
         list(ready(broken=frozenset({1, 7, 8}), batch_size=22, max_failures=0.1).train_dataloader())
     with pytest.raises(DataError, match="cannot be trained on"):  # a batch of nothing cannot be stepped on
         list(ready(broken=frozenset({7}), batch_size=1, max_failures=0.1).train_dataloader())
+
+
+def test_delivered_images_share_a_batch_where_their_size_is_known() -> None:
+    sizes = [(16, 16)] * 3 + [(24, 16)] * 2
+    for name, expected in {"side-8": [(8, 5)] * 2 + [(8, 8)] * 3, "resize-0.5..0.9": [None] * 5}.items():
+        module = ready(degrade=delivery(name), sizes=sizes, batch_size=4)
+        batches = [batch for batch in module.test_dataloader() if batch is not None]
+        assert sorted(len(batch.row) for batch in batches) == ([1] * 5 if None in expected else [2, 3])
+        shapes = sorted(tuple(batch.images.shape[2:]) for batch in batches for _ in batch.row)
+        assert None in expected or shapes == expected
+        assert sorted(row for batch in batches for row in batch.row.tolist()) == list(range(5))
 
 
 def test_training_images_of_several_sizes_need_a_size() -> None:

@@ -35,6 +35,31 @@ def test_each_delivery_has_a_dump_and_an_interrupted_test_continues(
     assert "noise-4" in (stage / "robustness.md").read_text()
 
 
+def test_a_delivery_after_which_nothing_can_be_scored_is_left_out_with_the_reason(
+    trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = "ckpt=experiments_data/e/window_0/checkpoints/best.ckpt"
+    words = [word for word in words if not word.startswith(("detector", "experiment_id"))]
+    words += ["task=test", "benchmark=robustness", ckpt, "experiment_id=s"]
+    words += ["detector.eval_view={_target_: contracts.view.View, resize: 32, least: 20}"]
+    asked = "benchmark.deliveries=[side-64,resize-0.5,jpeg-50]"  # of images of 32 pixels a side
+    stage = trained / "experiments_data/s/window_0"
+    (stage / "deliveries").mkdir(parents=True)
+    (stage / "deliveries/predictions_resize-0.5_all.npz").write_bytes(b"of other weights")
+    for _ in range(2):  # also when there is nothing left to do but what failed
+        assert main([*words, asked]) == 0
+        dumps = {file.name for file in (stage / "deliveries").glob("*.npz")}
+        assert dumps == {"predictions_side-64_all.npz", "predictions_jpeg-50_all.npz"}
+        clean = read_predictions(stage / "predictions_test_all.npz")
+        same = read_predictions(stage / "deliveries/predictions_side-64_all.npz")
+        assert same.fused_logits.tolist() == clean.fused_logits.tolist()
+        assert same.fused_ids.tolist() == clean.fused_ids.tolist()
+        reason = "16x16 is too small: the detector needs 20 pixels per side (18 images)"
+        assert f"resize-0.5 is left out, as no image could be scored: {reason}" in (stage / "robustness.md").read_text()
+        assert f",no image could be scored: {reason}".replace(",", "") in (stage / "robustness.csv").read_text()
+    assert "delivery 1 of 1: resize-0.5" in capsys.readouterr().out
+
+
 def test_an_unknown_delivery_is_refused_before_anything_is_scored(
     trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

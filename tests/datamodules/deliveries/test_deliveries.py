@@ -13,6 +13,7 @@ from torch import Tensor
 
 from contracts.errors import ConfigError
 from contracts.keys import generator
+from contracts.view import Sizing
 from datamodules.deliveries import steps
 from datamodules.deliveries.cache import delivered
 from datamodules.deliveries.deliveries import ALIASES, KINDS, PRESETS, chosen, delivery, delivery_family
@@ -43,6 +44,30 @@ def test_any_strength_and_size(kind: str, data: st.DataObject, height: int, widt
     made = limits.apply(image(height, width).permute(1, 2, 0).numpy(), strength, generator(1))
     assert made.dtype == np.uint8
     assert min(made.shape[:2]) >= 1
+
+
+@given(st.sampled_from([*PRESETS["all"], *ALIASES]), st.integers(1, 70), st.integers(1, 70), st.integers(0, 2))
+@settings(deadline=None, max_examples=60)
+def test_the_size_is_known_before_the_image_is_made(name: str, height: int, width: int, key: int) -> None:
+    one, before = delivered(chosen([name]), None)[name], image(height, width)
+    assert isinstance(one, Sizing)
+    after = one(before, generator(key))
+    assert one.size(height, width) in (after.shape[1:], None)
+    if one.unchanged(height, width):
+        assert torch.equal(after, before)
+
+
+def test_sizes_that_depend_on_a_sampled_strength_are_unknown() -> None:
+    assert delivery("resize-0.5..0.9").size(40, 40) is None
+    assert delivery("side-50..60+jpeg-50").size(40, 40) == (40, 40)
+    assert delivery("cut-5..20").size(40, 40) == (40, 40)
+    assert delivery("side-40").unchanged(40, 30)
+    assert not delivery("side-40+jpeg-95").unchanged(40, 30)
+    assert not delivery("jpeg-100").unchanged(40, 30)
+    own = delivered({"darker": darker}, None)["darker"]
+    assert isinstance(own, Sizing)
+    assert own.size(40, 30) is None
+    assert not own.unchanged(40, 30)
 
 
 def test_strengths_do_what_they_say() -> None:
