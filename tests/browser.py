@@ -1,28 +1,49 @@
-"""A headless Chromium, for tests of pages."""
+"""A headless Chromium, driven by Playwright, for tests of pages."""
 
 import shutil
-import subprocess
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
-def dom_of(address: str, folder: Path, width: int = 1400, *flags: str) -> str:
-    """The document at an address after its scripts have run for four seconds of virtual time, which network stops."""
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--user-data-dir={tempfile.mkdtemp(dir=folder)}", "--virtual-time-budget=4000",
-        f"--window-size={width},1000", *flags, "--dump-dom", address,
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+@contextmanager
+def opened(address: str, width: int = 1400, *flags: str, **options: Any) -> Iterator[Page]:
+    """A page in a browser of its own; ends with an error if the page threw or logged one, or asked for a network.
+
+    Playwright is started and stopped here, because other tests of the process cannot run an event loop beside it.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *flags])
+        try:
+            page = browser.new_page(viewport={"width": width, "height": 1000}, **options)
+            page.set_default_timeout(120_000)  # of a machine with more processes than cores
+            wrong: list[str] = []
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+            page.goto(address)
+            yield page
+            assert wrong == []
+        finally:
+            browser.close()
+
+
+@contextmanager
+def review_page(page: Path, address: str = "", width: int = 1400, **options: Any) -> Iterator[Page]:
+    """A review page whose script has run."""
+    with opened(f"{page.as_uri()}{address}", width, **options) as found:
+        found.wait_for_selector("body[data-ready]")
+        yield found
 
 
 def reviewed(page: Path, address: str = "", script: str = "", width: int = 1400) -> str:
-    """The document of a review page after its own script and one more have run."""
-    file = page.with_name("tried.html")
-    file.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
-    found = dom_of(f"{file.as_uri()}{address}", page.parent, width)
-    assert 'data-ready="1"' in found, "the page's script stopped"
-    return found
+    """The document of a review page after its own script, and the body of one more async function, have run."""
+    with review_page(page, address, width) as found:
+        found.evaluate(f"async () => {{ {script} }}")
+        return found.content()

@@ -18,6 +18,7 @@ from benchmarks.exploring.groups import CLASSES
 from benchmarks.exploring.thumbnails import Thumbnail, thumbnail
 from contracts.errors import DataError
 from contracts.names import as_text
+from contracts.pages import policy
 from contracts.words import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -68,7 +69,7 @@ def render(look: Look, pixels: Pixels, path: Path, name: str) -> str:
         (cards(a), cards(b), bits)
         for (a, b), bits in list(zip(look.pairs.tolist(), look.distances, strict=True))[:PAIRS]
     ]
-    manifest = look.manifest
+    manifest, css = look.manifest, (TEMPLATES / "explore.css").read_text(encoding="utf-8")
     return environment.get_template("explore.html.j2").render(
         name=name,
         path=as_text(path),
@@ -87,7 +88,8 @@ def render(look: Look, pixels: Pixels, path: Path, name: str) -> str:
         residual=strips("mean |NPR residual|, grey levels of 255", _by_group(look, look.measured.residual)),
         failed=[(manifest.image_id(row), manifest.place(row), reason) for row, reason in
                 list(look.failed.items())[:FAILURES]],
-        css=Markup((TEMPLATES / "explore.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
+        css=Markup(css),  # noqa: S704  our own file
+        policy=policy([css], attributes=True),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip
 

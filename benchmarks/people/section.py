@@ -22,6 +22,7 @@ from benchmarks.svg import Plot
 from benchmarks.tables import Table as MetricTable
 from contracts.errors import DataError
 from contracts.files import csv_text, write_atomically
+from contracts.pages import policy
 
 TEMPLATES = Path(__file__).parent / "templates"
 THRESHOLDED = (("accuracy", "0.5"), ("balanced_accuracy", "0.5"))
@@ -58,6 +59,11 @@ class People:
         pairs = [[found for name, dump in dumps.items() if (found := against(a, dump, name))] for a in answers]
         return People(names_of(answers), list(answers), [measure(a) for a in answers], pairs)
 
+    @property
+    def css(self) -> str:
+        """Text of the section's style element."""
+        return (TEMPLATES / "people.css").read_text(encoding="utf-8")
+
     def section(self, source: Source | None = None) -> Markup:
         """HTML of the section, which brings its own style."""
         found = _environment().get_template("people.html.j2").render(
@@ -68,16 +74,18 @@ class People:
             image=lambda name: _shown(name, source),
             figure=_figure,
             shown=SHOWN,
-            css=_style(),
+            css=Markup(self.css),  # noqa: S704  our own file
         )  # fmt: skip
         return Markup(found)  # noqa: S704  rendered with escaping
 
     def page(self, source: Source | None = None) -> str:
         """A page of this section alone."""
+        css = (TEMPLATES / "result.css").read_text(encoding="utf-8")
         return _environment().get_template("result.html.j2").render(
             section=self.section(source),
             names=self.names,
-            css=Markup((TEMPLATES / "result.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
+            css=Markup(css),  # noqa: S704  our own file
+            policy=policy([self.css, css]),
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )  # fmt: skip
 
@@ -210,10 +218,6 @@ def _over_time(answers: Answers) -> dict[str, Markup]:
         note = f"answer {k}: {'right' if right else 'wrong'}, {value:.1f} s"
         seconds.bar((k - 0.4, k + 0.4), (0, value), "right" if right else "wrong", note)
     return {"accuracy": accuracy.svg(), "seconds": seconds.svg()}
-
-
-def _style() -> Markup:
-    return Markup((TEMPLATES / "people.css").read_text(encoding="utf-8"))  # noqa: S704  our own file
 
 
 def _environment() -> Environment:

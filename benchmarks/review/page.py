@@ -28,6 +28,7 @@ from benchmarks.review.pixels import PixelReader, data_url, page_image
 from benchmarks.review.slices import Line, columns
 from benchmarks.review.slices import lines as slice_lines
 from benchmarks.tables import Table, column_title, interval, tidy_csv
+from contracts.pages import policy
 
 if TYPE_CHECKING:
     from benchmarks.people.section import People, Source
@@ -149,6 +150,9 @@ def _render(
     letters = [chr(ord("A") + d % 26) for d in range(len(joined.names))]
     sliced = columns(joined)
     letters += [f"P{k}" for k in range(1, len(people.names) + 1)] if people else []
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    script = "\n".join(file.read_text(encoding="utf-8") for file in SCRIPTS)
+    packed = payload(joined, gallery, people.points() if people else [], sliced)
     return environment.get_template("page.html.j2").render(
         names=joined.names,
         letters=letters,
@@ -167,14 +171,16 @@ def _render(
         gallery=gallery,
         images=len(joined.ids),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
-        script=Markup("\n".join(file.read_text(encoding="utf-8") for file in SCRIPTS)),  # noqa: S704
+        css=Markup(css),  # noqa: S704  our own file
+        script=Markup(script),  # noqa: S704
+        policy=policy([css, *([people.css] if people else [])], [script]),
         sources=_sources(joined),
         looks=_looks(joined),
         training=_training(joined),
         negative=negative(joined.dumps),
         clustered=any((dump.group != "").any() for dump in joined.dumps),
-        data=Markup(payload(joined, gallery, people.points() if people else [], sliced)),  # noqa: S704  escaped there
+        data=Markup(packed.data),  # noqa: S704  escaped there
+        columns=packed.columns,
     )
 
 

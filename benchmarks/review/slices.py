@@ -1,6 +1,5 @@
 """The metrics of a page's images by any column that the dumps carry."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -42,11 +41,6 @@ class Column:
     codes: NDArray[np.int64]
     against: list[bool]
     answers: int = -1
-
-    def as_json(self) -> dict[str, Any]:
-        """What the page filters by."""
-        codes = base64.b64encode(self.codes.astype("u1").tobytes()).decode()
-        return {"name": self.name, "values": self.values, "codes": codes, "against": self.against}
 
 
 @dataclass(frozen=True)

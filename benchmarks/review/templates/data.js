@@ -1,25 +1,45 @@
-"use strict";
 // Columns and exact counts. Scores are float32 widened to double, as in the tables; "generated" is score > threshold.
 
 const D = JSON.parse(document.getElementById("data").textContent);
 
-function buffer(base64) {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
+/** The columns that D refers to: gzip in base64. A module may wait for them before anything else runs. */
+const BYTES = await (async () => {
+  const text = atob(document.getElementById("columns").textContent), bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes.buffer;
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+})();
+document.getElementById("columns").remove();
+const KINDS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array };
+
+/** A typed array, or a list of strings, of {kind, at, size}; see packing.py. */
+function unpacked({ kind, at, size }) {
+  if (kind === "json") return JSON.parse(new TextDecoder().decode(new Uint8Array(BYTES, at, size)));
+  return new KINDS[kind](BYTES, at, size / KINDS[kind].BYTES_PER_ELEMENT);
 }
 
-const N = D.ids.length;
-const label = new Int8Array(buffer(D.label));
-const generator = new Uint32Array(buffer(D.generator));
-const source = new Uint32Array(buffer(D.source));
-const group = new Uint32Array(buffer(D.group));
-const place = new Uint32Array(buffer(D.place));
-const row = new Int32Array(buffer(D.row));
-for (const dump of D.dumps) {
-  dump.score = new Float32Array(buffer(dump.score));
-  dump.logit = new Float32Array(buffer(dump.logit));
+/** The value of each image in a column of a dump: a number, a text, or null where there is none. */
+function valuesOf({ values, codes, numbers, known }) {
+  const texts = values && unpacked(values), each = unpacked(codes || numbers), has = known && unpacked(known);
+  return (i) => (has && !has[i] ? null : texts ? texts[each[i]] : each[i]);
 }
+
+D.ids = unpacked(D.ids);
+const N = D.ids.length;
+const label = unpacked(D.label), row = unpacked(D.row);
+const generator = unpacked(D.generator.codes), source = unpacked(D.source.codes), group = unpacked(D.group.codes), place = unpacked(D.place.codes);
+D.generators = unpacked(D.generator.values);
+D.sources = unpacked(D.source.values);
+D.groups = unpacked(D.group.values);
+D.places = unpacked(D.place.values);
+for (const dump of D.dumps) {
+  dump.score = unpacked(dump.score);
+  dump.logit = unpacked(dump.logit);
+  for (const [name, column] of Object.entries(dump.extra)) dump.extra[name] = valuesOf(column);
+  if (!dump.crops) continue;
+  const start = valuesOf(dump.crops.start), number = valuesOf(dump.crops.count), scores = unpacked(dump.crops.scores);
+  dump.crops = (i) => (number(i) > 1 ? Array.from(scores.subarray(start(i), start(i) + number(i))) : null);
+}
+for (const column of D.slices) column.codes = unpacked(column.codes);
 const LETTERS = D.dumps.map((_, d) => String.fromCharCode(65 + (d % 26)));
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
@@ -37,7 +57,6 @@ const state = {
   generator: -1, source: -1, label: null, marked: "", column: 0, value: -1, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
 };
 
-for (const column of D.slices) column.codes = new Uint8Array(buffer(column.codes));
 const inSlice = (i) => state.value < 0 || D.slices[state.column].codes[i] === state.value;
 /** Generated values of a column that parts the classes are compared with all real images, as in the table of slices. */
 const besideSlice = (i) => inSlice(i) || (label[i] === 0 && D.slices[state.column].against[state.value]);

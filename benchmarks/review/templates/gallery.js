@@ -175,11 +175,12 @@ function open(i) {
     if (!held(d, i)) return;
     const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : D.negative);
     line.append(element("td", "", LETTERS[d]), element("td", "", dump.score[i].toPrecision(5)), element("td", "", dump.logit[i].toFixed(3)), element("td", "", state.t[d].toPrecision(4)), call);
-    if (dump.crops[i]) fact(`crops${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, dump.crops[i].map((s) => s.toFixed(3)).join("  "));
-    for (const [name, values] of Object.entries(dump.extra)) {
-      const same = D.dumps.every((other) => other.extra[name] && other.extra[name][i] === values[i]);
-      if (values[i] === null || (same && d > 0)) continue;
-      fact(same ? name : `${name} ${LETTERS[d]}`, typeof values[i] === "number" ? String(+values[i].toPrecision(6)) : values[i]);
+    const crops = dump.crops && dump.crops(i);
+    if (crops) fact(`crops${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, crops.map((s) => s.toFixed(3)).join("  "));
+    for (const [name, valueOf] of Object.entries(dump.extra)) {
+      const value = valueOf(i), same = D.dumps.every((other) => other.extra[name] && other.extra[name](i) === value);
+      if (value === null || (same && d > 0)) continue;
+      fact(same ? name : `${name} ${LETTERS[d]}`, typeof value === "number" && !Number.isInteger(value) ? String(+value.toPrecision(6)) : String(value));
     }
   });
   const where = listed.indexOf(i);

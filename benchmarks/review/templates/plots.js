@@ -155,7 +155,9 @@ function drawHistograms() {
     return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${chosen.length}</td>${cells}</tr>`;
   }).join("");
   const ticks = state.axis === "score" ? SCORE_TICKS : LOGIT_TICKS;
-  const scale = `<td><div class="ticks" style="position:relative;height:16px;font-size:11px;color:var(--soft)">${ticks.map(([u, t]) => `<span style="position:absolute;left:${u * 100}%;transform:translateX(${u === 0 ? 0 : u === 1 ? -100 : -50}%)">${t}</span>`).join("")}</div></td><td></td>`;
+  const side = (u) => (u === 0 ? "start" : u === 1 ? "end" : "middle");
+  const texts = ticks.map(([u, t]) => `<text x="${u * 100}%" y="11" text-anchor="${side(u)}">${t}</text>`).join("");
+  const scale = `<td><svg class="ticks" aria-hidden="true">${texts}</svg></td><td></td>`;
   table.innerHTML = `${head}<tbody>${body}</tbody><tfoot><tr><td></td><td></td>${D.dumps.map(() => scale).join("")}</tr></tfoot>`;
 }
 

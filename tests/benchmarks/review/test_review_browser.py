@@ -5,7 +5,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from browser import CHROMIUM
+from browser import CHROMIUM, review_page
 from browser import reviewed as dom
 from drawn_predictions import draw
 
@@ -55,46 +55,34 @@ def test_counts_follow_the_threshold_exactly(page):
     assert "data-evil" not in text, "a generator's name became markup"
 
 
-MOVE = """
-const slider = document.getElementById("slider-0");
-slider.value = 700;
-slider.dispatchEvent(new Event("input"));
-const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-setTimeout(() => {
-  const before = document.getElementById("roc-mark-0").getAttribute("cx");
-  document.getElementById("half-0").click();
-  document.body.dataset.moved = String(document.getElementById("roc-mark-0").getAttribute("cx") !== before);
-  slider.value = 700;
-  slider.dispatchEvent(new Event("input"));
-}, 300);
-setTimeout(() => {
-  document.querySelector("#cards .card").focus();
-  press("ArrowRight"); press("ArrowRight"); press("ArrowLeft"); press("Enter"); press("4");
-  document.body.dataset.opened = document.querySelector("#viewer[open] dd .id").textContent;
-}, 800);
-setTimeout(() => {
-  const image = document.querySelector("#viewer .stage img");
-  document.body.dataset.zoom = `${image.width}/${getComputedStyle(image).imageRendering}`;
-  const pictures = [...document.querySelectorAll("#cards img")];
-  const whole = (i) => i.width === i.naturalWidth && Number.isInteger(parseFloat(i.style.left));
-  document.body.dataset.whole = String(pictures.length > 0 && pictures.every(whole));
-}, 1500);
-"""
-
-
 def test_slider_marks_and_keyboard(page):
     path, p, _ = page
-    text = dom(path, script=MOVE)
     called = p.fused_scores.astype(np.float64) > 0.7
-    assert cell(text, "tp-0") == str((called & (p.fused_labels == 1)).sum())
-    assert cell(text, "fp-0") == str((called & (p.fused_labels == 0)).sum())
-    assert 'data-moved="true"' in text
-    wrong = np.flatnonzero(called != p.fused_labels)
-    far = np.abs(p.fused_logits[wrong].astype(np.float64) - np.log(0.7 / 0.3))
-    second = wrong[np.lexsort((wrong, -far))[1]]
-    assert f'data-opened="{p.fused_ids[second]}"' in text, "confidently wrong first; arrows move, Enter opens"
-    assert 'data-zoom="64/pixelated"' in text
-    assert 'data-whole="true"' in text, "pixels are shown 1:1, at whole positions"
+    with review_page(path) as shown:
+        mark, slider = shown.locator("#roc-mark-0"), shown.locator("#slider-0")
+        slider.fill("710")
+        before = mark.get_attribute("cx")
+        shown.locator("#half-0").click()
+        assert mark.get_attribute("cx") != before
+        slider.fill("700")
+        assert shown.locator("#tp-0").inner_text() == str((called & (p.fused_labels == 1)).sum())
+        assert shown.locator("#fp-0").inner_text() == str((called & (p.fused_labels == 0)).sum())
+        wrong = np.flatnonzero(called != p.fused_labels)
+        far = np.abs(p.fused_logits[wrong].astype(np.float64) - np.log(0.7 / 0.3))
+        second = p.fused_ids[wrong[np.lexsort((wrong, -far))[1]]]
+        shown.wait_for_url(re.compile(r"#t=0\.7,"))  # the gallery follows when the slider rests
+        shown.locator("#cards .card").first.focus()
+        for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "Enter", "4"):
+            shown.keyboard.press(key)
+        opened = shown.locator("#viewer[open] dd .id").inner_text()
+        assert opened == second, "confidently wrong first; arrows move, Enter opens"
+        image = shown.locator("#viewer .stage img").first
+        assert image.evaluate("e => [e.width, getComputedStyle(e).imageRendering]") == [64, "pixelated"]
+        shown.keyboard.press("Escape")
+        whole = "e => e.every((i) => i.width === i.naturalWidth && Number.isInteger(parseFloat(i.style.left)))"
+        images = shown.locator("#cards img")
+        assert images.count() > 0
+        assert images.evaluate_all(whole), "pixels are shown 1:1, at whole positions"
 
 
 SLICE = """

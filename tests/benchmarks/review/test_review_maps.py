@@ -3,11 +3,11 @@
 import base64
 import io
 import json
-import re
 
 import numpy as np
 import pytest
 from drawn_predictions import draw
+from packed import payload
 from PIL import Image
 
 from benchmarks.heat import draw as draw_map
@@ -33,7 +33,7 @@ def dump(tmp_path):
 def test_the_page_carries_the_maps_of_its_images(dump):
     pixels = np.zeros((8, 8, 3), np.uint8)
     made = review([dump], dump.parent / "out", lambda _: pixels, bootstrap=Bootstrap(resamples=20))
-    data = json.loads(re.search(r'id="data">(.*?)</script>', made.page.read_text(), re.DOTALL)[1])
+    data = payload(made.page)
     (position,) = data["maps"]
     assert data["ids"][int(position)] == str(draw(images=12).fused_ids[3])
     (name,) = data["maps"][position]

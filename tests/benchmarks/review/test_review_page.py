@@ -1,14 +1,15 @@
 import base64
 import csv
-import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from drawn_predictions import draw
+from packed import payload
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions
@@ -20,6 +21,7 @@ from contracts.errors import DataError
 from contracts.history import write_epoch
 
 FEW = Bootstrap(resamples=20)
+EVIL = "</script><b>"
 
 
 def dump(tmp_path, name="a", **options):
@@ -30,11 +32,6 @@ def dump(tmp_path, name="a", **options):
 
 def pixels(image_id: str) -> np.ndarray:
     return np.full((8, 8, 3), sum(image_id.encode()) % 256, np.uint8)
-
-
-def payload(page) -> dict:
-    text = page.read_text()
-    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
 
 
 def test_one_page_that_needs_nothing_else(tmp_path):
@@ -133,8 +130,8 @@ def test_what_data_say_cannot_become_script(tmp_path):
     path = dump(tmp_path, generators=(evil, "x"), provenance={"experiment": evil, "note": evil})
     text = review([path], tmp_path / "out", pixels, bootstrap=FEW).page.read_text()
     assert evil not in text
-    assert text.count("</script>") == 2
-    assert evil in payload(tmp_path / "out" / "index.html")["generators"]
+    assert text.count("</script>") == 3
+    assert evil in payload(tmp_path / "out" / "index.html")["generator"]["values"]
 
 
 @pytest.mark.parametrize("labels", [0, 1, -1])
@@ -194,3 +191,38 @@ def test_learning_curves_of_a_dumps_stage_are_on_its_page(tmp_path):
     png = learning_curves(file)
     assert png is not None
     assert base64.b64encode(png).decode()[:60] in text
+
+
+def test_every_column_comes_back_from_the_page(tmp_path):
+    count, rng = 70, np.random.default_rng(0)
+    extra = {
+        "float": np.where(np.arange(count) % 9, rng.normal(size=count), np.nan), "huge": rng.normal(size=count) * 1e300,
+        "int": rng.integers(-300, 300, count), "big": rng.integers(0, 2**40, count), "flag": rng.random(count) < 0.5,
+        "text": np.array(["", EVIL, "\u200fחיפה", "x" * 300, 'a "quote"'])[np.arange(count) % 5],
+    }  # fmt: skip
+    one = draw(images=count, crops=3, extra=extra)
+    chosen = np.arange(10, count)[::-1]
+    write_predictions(tmp_path / "a.npz", replace(one.select(np.arange(40)), extra={}))
+    write_predictions(tmp_path / "b.npz", one.select(chosen))
+    made = review([tmp_path / "a.npz", tmp_path / "b.npz"], tmp_path / "out", pixels, bootstrap=FEW)
+    found = payload(made.page)
+    joined = join([tmp_path / "a.npz", tmp_path / "b.npz"])
+    assert found["ids"] == joined.ids.tolist()
+    second, place = found["dumps"][1], {name: k for k, name in enumerate(one.fused_ids.tolist())}
+    rows = np.array([place[name] for name in found["ids"]])
+    held = ~np.isnan(second["score"])
+    assert held.tolist() == (rows >= 10).tolist()
+    assert np.array_equal(second["score"][held], one.fused_scores[rows[held]])
+    for name, column in extra.items():
+        packed, own = second["extra"][name], column[rows]
+        known = packed["known"].astype(bool)
+        if column.dtype.kind in "US" or name == "flag":
+            texts = np.char.lower(own.astype(str)) if name == "flag" else own
+            assert known.tolist() == held.tolist()
+            assert np.array(packed["values"])[packed["codes"]][known].tolist() == texts[known].tolist()
+        else:
+            assert known.tolist() == (held & np.isfinite(own)).tolist()
+            np.testing.assert_allclose(packed["numbers"][known], own[known], rtol=1e-7)
+    crops = second["crops"]
+    first, number = crops["start"]["numbers"][-1], crops["count"]["numbers"][-1]
+    assert np.array_equal(crops["scores"][first : first + number], one.crop_scores.reshape(count, 3)[rows[-1]])
