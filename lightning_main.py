@@ -12,8 +12,9 @@ from conf.cli.completion import complete
 from conf.cli.flags import Given, read_flags
 from conf.cli.groups import CONF
 from conf.cli.shells import SCRIPTS
-from contracts.errors import ConfigError, PixelProofError, refuse
+from contracts.errors import ConfigError, PixelProofError
 from contracts.names import typed
+from contracts.process.collection import uncollected
 from contracts.process.stop import STOP, Stopped, one_of_several
 
 
@@ -97,23 +98,15 @@ def answer(given: Given) -> int:
 
 def run_one(words: Sequence[str]) -> int:
     """Composes and checks the configuration and runs its task; only that task's module is imported."""
-    from conf.check import check
-    from conf.compose import compose
-    from conf.hydra_setup import only_allowed_targets
-    from tasks.checking.trial import refuse_trainer
-    from tasks.experiment.launch import launch
-    from tasks.experiment.lock import refuse_changed
-    from tasks.experiment.recall import recalled
-    from tasks.experiment.run import DATA, Run
+    with uncollected():
+        from conf.hydra_setup import only_allowed_targets
+        from tasks.checking.command import checked
+        from tasks.experiment.launch import launch
+        from tasks.experiment.run import Run
 
-    composed = compose(recalled(words), CONF)
-    if composed.config.task != "doctor":  # which lists the problems itself
-        refuse(check(composed))
-        if composed.config.launcher:
-            return launch([composed], Path(__file__).resolve())
-        if composed.config.task == "fit" and composed.config.experiment_id:
-            refuse_changed(DATA / composed.config.experiment_id, composed.resolved)
-        refuse_trainer(composed)
+        composed = checked(words)
+    if composed.config.launcher and composed.config.task != "doctor":
+        return launch([composed], Path(__file__).resolve())
     verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
     with only_allowed_targets():
         return int(verb(Run(composed)) or 0)

@@ -12,7 +12,7 @@ from conf.keys.signatures import Signature, library_signature, signature
 from conf.keys.synonyms import task_for
 from conf.keys.targets import MARKS, SUPPLIED, TAKEN, is_own, nodes, refuse_by_name
 from conf.keys.values import described, fits
-from conf.keys.verbs import groups_used, verbs
+from conf.keys.verbs import groups_used, is_verb, verbs
 from conf.outputs import unwritable
 from conf.pairs import impossible_pairs
 from conf.paths import missing_paths
@@ -35,10 +35,11 @@ def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
         composed: the configuration.
         thorough: check libraries' classes in any case, and also groups that the task does not use.
     """
-    task, known = composed.config.task, verbs()
-    if task not in known:
+    task = composed.config.task
+    if not is_verb(task):
         meant = task_for(str(task))
-        return [ConfigError(f"task={task} does not exist", f"Write task={meant}." if meant else nearest(task, known))]
+        step = f"Write task={meant}." if meant else nearest(task, verbs())
+        return [ConfigError(f"task={task} does not exist", step)]
     used = GROUPS if task == "doctor" else tuple(groups_used(task))
     problems = list(_names(composed))
     for group in GROUPS:

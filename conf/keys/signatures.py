@@ -113,11 +113,12 @@ def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
 
 def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
     bases = [base_name(base, module, root) for base in node.bases]
-    inherited = Signature({})
-    for base in reversed(bases):
-        inherited = _base_signature(base, root, inherited)
-    attributes = inherited.attributes | _attributes(node)
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    inherited = Signature({})
+    if is_own(module) or init is None or init.args.kwarg is not None:  # attributes of libraries are of no interest
+        for base in reversed(bases):
+            inherited = _base_signature(base, root, inherited)
+    attributes = inherited.attributes | _attributes(node)
     if init is not None:
         own = dict(list(_parameters(init).items())[1:])
         taken = Signature(own)

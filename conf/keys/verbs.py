@@ -22,20 +22,21 @@ BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.
 
 def verbs(root: Path = ROOT) -> dict[str, str]:
     """Tasks with the first line of their docstring: files of ``tasks/`` whose function of the same name takes a run."""
-    found = {}
-    for file in sorted((root / "tasks").glob("*.py")):
-        for node in source(file).body:
-            if isinstance(node, ast.FunctionDef) and node.name == file.stem and _takes_run(node):
-                found[file.stem] = first_line(node)
-    return found
+    files = sorted((root / "tasks").glob("*.py"))
+    return {file.stem: first_line(node) for file in files if (node := _function(file)) is not None}
+
+
+def is_verb(task: str, root: Path = ROOT) -> bool:
+    """Whether a task exists; the files of the others are not read."""
+    file = root / "tasks" / f"{task}.py"
+    return task.isidentifier() and file.is_file() and _function(file) is not None
 
 
 def verb_text(task: str, root: Path = ROOT) -> str:
     """The docstring of a task's function, without its sections."""
-    for node in source(root / "tasks" / f"{task}.py").body:
-        if isinstance(node, ast.FunctionDef) and node.name == task:
-            return re.split(r"^(?:Args|Returns|Raises):", ast.get_docstring(node) or "", flags=re.MULTILINE)[0].strip()
-    return ""
+    node = _function(root / "tasks" / f"{task}.py")
+    docstring = (ast.get_docstring(node) or "") if node is not None else ""
+    return re.split(r"^(?:Args|Returns|Raises):", docstring, flags=re.MULTILINE)[0].strip()
 
 
 def groups_used(task: str, root: Path = ROOT) -> list[str]:
@@ -52,10 +53,14 @@ def groups_used(task: str, root: Path = ROOT) -> list[str]:
         for node in ast.walk(source(file)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tasks."):
                 waiting.append(str(node.module))
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "run" and node.attr in BUILDERS:
-                used.add(BUILDERS[node.attr])
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "run":
+                used.add(BUILDERS.get(node.attr, ""))
     return [name for name in root_keys() if name in used]
 
 
-def _takes_run(function: ast.FunctionDef) -> bool:
-    return [argument.arg for argument in function.args.args] == ["run"]
+def _function(file: Path) -> ast.FunctionDef | None:
+    """A task's function: that of the file's name, which takes a run."""
+    for node in source(file).body:
+        if isinstance(node, ast.FunctionDef) and node.name == file.stem:
+            return node if [argument.arg for argument in node.args.args] == ["run"] else None
+    return None
