@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigError, DataError
+from contracts.errors import ConfigError, DataError, check_known
 from contracts.names import as_text, given_path
 from contracts.pairs import Pairs
 from contracts.process.lightning import LightningDataModule
@@ -21,7 +22,7 @@ from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, decode_noted
 from datamodules.loading.features import FeatureLoader, Features, fill
 from datamodules.loading.image_sizes import image_sizes, sizes_after
-from datamodules.loading.options import StartMethod
+from datamodules.loading.options import Align, StartMethod
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.stores import FileStore, ImageStore
 from datamodules.tables.groups import warn
@@ -50,6 +51,10 @@ class ImageDataModule(LightningDataModule):
         start_method: how workers start; None for Python's default.
         pair: trains on real images and on others made from them (`datamodules.pairing.pair.Pair`); None trains on the
             images as they are.
+        align: gives generated images the JPEG tables ("jpeg"), the sizes ("size") or both of real images of their
+            split, each those of one chosen by the generated image's id, in training and evaluation; None leaves them as
+            they are.
+        align_cache: folder in which aligned images are kept for later runs; None keeps none.
 
     Attributes:
         failures: images that could not be used so far, each once; evaluation skips them.
@@ -73,6 +78,8 @@ class ImageDataModule(LightningDataModule):
         prefetch: int = 2,
         start_method: StartMethod | None = None,
         pair: Pairs | None = None,
+        align: Align | None = None,
+        align_cache: str | Path | None = None,
     ) -> None:
         super().__init__()
         check_backend(decoder)
@@ -98,9 +105,19 @@ class ImageDataModule(LightningDataModule):
         self.prefetch = prefetch
         self.start_method = start_method
         self.pair = pair
+        if align is not None:
+            check_known("datamodule.align", align, get_args(Align))
+            if pair is not None:
+                raise ConfigError(
+                    f"datamodule.align={align} with datamodule.pair, which makes generated images of real ones itself",
+                    "Remove one of both.",
+                )
+        self.align = align
+        self.align_cache = None if align_cache is None else given_path(align_cache)
         self.failures: list[Failure] = []
         self.notes: dict[str, str] = {}
         self.ignored = PassedOver()
+        self._aligned: ImageStore | None = None
         self._failed: set[str] = set()
         self._views: tuple[View, View] | None = None
         self._degrade: SampleFunction | Chain | None = None
@@ -133,11 +150,19 @@ class ImageDataModule(LightningDataModule):
         self.ignored.sort()
         if self.ignored:
             warn(f"{as_text(self.path)}: {self.ignored} skipped")
+        if self.align is None:
+            return manifest
+        from datamodules.aligning.store import aligned  # only needed here
+
+        manifest, self._aligned = aligned(
+            manifest, self.build_store(manifest), self.align, self.decoder, self.max_pixels, self.align_cache
+        )
         return manifest
 
     @cached_property
     def _store(self) -> ImageStore:
-        return self.build_store(self.manifest())
+        manifest = self.manifest()
+        return self.build_store(manifest) if self._aligned is None else self._aligned
 
     def use(
         self,

@@ -7,7 +7,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import DataError, nearest
+from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
 from contracts.stage import Rows
 from contracts.words import counted
@@ -38,6 +38,9 @@ class TracerDataModule(ImageDataModule):
         outlier: label of images that come from none of the generators.
         batch_size: as `ImageDataModule`.
         **loading: as `ImageDataModule`.
+
+    Raises:
+        ConfigError: ``align`` is set, which would remove what a tracer looks for.
     """
 
     def __init__(
@@ -48,6 +51,11 @@ class TracerDataModule(ImageDataModule):
         batch_size: int = 16,
         **loading: Unpack[FurtherLoading],
     ) -> None:
+        if loading.get("align") is not None:
+            raise ConfigError(
+                f"datamodule.align={loading['align']}: a tracer needs images as their generator saved them",
+                "Remove datamodule.align.",
+            )
         super().__init__(path, batch_size, **loading)
         self.classes = None if classes is None else tuple(classes)
         self.outlier = outlier

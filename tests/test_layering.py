@@ -42,8 +42,8 @@ BORDERS = {
 
 INNER = {
     "datamodules": (
-        ".", "pairing", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers", "folders",
-        "tables",
+        ".", "pairing", "aligning", "auditing", "preparing", "arrow", "deliveries", "loading", "loading.containers",
+        "folders", "tables",
     ),
     "benchmarks": (
         "review", "exploring", "people", "leaderboard", "comparison", "robustness", "real_stats", "forensynths_tables",

@@ -87,7 +87,7 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS,
         dhash = difference_hash(Image.fromarray(decode(data, max_pixels=max_pixels).permute(1, 2, 0).numpy()))
     kind = header.format
     if kind == "WEBP":
-        kind = "WEBP lossless" if _is_lossless_webp(data) else "WEBP lossy"
+        kind = "WEBP lossless" if is_lossless_webp(data) else "WEBP lossy"
     digest = hashlib.sha256(data).hexdigest() if hashes else ""
     found = (0, "", 0, 0.0) if tables is None else (tables.quality, str(tables), tables.nearest, tables.distance)
     notes = "; ".join(header.notes)
@@ -106,7 +106,7 @@ def _chroma(factors: list[tuple[int, int]]) -> str:
     return " ".join(f"{h}x{v}" for h, v in factors)
 
 
-def _is_lossless_webp(data: bytes) -> bool:
+def is_lossless_webp(data: bytes) -> bool:
     """Whether the first image in a RIFF container is lossless (chunk ``VP8L``)."""
     place = 12
     while place + 8 <= len(data):

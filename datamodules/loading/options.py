@@ -1,11 +1,13 @@
 """Loading arguments that all data modules share; `datamodules.image_datamodule.ImageDataModule` explains each."""
 
+from pathlib import Path
 from typing import Literal, TypedDict
 
 from contracts.pairs import Pairs
 from datamodules.loading.decode import Backend
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
+Align = Literal["jpeg", "size", "both"]
 
 
 class FurtherLoading(TypedDict, total=False):
@@ -20,6 +22,8 @@ class FurtherLoading(TypedDict, total=False):
     prefetch: int
     start_method: StartMethod | None
     pair: Pairs | None
+    align: Align | None
+    align_cache: str | Path | None
 
 
 class Loading(FurtherLoading, total=False):

@@ -41,6 +41,8 @@ DEFAULTS: dict[str, str | int] = {
 SPLITS = ("train", "valid", "test", "")
 LABELS = (0, 1, -1)
 CONTENT = ("id", "label", "generator", "split", "source", "group")
+ALIGNED = "aligned"
+"""Further column of a data set whose generated images were aligned with real ones (``datamodule.align``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,11 @@ class Manifest:
             table = table.set_column(table.column_names.index(name), name, array)
         return Manifest(table)
 
+    def with_column(self, name: str, values: Sequence[Any] | NDArray[Any]) -> "Manifest":
+        """The manifest with a further column of text, instead of the one of that name if there is one."""
+        table = self.table.drop_columns([name]) if name in self.table.column_names else self.table
+        return Manifest(table.append_column(name, pa.array(values, pa.string())))
+
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of one or more splits, ascending."""
         for split in splits:
@@ -166,7 +173,7 @@ class Manifest:
     def fingerprint(self) -> str:
         """Hash (BLAKE2b, 32 hex digits) of the images' description in row order, without their places."""
         digest = blake2b(digest_size=16)
-        for name in CONTENT:
+        for name in (*CONTENT, *({ALIGNED} & set(self.table.column_names))):
             values = self.column(name)
             if values.dtype == object:
                 texts = [str(value).encode() for value in values]

@@ -30,6 +30,7 @@ FREE = (
     "benchmark.size_policy",
     "benchmark.method",
     "callbacks.explain",
+    "datamodule.align_cache",
     "datamodule.num_workers",
     "datamodule.path",
     "trainer.devices",

@@ -1,0 +1,1 @@
+"""Generated images with the JPEG tables and sizes of real ones (``datamodule.align``)."""
