@@ -6,15 +6,13 @@ default memory order.
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.parts.npr import compared, disturb_norms, ready
+from bench.parts.npr import compared, disturb_norms, plain_features, ready, textured
 from bench.parts.table import Row
 from bench.parts.timing import pick
-from contracts.batch import Batch
 from contracts.view import View
 from datamodules.loading.parallel import cores
 from detectors.npr.detector import NPR
@@ -29,7 +27,7 @@ def measure() -> list[Row]:
     """Images/s of the default, of ``compile=true`` and of bf16, each with the largest difference of its logits."""
     torch.set_num_threads(cores())
     count = pick(4, BATCH)
-    batch = _batch(count)
+    batch = textured(count)
     state = _weights()
     plain = NPRNet(exact=True).eval()
     plain.load_state_dict(state)
@@ -52,18 +50,6 @@ def measure() -> list[Row]:
     return compared("npr", f"{SIZE}², batch {count}", count, ways, targets)
 
 
-def _batch(count: int, size: int = SIZE, seed: int = 0) -> Batch:
-    """Smooth uint8 images with noise; every second one is enlarged twofold, as a generator's last layer does."""
-    rng = np.random.default_rng(seed)
-    coarse = torch.from_numpy(rng.integers(0, 256, (count, 3, size // 8, size // 8)).astype(np.float32))
-    smooth = F.interpolate(coarse, size=(size, size), mode="bicubic")
-    smooth += torch.from_numpy(rng.normal(0, 6, smooth.shape).astype(np.float32))
-    smooth[1::2] = F.interpolate(smooth[1::2, :, ::2, ::2], size=(size, size), mode="bilinear")
-    smooth += torch.from_numpy(rng.normal(0, 8, smooth.shape).astype(np.float32))
-    index = torch.arange(count)
-    return Batch(smooth.clamp(0, 255).to(torch.uint8), index % 2, index % 2, index, index, index)
-
-
 def _weights() -> dict[str, Tensor]:
     """Weights with batch norms that are not the identity; the head's products reach 3, and scores are near 0.5.
 
@@ -71,7 +57,7 @@ def _weights() -> dict[str, Tensor]:
     """
     torch.manual_seed(0)
     net = NPRNet()
-    images = normalise(_batch(8).images)
+    images = normalise(textured(8).images)
     disturb_norms(net, images)
     with torch.no_grad():
         net.fc1.bias.zero_()
@@ -89,11 +75,4 @@ def _plain(net: NPRNet, images: Tensor) -> Tensor:
     """The network operation by operation: nothing folded, nothing in place, in the default memory order."""
     half = F.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
     back = F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
-    x = torch.relu(net.bn1(net.conv1((images - back) * 2.0 / 3.0)))
-    x = F.max_pool2d(x, 3, stride=2, padding=1)
-    for block in (*net.layer1, *net.layer2):
-        skip = x if block.downsample is None else block.downsample[1](block.downsample[0](x))
-        x = torch.relu(block.bn1(block.conv1(x)))
-        x = torch.relu(block.bn2(block.conv2(x)))
-        x = torch.relu(block.bn3(block.conv3(x)) + skip)
-    return net.fc1(F.adaptive_avg_pool2d(x, 1).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+    return net.fc1(plain_features(net, (images - back) * 2.0 / 3.0)).squeeze(1)  # type: ignore[no-any-return]

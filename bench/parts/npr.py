@@ -1,18 +1,46 @@
-"""Weights, detectors and the comparison of the two NPR subjects."""
+"""Images, weights, detectors and the comparison of NPR's subjects and of those with its network."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.parts.table import Row, rate
 from bench.parts.timing import interleaved
+from contracts.batch import Batch
 from detectors.base import Detector
+from detectors.npr.net import NPRNet
 
 D = TypeVar("D", bound=Detector)
 TOLERANCE = 1e-5
 """Largest difference of a logit in ways that have a target."""
+
+
+def textured(count: int, size: int = 256, seed: int = 0) -> Batch:
+    """Smooth uint8 images with noise; every second one is enlarged twofold, as a generator's last layer does."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.integers(0, 256, (count, 3, size // 8, size // 8)).astype(np.float32))
+    smooth = F.interpolate(coarse, size=(size, size), mode="bicubic")
+    smooth += torch.from_numpy(rng.normal(0, 6, smooth.shape).astype(np.float32))
+    smooth[1::2] = F.interpolate(smooth[1::2, :, ::2, ::2], size=(size, size), mode="bilinear")
+    smooth += torch.from_numpy(rng.normal(0, 8, smooth.shape).astype(np.float32))
+    index = torch.arange(count)
+    return Batch(smooth.clamp(0, 255).to(torch.uint8), index % 2, index % 2, index, index, index)
+
+
+def plain_features(net: NPRNet, scaled: Tensor) -> Tensor:
+    """NPR's network before its head [B, 512], nothing folded, nothing in place, in the default memory order."""
+    x = torch.relu(net.bn1(net.conv1(scaled)))
+    x = F.max_pool2d(x, 3, stride=2, padding=1)
+    for block in (*net.layer1, *net.layer2):
+        skip = x if block.downsample is None else block.downsample[1](block.downsample[0](x))
+        x = torch.relu(block.bn1(block.conv1(x)))
+        x = torch.relu(block.bn2(block.conv2(x)))
+        x = torch.relu(block.bn3(block.conv3(x)) + skip)
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
 @torch.no_grad()

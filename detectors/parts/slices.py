@@ -15,35 +15,39 @@ PIXELS = 4 * 256 * 256
 """Pixels of a slice. Two to eight images of 256² are fastest for residual networks, ConvNeXt and transformers."""
 
 
-def slices(images: Tensor) -> Sequence[Tensor]:
-    """Split [B, C, H, W] into parts of about `PIXELS` pixels; features and images on a GPU are not split.
+def slices(images: Tensor, pixels: int | None = None) -> Sequence[Tensor]:
+    """Split [B, C, H, W] into parts of about ``pixels`` pixels; features and images on a GPU are not split.
 
+    ``pixels`` is `PIXELS` unless given.
     Either every part has one image, or parts have a multiple of four images and the last has more than one: CPU kernels
     sum a single image in another order, and equal images must get equal scores.
     """
-    count = _count(images)
+    count = _count(images, pixels or PIXELS)
     parts = list(torch.split(images, count))
     if count > 1 and len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
 
 
-def in_slices(forward: Callable[[Tensor], Tensor], images: Tensor, fours: bool = False) -> Tensor:
+def in_slices(
+    forward: Callable[[Tensor], Tensor], images: Tensor, pixels: int | None = None, fours: bool = False
+) -> Tensor:
     """``forward(images)`` [B, …], on a CPU slice by slice; for evaluation, where images do not affect each other.
 
     Args:
         forward: the network.
         images: [B, C, H, W], or features.
+        pixels: of a slice; None for `PIXELS`.
         fours: pad slices of several images to a multiple of four (`in_fours`); for networks with linear layers.
     """
-    pad = fours and _count(images) > 1
-    parts = [in_fours(forward, part) if pad else forward(part) for part in slices(images)]
+    pad = fours and _count(images, pixels or PIXELS) > 1
+    parts = [in_fours(forward, part) if pad else forward(part) for part in slices(images, pixels)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _count(images: Tensor) -> int:
+def _count(images: Tensor, pixels: int) -> int:
     """Images per part: a multiple of four, or one."""
     if images.device.type != "cpu" or images.ndim != 4:
         return max(1, len(images))
-    fits = PIXELS // max(1, images.shape[-2] * images.shape[-1])
+    fits = pixels // max(1, images.shape[-2] * images.shape[-1])
     return max(1, fits - fits % 4)

@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.npr.fold import conv_bn
-from detectors.parts.precision import linear_float32
+from detectors.parts.precision import in_fours, linear_float32
+from detectors.parts.slices import in_slices
+
+STEM_PIXELS = 256 * 256
+"""Pixels that pass the stem together on a CPU: its first layer's output is the largest of all."""
 
 
 class DilatedPair(nn.Module):
@@ -27,9 +31,16 @@ class DilatedPair(nn.Module):
         self.conv2 = nn.Conv2d(inputs, outputs, 3, stride, 2, dilation=2, groups=inputs, bias=False)
         self.conv3 = nn.Conv2d(outputs, outputs, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] → [B, outputs, H / stride, W / stride], before the 1x1 convolution."""
-        return self.conv1(x) + self.conv2(x)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, fold: bool) -> Tensor:
+        """[B, inputs, H, W] → [B, outputs, H / stride, W / stride], before the 1x1 convolution.
+
+        With ``fold``, in evaluation, both are one 5x5 convolution, which reads and writes every pixel once.
+        """
+        if not fold or self.training:
+            return self.conv1(x) + self.conv2(x)  # type: ignore[no-any-return]
+        weight = F.pad(self.conv1.weight, (1, 1, 1, 1))
+        weight[..., ::2, ::2] += self.conv2.weight
+        return F.conv2d(x, weight, None, self.conv1.stride, 2, 1, self.conv1.groups)
 
 
 class Separable(nn.Module):
@@ -67,7 +78,7 @@ class Block(nn.Module):
         pair, first, _, separable, second = self.layers
         pair, separable = cast(DilatedPair, pair), cast(Separable, separable)
         skip = _conv_bn(x, self.shortcut[0], self.shortcut[1], fold) if len(self.shortcut) else x
-        x = F.relu(_conv_bn(pair(x), pair.conv3, first, fold), inplace=True)
+        x = F.relu(_conv_bn(pair(x, fold), pair.conv3, first, fold), inplace=True)
         x = _conv_bn(separable.depth_wise(x), separable.point_wise, second, fold)
         return F.relu(x + skip if self.training else x.add_(skip), inplace=True)
 
@@ -93,14 +104,24 @@ class FerretNet(nn.Module):
 
     def forward(self, residual: Tensor) -> Tensor:
         """[B, inputs, H, W] → logits [B] float32."""
-        x, fold = residual, not self.exact
-        for stem in (self.cbr1, self.cbr2):
-            x = F.relu(_conv_bn(x, stem[0], stem[1], fold), inplace=True)
+        fold, merged = not self.exact, not self.exact and not self.training
+        x = in_slices(self.stem, residual, STEM_PIXELS) if merged else self.stem(residual)
         *stages, last = self.feature
         for block in (block for stage in stages for block in cast(nn.ModuleList, stage)):
             x = block(x, fold)
-        features = last(x).mean((2, 3))
+        if merged:  # the last convolution is linear, so the mean may come first, which spares all positions but one
+            weight = cast(nn.Conv2d, last).weight.flatten(1)
+            features = in_fours(lambda means: F.linear(means, weight.to(means.dtype)), x.mean((2, 3)))
+        else:
+            features = last(x).mean((2, 3))
         return linear_float32(self.logit[0](features), cast(nn.Linear, self.logit[1])).squeeze(1)
+
+    def stem(self, residual: Tensor) -> Tensor:
+        """[B, inputs, H, W] → [B, width, H / 2, W / 2]."""
+        x = residual
+        for part in (self.cbr1, self.cbr2):
+            x = F.relu(_conv_bn(x, part[0], part[1], not self.exact), inplace=True)
+        return x
 
 
 def _conv_bn(x: Tensor, conv: nn.Module, bn: nn.Module, fold: bool) -> Tensor:

@@ -34,6 +34,7 @@ def test_slices_hold_about_as_many_pixels_whatever_the_size(monkeypatch: pytest.
     assert [len(part) for part in slices.slices(torch.zeros(7, 3, 5, 10))] == [1] * 7  # where two would do
     assert [len(part) for part in slices.slices(torch.zeros(2, 3, 50, 50))] == [1, 1]
     assert [len(part) for part in slices.slices(torch.zeros(9, 3, 4, 5))] == [4, 5]  # none is left alone
+    assert [len(part) for part in slices.slices(torch.zeros(9, 3, 4, 5), pixels=20)] == [1] * 9
     assert len(slices.slices(torch.zeros(500, 8))) == 1
     assert len(slices.slices(torch.zeros(7, 3, 5, 10, device="meta"))) == 1
 

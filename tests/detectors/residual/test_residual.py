@@ -26,6 +26,7 @@ from detectors.parts.weights import load_weights
 from detectors.residual import frequencies
 from detectors.residual.augment import ColourJitter, MaskCells, Rotate
 from detectors.residual.detector import Residual
+from detectors.residual.ferret import FerretNet
 from detectors.residual.frequencies import channel_high_pass, high_pass
 from detectors.residual.front_ends import FRONT_ENDS, make_front_end
 from detectors.residual.haar_detail import detail_at_image_size, diagonal_detail
@@ -124,6 +125,19 @@ def test_all_bit_planes_together_are_the_image() -> None:
     pixels = images(2, 5)
     planes = make_front_end("bit_planes", {"planes": 8})(pixels / 255).view(2, 3, 8, 5, 5)
     assert torch.equal((planes * 2 ** torch.arange(8.0).view(8, 1, 1)).sum(2), pixels.float())
+
+
+@pytest.mark.parametrize("side", [37, 260])
+def test_ferretnets_merged_layers_are_the_plain_ones(side: int) -> None:
+    torch.manual_seed(0)
+    plain, merged = FerretNet(width=8, exact=True), FerretNet(width=8)
+    x = noise(5, 3, side, side)
+    plain(x)  # batch norms that are not the identity
+    merged.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        assert torch.allclose(merged.eval()(x), plain.eval()(x), atol=1e-6)
+    merged(x[:1]).sum().backward()  # a map of its gradient is that of all its weights
+    assert all(weight.grad is not None and weight.grad.any() for weight in merged.parameters())
 
 
 @pytest.mark.parametrize(("net", "patch", "step"), [(LaDeDa(), 9, 8), (TinyLaDeDa(), 5, 2)])
