@@ -86,7 +86,7 @@ class PixelReader:
         """Refuses to show another image where an HDF5 file was prepared again after the dump was written."""
         if where not in self._ids:
             name, _, group = where.rpartition(GROUP_SEPARATOR)
-            with h5py.File(as_path(name), "r", locking=False) as file:
+            with h5py.File(as_path(name), "r") as file:
                 ids = file.get(f"{group}/id")
                 self._ids[where] = None if ids is None else np.asarray(ids.asstr()[:], dtype=np.str_)
         known = self._ids[where]
