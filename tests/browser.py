@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -29,7 +30,7 @@ def opened(address: str, width: int = 1400, *flags: str, **options: Any) -> Iter
             page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
             page.goto(address)
             yield page
-            assert wrong == []
+            assert wrong == [], wrong
         finally:
             browser.close()
 
@@ -47,3 +48,18 @@ def reviewed(page: Path, address: str = "", script: str = "", width: int = 1400)
     with review_page(page, address, width) as found:
         found.evaluate(f"async () => {{ {script} }}")
         return found.content()
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core finds wrong, and what is cut off, in light and dark on a phone's and a desk's screen."""
+    found: list[str] = []
+    for scheme in ("light", "dark"):
+        for width in (390, 1440):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            wide = page.evaluate("() => document.documentElement.scrollWidth")
+            found += [f"{scheme} {width}: scrolls to {wide}"] * (wide > width)
+            for rule in Axe().run(page).response["violations"]:
+                nodes = [f"{node['html'][:120]} {node['failureSummary']}" for node in rule["nodes"][:3]]
+                found.append(f"{scheme} {width}: {rule['id']} {nodes}")
+    return found

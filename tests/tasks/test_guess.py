@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, opened
+from browser import CHROMIUM, barriers, opened
 from drawn import parquet
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'pixelproof[serve]'")
@@ -150,6 +150,7 @@ def test_a_browser_with_keys_pause_undo_and_zoom(start, tmp_path):
             page.locator("body[data-mode=asking] #count").get_by_text(text, exact=True).wait_for()
 
         asked("0 of 3")
+        assert barriers(page) == []
         press("p")
         page.locator("#cover").wait_for()
         assert page.locator("#generated").is_disabled()

@@ -41,7 +41,7 @@ function list() {
 }
 
 function truth(i) {
-  if (label[i] === 1) return element("span", "fake-text", D.generators[generator[i]] || "generated");
+  if (label[i] === 1) return element("bdi", "fake-text", D.generators[generator[i]] || "generated");
   return element("span", label[i] === 0 ? "real-text" : "unknown-text", label[i] === 0 ? D.negative : "unknown");
 }
 
@@ -170,7 +170,7 @@ function open(i) {
   }
   fact("where", D.places[place[i]] + (row[i] >= 0 && D.places[place[i]] ? ` [${row[i]}]` : ""));
   const table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const name of ["", "score", "logit", "threshold", "called"]) head.append(element("th", "", name));
+  for (const name of ["dump", "score", "logit", "threshold", "called"]) head.append(element("th", "", name));
   D.dumps.forEach((dump, d) => {
     if (!held(d, i)) return;
     const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : D.negative);
@@ -198,7 +198,7 @@ function drawFlips() {
     if (flipped(i)) found.push(i);
   }
   const [a, b] = LETTERS;
-  table.innerHTML = `<tr><th></th><th>${b} right</th><th>${b} wrong</th></tr><tr><th>${a} right</th><td>${n[0][0]}</td><td class="flip">${n[0][1]}</td></tr><tr><th>${a} wrong</th><td class="flip">${n[1][0]}</td><td>${n[1][1]}</td></tr>`;
+  table.innerHTML = `<tr><td></td><th>${b} right</th><th>${b} wrong</th></tr><tr><th>${a} right</th><td>${n[0][0]}</td><td class="flip">${n[0][1]}</td></tr><tr><th>${a} wrong</th><td class="flip">${n[1][0]}</td><td>${n[1][1]}</td></tr>`;
   found.sort((p, q) => Math.abs(margin(0, q) - margin(1, q)) - Math.abs(margin(0, p) - margin(1, p)));
   const list = document.getElementById("fliplist");
   list.replaceChildren();

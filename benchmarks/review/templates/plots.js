@@ -138,7 +138,7 @@ const ROWS = histogramRows();
 
 function drawHistograms() {
   const table = document.getElementById("histograms");
-  const head = `<thead><tr><th class="who"></th><th class="n">images</th>${D.dumps.map((_, d) => `<th>${D.dumps.length > 1 ? `<i class="key k${d % 4}">${LETTERS[d]}</i>` : ""}</th><th class="rate">called gen.</th>`).join("")}</tr></thead>`;
+  const head = `<thead><tr><th class="who">images of</th><th class="n">images</th>${D.dumps.map((_, d) => `<th>${D.dumps.length > 1 ? `<i class="key k${d % 4}">${LETTERS[d]}</i> ` : ""}scores</th><th class="rate">called gen.</th>`).join("")}</tr></thead>`;
   const body = ROWS.map((r, k) => {
     const chosen = [];
     for (let i = 0; i < N; i++) if (r.test(i) && besideSlice(i) && (state.source < 0 || source[i] === state.source)) chosen.push(i);
@@ -150,7 +150,7 @@ function drawHistograms() {
       return `<td><svg viewBox="0 0 600 26" preserveAspectRatio="none"><line class="frame" x1="0" x2="600" y1="25.5" y2="25.5"/>${bars}<line class="threshold t${d}" y1="0" y2="26" vector-effect="non-scaling-stroke"/></svg></td><td class="rate" id="rate-${k}-${d}"></td>`;
     }).join("");
     const off = r.kind === "fake" && state.generator >= 0 && r.index !== state.generator;
-    const name = r.kind === "fake" ? `<button type="button" class="${r.index === state.generator ? "on" : ""}" data-index="${r.index}">${escaped(r.name)}</button>` : `<span class="${r.kind}-text">${r.name}</span>`;
+    const name = r.kind === "fake" ? `<button type="button" class="${r.index === state.generator ? "on" : ""}" data-index="${r.index}"><bdi>${escaped(r.name)}</bdi></button>` : `<span class="${r.kind}-text">${r.name}</span>`;
     r.chosen = chosen;
     return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${chosen.length}</td>${cells}</tr>`;
   }).join("");

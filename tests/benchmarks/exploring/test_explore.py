@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, barriers, opened
 from drawn import hdf5, parquet, picture
 from PIL import Image
 
@@ -181,6 +182,14 @@ def test_unreadable_images_are_listed_and_names_are_text(tmp_path):
     few = looked(module, 1)  # the damaged image is found when it is to be shown
     page_of(few, module)
     assert sorted(few.failed) == [3, 4, 5]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
+def test_the_page_has_no_barrier(tmp_path):
+    module = TreeDataModule(tree(tmp_path))
+    (tmp_path / "index.html").write_text(page_of(looked(module), module))
+    with opened((tmp_path / "index.html").as_uri()) as page:
+        assert barriers(page) == []
 
 
 def test_one_image_of_unknown_label_that_is_smaller_than_anything(tmp_path):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, review_page
+from browser import CHROMIUM, barriers, opened, review_page
 from drawn_predictions import draw
 from people import CALLED, TRUTH, answered
 
@@ -68,6 +68,14 @@ def test_a_person_is_a_point_in_the_curves(reviewed):
     assert titles == [f"fpr {fpr:.3f}, tpr {tpr:.3f}", f"recall {tpr:.3f}, precision {precision:.3f}"]
     x, y = map(float, re.search(r'class="person" x="([\d.]+)" y="([\d.]+)"', found).groups())
     assert (x + 4.5, y + 4.5) == pytest.approx((38 + fpr * 294, 268 - tpr * 260))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
+def test_a_page_of_people_alone_has_no_barrier(tmp_path):
+    file = tmp_path / "index.html"
+    file.write_text(People.of([answered(TRUTH, CALLED, EVIL)], {}).page())
+    with opened(file.as_uri()) as page:
+        assert barriers(page) == []
 
 
 def test_a_page_of_people_alone_shows_the_notebooks_figures():

@@ -1,16 +1,18 @@
 """The page in a real browser; skipped where Chromium is not installed."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, review_page
+from browser import CHROMIUM, barriers, review_page
 from browser import reviewed as dom
 from drawn_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import METRICS, counts
+from benchmarks.people.answers import Journal, Shown, Sitting
 from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.review import review
 
@@ -173,3 +175,100 @@ def test_scores_close_together_fill_the_axes_and_nothing_is_cut_off_in_a_narrow_
     assert 0.4 < min(ticks) < max(ticks) < 0.5
     assert 'data-cut="0"' in text
     assert 'data-buttons="true"' in text
+
+
+NAMES = (
+    EVIL,
+    "<script>document.body.dataset.evil=1</script>",
+    "a \"quoted\" 'name'",
+    "\u202eabc \u05d7\u05d9",
+    "x" * 300,
+)
+
+
+@pytest.fixture(scope="module")
+def people_of_odd_names(tmp_path_factory):
+    """A page whose every name is one of `NAMES`: generators, sources, values, ids, dumps and a person."""
+    folder = tmp_path_factory.mktemp("names")
+    dump = draw(
+        images=90, generators=NAMES, source=np.resize(NAMES, 90), extra={"kind": np.resize(NAMES, 90), NAMES[1]: KINDS},
+        group=np.resize([*NAMES, ""], 90), provenance={"experiment": NAMES[1], "stage": EVIL, "threshold": 0.4},
+    )  # fmt: skip
+    ids = np.array([f"{NAMES[k % 5]}{k}" for k in range(90)])
+    for name in "ab":
+        write_predictions(folder / f"{name}.npz", replace(dump, fused_ids=ids))
+    sitting = Sitting(
+        NAMES[1],
+        0,
+        "end",
+        tuple(Shown(str(i), int(y), "g") for i, y in zip(ids[:6], dump.fused_labels[:6], strict=True)),
+    )
+    with Journal(folder / "p.jsonl", sitting) as journal:
+        for _ in range(6):
+            journal.answer(1, 2.0)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    files = [folder / "a.npz", folder / "b.npz"]
+    review(files, folder / "out", lambda _: pixels, bootstrap=Bootstrap(20), people=[folder / "p.jsonl"])
+    return folder / "out/index.html", ids
+
+
+def test_odd_names_are_text_everywhere(people_of_odd_names):
+    path, ids = people_of_odd_names
+    with review_page(path) as page:
+        page.locator("#order").select_option("all")
+        shown = page.locator("#cards .card .id").all_text_contents()
+        assert shown == ids[:60].tolist()
+        for name in NAMES:
+            page.locator("#generator").select_option(label=name)
+            assert name in page.locator("#cards .truth").first.text_content()
+            assert name in page.locator("#histograms button.on").text_content()
+        page.locator("#reset").click()
+        page.locator("#by-column").select_option(label="kind A")
+        assert sorted(page.locator("table.slice:not([hidden]) bdi").all_text_contents()) == sorted(NAMES)
+        for k in range(5):
+            page.locator("#cards .card").nth(k).click()
+            dialog = page.locator("#viewer")
+            assert dialog.locator("dd .id").text_content() in ids
+            assert set(NAMES) & set(dialog.locator("dd").all_text_contents())
+            page.keyboard.press("Escape")
+        assert page.locator("[data-evil]").count() == 0
+
+
+def test_no_barrier_in_light_and_dark_on_a_phone_and_on_a_desk(people_of_odd_names):
+    path, _ = people_of_odd_names
+    with review_page(path) as page:
+        assert barriers(page) == []
+        page.locator("#cards .card").first.click()
+        assert barriers(page) == []
+
+
+def test_every_control_can_be_reached_and_named_without_a_mouse(page):
+    with review_page(page[0]) as shown:
+        reached = []
+        for _ in range(12):
+            shown.keyboard.press("Tab")
+            reached.append(shown.evaluate("() => document.activeElement.id || document.activeElement.tagName"))
+        assert reached.index("slider-0") < reached.index("number-0") < reached.index("half-0")
+        outline = "() => getComputedStyle(document.activeElement).outlineStyle"
+        assert shown.evaluate(outline) == "solid"
+
+
+INJECT = """() => {
+    const script = document.createElement("script");
+    script.textContent = "document.body.dataset.evil = 1";
+    document.body.insertAdjacentHTML("beforeend", '<p style="position: fixed" id="styled"></p>');
+    document.body.append(script);
+}"""
+
+
+def test_an_injected_script_or_style_does_nothing(page):
+    def inject() -> None:
+        with review_page(page[0]) as shown:
+            shown.evaluate(INJECT)
+            found.append(shown.locator("#styled").evaluate("e => getComputedStyle(e).position"))
+            found.append(shown.locator("[data-evil]").count())
+
+    found: list = []
+    with pytest.raises(AssertionError, match="Content Security Policy"):
+        inject()
+    assert found == ["static", 0]
