@@ -218,16 +218,21 @@ def brier(scores: Scores, labels: Labels, threshold: float = 0.5) -> float:  # n
 
 
 def reliability(scores: Scores, labels: Labels, bins: int = 15) -> tuple[Scores, Scores, Scores]:
-    """The non-empty bins of equal mass; equal scores always share a bin, so the order of images does not matter.
+    """The non-empty bins of equal mass (`reliability_bins`).
 
     Returns:
         (images in the bin, mean score, share of generated images), [B] each with B <= bins.
     """
-    _, group, size = np.unique(scores, return_inverse=True, return_counts=True)
-    middle = np.cumsum(size) - size / 2
-    place = np.minimum((middle * bins / scores.size).astype(np.int64), bins - 1)[group]
+    place = reliability_bins(scores, bins)
     mass = np.bincount(place, minlength=bins)
     used = mass > 0
     confidence = np.bincount(place, scores, bins)[used] / mass[used]
     frequency = np.bincount(place, labels, bins)[used] / mass[used]
     return mass[used].astype(np.float64), confidence, frequency
+
+
+def reliability_bins(scores: Scores, bins: int) -> Labels:
+    """[N] bin of each score; equal scores always share a bin, so the order of images does not matter."""
+    _, group, size = np.unique(scores, return_inverse=True, return_counts=True)
+    middle = np.cumsum(size) - size / 2
+    return np.minimum((middle * bins / scores.size).astype(np.int64), bins - 1)[group]

@@ -22,6 +22,9 @@ GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get
 SEVERAL = ("logger", "callbacks", "metrics")
 """Groups that hold several members by name."""
 
+CALIBRATED = ("test", "predict")
+"""Tasks that apply a checkpoint's calibration."""
+
 OPTIONAL = ("launcher",)
 """Groups that may be left empty."""
 
@@ -59,6 +62,9 @@ def _names(composed: Composed) -> Iterator[ConfigError]:
         yield ConfigError(
             f"experiment_id={name!r} cannot be the name of a folder", "Use only letters, digits and . _ -"
         )
+    task = composed.config.task
+    if composed.config.calibrated and task not in CALIBRATED:
+        yield ConfigError(f"calibrated=true does nothing in task={task}", f"It is for task={' and '.join(CALIBRATED)}.")
 
 
 def _group(resolved: Mapping[str, Any], group: str, used: bool, options: Sequence[str] = ()) -> Iterator[ConfigError]:

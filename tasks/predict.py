@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.calibration.fitted import load as load_calibration
-from benchmarks.predictions import sigmoid, write_predictions
+from benchmarks.calibration.stored import RAW, Stored
+from benchmarks.calibration.stored import load as load_calibration
+from benchmarks.predictions import Predictions, write_predictions
 from benchmarks.thresholds.columns import ColumnThreshold, load
 from benchmarks.thresholds.conformal import expected_precision, posterior
 from callbacks.collector import Collector
@@ -24,7 +26,7 @@ from tasks.scoring.cost import Meter
 from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import failures_listed, write_failures
-from tasks.scoring.redelivered import Again, again, asked, counted_verdicts, curves, verdicts
+from tasks.scoring.redelivered import Again, again, asked, counted_verdicts, curves, verdict, verdicts, write_dumps
 from tasks.scoring.score_frame import called, csv_text, scores_frame, summary
 from tasks.scoring.shards import Scored, Shards, shard_number
 from tasks.threshold import FILE
@@ -43,14 +45,22 @@ def predict(run: Run) -> None:
     options = run.config.predict
     if options.prevalence is not None:
         posterior(np.zeros(1), options.prevalence)  # rejects a value out of range before anything is scored
+    if options.calibration and run.config.calibrated:
+        raise ConfigError("predict.calibration with calibrated=true", "Choose one: a file, or the checkpoint's own.")
     ways = asked(options)
     out = run.out(options.out)
     stored = Path(options.threshold).expanduser() if options.threshold else out / FILE
     chosen = load(stored) if options.threshold or stored.is_file() else None
     loaded = load_detector(run, run.ckpt)
-    calibration = None
+    calibration = loaded.calibration
     if options.calibration:
-        calibration = load_calibration(Path(options.calibration).expanduser(), loaded.sha256)
+        calibration = load_calibration(Path(options.calibration).expanduser())
+        calibration.refuse_other(loaded.weights, loaded.options, options.calibration)
+    if loaded.calibration and chosen is not None and chosen.column in ("score", "logit"):
+        raise ConfigError(
+            f"calibrated=true, and {stored} has a threshold on the {chosen.column} before calibration",
+            f"Run task=threshold threshold.column={RAW} on a calibrated dump, or leave one of them out.",
+        )
     datamodule = run.datamodule()
     datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)
     rows = datamodule.manifest().rows("train", "valid", "test", "")
@@ -79,23 +89,35 @@ def predict(run: Run) -> None:
         datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)  # for maps
     if predictions is None:
         return
-    predictions = with_provenance(predictions, run, loaded, datamodule, "predict")
+
+    def described(found: Predictions) -> Predictions:
+        return with_provenance(found, run, loaded, datamodule, "predict")
+
+    predictions = described(predictions)
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / "predictions_predict_all.npz", predictions)
     if options.shards == 1:
         meter.write(out, len(predictions))
     first = loaded.detector.first_columns
-    rule, further = chosen or loaded.threshold, None
+    rule = chosen or loaded.threshold
+    further, delivered, generated = pd.DataFrame(), None, called(predictions, rule)
+    undecidable = _undecidable(calibration if options.unsure_band else None, predictions, generated)
     if passes:
+        passes = {
+            name: Again(None if one is None else described(one), failed) for name, (one, failed) in passes.items()
+        }
         delivered = curves(predictions, passes, lambda one: called(one, rule))
-        generated = called(predictions, rule)
-        further = verdicts(predictions.fused_scores, generated, delivered, options.unsure_flips)
+        further = verdicts(predictions.fused_scores, generated, delivered, options.unsure_flips, undecidable)
+        write_dumps(out, passes)
         write_atomically(out / "deliveries.csv", delivered.to_csv(index=False).encode())
-        print(counted_verdicts(further, delivered))
-    if calibration is not None:
-        further = pd.DataFrame() if further is None else further
-        further["calibrated"] = sigmoid(calibration(predictions.fused_logits))
-    frame = scores_frame(predictions, rule, first, failures, notes, options.prevalence, further)
+    elif undecidable is not None:
+        further["verdict"] = verdict(generated, undecidable)
+    if "verdict" in further:
+        print(counted_verdicts(further, delivered, None if undecidable is None else int(undecidable.sum())))
+    if calibration is not None and loaded.calibration is None:
+        further["calibrated"] = calibration.probability(predictions.fused_logits)
+    share = loaded.calibration.calibration.share if loaded.calibration else 0.5
+    frame = scores_frame(predictions, rule, first, failures, notes, options.prevalence, further, share)
     write_atomically(out / "predictions.csv", csv_text(frame).encode())
     write_failures(out / "failures.csv", failures)
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
@@ -111,6 +133,15 @@ def predict(run: Run) -> None:
     print(f"{counted(len(predictions), 'image')} scored{passed}: {out / 'predictions.csv'}")
     if notes:
         print(f"{counted(len(notes), 'image')} with damaged metadata, which affects no pixel; see the column 'note'")
+
+
+def _undecidable(
+    calibration: Stored | None, predictions: Predictions, generated: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """[N] scores that the calibration found undecidable; None if it says nothing on that."""
+    if calibration is None or calibration.band is None:
+        return None
+    return calibration.band.unsure(predictions.extra.get(RAW, predictions.fused_logits), generated)
 
 
 def _in_shards(

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.table import Table
 
+from benchmarks.calibration.stored import RAW
 from benchmarks.metrics import auroc, counts
 from benchmarks.thresholds.columns import ColumnThreshold, Direction, as_json, choose, choose_conformal, roc
 from benchmarks.thresholds.score_table import COLUMNS, ScoreTable, aurocs, read_scores
@@ -37,6 +38,11 @@ def threshold(run: Run) -> None:
     path = _input(run)
     table = read_scores(path, asked.label, asked.generated_label)
     column = asked.column or next(iter(table.columns))
+    if RAW in table.columns and column.partition("@")[0] in ("score", "logit"):
+        raise DataError(
+            f"{path}: its {column} is calibrated, and thresholds are of scores before calibration",
+            f"Give threshold.column={RAW}.",
+        )
     kept = table.usable(column)
     labelled = int((table.labels >= 0).sum())
     direction, why = decided(table, column, asked.direction)

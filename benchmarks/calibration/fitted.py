@@ -1,22 +1,20 @@
-"""A calibration of a dump with cross-fitted figures, and the file it is kept in."""
+"""Cross-fitted figures of a calibration on a dump, with clustered intervals."""
 
-import json
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.calibration.forms import Floats
 from benchmarks.calibration.measures import measured, ordered
-from benchmarks.calibration.methods import Affine, fit
+from benchmarks.calibration.methods import fit
 from benchmarks.intervals import Bootstrap, clusters, interval_of
+from benchmarks.metrics import reliability_bins
 from benchmarks.predictions import Predictions
-from contracts.errors import CheckpointError, DataError
+from contracts.errors import DataError
 
 FOLDS = 5
 """Fewer where a class has fewer photographs."""
-Floats = NDArray[np.float64]
 Figures = dict[str, dict[str, tuple[float, float, float]]]
 """``before``, ``after`` and ``order`` to each figure's value and the ends of its interval."""
 
@@ -61,16 +59,16 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
     logits, labels = predictions.fused_logits.astype(np.float64), predictions.fused_labels
     equal = np.full(len(labels), 0.5)
 
-    def all_of(images: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    def all_of(images: NDArray[np.int64], samplings: int) -> dict[str, dict[str, float]]:
         y = labels[images]
         return {
-            "before": measured(logits[images], y, equal[images]),
-            "after": measured(calibrated[images], y, shares[images]),
+            "before": measured(logits[images], y, equal[images], samplings),
+            "after": measured(calibrated[images], y, shares[images], samplings),
             "order": ordered(logits[images], y),
         }
 
-    values = all_of(np.arange(len(labels)))
-    drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64))) for w in bootstrap.weights(predictions)]
+    values = all_of(np.arange(len(labels)), 1)
+    drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64)), 2) for w in bootstrap.weights(predictions)]
     return {
         kind: {
             name: (value, *interval_of(np.array([one[kind][name] for one in drawn]), bootstrap.level))
@@ -80,33 +78,29 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
     }
 
 
-def as_json(calibration: Affine, method: str, checkpoint: str, found: Figures | None, about: dict[str, Any]) -> str:
-    """The JSON text that `load` reads."""
-    content = {"format": 1, "method": method, "checkpoint_sha256": checkpoint, "calibration": asdict(calibration)}
-    return json.dumps(content | {"figures": found} | about, indent=1, sort_keys=True) + "\n"
-
-
-def load(path: Path, checkpoint: str) -> Affine:
-    """The calibration of a file that ``task=calibrate`` wrote for a checkpoint.
+def reliability_curve(p: Floats, predictions: Predictions, bins: int, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+    """For each bin of equal mass: ``images``, ``mean`` probability, and ``share`` generated from ``low`` to ``high``.
 
     Args:
-        path: of the file.
-        checkpoint: SHA-256 of the checkpoint that it is to be applied to.
-
-    Raises:
-        DataError: no such file, or none of ours.
-        CheckpointError: it was fitted for another checkpoint.
+        p: [N] P(generated).
+        predictions: labelled.
+        bins: number of bins, at most.
+        bootstrap: of photographs; images keep their bin.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found, fitted = Affine(**content["calibration"]), content["checkpoint_sha256"]
-    except FileNotFoundError as error:
-        raise DataError(f"no calibration file {path}", "Make one with task=calibrate.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no calibration of task=calibrate: {error}", "Make it again.") from error
-    if fitted != checkpoint:
-        raise CheckpointError(
-            f"{path} was fitted for another checkpoint ({fitted[:12]}, not {checkpoint[:12]})",
-            "Run task=calibrate on a validation dump of this checkpoint.",
-        )
-    return found
+    labels, place = predictions.fused_labels, reliability_bins(p, bins)
+    weights = np.stack([np.ones(len(p)), *bootstrap.weights(predictions)])
+    curve = []
+    for one in np.unique(place):
+        inside = place == one
+        with np.errstate(invalid="ignore"):  # a resample may have no image in the bin
+            shares = (weights[:, inside] * labels[inside]).sum(1) / weights[:, inside].sum(1)
+        low, high = interval_of(shares[1:], bootstrap.level)
+        values = {"mean": float(p[inside].mean()), "share": float(shares[0]), "low": low, "high": high}
+        curve.append({"images": int(inside.sum())} | values)
+    return curve
+
+
+def to_halve(predictions: Predictions) -> tuple[int, int]:
+    """Photographs now, and about how many make the intervals half as wide: widths fall with their square root."""
+    now = len(np.unique(clusters(predictions)))
+    return now, 4 * now

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import brier, curve, ece
+from benchmarks.metrics import brier, curve, ece, reliability
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -38,13 +38,34 @@ def eer(scores: Floats, labels: Labels) -> float:
     return float(np.interp(0.0, fpr + tpr - 1, fpr))
 
 
-def measured(logits: Floats, labels: Labels, share: Floats) -> dict[str, float]:
-    """NLL, Brier, ECE and Cllr of logits [N], each of which assumes a share [N] of generated images."""
+def debiased_error(p: Floats, labels: Labels, samplings: int = 1) -> float:
+    """Root of the mean squared difference of probability and share over 15 bins of equal mass, less sampling noise.
+
+    In a bin of n images, a share s of which is generated, sampling alone adds s (1 - s) / (n - 1) to the square, which
+    is subtracted (Kumar, Liang & Ma 2019, section 5): the squared error is then unbiased, while the plug-in error of
+    few images is mostly noise. 0 where noise explains all of it.
+
+    Args:
+        p: [N] P(generated).
+        labels: [N].
+        samplings: how often the noise is subtracted: twice for images resampled from a sample.
+    """
+    size, confidence, share = reliability(p, labels)
+    noise = samplings * share * (1 - share) / np.maximum(size - 1, 1)
+    return float(np.sqrt(max(0.0, (size * (np.square(confidence - share) - noise)).sum() / labels.size)))
+
+
+def measured(logits: Floats, labels: Labels, share: Floats, samplings: int = 1) -> dict[str, float]:
+    """NLL, Brier, ECE (plug-in, debiased) and Cllr of logits [N].
+
+    Each logit assumes a share [N] of generated images. ``samplings`` is 2 for a bootstrap sample, see `debiased_error`.
+    """
     p = np.exp(-np.logaddexp(0, -logits))
     return {
         "nll": nll(logits, labels),
         "brier": brier(p, labels),
         "ece": ece(p, labels),
+        "ece_debiased": debiased_error(p, labels, samplings),
         "cllr": cllr(logits - np.log(share / (1 - share)), labels),
     }
 

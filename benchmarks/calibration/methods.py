@@ -1,42 +1,25 @@
-"""Calibrations of the form slope · logit + offset with a positive slope, which never changes an order."""
-
-from dataclasses import dataclass
+"""Calibrations of maximum likelihood, non-decreasing by construction, so that none changes an order."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.calibration.forms import Affine, Beta, Calibration, Isotonic
 from contracts.errors import DataError
 
 Floats = NDArray[np.float64]
-METHODS = ("temperature", "platt", "shift")
+METHODS = ("temperature", "platt", "beta", "isotonic", "shift")
 MOST = 100.0
 """Largest temperature, and largest inverse of one, that is searched."""
 
 
-@dataclass(frozen=True)
-class Affine:
-    """A calibration of logits.
+def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) -> Calibration:
+    """The calibration under which the labels are most likely.
 
-    Attributes:
-        slope: above 0; one over the temperature.
-        offset: added after it.
-        share: of generated images that the probabilities assume.
-    """
-
-    slope: float
-    offset: float
-    share: float
-
-    def __call__(self, logits: NDArray[np.floating]) -> Floats:
-        """[N] logits → [N] calibrated logits."""
-        return self.slope * np.asarray(logits, dtype=np.float64) + self.offset
-
-
-def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) -> Affine:
-    """Calibration of maximum likelihood.
-
-    The slope alone is fitted by ``temperature`` (Guo et al. 2017), the offset alone by ``shift``, and both by ``platt``
-    (Platt 1999, without his smoothing of the labels).
+    Fitted are the slope of the logit (``temperature``, Guo et al. 2017), its offset (``shift``), both (``platt``, Platt
+    1999, without his smoothing of the labels), the three numbers of ``beta`` (Kull, Silva Filho & Flach 2017, with
+    their a, b ≥ 0), or any non-decreasing function (``isotonic``, Zadrozny & Elkan 2002), whose probabilities are kept
+    from 1/(n + 2) to 1 − 1/(n + 2) for n images (Laplace's rule of succession), since n images never show a
+    probability of 0.
 
     Args:
         method: one of `METHODS`.
@@ -49,29 +32,69 @@ def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
     x, share = np.asarray(logits, dtype=np.float64), float(labels.mean())
     if method == "shift":
         return shifted(x, share)
+    if method == "isotonic":
+        return _isotonic(x, labels)
     if method == "temperature":
-        from scipy.optimize import minimize_scalar  # slow to import
-
-        sign = np.where(labels == 1, -1.0, 1.0)
-        limit = np.log(MOST)
-        found = minimize_scalar(
-            lambda t: np.logaddexp(0, sign * x * np.exp(-t)).mean(),
-            bounds=(-limit, limit),
-            method="bounded",
-            options={"xatol": 1e-10},
-        )
-        if abs(found.x) > limit - 1e-3:
-            raise _unbounded(method)
-        return Affine(float(np.exp(-found.x)), 0.0, share)
-    from sklearn.linear_model import LogisticRegression  # slow to import
-
+        return Affine(_temperature(x, labels), 0.0, share)
     if x[labels == 1].min() >= x[labels == 0].max():
         raise _unbounded(method)
+    if method == "beta":
+        return Beta(*_beta(x, labels), share)
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], labels)
     slope = float(model.coef_[0, 0])
     if slope <= 0:
         raise _unbounded(method)
     return Affine(slope, float(model.intercept_[0]), share)
+
+
+def _temperature(x: Floats, labels: NDArray[np.int64]) -> float:
+    """One over the temperature."""
+    from scipy.optimize import minimize_scalar  # slow to import
+
+    sign, limit = np.where(labels == 1, -1.0, 1.0), np.log(MOST)
+    found = minimize_scalar(
+        lambda t: np.logaddexp(0, sign * x * np.exp(-t)).mean(),
+        bounds=(-limit, limit),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
+    if abs(found.x) > limit - 1e-3:
+        raise _unbounded("temperature")
+    return float(np.exp(-found.x))
+
+
+def _beta(x: Floats, labels: NDArray[np.int64]) -> tuple[float, float, float]:
+    from scipy.optimize import minimize  # slow to import
+    from scipy.special import expit
+
+    features = np.stack([-np.logaddexp(0, -x), np.logaddexp(0, x), np.ones_like(x)], axis=1)
+    sign = np.where(labels == 1, -1.0, 1.0)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        margin = sign * (features @ weights)
+        return float(np.logaddexp(0, margin).mean()), (sign * expit(margin)) @ features / len(x)
+
+    found = minimize(
+        loss, np.array([1.0, 1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)],
+        options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
+    )  # fmt: skip
+    a, b, c = found.x.tolist()
+    if a + b < 1 / MOST or a + b > 2 * MOST:
+        raise _unbounded("beta")
+    return a, b, c
+
+
+def _isotonic(x: Floats, labels: NDArray[np.int64]) -> Isotonic:
+    from sklearn.isotonic import IsotonicRegression  # slow to import
+
+    values, place = np.unique(x, return_inverse=True)  # scikit-learn merges scores that are almost equal
+    p = np.clip(IsotonicRegression().fit_transform(place.astype(np.float64), labels), 0, 1)
+    level = np.empty(len(values))
+    level[place] = np.clip(p, 1 / (len(x) + 2), 1 - 1 / (len(x) + 2))
+    ends = np.append(True, np.diff(level) != 0) | np.append(np.diff(level) != 0, True)  # of each step
+    return Isotonic(tuple(values[ends].tolist()), tuple(level[ends].tolist()), float(labels.mean()))
 
 
 def shifted(logits: NDArray[np.floating], share: float) -> Affine:
@@ -96,5 +119,5 @@ def _unbounded(method: str) -> DataError:
     return DataError(
         f"calibrate.method={method} finds no best slope above 0: the scores separate the classes without an error, or "
         "do not rise with the share of generated images",
-        "Give more or harder images, or calibrate.method=shift.",
+        "Give more or harder images, or calibrate.method=shift or isotonic.",
     )

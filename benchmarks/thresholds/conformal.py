@@ -80,19 +80,20 @@ def p_values(units: Mapping[str, Sequence[float]], scores: NDArray[np.floating])
     return np.asarray(np.max(np.stack(found), axis=0))
 
 
-def posterior(logits: NDArray[np.floating], prevalence: float) -> NDArray[np.float64]:
+def posterior(logits: NDArray[np.floating], prevalence: float, share: float = 0.5) -> NDArray[np.float64]:
     """[N] P(generated) where a share ``prevalence`` of the images is generated, by Bayes' rule.
 
     Args:
-        logits: [N] calibrated for as many generated as real images.
+        logits: [N] calibrated for images of which a share ``share`` is generated.
         prevalence: share of generated images among those to be scored.
+        share: that the logits assume: as many generated as real images by default.
 
     Raises:
         ConfigError: the prevalence is not between 0 and 1.
     """
     if not 0 < prevalence < 1:
         raise ConfigError(f"predict.prevalence={prevalence}", "Give a share between 0 and 1, such as 0.01.")
-    shifted = np.asarray(logits, dtype=np.float64) + np.log(prevalence / (1 - prevalence))
+    shifted = np.asarray(logits, dtype=np.float64) + np.log(prevalence / (1 - prevalence) * (1 - share) / share)
     return np.asarray(np.exp(-np.logaddexp(0, -shifted)))
 
 

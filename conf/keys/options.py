@@ -77,6 +77,9 @@ class PredictOptions:
     deliveries: list[str] = option_list(
         "deliveries or presets that every image is also scored after, for a verdict: [sieve_web,jpeg-50]"
     )
+    unsure_band: bool = option(
+        True, "whether the verdict is unsure where task=calibrate found scores undecidable (calibrate.sure)"
+    )
     unsure_flips: int = option(0, "number of deliveries that may change the call before the verdict is unsure")
     maps: int = option(0, "number of images, highest scores first, that maps are saved for; -1 for all")
     robust: float = option(1.0, "fraction of a map's values that its colours span; 0.99 lets outliers saturate")
@@ -120,13 +123,18 @@ class CalibrateOptions:
     input: str | None = option(None, "dump, or experiment with a validation dump, that the calibration is fitted on")
     method: str = option(
         "temperature",
-        "what is fitted to the logits: a factor, an offset (shift), or both (platt)",
-        ("temperature", "platt", "shift"),
+        "what is fitted to the logits: a factor (temperature), an offset (shift), both (platt), a factor for each "
+        "class and an offset (beta), or any non-decreasing function (isotonic)",
+        ("temperature", "platt", "beta", "isotonic", "shift"),
     )
     prior: float | None = option(
         None, "share of generated images that method shift assumes instead of reading labels, such as 0.5"
     )
+    sure: float = option(
+        0.8, "calibrated probability of being right, from 0.5, below which a call counts as undecidable"
+    )
     resamples: int = option(1000, "number of bootstrap resamples for intervals of the figures")
+    store: bool = option(True, "whether the calibration is also written into the checkpoint")
     out: str | None = option(None, "folder for calibration.json; experiments_data/<id>/ by default")
 
 

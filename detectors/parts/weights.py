@@ -4,6 +4,7 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -217,3 +218,13 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     net.load_state_dict(state)
     if PASSPORT not in checkpoint:
         rank_zero_info(f"{path}: read {found}{layout and f'; {layout}'}")
+
+
+def tensors_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256, hexadecimal, of a state dict: names, types, shapes and values, in the order of the names."""
+    digest = sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -22,6 +22,7 @@ from tasks.experiment.run import LOCK
 
 FREE = (
     "task",
+    "calibrated",
     "local",
     "logger",
     "metrics",

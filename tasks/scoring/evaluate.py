@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from benchmarks.calibration.stored import Stored, stored
 from benchmarks.predictions import Predictions
 from callbacks.collector import Collector
 from callbacks.passport import passport
@@ -27,8 +29,8 @@ from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.process.lightning import as_lightning
 from contracts.stage import Rows
 from contracts.words import counted
-from detectors.base import Detector
-from detectors.parts.weights import load_weights, read_checkpoint
+from detectors.base import Detector, Training
+from detectors.parts.weights import load_weights, read_checkpoint, tensors_hash
 from tasks.checking.ordinary import ordinary_device
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import file_hash
@@ -37,6 +39,8 @@ from tasks.scoring.scorer import Scorer, needs_trainer
 if TYPE_CHECKING:
     import pytorch_lightning as L
 
+TRAINING = ("train_view", *Training.__annotations__)
+"""Options of a detector that its scores do not depend on."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow", "timm", "pixelproof")
 
 
@@ -59,18 +63,32 @@ class Loaded:
         path: the checkpoint.
         sha256: its hash.
         about: the checkpoint's own entry (threshold, seen generators); empty for foreign weights.
+        node: configuration that the detector was built from.
+        calibration: what turns its scores into probabilities (``calibrated=true``), or None.
     """
 
     detector: Detector
     path: Path
     sha256: str
     about: dict[str, Any]
+    node: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Stored | None = None
 
     @property
     def threshold(self) -> float | None:
         """The threshold on P(generated) chosen on validation images; None if the checkpoint has none."""
         chosen = self.about.get("threshold")
         return float(chosen["value"]) if chosen else None
+
+    @cached_property
+    def weights(self) -> str:
+        """SHA-256 of the weights (names, types, shapes, values), which no entry beside them changes."""
+        return tensors_hash(self.detector.net.state_dict())
+
+    @property
+    def options(self) -> str:
+        """Hash of the detector's options, without those of training alone."""
+        return config_hash({key: value for key, value in self.node.items() if key not in TRAINING})
 
 
 def load_detector(run: Run, path: Path) -> Loaded:
@@ -81,7 +99,32 @@ def load_detector(run: Run, path: Path) -> Loaded:
     node = _asked(entry["detector"], run, path) if entry else configured
     detector = build_for_scoring(node, from_checkpoint=node != configured)
     load_weights(detector, path)
-    return Loaded(detector, path, file_hash(path), entry or {})
+    loaded = Loaded(detector, path, file_hash(path), entry or {}, node)
+    return with_calibration(loaded) if run.config.calibrated else loaded
+
+
+def with_calibration(loaded: Loaded) -> Loaded:
+    """The detector with its checkpoint's calibration, which its threshold is translated by.
+
+    Raises:
+        CheckpointError: the checkpoint has none, or one of other weights or options.
+    """
+    content = loaded.about.get("calibration")
+    if content is None:
+        raise CheckpointError(
+            f"{loaded.path} has no calibration for calibrated=true",
+            "Run task=calibrate calibrate.input=DUMP on a validation dump of it first.",
+        )
+    try:
+        found = stored(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{loaded.path}: its calibration cannot be used: {error}", "Run task=calibrate."
+        ) from error
+    found.refuse_other(loaded.weights, loaded.options, loaded.path)
+    chosen = loaded.about.get("threshold")
+    moved = chosen and {**chosen, "value": found.threshold(float(chosen["value"]))}
+    return replace(loaded, about={**loaded.about, "threshold": moved}, calibration=found)
 
 
 def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
@@ -191,9 +234,11 @@ def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodu
             "align": data.get("align"),
         },
         "config_hash": config_hash(run.composed.resolved),
-        "detector": loaded.about.get("detector", run.composed.resolved["detector"]),
+        "detector": dict(loaded.node) or run.composed.resolved["detector"],
         "checkpoint": str(loaded.path),
         "checkpoint_sha256": loaded.sha256,
+        "weights_sha256": loaded.weights,
+        "detector_hash": loaded.options,
         "threshold": loaded.threshold,
         "seen_generators": loaded.about.get("seen_generators"),
         "seed": run.config.seed,
@@ -202,4 +247,7 @@ def with_provenance(predictions: Predictions, run: Run, loaded: Loaded, datamodu
     }
     if loaded.detector.sources:
         about["families"] = dict(loaded.detector.sources)
+    if loaded.calibration is not None:
+        predictions = loaded.calibration.applied(predictions)
+        about["calibration"] = {"method": loaded.calibration.method, "share": loaded.calibration.calibration.share}
     return replace(predictions, provenance=json.dumps(about, sort_keys=True))

@@ -1,13 +1,14 @@
 """Verdicts on images that were also scored as re-delivered (``predict.deliveries``)."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.predictions import Predictions
+from benchmarks.predictions import Predictions, write_predictions
 from callbacks.collector import Collector
 from contracts.errors import ConfigError, DataError
 from contracts.stage import Rows
@@ -75,25 +76,52 @@ def curves(
         calls = pd.Series(dtype=bool) if found is None else pd.Series(called(found), found.fused_ids)
         part["score"] = part["id"].map(scores)
         part["generated"] = part["id"].map(calls).astype("boolean")
-        part["error"] = part["id"].map(failures).fillna("")
+        part["error"] = [failures.get(one, "") for one in part["id"]]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
+def write_dumps(folder: Path, passes: Mapping[str, Again]) -> None:
+    """The dump of each delivery, in ``deliveries/`` as ``benchmark=robustness`` has it, where ``task=review`` looks.
+
+    Args:
+        folder: of the dump of the images as they are; dumps of other deliveries in it are removed.
+        passes: by name of the delivery, with the provenance of that dump.
+    """
+    from benchmarks.robustness.benchmark import delivery_dump  # slow: OpenCV
+
+    wanted = {delivery_dump(folder, name): (name, found) for name, (found, _) in passes.items() if found is not None}
+    for old in set((folder / "deliveries").glob("predictions_*_all.npz")) - wanted.keys():
+        old.unlink()
+    for file, (name, found) in wanted.items():
+        write_predictions(file, found.with_provenance(delivery=name))
+
+
+def verdict(generated: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """[N] "unsure", "generated" or "real"."""
+    return np.where(unsure, "unsure", np.where(generated, "generated", "real"))
+
+
 def verdicts(
-    scores: NDArray[np.floating], generated: NDArray[np.bool_], delivered: pd.DataFrame, unsure_flips: int
+    scores: NDArray[np.floating],
+    generated: NDArray[np.bool_],
+    delivered: pd.DataFrame,
+    unsure_flips: int,
+    undecidable: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """`COLUMNS` for each image.
 
     ``score_min``, ``score_median`` and ``score_max`` are of P(generated) over the image as it is and its deliveries;
     ``flips`` counts the deliveries whose call differs from that on the image as it is. The verdict is ``unsure`` where
-    more than ``unsure_flips`` do, or where no delivery could be scored, else ``generated`` or ``real``.
+    more than ``unsure_flips`` do, where no delivery could be scored, or where the score is undecidable, else
+    ``generated`` or ``real``.
 
     Args:
         scores: [N] P(generated) of the images as they are.
         generated: [N] whether they are called generated.
         delivered: from `curves`, for the same images in the same order.
         unsure_flips: flips that a sure verdict may have.
+        undecidable: [N] images whose score is, see `benchmarks.calibration.bands`; None for none.
     """
     count = len(scores)
     again = delivered["score"].to_numpy(np.float64, na_value=np.nan).reshape(-1, count)
@@ -102,15 +130,18 @@ def verdicts(
     values = np.concatenate([np.asarray(scores, dtype=np.float64)[None], again])
     flips = ((calls != generated) & known).sum(0)
     unsure = (flips > unsure_flips) | ~known.any(0)
-    verdict = np.where(unsure, "unsure", np.where(generated, "generated", "real"))
+    found = verdict(generated, unsure if undecidable is None else unsure | undecidable)
     counts = pd.array(flips, dtype="Int64")  # whole numbers also beside images that could not be read
-    columns = (np.nanmin(values, 0), np.nanmedian(values, 0), np.nanmax(values, 0), counts, verdict)
+    columns = (np.nanmin(values, 0), np.nanmedian(values, 0), np.nanmax(values, 0), counts, found)
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def counted_verdicts(found: pd.DataFrame, delivered: pd.DataFrame) -> str:
-    """The verdicts counted, and the scores that are missing."""
+def counted_verdicts(found: pd.DataFrame, delivered: pd.DataFrame | None, undecidable: int | None) -> str:
+    """The verdicts counted, the undecidable scores (None if they are not known), and the scores that are missing."""
     numbers = ", ".join(f"{(found['verdict'] == name).sum():,} {name}" for name in ("generated", "real", "unsure"))
-    line = f"verdicts, deliveries included ({delivered['delivery'].nunique()}): {numbers}"
+    band = "" if undecidable is None else f"; {counted(undecidable, 'score')} undecidable by the calibration"
+    if delivered is None:
+        return f"verdicts: {numbers}{band}"
+    line = f"verdicts, deliveries included ({delivered['delivery'].nunique()}): {numbers}{band}"
     missing = int((delivered["error"] != "").sum())
     return f"{line}; {counted(missing, 'delivered image')} could not be scored" if missing else line

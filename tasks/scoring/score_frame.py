@@ -44,6 +44,7 @@ def scores_frame(
     notes: Mapping[str, str] | None = None,
     prevalence: float | None = None,
     further: pd.DataFrame | None = None,
+    share: float = 0.5,
 ) -> pd.DataFrame:
     """One row per image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
 
@@ -57,6 +58,7 @@ def scores_frame(
         notes: of images that could be read, by id.
         prevalence: expected share of generated images, or None.
         further: columns that follow, a row for each scored image.
+        share: of generated images that the logits assume, for the posterior.
     """
     places = zip(predictions.where.tolist(), predictions.row.tolist(), strict=True)
     frame = pd.DataFrame(
@@ -76,7 +78,7 @@ def scores_frame(
     if isinstance(threshold, ColumnThreshold) and threshold.calibration:
         frame["p_value"] = threshold.p_values(column_of(predictions, threshold.column))
     if prevalence is not None:
-        frame["posterior"] = posterior(predictions.fused_logits, prevalence)
+        frame["posterior"] = posterior(predictions.fused_logits, prevalence, share)
     if further is not None:
         frame = pd.concat([frame, further], axis=1)
     for name in (*first, *(extra for extra in predictions.extra if extra not in first)):

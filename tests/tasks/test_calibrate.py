@@ -6,23 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit
 
+from benchmarks.calibration.forms import from_plain
 from benchmarks.predictions import read_predictions
 from lightning_main import main
 
 FIT = ["task=calibrate", "calibrate.input=e", "calibrate.out=c", "calibrate.resamples=20"]
 FOLDER = "experiments_data/e/window_0"
+CKPT = f"{FOLDER}/checkpoints/best.ckpt"
 
 
 def predict(*words: str) -> int:
     data = ["task=predict", "datamodule=hdf5", "datamodule.path=drawn.h5", "trainer=cpu", "experiment_id=p"]
-    return main([*data, f"ckpt={FOLDER}/checkpoints/best.ckpt", "trainer.enable_progress_bar=false", *words])
+    return main([*data, f"ckpt={CKPT}", "trainer.enable_progress_bar=false", *words])
 
 
-def test_a_shift_is_stored_and_applied(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*FIT, "calibrate.method=shift"]) == 0
-    assert "min_cllr" in capsys.readouterr().out
+def rows(name: str) -> list[dict[str, str]]:
+    with Path(f"experiments_data/{name}/predictions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_shift_is_written_to_a_file_and_applied(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (trained / CKPT).read_bytes()
+    assert main([*FIT, "calibrate.method=shift", "calibrate.store=false"]) == 0
+    printed = capsys.readouterr().out
+    assert "min_cllr" in printed
+    assert "intervals half as wide take about 16 photographs instead of 4" in printed
+    assert (trained / CKPT).read_bytes() == before
     assert (trained / "c/calibration.png").stat().st_size > 0
     stored = json.loads((trained / "c/calibration.json").read_text())
     valid = next(iter(sorted(trained.glob(f"{FOLDER}/predictions_[sv]*_all.npz"))))
@@ -33,15 +45,75 @@ def test_a_shift_is_stored_and_applied(trained: Path, capsys: pytest.CaptureFixt
     losses = np.logaddexp(0, np.where(dump.fused_labels == 1, -1, 1) * dump.fused_logits.astype(float))
     assert value == pytest.approx(losses.mean())
     assert low <= value <= high
+    assert sum(one["images"] for one in stored["reliability"]["before"]) == len(dump)
     assert predict("predict.calibration=c/calibration.json") == 0
-    with (trained / "experiments_data/p/predictions.csv").open() as file:
-        for row in csv.DictReader(file):
-            assert float(row["calibrated"]) == pytest.approx(expit(float(row["logit"]) + offset), abs=1e-6)
-    stored["checkpoint_sha256"] = "0" * 64
+    for row in rows("p"):
+        assert float(row["calibrated"]) == pytest.approx(expit(float(row["logit"]) + offset), abs=1e-6)
+    assert predict("predict.calibration=c/calibration.json", "calibrated=true") == 2
+    stored["weights_sha256"] = "0" * 64
     (trained / "c/calibration.json").write_text(json.dumps(stored))
     assert predict("predict.calibration=c/calibration.json") == 1
-    assert "fitted for another checkpoint (000000000000" in capsys.readouterr().err
+    assert "fitted for another checkpoint (weights 000000000000" in capsys.readouterr().err
     assert predict("predict.calibration=nowhere.json") == 2
+
+
+def test_the_checkpoint_keeps_its_calibration_and_gives_calibrated_probabilities(
+    trained: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict("calibrated=true") == 1
+    assert "has no calibration" in capsys.readouterr().err
+    assert predict() == 0
+    raw = {row["id"]: row for row in rows("p")}
+    for method in ("shift", "isotonic"):  # also where there was one before
+        assert main([*FIT, f"calibrate.method={method}", "calibrate.sure=0.5"]) == 0
+    stored = json.loads((trained / "c/calibration.json").read_text())
+    capsys.readouterr()
+    assert predict("calibrated=true", "predict.deliveries=[jpeg-50]", "predict.prevalence=0.5") == 0
+    assert "undecidable by the calibration" in capsys.readouterr().out
+    form = from_plain(stored["calibration"])
+    band = stored["undecidable"]
+    for row in rows("p"):
+        before = raw[row["id"]]
+        assert float(row["uncalibrated"]) == float(before["logit"])
+        p = float(expit(form(np.array([float(before["logit"])]))[0]))
+        assert float(row["score"]) == pytest.approx(p, abs=1e-6)
+        assert float(row["posterior"]) == pytest.approx(p, abs=1e-6)  # fitted on as many generated as real images
+        low, high = (band[key] for key in ("low", "high"))
+        inside = (low is None or float(before["logit"]) > low) and (high is None or float(before["logit"]) < high)
+        assert row["verdict"] == "unsure" or not inside
+    delivered = read_predictions(Path("experiments_data/p/deliveries/predictions_jpeg-50_all.npz"))
+    assert delivered.about["delivery"] == "jpeg-50"
+    assert delivered.about["calibration"]["method"] == "isotonic"
+    assert predict("calibrated=true", "predict.unsure_band=false") == 0
+    assert "verdict" not in rows("p")[0]
+    test = ["task=test", "calibrated=true"]
+    assert main([*words, *test]) == 0
+    dump = read_predictions(Path(f"{FOLDER}/predictions_test_all.npz"))
+    assert dump.about["calibration"] == {"method": "isotonic", "share": 0.5}
+    assert dump.fused_scores == pytest.approx(expit(form(dump.extra["uncalibrated"])), abs=1e-6)
+    assert main(["task=calibrate", f"calibrate.input={FOLDER}/predictions_test_all.npz"]) == 1
+    assert "calibrated scores already" in capsys.readouterr().err
+    threshold = ["task=threshold", f"threshold.input={FOLDER}/predictions_test_all.npz", "experiment_id=p"]
+    assert main(threshold) == 1
+    assert main([*threshold, "threshold.column=uncalibrated"]) == 0
+    assert predict("calibrated=true") == 0
+    assert main([*words, "task=validate", "calibrated=true"]) == 2
+
+
+def test_changed_weights_or_options_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*FIT, "calibrate.method=shift"]) == 0
+    assert predict("calibrated=true", "detector.optimizer.lr=1", "experiment_id=q") == 0
+    assert predict("calibrated=true", "detector.eval_view={_target_: contracts.view.View, resize: 32}") == 1
+    assert "with other options of the detector" in capsys.readouterr().err
+    content = torch.load(trained / CKPT, weights_only=True)
+    name = next(iter(content["state_dict"]))
+    content["state_dict"][name] = content["state_dict"][name] + 1
+    torch.save(content, trained / CKPT)
+    assert predict("calibrated=true") == 1
+    assert "fitted for another checkpoint" in capsys.readouterr().err
+    assert main([*FIT, "calibrate.method=shift"]) == 1
+    assert "has other weights than the dump is from" in capsys.readouterr().err
+    assert main([*FIT, "calibrate.method=shift", "calibrate.sure=0.3"]) == 2
 
 
 def test_a_prior_takes_the_place_of_labels(trained: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
+from benchmarks.calibration.forms import Affine, Beta, Isotonic
 from benchmarks.calibration.measures import cllr, eer, measured, min_cllr
 from benchmarks.calibration.methods import METHODS, fit, shifted
 from benchmarks.metrics import auroc
@@ -21,11 +22,25 @@ def labels(true: np.ndarray) -> np.ndarray:
 
 def test_every_method_recovers_what_was_done() -> None:
     found = fit("temperature", 2.5 * LOGITS, labels(LOGITS))
+    assert isinstance(found, Affine)
     assert (found.slope, found.offset) == (pytest.approx(1 / 2.5, rel=1e-3), 0)
     found = fit("shift", LOGITS - 1.5, labels(LOGITS))
+    assert isinstance(found, Affine)
     assert (found.slope, found.offset) == (1, pytest.approx(1.5, abs=1e-3))
     found = fit("platt", 2 * LOGITS - 1.5, labels(LOGITS))
+    assert isinstance(found, Affine)
     assert (found.slope, found.offset) == (pytest.approx(0.5, rel=1e-3), pytest.approx(0.75, abs=1e-3))
+    found = fit("beta", 2 * LOGITS - 1.5, labels(LOGITS))  # a = b is Platt's
+    assert isinstance(found, Beta)
+    assert (found.a, found.b, found.c) == pytest.approx((0.5, 0.5, 0.75), abs=0.01)
+    truth = Beta(0.3, 1.7, -0.2, 0.5)
+    found = fit("beta", LOGITS, labels(truth(LOGITS)))
+    assert isinstance(found, Beta)
+    assert (found.a, found.b, found.c) == pytest.approx((0.3, 1.7, -0.2), abs=0.01)
+    assert fit("isotonic", LOGITS, labels(LOGITS))(LOGITS) == pytest.approx(LOGITS, abs=0.02)
+    steep = fit("isotonic", np.array([-1.0, 0.0, 1.0, 2.0]), np.array([0, 1, 0, 1]))
+    assert isinstance(steep, Isotonic)
+    assert steep.p == pytest.approx((1 / 6, 0.5, 0.5, 5 / 6))  # Laplace's rule at the ends, one step between
 
 
 def test_a_shift_needs_no_labels_but_a_share() -> None:
@@ -41,14 +56,15 @@ def test_the_order_stays(method: str) -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 300)
     scores = rng.normal(truth, 1.0).round(1)
-    assert auroc(fit(method, scores, truth)(scores), truth) == auroc(scores, truth)
+    before, after = auroc(scores, truth), auroc(fit(method, scores, truth)(scores), truth)
+    assert after >= before if method == "isotonic" else after == before
     identical, both = np.tile(scores, 2), np.repeat([0, 1], 300)
     if method == "shift":
         calibrated = fit(method, identical, both)(identical)
         assert (auroc(calibrated, both), eer(calibrated, both)) == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("method", ["temperature", "platt"])
+@pytest.mark.parametrize("method", ["temperature", "platt", "beta"])
 def test_separated_or_reversed_scores_have_no_best_slope(method: str) -> None:
     truth = np.repeat([0, 1], 50)
     for scores in (np.repeat([-1.0, 1.0], 50), np.tile(np.linspace(1, -1, 50), 2) - 3 * truth + 1.5):
@@ -70,5 +86,5 @@ def test_eer_of_equal_gaussians_and_of_identical_images() -> None:
     assert eer(np.concatenate([quantiles - 1, quantiles + 1]), truth) == pytest.approx(norm.cdf(-1), abs=1e-4)
     assert eer(np.tile(quantiles, 2), truth) == pytest.approx(0.5, abs=1e-12)
     assert measured(np.zeros(40_000), truth, np.full(40_000, 0.5)) == pytest.approx(
-        {"nll": np.log(2), "brier": 0.25, "ece": 0, "cllr": 1}
+        {"nll": np.log(2), "brier": 0.25, "ece": 0, "ece_debiased": 0, "cllr": 1}
     )
