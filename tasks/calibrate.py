@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from benchmarks.calibration.bands import Band, undecidable
+from benchmarks.calibration.bands import Band, check_sure, undecidable
 from benchmarks.calibration.fitted import Figures, cross_fitted, figures, reliability_curve, to_halve
 from benchmarks.calibration.methods import fit, shifted
 from benchmarks.calibration.stored import Stored
@@ -89,6 +89,7 @@ def _input(run: Run) -> Path:
             f"calibrate.prior={asked.prior} with calibrate.method={asked.method}",
             "Give a share between 0 and 1, with calibrate.method=shift.",
         )
+    check_sure(asked.sure)
     path = dumps_of("calibrate.input", asked.input, (SELECTION, "validate", "predict", "test"))[-1]
     if path.suffix.lower() != ".npz":
         raise ConfigError(f"calibrate.input={asked.input} is no dump", "Give an .npz dump or an experiment.")

@@ -54,8 +54,7 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
     Raises:
         ConfigError: ``sure`` is out of range.
     """
-    if not 0.5 <= sure < 1:
-        raise ConfigError(f"calibrate.sure={sure}", "Give a probability from 0.5 to below 1, such as 0.8.")
+    check_sure(sure)
     logits, labels = predictions.fused_logits.astype(np.float64), predictions.fused_labels
     grid = np.unique(logits)
     if len(grid) > GRID:
@@ -73,6 +72,16 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
     low, high = np.quantile(np.stack(curves), [(1 - refits.level) / 2, (1 + refits.level) / 2], axis=0)
     real, generated = grid[high <= 1 - sure], grid[low >= sure]
     return Band(float(real.max(initial=-inf)), float(generated.min(initial=inf)), sure)
+
+
+def check_sure(sure: float) -> None:
+    """Checks the probability from which a call is sure.
+
+    Raises:
+        ConfigError: it is not from 0.5 to below 1.
+    """
+    if not 0.5 <= sure < 1:
+        raise ConfigError(f"calibrate.sure={sure}", "Give a probability from 0.5 to below 1, such as 0.8.")
 
 
 def _probability(method: str, logits: Floats, labels: NDArray[np.int64], grid: Floats) -> Floats:
