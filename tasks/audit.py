@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.screen import screen
 from contracts.words import counted
@@ -24,12 +25,24 @@ def audit(run: Run) -> None:
     """Looks for shortcuts in metadata and for copies across splits; writes audit.json and audit.md.
 
     With ``ckpt=FILE`` it finds what that detector leans on instead: how its AUROC moves if only one class is
-    re-encoded, resized or cropped, against both alike; writes leaning.md and leaning.csv.
+    re-encoded, resized or cropped, against both alike; writes leaning.md and leaning.csv. With
+    ``audit.against`` it finds copies of test images in other sets; writes overlap.md and overlap.csv.
+
+    Raises:
+        ConfigError: an option is out of range or does not go with another.
+        DataError: images cannot be read, or lack a class.
     """
+    if run.config.audit.dump and not run.config.audit.against:
+        raise ConfigError("audit.dump without audit.against", "Give audit.against=[OPTION:PATH], or remove audit.dump.")
+    if run.config.audit.against:
+        from tasks.scoring.overlapping import audit_overlap  # slow: SciPy
+
+        audit_overlap(run)
     if run.ckpt is not None:
         from tasks.scoring.leaning import audit_detector  # needs torch, as metadata do not
 
         audit_detector(run, run.ckpt)
+    if run.config.audit.against or run.ckpt is not None:
         return
     datamodule = run.datamodule()
     out = run.out(run.config.audit.out)

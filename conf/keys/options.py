@@ -37,6 +37,13 @@ class AuditOptions:
         "deliveries or presets whose traces a checkpoint may lean on, with ckpt=FILE",
         "jpeg-95", "jpeg-75", "jpeg-50", "webp-80", "avif-60", "resize-0.5", "resize-1.5", "crop-0.75",
     )  # fmt: skip
+    against: list[str] = option_list(
+        "data sets in which copies of the test images are looked for: OPTION, OPTION:PATH, an experiment, a manifest, "
+        "or hashes of an earlier audit: [genimage:/data/genimage,hashes.parquet]"
+    )
+    dump: str | None = option(
+        None, "with audit.against, dump or experiment whose metrics are shown with and without images that have copies"
+    )
     images: int | None = option(
         1000, "with ckpt=FILE, maximum number of test images of each class, sampled by id; null takes all"
     )

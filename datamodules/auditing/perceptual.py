@@ -7,6 +7,8 @@ from PIL import Image
 BITS = 64
 CHUNKS = 4  # of 16 bits: two hashes fewer than four bits apart share at least one chunk (pigeonhole)
 BLOCK = 4096
+CANDIDATES = 2_000_000
+"""Pairs compared at once."""
 
 Hashes = NDArray[np.uint64]
 
@@ -36,8 +38,7 @@ def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
     """
     if not 0 <= distance < CHUNKS:
         raise ValueError(f"distance={distance}: the index is complete for 0 to {CHUNKS - 1} bits")
-    ones = np.bitwise_count(hashes)
-    telling = np.flatnonzero((ones >= CHUNKS) & (ones <= BITS - CHUNKS))
+    telling = _telling(hashes)
     unique, inverse = np.unique(hashes[telling], return_inverse=True)
     first, second = [], []
     for chunk in range(CHUNKS):
@@ -59,3 +60,54 @@ def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
     places = np.concatenate([representative[pairs], equal[equal[:, 0] != equal[:, 1]]])
     links: NDArray[np.int64] = np.sort(telling[places], axis=1)
     return links[np.lexsort((links[:, 1], links[:, 0]))]
+
+
+def nearest_copies(hashes: Hashes, others: Hashes, distance: int = 3) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each hash its nearest one among others, if they differ in at most ``distance`` bits.
+
+    Exact: the four-chunk index is complete for up to three bits. Flat images have none, as in `near_pairs`.
+
+    Args:
+        hashes: [N] uint64.
+        others: [M] uint64.
+        distance: at most 3.
+
+    Returns:
+        [N] position among the others (the first of equally near ones), -1 for none; and [N] bits that differ, -1 for
+        none.
+    """
+    if not 0 <= distance < CHUNKS:
+        raise ValueError(f"distance={distance}: the index is complete for 0 to {CHUNKS - 1} bits")
+    mine, inverse = np.unique(hashes, return_inverse=True)
+    theirs, first = np.unique(others[_telling(others)], return_index=True)
+    places = _telling(others)[first]
+    none = np.iinfo(np.int64).max
+    best = np.full(len(mine), none)  # bits · M + position among the others
+    asked = _telling(mine)
+    for chunk in range(CHUNKS):
+        shift = np.uint64(16 * chunk)
+        keys, sought = (theirs >> shift) & np.uint64(0xFFFF), (mine[asked] >> shift) & np.uint64(0xFFFF)
+        order = np.argsort(keys, kind="stable")
+        begin, end = (np.searchsorted(keys[order], sought, side=side) for side in ("left", "right"))
+        total = np.concatenate([[0], np.cumsum(end - begin)])
+        start = 0
+        while start < len(asked):  # as many as have about CANDIDATES, at least one
+            stop = max(start + 1, int(np.searchsorted(total, total[start] + CANDIDATES, side="right")) - 1)
+            count = (end - begin)[start:stop]
+            who = np.repeat(asked[start:stop], count)
+            within = np.arange(len(who)) - np.repeat(total[start:stop] - total[start], count)
+            other = order[np.repeat(begin[start:stop], count) + within]
+            bits = np.bitwise_count(mine[who] ^ theirs[other]).astype(np.int64)
+            near = bits <= distance
+            np.minimum.at(best, who[near], bits[near] * len(others) + places[other[near]])
+            start = stop
+    best = best[inverse]
+    bits, place = np.divmod(best, max(1, len(others)))
+    missing = best == none
+    return np.where(missing, -1, place), np.where(missing, -1, bits)
+
+
+def _telling(hashes: Hashes) -> NDArray[np.int64]:
+    """Positions of hashes of images that are not flat."""
+    ones = np.bitwise_count(hashes)
+    return np.flatnonzero((ones >= CHUNKS) & (ones <= BITS - CHUNKS))
