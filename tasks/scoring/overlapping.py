@@ -99,7 +99,7 @@ def _hashed_data(name: str, node: dict[str, Any]) -> Hashed:
 
 def copied(found: Sequence[Overlap]) -> NDArray[np.bool_]:
     """[N] test images with a copy in any of the sets."""
-    return np.any([one.copy >= 0 for one in found], axis=0)
+    return np.stack([one.copy >= 0 for one in found]).any(axis=0)
 
 
 def tidy(found: Sequence[Overlap]) -> str:
