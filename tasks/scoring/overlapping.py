@@ -99,7 +99,8 @@ def _hashed_data(name: str, node: dict[str, Any]) -> Hashed:
 
 def copied(found: Sequence[Overlap]) -> NDArray[np.bool_]:
     """[N] test images with a copy in any of the sets."""
-    return np.stack([one.copy >= 0 for one in found]).any(axis=0)
+    have: NDArray[np.bool_] = np.logical_or.reduce([one.copy >= 0 for one in found])
+    return have
 
 
 def tidy(found: Sequence[Overlap]) -> str:
