@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.review.join import Joined
+from benchmarks.review.original import Facts, described
 from benchmarks.review.pixels import PageImage, PixelReader, page_image
 from contracts.errors import DataError
 
@@ -21,10 +22,12 @@ class Gallery:
 
     Attributes:
         shown: position among the joined images to its pixels.
+        facts: position to what the original bytes say, see `described`.
         problems: message to the number of images it kept from being shown.
     """
 
     shown: dict[int, PageImage] = field(default_factory=dict)
+    facts: dict[int, Facts] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
 
 
@@ -49,6 +52,7 @@ def collect(joined: Joined, images: ImageSource | None, number: int, size: int) 
             else:
                 content = readers[dump].read(int(joined.place[dump, position]))
             shown = page_image(content)
+            gallery.facts[position] = described(content)
         except DataError as error:
             gallery.problems[error.what] = gallery.problems.get(error.what, 0) + 1
             continue

@@ -37,8 +37,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
 SCRIPTS = (
     TEMPLATES / "data.js", PEOPLE / "points.js",
-    *(TEMPLATES / name for name in ("plots.js", "marks.js", "gallery.js", "slices.js", "main.js")),
+    *(TEMPLATES / name for name in ("plots.js", "marks.js", "gallery.js", "measures.js", "sheet.js", "slices.js", "main.js")),
 )  # fmt: skip
+STYLES = tuple(TEMPLATES / name for name in ("page.css", "sheet.css"))
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
@@ -150,7 +151,7 @@ def _render(
     letters = [chr(ord("A") + d % 26) for d in range(len(joined.names))]
     sliced = columns(joined)
     letters += [f"P{k}" for k in range(1, len(people.names) + 1)] if people else []
-    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    css = "\n".join(file.read_text(encoding="utf-8") for file in STYLES)
     script = "\n".join(file.read_text(encoding="utf-8") for file in SCRIPTS)
     packed = payload(joined, gallery, people.points() if people else [], sliced)
     return environment.get_template("page.html.j2").render(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.predictions import Predictions
+from benchmarks.review.deliveries import collect_deliveries
 from benchmarks.review.gallery import Gallery
 from benchmarks.review.join import Joined
 from benchmarks.review.maps import collect_maps
@@ -47,6 +48,8 @@ def payload(
         "dumps": [_dump(joined, d, packer) for d in range(len(joined.dumps))],
         "images": {str(position): asdict(shown) for position, shown in gallery.shown.items()},
         "maps": {str(position): shown for position, shown in collect_maps(joined, gallery.shown).items()},
+        "facts": {str(position): facts for position, facts in gallery.facts.items()},
+        "deliveries": collect_deliveries(joined, gallery.shown),
         "people": list(people),
         "slices": [_slice(column, packer) for column in slices],
     }

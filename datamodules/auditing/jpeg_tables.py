@@ -70,6 +70,18 @@ def jpeg_tables(tables: Mapping[int, Sequence[int] | NDArray[np.int64]]) -> Jpeg
     return JpegTables(0, nearest, float(far.min()), name)
 
 
+def chroma_sampling(factors: list[tuple[int, int]]) -> str:
+    """Name of the sampling factors (horizontal, vertical) of a JPEG's components, J:a:b if it has one."""
+    if len(factors) == 1:
+        return "gray"
+    names = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}
+    if len(factors) == 3 and factors[1:] == [(1, 1)] * 2 and factors[0] in names:
+        return names[factors[0]]
+    if len(factors) == 3 and len(set(factors)) == 1:
+        return "4:4:4"
+    return " ".join(f"{h}x{v}" for h, v in factors)
+
+
 def _exact(table: NDArray[np.int64], first: bool) -> set[int]:
     """Qualities that have this table; a second table may be a luminance table too, as some RGB encoders write."""
     kinds = _SCALED[:1] if first else _SCALED

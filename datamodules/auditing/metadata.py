@@ -14,7 +14,7 @@ from tqdm import tqdm
 from contracts.errors import DataError
 from datamodules.arrow.fed_store import dealt
 from datamodules.arrow.pieces import Rows, batched, read_cells
-from datamodules.auditing.jpeg_tables import jpeg_tables
+from datamodules.auditing.jpeg_tables import chroma_sampling, jpeg_tables
 from datamodules.auditing.perceptual import difference_hash
 from datamodules.loading.decode import MAX_PIXELS, decode, open_image, read_header
 from datamodules.loading.parallel import cores, parallel
@@ -78,7 +78,7 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS,
     if header.format == "JPEG":
         image = open_image(data, max_pixels)
         tables = jpeg_tables(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
-        chroma = _chroma([tuple(layer[1:3]) for layer in image.layer])  # type: ignore[attr-defined]
+        chroma = chroma_sampling([tuple(layer[1:3]) for layer in image.layer])  # type: ignore[attr-defined]
         try:
             dhash = difference_hash(image) if hashes else 0
         except (OSError, SyntaxError, ValueError) as error:
@@ -92,18 +92,6 @@ def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS,
     found = (0, "", 0, 0.0) if tables is None else (tables.quality, str(tables), tables.nearest, tables.distance)
     notes = "; ".join(header.notes)
     return Metadata(kind, header.width, header.height, len(data), *found, digest, dhash, notes, chroma)
-
-
-def _chroma(factors: list[tuple[int, int]]) -> str:
-    """Name of the sampling factors (horizontal, vertical) of a JPEG's components, J:a:b if it has one."""
-    if len(factors) == 1:
-        return "gray"
-    names = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}
-    if len(factors) == 3 and factors[1:] == [(1, 1)] * 2 and factors[0] in names:
-        return names[factors[0]]
-    if len(factors) == 3 and len(set(factors)) == 1:
-        return "4:4:4"
-    return " ".join(f"{h}x{v}" for h, v in factors)
 
 
 def is_lossless_webp(data: bytes) -> bool:

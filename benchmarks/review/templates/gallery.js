@@ -1,4 +1,4 @@
-// The gallery, the viewer, and the list of flips.
+// The gallery.
 
 const PAGE = 60;
 let listed = [], limit = PAGE, current = 0;
@@ -111,81 +111,6 @@ function columns() {
   const cards = [...document.querySelectorAll("#cards .card")];
   const next = cards.findIndex((c) => c.offsetTop > cards[0].offsetTop);
   return next < 0 ? cards.length : next;
-}
-
-const viewer = document.getElementById("viewer");
-let viewerZoom = 1;
-
-function open(i) {
-  state.open = i;
-  const stage = viewer.querySelector(".stage"), aside = viewer.querySelector("aside"), pixels = D.images[i];
-  stage.replaceChildren();
-  if (!viewer.open) viewer.showModal();
-  if (pixels) {
-    const image = new Image();
-    image.alt = D.ids[i];
-    image.src = pixels.src;
-    const maps = D.maps[i] ? element("div", "maps") : null;
-    const fit = () => {
-      image.width = image.naturalWidth * viewerZoom;
-      const left = maps ? 0 : Math.max(0, Math.floor((stage.clientWidth - image.width) / 2));
-      image.style.left = `${left}px`;
-      image.style.top = maps ? "0" : `${Math.max(0, Math.floor((stage.clientHeight - image.naturalHeight * viewerZoom) / 2))}px`;
-      if (maps) {  // beside the image, in as many columns as fit
-        maps.style.left = `${image.width + 12}px`;
-        maps.style.maxWidth = `${Math.max(320 * viewerZoom, stage.clientWidth - image.width - 24)}px`;
-      }
-    };
-    for (const [name, src] of Object.entries(D.maps[i] || {})) {
-      const map = new Image();
-      map.alt = map.title = name;
-      map.src = src;
-      map.addEventListener("load", () => { map.width = map.naturalWidth * viewerZoom; });
-      maps.append(map);
-    }
-    if (maps) stage.append(maps);
-    image.addEventListener("load", fit);
-    stage.append(image);
-    if (image.complete) fit();
-  } else stage.append(element("p", "note", "The page does not carry this image's pixels."));
-  const buttons = element("div", "buttons");
-  for (const z of [1, 2, 4, 8]) {
-    const button = element("button", z === viewerZoom ? "on" : "", z === 1 ? "1:1" : `${z}×`);
-    button.addEventListener("click", () => { viewerZoom = z; open(i); });
-    buttons.append(button);
-  }
-  const close = element("button", "", "close");
-  close.addEventListener("click", () => viewer.close());
-  buttons.append(close);
-  const facts = element("dl"), fact = (name, value) => { if (value !== "" && value !== null && value !== undefined) { const dd = element("dd"); dd.append(value); facts.append(element("dt", "", name), dd); } };
-  const idText = element("span", "id", D.ids[i]);
-  fact("id", idText);
-  fact("truth", truth(i));
-  fact("source", D.sources[source[i]]);
-  fact("group", D.groups[group[i]]);
-  if (pixels) {
-    fact("size", `${pixels.width} × ${pixels.height}`);
-    fact("format", pixels.format ? `${pixels.format}, ${pixels.size.toLocaleString("en")} bytes` : "pixels");
-    fact("shown", pixels.whole ? "whole" : "centre only, lossless");
-  }
-  fact("where", D.places[place[i]] + (row[i] >= 0 && D.places[place[i]] ? ` [${row[i]}]` : ""));
-  const table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const name of ["dump", "score", "logit", "threshold", "called"]) head.append(element("th", "", name));
-  D.dumps.forEach((dump, d) => {
-    if (!held(d, i)) return;
-    const line = body.insertRow(), call = element("td", `verdict ${label[i] < 0 ? "" : right(d, i) ? "good" : "bad"}`, called(d, i) ? "generated" : D.negative);
-    line.append(element("td", "", LETTERS[d]), element("td", "", dump.score[i].toPrecision(5)), element("td", "", dump.logit[i].toFixed(3)), element("td", "", state.t[d].toPrecision(4)), call);
-    const crops = dump.crops && dump.crops(i);
-    if (crops) fact(`crops${D.dumps.length > 1 ? " " + LETTERS[d] : ""}`, crops.map((s) => s.toFixed(3)).join("  "));
-    for (const [name, valueOf] of Object.entries(dump.extra)) {
-      const value = valueOf(i), same = D.dumps.every((other) => other.extra[name] && other.extra[name](i) === value);
-      if (value === null || (same && d > 0)) continue;
-      fact(same ? name : `${name} ${LETTERS[d]}`, typeof value === "number" && !Number.isInteger(value) ? String(+value.toPrecision(6)) : String(value));
-    }
-  });
-  const where = listed.indexOf(i);
-  aside.replaceChildren(buttons, table, facts, markFields(i), element("p", "note", where < 0 ? "" : `${where + 1} of ${listed.length}   ← → for its neighbours, Esc to close`));
-  remember();
 }
 
 function drawFlips() {

@@ -1,4 +1,4 @@
-// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&c=COLUMN&v=VALUE&o=missed&x=logit&i=ID
+// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&c=COLUMN&v=VALUE&o=missed&x=logit&i=ID&z=4&p=nf
 
 const at = (id) => document.getElementById(id);
 let sets = [];
@@ -14,7 +14,11 @@ function remember() {
   if (state.order !== "wrong") add("o", state.order);
   if (state.axis !== "score") add("x", state.axis);
   if (state.by) add("b", state.by);
-  if (viewer.open && state.open >= 0) add("i", D.ids[state.open]);
+  if (viewer.open && state.open >= 0) {
+    add("i", D.ids[state.open]);
+    if (viewerZoom > 1) add("z", viewerZoom);
+    if (shownPanels.size < Object.keys(PANELS).length) add("p", [...shownPanels].join(""));
+  }
   history.replaceState(null, "", `#${parts.join("&")}`);
 }
 
@@ -31,6 +35,8 @@ function recall() {
     if (key === "x" && value === "logit") state.axis = value;
     if (key === "b" && Number(value) < D.dumps.length) state.by = Number(value) | 0;
     if (key === "i") state.open = D.ids.indexOf(value);
+    if (key === "z" && ZOOMS.includes(Number(value))) viewerZoom = Number(value);
+    if (key === "p") for (const panel of Object.keys(PANELS)) if (value.includes(panel)) shownPanels.add(panel); else shownPanels.delete(panel);
   }
 }
 
@@ -147,7 +153,7 @@ document.addEventListener("keydown", (event) => {
       if (next >= limit) { limit += PAGE; drawGallery(true); }
       current = next;
       if (listed.length) open(listed[next]);
-    } else if (["1", "2", "4", "8"].includes(event.key)) { viewerZoom = Number(event.key); open(state.open); }
+    } else if (sheetKey(event.key)) event.preventDefault();
     return;
   }
   const field = event.target.closest("input:not([type=range]):not([type=checkbox]), select");

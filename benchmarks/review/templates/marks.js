@@ -7,7 +7,7 @@ const mark = (i) => noted.get(D.ids[i]) || { star: false, tags: [], note: "" };
 const isMarked = (i) => noted.has(D.ids[i]);
 const markPasses = (i) => state.marked === "" || (state.marked === "star" ? mark(i).star : isMarked(i));
 const say = (text) => { document.getElementById("marks-status").textContent = text; };
-const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+const count = (n, word, words = `${word}s`) => `${n} ${n === 1 ? word : words}`;
 const tagsOf = (text) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
 
 /** Marks as records, in the page's order. */
