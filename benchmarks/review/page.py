@@ -37,7 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
 SCRIPTS = (
     TEMPLATES / "data.js", PEOPLE / "points.js",
-    *(TEMPLATES / name for name in ("plots.js", "marks.js", "gallery.js", "measures.js", "sheet.js", "slices.js", "main.js")),
+    *(TEMPLATES / f"{name}.js" for name in ("plots", "marks", "gallery", "measures", "sheet", "slices", "main")),
 )  # fmt: skip
 STYLES = tuple(TEMPLATES / name for name in ("page.css", "sheet.css"))
 COLUMNS = (
