@@ -1,4 +1,4 @@
-"""The columns of a dump: one record of arrays that fit each other."""
+"""The columns of a dump: one record of arrays with matching lengths."""
 
 import json
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ class Predictions:
         crop_to_image_index: [M] position 0..N-1 of the crop's image in the fused columns. (AI-GenBench's own dumps
             count within a batch; the reader recovers the position from ``crop_identifiers``.)
         generator_id_to_name: [G] names; index 0 is "".
-        windows_timeline: [W, G/W] generator names a window, [0, 0] without windows.
-        fused_multi_logits: [N, K] logits of a tracer, one a class.
+        windows_timeline: [W, G/W] generator names of each window; [0, 0] without windows.
+        fused_multi_logits: [N, K] logits of a tracer, one per class.
         crop_multi_logits: [M, K].
         class_names: [K].
         extra: further columns, [N] each, numbers or strings.
@@ -167,4 +167,4 @@ def _check_values(p: Predictions) -> None:
     try:
         json.loads(p.provenance)
     except json.JSONDecodeError as error:
-        raise DataError(f"provenance is no JSON: {error}") from error
+        raise DataError(f"provenance is not valid JSON: {error}") from error

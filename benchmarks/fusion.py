@@ -1,6 +1,6 @@
 """Several crops of an image, one score: how crop logits are fused.
 
-A fusion is a plain function of the logits of n images with k crops each, [n, k] float64, to one logit an image,
+A fusion is a plain function of the logits of n images with k crops each, [n, k] float64, to one logit per image,
 [n] float64. One of your own is such a function and one YAML line, e.g.
 ``fusion: {_target_: detectors.mine.fusion.median, _partial_: true}``.
 """
@@ -31,7 +31,7 @@ def mean_logit(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def maximum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The crop that looks generated most."""
+    """The largest logit of an image's crops."""
     return np.asarray(logits.max(axis=1))
 
 
@@ -53,7 +53,7 @@ def as_fusion(fusion: str | Fusion) -> Fusion:
 def fuse(
     crop_logits: NDArray[np.floating], crop_to_image: NDArray[np.int64], images: int, fusion: str | Fusion
 ) -> NDArray[np.float64]:
-    """One logit an image.
+    """Fuses the logits of crops into one logit per image.
 
     Args:
         crop_logits: [M].
@@ -65,7 +65,7 @@ def fuse(
         [N] float64.
 
     Raises:
-        ValueError: an image has no crop, or the fusion returns something else than one logit an image.
+        ValueError: an image has no crop, or the fusion returns something other than one logit per image.
     """
     function = as_fusion(fusion)
     order = np.argsort(crop_to_image, kind="stable")

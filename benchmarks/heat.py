@@ -1,4 +1,4 @@
-"""A map of numbers as an image: one pixel a value, and a colour bar."""
+"""A map of numbers as an image: one pixel per value, and a colour bar."""
 
 import io
 
@@ -11,7 +11,7 @@ BAR = 90
 HEAD = 22
 """Pixels the title takes above."""
 LEAST = 64
-"""Least height of the panel, which keeps the colour bar legible."""
+"""Minimum height of the panel, which keeps the colour bar legible."""
 
 
 def limits(values: NDArray[np.floating], robust: float = 1.0) -> tuple[float, float]:

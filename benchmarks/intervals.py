@@ -36,12 +36,12 @@ Draws = dict[Key, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """How intervals are computed.
 
     Attributes:
-        resamples: number of draws.
-        seed: of the draws.
-        level: coverage aimed at.
+        resamples: number of bootstrap samples.
+        seed: random seed.
+        level: nominal coverage.
     """
 
     resamples: int = 1000
@@ -56,7 +56,7 @@ class Bootstrap:
             )
 
     def weights(self, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
-        """[N] weights of the images, one array a resample; 0 for images of unknown label."""
+        """[N] weights of the images, one array per resample; 0 for images of unknown label."""
         labels = predictions.fused_labels
         cluster = clusters(predictions)
         size = int(cluster.max(initial=-1)) + 1
@@ -65,11 +65,13 @@ class Bootstrap:
         rng = np.random.default_rng(self.seed)
         known = labels >= 0
         for _ in range(self.resamples):
-            drawn = np.zeros(size)
+            samples = np.zeros(size)
             for members in strata:
                 if members.size:
-                    drawn[members] = np.bincount(rng.integers(members.size, size=members.size), minlength=members.size)
-            yield drawn[cluster] * known
+                    samples[members] = np.bincount(
+                        rng.integers(members.size, size=members.size), minlength=members.size
+                    )
+            yield samples[cluster] * known
 
     def __call__(
         self,
@@ -116,7 +118,7 @@ class Bootstrap:
         wanted = sorted({r.key for r in results})
         values: Draws = {key: np.full(self.resamples, nan) for key in wanted}
         weights: dict[Key, list[float]] = {}
-        drawn: dict[Key, list[NDArray[np.float64]]] = {}
+        samples: dict[Key, list[NDArray[np.float64]]] = {}
         for part in parts:
             own = [local for subset in found for one, local in seen_alike(parts, subset) if one is part]
             if not own:
@@ -127,8 +129,8 @@ class Bootstrap:
             for key, column in self._draw(part.predictions, own, stream, wanted, thresholds, specs).items():
                 if (counted := share(specs[key[2]], *counts[key[:2]])) > 0:
                     weights.setdefault(key, []).append(counted)
-                    drawn.setdefault(key, []).append(column)
-        for key, columns in drawn.items():
+                    samples.setdefault(key, []).append(column)
+        for key, columns in samples.items():
             values[key] = columns[0] if len(columns) == 1 else np.average(columns, axis=0, weights=weights[key])
         for result in results:
             if result.kind == "macro":
@@ -165,8 +167,8 @@ class Bootstrap:
             weights = np.stack(list(islice(stream, size)))
             block = slice(begin, begin + len(weights))
             for family in families:
-                for (metric, at), drawn in family(weights).items():
-                    for subset, column in zip(family.subsets, drawn.T, strict=True):
+                for (metric, at), samples in family(weights).items():
+                    for subset, column in zip(family.subsets, samples.T, strict=True):
                         if (subset.kind, subset.name, metric, at) in keys:
                             values[subset.kind, subset.name, metric, at][block] = column
             if calibration is not None:
@@ -180,7 +182,7 @@ class Bootstrap:
         return values
 
     def as_json(self, predictions: Predictions) -> dict[str, Any]:
-        """Facts a reader of the intervals needs."""
+        """Settings of the bootstrap, for readers of the intervals."""
         count = np.unique(clusters(predictions)[predictions.fused_labels >= 0]).size
         return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
 

@@ -1,4 +1,4 @@
-"""Accuracy at the best threshold of the test images themselves, as UnivFD reports it: an upper bound, no estimate."""
+"""Accuracy at the best threshold of the test images, as UnivFD reports it: an upper bound, not an estimate."""
 
 import numpy as np
 

@@ -36,11 +36,11 @@ class Plain:
     """Further ways in which ``task=test`` sees each test image, by name; each has a dump of its own."""
     features: Path | None
     copies: int = 1
-    """Fixed looks at each training image in an epoch, see `Stage.copies`."""
+    """Fixed variants of each training image per epoch, see `Stage.copies`."""
     dumps: Mapping[str, tuple[str, ...]] = MappingProxyType({"validate": ("validate",), "test": ("test",)})
-    """By task, under which names of ``predictions_<name>_all.npz`` its dump is found in a stage's folder."""
+    """For each task, the names in ``predictions_<name>_all.npz`` of its dump in a stage's folder."""
     global_batch: int | None = None
-    """Images of an optimiser step over all devices, where the protocol sets it; ``task=fit`` accumulates up to it."""
+    """Number of images per optimiser step over all devices, if the protocol sets it; ``task=fit`` accumulates to it."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Plain:
             raise ConfigError(f"benchmark.validation_share={validation_share}", "Give a share between 0 and 1.")
         self.seed = seed
         if not set(classes) <= {0, 1}:
-            raise ConfigError(f"benchmark.classes={list(classes)}", "Name labels of 0 (real) and 1 (generated).")
+            raise ConfigError(f"benchmark.classes={list(classes)}", "Give labels 0 (real), 1 (generated), or both.")
         self.validation_share = validation_share
         self.classes = set(classes)
         as_fusion(fusion)
@@ -62,23 +62,23 @@ class Plain:
         self.fusion: str | Fusion = fusion
 
     def stages(self, manifest: Manifest) -> list[Stage]:
-        """The one stage; never looks at test rows.
+        """The only stage; test rows are never used.
 
         Raises:
-            DataError: there are no training rows, or not of all classes asked for.
+            DataError: there are no training rows, or a required class is missing.
         """
         train = manifest.rows("train")
         if len(train) == 0:
             raise DataError(
                 "the data set has no image in split 'train'",
-                "Have all images dealt into folds: datamodule.split=folds (trees, roots, tables); or say which are for "
+                "Divide all images into folds: datamodule.split=folds (trees, roots, tables); or mark those for "
                 "training: in folders named train, val and test, or in a column (datamodule.columns.split=NAME).",
             )
         validate = manifest.rows("valid")
         if len(validate) == 0:
-            drawn = self._drawn(manifest, train)
+            sampled = self._sampled(manifest, train)
             both = self.classes <= set(manifest.labels[train].tolist())
-            train, validate = train[~drawn], train[drawn]
+            train, validate = train[~sampled], train[sampled]
             if both and not all(self.classes <= set(manifest.labels[rows].tolist()) for rows in (train, validate)):
                 raise DataError(
                     f"of {len(train)} training images and {len(validate)} sampled for validation, one part lacks a "
@@ -109,7 +109,7 @@ class Plain:
         return rows
 
     def passes(self, manifest: Manifest, rows: Rows, view: View) -> list[tuple[View, Rows]]:  # noqa: ARG002
-        """How ``task=test`` looks at the test rows: all by the detector's own view."""
+        """The views of the test rows in ``task=test``: here only the detector's own."""
         return [(view, rows)]
 
     def stage_test_rows(self, manifest: Manifest, index: int) -> Rows:  # noqa: ARG002 - the protocol's signature
@@ -124,7 +124,7 @@ class Plain:
         """Tables that ``task=test`` shows after those of the stages: none, there is only one stage."""
         return []
 
-    def _drawn(self, manifest: Manifest, train: Rows) -> np.ndarray:
+    def _sampled(self, manifest: Manifest, train: Rows) -> np.ndarray:
         """Mask over the training rows: those sampled for validation."""
         units = [g or i for g, i in zip(manifest.column("group")[train], manifest.column("id")[train], strict=True)]
         limit = int(self.validation_share * 2**63)

@@ -135,7 +135,7 @@ def merge(parts: Sequence[Predictions], expected_ids: Sequence[str] | Strings) -
         expected_ids: ids of every image that had to be scored, in the order wanted.
 
     Raises:
-        DataError: an image was scored twice, not at all, or was not asked for; parts name generators differently.
+        DataError: an image was scored twice, not at all, or was not expected; parts name generators differently.
     """
     first = parts[0]
     for other in parts[1:]:
@@ -149,7 +149,7 @@ def merge(parts: Sequence[Predictions], expected_ids: Sequence[str] | Strings) -
     for what, wrong in (
         ("scored more than once", names[counts > 1]),
         ("not scored", np.setdiff1d(expected, names)),
-        ("scored without being asked for", np.setdiff1d(names, expected)),
+        ("scored but not expected", np.setdiff1d(names, expected)),
     ):
         if wrong.size:
             shown = ", ".join(map(repr, wrong[:5].tolist()))
@@ -190,7 +190,7 @@ def read_predictions(path: Path | str) -> Predictions:
     """Reads our dumps and AI-GenBench's own.
 
     Raises:
-        DataError: the file is absent, half written, holds pickled objects, lacks an array, or has columns of
+        DataError: the file is absent, incomplete, holds pickled objects, lacks an array, or has columns of
             different lengths or impossible values.
     """
     path = Path(path)
@@ -200,9 +200,7 @@ def read_predictions(path: Path | str) -> Predictions:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise DataError(
-            f"{path}: no complete npz file ({error})", "Write it again; a half copy cannot be read."
-        ) from error
+        raise DataError(f"{path}: not a complete npz file ({error})", "Copy or write it again.") from error
     except ValueError as error:
         raise DataError(
             f"{path}: {error}",
@@ -211,7 +209,8 @@ def read_predictions(path: Path | str) -> Predictions:
     missing = sorted(THEIRS - arrays.keys())
     if missing:
         raise DataError(
-            f"{path}: lacks {', '.join(missing)}", "This is no dump of predictions, or of an older program."
+            f"{path}: lacks {', '.join(missing)}",
+            "Give a dump of predictions; another program or an older version may have written this file.",
         )
     try:
         if "fused_ids" not in arrays:

@@ -29,7 +29,7 @@ def short(value: float) -> str:
 
 @dataclass
 class Plot:
-    """A plot of given ranges; what is added is clipped to nothing, so give ranges that hold it.
+    """A plot of given ranges; nothing is clipped, so the ranges must contain everything that is added.
 
     Attributes:
         title: says what is shown, for screen readers.

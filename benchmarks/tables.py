@@ -138,7 +138,7 @@ class Table:
 
 
 def tidy_csv(results: Sequence[Result]) -> str:
-    """One line a number, undefined ones empty with their reason."""
+    """One row per number; undefined ones are empty, with the reason."""
     return csv_text([TIDY, *(map(result.as_json().get, TIDY) for result in results)])
 
 

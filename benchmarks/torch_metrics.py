@@ -18,7 +18,7 @@ from contracts.errors import ConfigError
 PACKAGES = ("classification", "regression", "nominal")
 """Packages of torchmetrics that measure predictions against labels."""
 
-STEP = "Name a class of one number, e.g. torchmetrics.classification.BinaryMatthewsCorrCoef."
+STEP = "Name a class that gives one number, e.g. torchmetrics.classification.BinaryMatthewsCorrCoef."
 
 
 def is_torch_metric(target: Any) -> bool:
@@ -81,7 +81,7 @@ class TorchMetric:
         if self.make.keywords.get("num_classes") not in (None, classes):
             raise ConfigError(
                 f"metrics.{self.name}.num_classes={self.make.keywords['num_classes']}, but there are {classes} classes",
-                f"Leave metrics.{self.name}.num_classes out, it is filled in.",
+                f"Leave metrics.{self.name}.num_classes out; it is filled in.",
             )
         return self._value(probabilities, truth, num_classes=classes)
 
@@ -156,7 +156,7 @@ def check_metrics(metrics: Mapping[str, Metric], classes: int = 0) -> None:
             raise ConfigError("metrics.loss: val/loss is logged already", "Choose another name.")
         if not callable(metric):
             raise ConfigError(
-                f"metrics.{name} is no function", "Give a function with _partial_=true, or a metric class."
+                f"metrics.{name} is not a function", "Give a function with _partial_=true, or a metric class."
             )
         if isinstance(metric, TorchMetric):
             metric.check(classes or 2)

@@ -17,13 +17,13 @@ def versions() -> str:
         try:
             return version(package)
         except PackageNotFoundError:
-            return "(not installed, only checked out)"
+            return "(not installed; run from a checkout)"
 
     return f"PixelProof {of('pixelproof')} (Hydra {of('hydra-core')}, OmegaConf {of('omegaconf')})"
 
 
 def hydra_help() -> str:
-    """Which of Hydra's flags and settings work here, and what takes the place of the others."""
+    """Which of Hydra's flags and settings work here, and what replaces the others."""
     works = {
         f"{', '.join(names)} {value}".strip(): text
         for names, (value, text) in FLAGS.items()

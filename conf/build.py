@@ -84,5 +84,5 @@ def _without_training(node: Any) -> Any:
         return node
     kept = {key: _without_training(value) for key, value in node.items() if key not in TRAINING_ONLY}
     if isinstance(kept.get("eval_view"), dict) and "augment" in node["eval_view"]:
-        kept["eval_view"]["augment"] = node["eval_view"]["augment"]  # what is seen in evaluation belongs to the scores
+        kept["eval_view"]["augment"] = node["eval_view"]["augment"]  # scores depend on it
     return kept

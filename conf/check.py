@@ -99,7 +99,7 @@ def _choose_first(group: str, name: str, node: Mapping[str, Any], options: Seque
         return f"Name the class or function: {own} (docs/adding.md){known}."
     chosen = [part for part, member in node.items() if isinstance(member, dict) and "_target_" in member]
     kept = [part for part in chosen if part in options]
-    if len(kept) < len(chosen) and "default" in options:  # its parts have no files of their own
+    if len(kept) < len(chosen) and "default" in options:  # their members have no files of their own
         kept = ["default", *kept]
     return f"Choose it too: {group}={'[' + ','.join([*kept, name]) + ']' if kept else name}."
 

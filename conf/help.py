@@ -14,12 +14,12 @@ from conf.keys.verbs import verbs
 EXAMPLES = """
     pixelproof experiment_id=first                                   train and validate on the sample corpus
     pixelproof task=test experiment_id=first                         score its test images
-    pixelproof task=prepare datamodule=parquet datamodule.path=DIR   parquet files into one HDF5 file
+    pixelproof task=prepare datamodule=parquet datamodule.path=DIR   convert Parquet files to one HDF5 file
     pixelproof datamodule=hdf5 datamodule.path=data.h5 trainer=gpu trainer.max_epochs=30
     pixelproof task=predict ckpt=best.ckpt datamodule=folder datamodule.path=IMAGE|FOLDER|GLOB|LIST.txt|TABLE.csv
     pixelproof task=review review.inputs=[a.npz,b.npz] review.out=DIR
-    pixelproof -m seed=1,2,3                                         one run after another
-    pixelproof task=doctor trainer=ddp                               the whole configuration and its problems
+    pixelproof -m seed=1,2,3                                         three runs, one after another
+    pixelproof task=doctor trainer=ddp                               show the configuration and its problems
 """
 
 WIDEST = 48

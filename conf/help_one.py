@@ -32,6 +32,8 @@ from contracts.errors import ConfigError, nearest
 Lines = dict[str, str]
 Part = tuple[str, Lines]
 """A title or a paragraph, and what is listed under it."""
+_SETTINGS = "It sets"
+"""Title of an option's values."""
 
 
 def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:
@@ -72,7 +74,7 @@ def _task(name: str) -> Iterator[Part]:
     yield f"task={name}: {clean(verb_text(name))}", {}
     needed = REQUIRED.get(name, ())
     if needed:
-        yield f"It needs {', '.join(f'{key}=…' for key in needed)}.", {}
+        yield f"It needs {' or '.join(f'{key}=…' for key in needed)}.", {}
     used = groups_used(name)
     if used:
         yield f"It uses {', '.join(used)} (pixelproof GROUP --help lists the options of each).", {}
@@ -122,7 +124,7 @@ def _group(group: str, names: Any, folders: Sequence[Path]) -> Iterator[Part]:
         prefix = "" if group == "experiment" else group
         chosen = [entry for entry in content.pop("defaults", []) if isinstance(entry, dict)]
         choices = [(group_in_defaults(key), value) for entry in chosen for key, value in entry.items()]
-        yield "It sets", {f"{place}={shown(value)}": "" for place, value in [*choices, *leaves(content, prefix)]}
+        yield _SETTINGS, {f"{place}={shown(value)}": "" for place, value in [*choices, *leaves(content, prefix)]}
         for place, node in _nodes(content, prefix):
             yield _of_target(place, node)
 
@@ -160,11 +162,29 @@ def _argument(key: str, words: Sequence[str], folder: Path) -> Iterator[Part]:
         raise ConfigError(f"{key} is not an argument of the chosen option", f"See pixelproof {path[0]} --help.")
     title, lines = _of_target(place, node)
     said = {line: text for line, text in lines.items() if line.partition("=")[0] == key}
+    if not said and not any(word.partition("=")[0] == path[0] for word in chosen):
+        said_elsewhere = list(_in_other_options(key, search_folders(words, folder)))
+        yield from said_elsewhere
+        if said_elsewhere:
+            return
     if not said:
         raise ConfigError(
             f"{key} is not an argument of {node['_target_']}", nearest(key, [line.partition("=")[0] for line in lines])
         )
     yield title, said
+
+
+def _in_other_options(key: str, folders: Sequence[Path]) -> Iterator[Part]:
+    """An argument that the default option of its group lacks, in the options that have it."""
+    group = key.partition(".")[0]
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for option in group_options(group, *folders):
+        for title, lines in _group(group, option, folders):
+            for line, text in lines.items() if title != _SETTINGS else ():
+                if line.partition("=")[0] == key:
+                    alike.setdefault((title, line, text), []).append(option)
+    for (title, line, text), options in alike.items():
+        yield f"With {group}={', '.join(options)}: {title}", {line: text}
 
 
 def _comment(file: Path) -> str:

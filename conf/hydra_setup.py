@@ -1,4 +1,4 @@
-"""Hydra with our schema, our reading of YAML files and our allow-list, quiet in every release we support."""
+"""Sets up Hydra with our schema, YAML reader and allow-list, without warnings in every supported release."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

@@ -56,7 +56,8 @@ def _dump(key: str, name: str) -> Iterator[ConfigError]:
     if path.is_file() or path.is_dir() or (EXPERIMENTS / name).is_dir():
         return
     known = sorted(folder.name for folder in EXPERIMENTS.glob("*") if folder.is_dir())
-    yield ConfigError(f"{key}: {name} does not exist, neither as a file nor as an experiment", nearest(name, known))
+    step = nearest(name, known) if known else f"Give a dump file; {EXPERIMENTS.resolve()} contains no experiment."
+    yield ConfigError(f"{key}: {name} does not exist, neither as a file nor as an experiment", step)
 
 
 def _file(key: str, name: str) -> Iterator[ConfigError]:
@@ -76,6 +77,6 @@ def _data(name: str) -> Iterator[ConfigError]:
 
 
 def _look(path: Path) -> str:
-    """The next step for a missing path: the part of it that exists."""
+    """The next step for a missing path: the folder in which its first missing part was looked for."""
     there = next((parent for parent in path.parents if parent.is_dir()), Path())
-    return f"Correct the path: {there.resolve()} exists, what follows it does not."
+    return f"Correct the path: {there.resolve()} contains no {path.relative_to(there).parts[0]}."

@@ -72,7 +72,7 @@ def read_parameter(file: Path, key: str, marked: Any) -> Parameter:
     if not isinstance(node, dict):
         raise ConfigError(f"{where} is {node!r}", "Write {value: …}, {values: […]} or {min: …, max: …}.")
     if "parameters" in node:
-        raise ConfigError(f"{where} is nested", "Write flat dotted keys: W&B would hand over a Python dictionary.")
+        raise ConfigError(f"{where} is nested", "Write flat dotted keys: W&B would pass a Python dictionary.")
     if "value" in node or "values" in node:
         values = marked["values"] if "values" in node else [marked["value"]]
         return Parameter(key, tuple(_scalars(where, map(read, values))))

@@ -94,7 +94,9 @@ def read_sweep(file: Path, folder: Path = CONF) -> Sweep:
     if not parameters:
         raise ConfigError(f"{file} has no parameters to search", "Add parameters.")
     if method == "grid" and (endless := [p.key for p in parameters if p.count is None]):
-        raise ConfigError(f"{file}: a grid over a continuum, {endless[0]}", "Give it values.")
+        raise ConfigError(
+            f"{file}: a grid search over the continuous parameter {endless[0]}", "List its values: values: [...]."
+        )
     words = tuple(_words(file, raw.get("command")))
     goal = metric["goal"] == "maximize"
     parameters = _settled(words, parameters, folder)

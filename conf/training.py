@@ -13,12 +13,14 @@ OFF = {"overfit_batches": 0, "fast_dev_run": 0}
 
 
 def debugging(trainer: Mapping[str, Any]) -> str | None:
-    """The argument that makes training a debugging run of a few batches; None in an ordinary run."""
+    """The argument that turns training into a debugging run of a few batches; None in an ordinary run."""
     return next((key for key, off in OFF.items() if trainer.get(key) not in (None, off)), None)
 
 
 def partly_scored(trainer: Mapping[str, Any], training: bool = False) -> Iterator[ConfigError]:
-    """Dumps, tables and thresholds promise a score for every image; a debugging run writes none of them.
+    """Problems of arguments that would leave images without a score.
+
+    Dumps, tables and thresholds need a score for every image; a debugging run writes none of them.
 
     Args:
         trainer: the trainer's node.
@@ -31,8 +33,8 @@ def partly_scored(trainer: Mapping[str, Any], training: bool = False) -> Iterato
         if key not in OFF and isinstance(value, float) and value == 1.0:
             continue
         yield ConfigError(
-            f"trainer.{key}={value} leaves images without a score, but tables and dumps cover whole sets",
-            "Leave it out. To debug, train with trainer=fast, which keeps no result; for a short run set "
+            f"trainer.{key}={value} would leave images without a score, but tables and dumps cover whole sets",
+            "Leave it out. To debug, use trainer=fast, which keeps no results; for a short run set "
             "trainer.max_epochs=1 trainer.limit_train_batches=2, and prepare few images (prepare.limit=64).",
         )
     if trainer.get("barebones"):

@@ -1,4 +1,4 @@
-"""Training images made from real ones: what a data module asks for them."""
+"""The interface through which a data module gets training images made from real ones."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -14,7 +14,7 @@ class Pairs(Protocol):
     """Makes labelled images of a real one; see `datamodules.pairing.pair.Pair`."""
 
     def prepare(self, images: Callable[[int], tuple[Encoded, Tensor]], count: int, device: torch.device) -> None:
-        """Make what is kept between looks.
+        """Make everything that is kept between epochs.
 
         Args:
             images: gives an image by number as it is stored, and decoded.

@@ -1,1 +1,1 @@
-"""The verbs that `task=` chooses, one file each."""
+"""The tasks that `task=` chooses, one file each."""

@@ -92,7 +92,7 @@ def _input(run: Run) -> Path:
     check_sure(asked.sure)
     path = dumps_of("calibrate.input", asked.input, (SELECTION, "validate", "predict", "test"))[-1]
     if path.suffix.lower() != ".npz":
-        raise ConfigError(f"calibrate.input={asked.input} is no dump", "Give an .npz dump or an experiment.")
+        raise ConfigError(f"calibrate.input={asked.input} is not a dump", "Give an .npz dump or an experiment.")
     return path
 
 

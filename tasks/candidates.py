@@ -65,9 +65,9 @@ def candidates(run: Run) -> int:
     record: dict[str, Any] = {"metric": options.metric, "candidates": [asdict(each) for each in ranked]}
     code = 0
     if options.retrain:
-        begun = {each.name: each.words for each in past}
+        recorded = {each.name: each.words for each in past}
         jobs = [
-            Job((*_words(each.name, begun[each.name], options.words), f"experiment_id={each.name}{FULL}"), PROGRAM)
+            Job((*_words(each.name, recorded[each.name], options.words), f"experiment_id={each.name}{FULL}"), PROGRAM)
             for each in ranked
         ]
         logs = str(run.folder / "logs")
@@ -105,7 +105,7 @@ def _local(names: Sequence[str]) -> list[Past]:
     """Experiments from their own files."""
     locks = [DATA / name / LOCK for name in names]
     words = [yaml.safe_load(lock.read_text())["command"] if lock.is_file() else None for lock in locks]
-    return [Past(name, read_epochs(DATA / name), begun) for name, begun in zip(names, words, strict=True)]
+    return [Past(name, read_epochs(DATA / name), recorded) for name, recorded in zip(names, words, strict=True)]
 
 
 def rank(past: Sequence[Past], metric: str, gap_weight: float) -> list[Candidate]:
@@ -138,12 +138,12 @@ def show(title: str, metric: str, ranked: Sequence[Candidate]) -> None:
 
 def mirror(name: str) -> None:
     """Adds the test metrics to the W&B runs of the training, if there are any."""
-    begun = yaml.safe_load((DATA / name / LOCK).read_text())["config"]
-    if "wandb" not in begun.get("logger", {}):
+    recorded = yaml.safe_load((DATA / name / LOCK).read_text())["config"]
+    if "wandb" not in recorded.get("logger", {}):
         return
     from callbacks.reporting.wandb_logger import wandb_logger
 
-    settings = {key: value for key, value in begun["logger"]["wandb"].items() if not key.startswith("_")}
+    settings = {key: value for key, value in recorded["logger"]["wandb"].items() if not key.startswith("_")}
     for folder in sorted((DATA / name).glob("window_*")):
         results = json.loads((folder / "metrics.json").read_text()).get("test", [])
         pooled = [one for one in results if one["kind"] == "pooled"]
@@ -153,17 +153,17 @@ def mirror(name: str) -> None:
         logger.experiment.finish()
 
 
-def _words(name: str, begun: Sequence[str] | None, further: Sequence[str]) -> list[str]:
+def _words(name: str, recorded: Sequence[str] | None, further: Sequence[str]) -> list[str]:
     """The arguments an experiment was started with, except those that further arguments replace, and these.
 
     Raises:
         ConfigError: the arguments are not recorded.
     """
-    if begun is None:
+    if recorded is None:
         raise ConfigError(
             f"candidate {name}: neither {DATA / name / LOCK} nor W&B's configuration records its command",
             "Set candidates.retrain=false, and retrain it manually with its configuration.",
         )
     changed = {word.key_or_group for word in parse(further)} | {"experiment_id", "task", "launcher"}
-    kept = [word for word in begun if not {each.key_or_group for each in parse([word])} & changed]
+    kept = [word for word in recorded if not {each.key_or_group for each in parse([word])} & changed]
     return [*kept, *further]

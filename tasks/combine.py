@@ -35,7 +35,7 @@ def combine(run: Run) -> None:
     reference: Columns | None = None
     if options.checkpoint and options.columns:
         raise ConfigError(
-            "combine.checkpoint with combine.columns", "A checkpoint combines logits: remove one of both."
+            "combine.checkpoint with combine.columns", "A checkpoint combines logits: remove one of the two."
         )
     if options.rule != "mean" or options.checkpoint:
         others = options.reference or options.inputs
@@ -48,7 +48,8 @@ def combine(run: Run) -> None:
         same = [path for path, other in zip(paths, found, strict=True) if path == other]
         if same:
             raise ConfigError(
-                f"{same[0]} would be fitted on itself", "Give combine.reference, dumps of other images, or experiments."
+                f"{same[0]} would be fitted on the images that it scores",
+                "Give combine.reference, dumps of other images, or experiments.",
             )
         reference = columns_of(dict(zip(names, map(read_predictions, found), strict=True)), options.columns)
     columns = columns_of(dict(zip(names, map(read_predictions, paths), strict=True)), options.columns)

@@ -1,4 +1,4 @@
-"""``task=convert``: convert AI-GenBench's own YAML files to an experiment."""
+"""``task=convert``: convert AI-GenBench's own YAML files to a recipe."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ PARTS = ("datamodule: ai_genbench", "benchmark: ai_genbench", "detector: classif
 
 
 def convert(run: Run) -> None:
-    """Converts AI-GenBench's pipeline, model and local YAML files, in this order, to one experiment.
+    """Converts AI-GenBench's pipeline, model and local YAML files, given in this order, to one recipe.
 
     Raises:
         ConfigError: no files are given, the output exists, or a setting has no equivalent.
@@ -38,7 +38,7 @@ def convert(run: Run) -> None:
 
 
 def experiment(values: dict[str, Any], sources: list[str]) -> str:
-    """The text of an experiment's file."""
+    """The text of the recipe."""
     loggers = values.get("logger", {})
     parts = [*PARTS, *([f"logger: [{', '.join(loggers)}]"] if loggers else [])]
     head = [

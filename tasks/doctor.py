@@ -48,7 +48,7 @@ def doctor(run: Run) -> int:
     for problem in problems:
         display(Text.assemble(("✗", "red"), f" {problem}"))
     found = counted(len(problems), "problem")
-    display(Text(found, style="red") if problems else Text("✓ nothing found wrong", style="green"))
+    display(Text(found, style="red") if problems else Text("✓ no problems found", style="green"))
     lines = annotated(run.composed.resolved, sources(run.composed), screen().width)
     display(Text("\nConfiguration", style="bold"), Text("\n".join(lines)))
     display(_table("Versions", ("package", "version"), [("python", platform.python_version()), *_versions()]))

@@ -24,7 +24,7 @@ CENTRE = 512
 
 
 def explore(run: Run) -> None:
-    """Shows a data set: counts, sizes, formats, samples, near copies, spectra, and what metadata alone give away.
+    """Shows a data set: counts, sizes, formats, samples, near copies, spectra, and what metadata alone predicts.
 
     The page ``index.html`` needs no network; the files beside it hold its figures. It reads the headers of all images
     and the pixels of a sample of ``explore.images``.
@@ -51,7 +51,7 @@ def explore(run: Run) -> None:
     files = write_files(look, out)
     write_atomically(out / "index.html", page.encode())
     for rule in [rule for rule in look.rules if rule.separates][:1]:
-        print(f"Metadata alone ({rule.features}) separate the classes, AUROC {rule.auroc:.2f}: {rule.words[0]}")
+        print(f"Metadata alone ({rule.features}) separates the classes, AUROC {rule.auroc:.2f}: {rule.words[0]}")
     print(f"{counted(len(manifest), 'image')}, pixels of {look.sampled:,}: {len(files)} CSV files beside the page")
     print(f"Page: {(out / 'index.html').resolve()}")
 

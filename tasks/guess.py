@@ -78,7 +78,9 @@ def guess(run: Run) -> None:
             return content
 
         if not journal.answers.finished:
-            print(f"Image {len(journal.answers) + 1} of {len(shown)} is next. Ctrl-C ends; the same command continues.")
+            print(
+                f"Image {len(journal.answers) + 1} of {len(shown)} is next. Ctrl-C stops; the same command continues."
+            )
             serve(journal, lambda place: pixels(chosen[place]), result, options.port, _announce)
         if journal.answers.finished:
             result()

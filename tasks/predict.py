@@ -123,10 +123,10 @@ def predict(run: Run) -> None:
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))
     if options.prevalence is not None:
         print(_expected(chosen or loaded.about.get("threshold"), options.prevalence))
-    told = summary(frame, first or ("score", "logit"))
-    write_atomically(out / "summary.json", (json.dumps(told, indent=1) + "\n").encode())
+    figures = summary(frame, first or ("score", "logit"))
+    write_atomically(out / "summary.json", (json.dumps(figures, indent=1) + "\n").encode())
     if first:
-        display(_summary(told))
+        display(_summary(figures))
     if options.maps:
         print(f"maps: {draw_maps(loaded.detector, datamodule, predictions, out, options.maps, options.robust)}")
     passed = f", {datamodule.ignored} skipped" if datamodule.ignored else ""
@@ -172,7 +172,9 @@ def _expected(rule: Any, prevalence: float) -> str:
     """The precision to expect, from the rates on the images that the threshold was chosen on."""
     rates = vars(rule) if isinstance(rule, ColumnThreshold) else rule or {}
     if rates.get("tpr") is None or rates.get("fpr") is None:
-        return f"prevalence {prevalence:g}: the rates of the threshold are unknown, so no precision can be expected"
+        return (
+            f"prevalence {prevalence:g}: the rates of the threshold are unknown, so the expected precision is unknown"
+        )
     precision = expected_precision(rates["tpr"], rates["fpr"], prevalence)
     return (
         f"prevalence {prevalence:g}: {precision:.1%} of the images called generated are expected to be generated (true "
@@ -192,11 +194,11 @@ def _screen(frame: pd.DataFrame, rule: str) -> Table:
     return table
 
 
-def _summary(told: dict[str, Any]) -> Table:
-    title = f"{told['scored']} of {counted(told['images'], 'image')} scored, {told['failed']} failed"
+def _summary(figures: dict[str, Any]) -> Table:
+    title = f"{figures['scored']} of {counted(figures['images'], 'image')} scored, {figures['failed']} failed"
     table = Table(title=title)
     for name in ("score", "mean", "median", "p95"):
         table.add_column(name, justify="left" if name == "score" else "right")
-    for name, values in told["scores"].items():
+    for name, values in figures["scores"].items():
         table.add_row(name, *(f"{values[key]:.4f}" for key in ("mean", "median", "p95")))
     return table

@@ -79,11 +79,12 @@ def threshold(run: Run) -> None:
         print("threshold.rule=youden is an old name of balanced_accuracy: both choose the same threshold")
     if table.stage == "test":
         print(
-            "warning: chosen on test images, so metrics of these images at this threshold are too good; choose it on "
+            "warning: chosen on test images, so metrics of these images at this "
+            "threshold are too optimistic; choose it on "
             f"validation images: threshold.input={path.with_name('predictions_validate_all.npz')}"
         )
     if "@" in column:
-        print(f"only of images in the view {column.partition('@')[2]}; threshold.column selects another view")
+        print(f"uses only images in the view {column.partition('@')[2]}; threshold.column selects another view")
     print(f"called generated where {chosen} ({asked.rule}); stored in {out / FILE}")
     print(f"task=predict predict.threshold={out / FILE} uses it, as does every task=predict with that output folder")
 

@@ -46,12 +46,12 @@ def figures(predictions: Predictions, folder: Path) -> list[Plot]:
     made = []
     if len(answers):
         made.append(
-            Plot("Confusion", "Rows: the truth; columns: the answer; shade: share of the row.", _confusion(answers))
+            Plot("Confusion", "Rows: true class; columns: answer; shade: fraction of the row.", _confusion(answers))
         )
         made.append(
             Plot(
                 "Scores of each generator",
-                "Log-posterior of the generator less that of outlier; right of 0 it beats outlier.",
+                "Log-posterior of the generator minus that of outlier; above 0 the generator is likelier.",
                 _histograms(answers),
             )
         )
@@ -63,24 +63,28 @@ def figures(predictions: Predictions, folder: Path) -> list[Plot]:
         arrays = {key: stored[key] for key in stored.files}
     if any(key.startswith("curve/") for key in arrays):
         made.append(
-            Plot("Calibration g(d)", "Score a token gets from its balanced ratio d; α in the legend.", _curves(arrays))
+            Plot("Calibration g(d)", "Score of a token by its balanced ratio d; the legend gives α.", _curves(arrays))
         )
-        made.append(Plot("Weights of the scales", "Of PRADA's score; VAR's scales coarse to fine.", _weights(arrays)))
+        made.append(
+            Plot(
+                "Weights of the scales", "Weights in PRADA's score; VAR's scales from coarse to fine.", _weights(arrays)
+            )
+        )
         made.append(Plot("Fitting", "PRADA's loss by epoch.", _losses(arrays)))
     position = {str(i): k for k, i in enumerate(arrays["id"].tolist())}
     rows = np.array([position[i] for i in answers.ids.tolist() if i in position], dtype=np.int64)
     if len(answers) and len(rows) == len(answers):
         made.append(
             Plot(
-                "Where the evidence is",
-                "Mean ratio d: VAR by scale (own images and all others), RAR by place (own less others).",
+                "Evidence by scale and position",
+                "Mean ratio d: VAR by scale (own and other images), RAR by position (own minus other images).",
                 _maps(arrays, answers, rows),
             )
         )
         made.append(
             Plot(
                 "Features",
-                "Each variant's features of its own images, its siblings', the other family's and outliers; below: "
+                "Features of each variant for its own images, its siblings', the other family's and outliers; below: "
                 "AUROC of own against siblings.",
                 _boxes(arrays, answers, rows),
             )

@@ -45,7 +45,7 @@ class Attribution:
         """From a dump with ``class_names`` and ``fused_multi_logits``; families from its provenance's ``families``.
 
         Raises:
-            DataError: it is no tracer's dump.
+            DataError: it is not a tracer's dump.
         """
         if predictions.class_names is None or predictions.fused_multi_logits is None:
             raise DataError("the dump holds no scores of single generators", "Give a dump of task=trace.")
@@ -128,18 +128,18 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
     measures = _measures(answers)
     if not len(answers):
         return []
-    drawn: list[list[float]] = [[] for _ in measures]
+    draws: list[list[float]] = [[] for _ in measures]
     rng = np.random.default_rng(bootstrap.seed)
     strata = [np.flatnonzero(answers.truth == k) for k in np.unique(answers.truth)]
     for _ in range(bootstrap.resamples):
         weights = np.zeros(len(answers))
         for rows in strata:
             weights[rows] = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
-        for values, (_, measure) in zip(drawn, measures, strict=True):
+        for values, (_, measure) in zip(draws, measures, strict=True):
             values.append(measure(weights))
     tail = (1 - bootstrap.level) / 2
     figures = []
-    for (figure, measure), values in zip(measures, drawn, strict=True):
+    for (figure, measure), values in zip(measures, draws, strict=True):
         value = measure(np.ones(len(answers)))
         low, high = np.quantile(values, [tail, 1 - tail]) if np.isfinite(values).all() else (nan, nan)
         figures.append(Figure(figure.metric, figure.of, value, figure.images, figure.chance, float(low), float(high)))

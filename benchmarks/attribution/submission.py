@@ -1,4 +1,4 @@
-"""``submission.csv``: one answer a file, checked against the files before it is published."""
+"""``submission.csv``: one answer per file, checked against the files before it is written."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -41,11 +41,11 @@ def _check(pairs: list[tuple[str, str]], files: list[str], classes: list[str]) -
     if missing := sorted(set(files) - answered):
         raise DataError(
             f"the answers: {len(missing)} of {len(files)} files have no answer, {missing[0]!r} first",
-            "Answer every file; trace.refused=outlier answers for images that no generator can have saved.",
+            "Give every file an answer; trace.refused=outlier gives one to images that no generator can have saved.",
         )
     if strange := sorted(answered - set(files)):
         raise DataError(
-            f"the answers: {len(strange)} answers are for no file, {strange[0]!r} first", "Check the folder."
+            f"the answers: {len(strange)} answers belong to no file, {strange[0]!r} first", "Check the folder."
         )
     for name, label in pairs:
         if label not in classes:

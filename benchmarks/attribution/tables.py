@@ -57,5 +57,5 @@ def markdown(figures: Sequence[Figure], answers: Attribution) -> str:
 
 
 def tidy_csv(figures: Sequence[Figure]) -> str:
-    """One line a figure."""
+    """One row per figure."""
     return csv_text([Figure.__dataclass_fields__, *(asdict(figure).values() for figure in figures)])

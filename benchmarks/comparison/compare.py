@@ -52,7 +52,7 @@ class Change:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Whether two runs err on different images: exact test of equal error (McNemar 1947), threshold 0.5.
+    """Whether two runs make mistakes on different images: exact test of equal error (McNemar 1947), threshold 0.5.
 
     Attributes:
         gained: images the other calls rightly and the first does not.

@@ -34,7 +34,7 @@ def markdown(found: Comparison) -> str:
         lines += [f"## {column_title(metric, at)}", ""]
         lines += ["| " + " | ".join(row) + " |" for row in (heads, ["---", *["--:"] * (len(heads) - 1)], *body)]
         lines += ["", *(f"* {_sentence(found, run, metric, at)}" for run in range(1, len(found.names))), ""]
-    lines += ["## Do they err on different images?", "", *(f"* {text}" for text in mcnemar_lines(found)), ""]
+    lines += ["## Do they make mistakes on different images?", "", *(f"* {text}" for text in mcnemar_lines(found)), ""]
     return "\n".join(lines)
 
 
@@ -42,7 +42,7 @@ def mcnemar_lines(found: Comparison) -> list[str]:
     """McNemar's test of every run but the first, in sentences."""
     return [
         f"{name}: right where {found.names[0]} is wrong on {counted(test.gained, 'image')}, wrong where it is right on "
-        f"{test.lost}; McNemar's exact p = {test.p:.2g} (threshold 0.5, images taken as independent)"
+        f"{test.lost}; McNemar's exact p = {test.p:.2g} (threshold 0.5, images treated as independent)"
         for name, test in zip(found.names[1:], found.tests, strict=True)
     ]
 

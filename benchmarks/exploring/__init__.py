@@ -1,1 +1,1 @@
-"""A look at a data set before training: one page and tidy files."""
+"""Shows a data set before training, as one page and CSV files."""

@@ -107,7 +107,7 @@ def spectrum_plots(curves: Sequence[tuple[str, int, NDArray[np.float64]]], side:
         if label == 0 and len(known) > 1:
             continue
         plot = Plot(f"mean log power of {name} by frequency", (0, 0.5), (low, high), 300, 190,
-                    "cycles a pixel", "log₁₀ power", [0, 0.1, 0.2, 0.3, 0.4, 0.5])  # fmt: skip
+                    "cycles per pixel", "log₁₀ power", [0, 0.1, 0.2, 0.3, 0.4, 0.5])  # fmt: skip
         if real is not None:
             mean, sd = real.mean(axis=0), real.std(axis=0)
             down, up = np.clip(mean - sd, low, high), np.clip(mean + sd, low, high)

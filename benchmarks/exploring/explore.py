@@ -23,7 +23,7 @@ from datamodules.tables.turns import in_turns
 GRID, GENERATED_GRID = 16, 9
 """Images in the two grids of random images: 4 × 4 of all, 3 × 3 of generated ones."""
 PER_GROUP, IN_ALL = 6, 96
-"""Images shown of each group at most, and of all groups together as far as each can have two."""
+"""Maximum number of images shown per group, and in all groups together unless that leaves a group fewer than two."""
 PAIRS = 24
 """Pairs of near copies shown; near.csv lists all."""
 

@@ -1,4 +1,4 @@
-"""The figures of the page as tidy files."""
+"""The figures of the page as CSV files, one row per observation."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

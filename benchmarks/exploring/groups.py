@@ -1,4 +1,4 @@
-"""The groups that a data set is shown by: real images, each generator's, and those of unknown label."""
+"""The groups of images that the page compares: real images, each generator's, and those of unknown label."""
 
 import numpy as np
 from numpy.typing import NDArray

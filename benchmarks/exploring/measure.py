@@ -1,4 +1,4 @@
-"""What pixels of a sample of images show: hashes, spectra, and a residual."""
+"""Measurements on the pixels of a sample of images: hashes, spectra, and a residual."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

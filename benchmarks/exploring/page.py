@@ -136,7 +136,7 @@ def _strips(look: Look) -> list[Any]:
     found = [
         strips("shorter side, pixels", _by_class(look, np.minimum(width, height)), log=True),
         strips("width ÷ height", _by_class(look, width / height), log=True),
-        strips("bytes a pixel", _by_class(look, np.where(encoded, h["nbytes"] / (width * height), np.nan)), log=True),
+        strips("bytes per pixel", _by_class(look, np.where(encoded, h["nbytes"] / (width * height), np.nan)), log=True),
         strips("JPEG quality (nearest IJG tables)", _by_class(look, np.where(h["nearest"] > 0, h["nearest"], np.nan))),
     ]
     return [strip for strip in found if strip is not None]

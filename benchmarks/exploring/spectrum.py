@@ -40,7 +40,7 @@ def side_for(shorter: dict[str, NDArray[np.int64]]) -> int:
 def log_power(pixels: NDArray[np.uint8], side: int) -> Floats | None:
     """Base-10 logarithm of the power of the central square, [side, side] with frequency 0 in the middle.
 
-    The luma in 0..1, less its mean, is tapered by a Hann window, whose power is divided out.
+    The mean is subtracted from the luma in 0..1; a Hann window is applied, and its power is divided out.
 
     Args:
         pixels: [H, W, 3].
@@ -61,14 +61,14 @@ def log_power(pixels: NDArray[np.uint8], side: int) -> Floats | None:
 
 
 def azimuthal_mean(spectrum: Floats) -> Floats:
-    """Mean over each ring of frequencies, [side / 2]: element k is (k + 1) / side cycles a pixel."""
+    """Mean over each ring of frequencies, [side / 2]: element k is (k + 1) / side cycles per pixel."""
     ring, size = _rings(len(spectrum))
     found: Floats = np.bincount(ring, spectrum.ravel())[1 : len(size) + 1] / size
     return found
 
 
 def frequencies(side: int) -> Floats:
-    """[side / 2] cycles a pixel of `azimuthal_mean`; the last one is the Nyquist frequency."""
+    """[side / 2] cycles per pixel of `azimuthal_mean`; the last one is the Nyquist frequency."""
     return np.arange(1, side // 2 + 1) / side
 
 

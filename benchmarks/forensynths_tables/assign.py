@@ -62,7 +62,7 @@ def assign(
         source: [N] folder names joined by "/".
         generator: [N] "" for real images.
         labels: [N] 0, 1 or -1.
-        tables: where to look.
+        tables: the candidates.
         others: whether tables of the sets that none of them names follow, where there is any table.
     """
     known = np.flatnonzero(np.asarray(labels) >= 0)
@@ -102,8 +102,8 @@ def assign(
         if sets:
             shown = table if table is LOOSE else table.others()
             assigned.append(Assigned(replace(shown, sets=dict.fromkeys(sets, ())), sets, borrowed))
-    told = [replace(a, others=tuple(further[a.table.name][0])) if a.table.name in further else a for a in assigned]
-    return told if others else [one for one in told if one.table in tables]
+    described = [replace(a, others=tuple(further[a.table.name][0])) if a.table.name in further else a for a in assigned]
+    return described if others else [one for one in described if one.table in tables]
 
 
 def _owners(keys: Sequence[Key], tables: Sequence[PublishedTable]) -> dict[int, PublishedTable | None]:
@@ -125,7 +125,7 @@ def _all_folders() -> frozenset[str]:
 
 
 def _fill(keys: Sequence[Key], owner: dict[int, PublishedTable | None], tables: Sequence[PublishedTable]) -> None:
-    """Deals the keys that no folder deals."""
+    """Assigns the keys that no folder assigns."""
     free = {k for k in range(len(keys)) if k not in owner}
     while free:
         found = {t.name: {k: name for k in free if (name := _set(t, keys[k])) is not None} for t in tables}

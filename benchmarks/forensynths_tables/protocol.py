@@ -77,7 +77,7 @@ class ForenSynthsTables(Plain):
             names = sorted(set(manifest.column("source")[rows[left]].tolist()))
             shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
             warnings.warn(
-                f"{len(left)} test images are of no set of benchmark.tables, or of unknown label, and are not tested: "
+                f"{len(left)} test images belong to no set of benchmark.tables or have no label, and are not tested: "
                 f"{shown}",
                 stacklevel=2,
             )
@@ -96,7 +96,7 @@ class ForenSynthsTables(Plain):
         return [(seen, np.unique(np.concatenate(parts))) for seen, parts in found.values()]
 
     def annotated(self, predictions: Predictions, manifest: Manifest, index: int) -> Predictions:  # noqa: ARG002
-        """The predictions, saying that they are those of the tables' sets."""
+        """The predictions, marked as those of the tables' sets."""
         return predictions.with_provenance(benchmark={"name": "forensynths_tables"})
 
     def summarise(self, experiment: Path) -> list[Any]:

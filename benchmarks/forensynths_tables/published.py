@@ -35,7 +35,7 @@ class PublishedTable:
 
     Attributes:
         name: of the file.
-        title: for people.
+        title: heading of the table.
         folders: names of a folder that holds the table's sets.
         size_policy: name of the input the figures were measured with (see `protocol.SIZE_POLICIES`).
         source: where the figures are published.
@@ -80,13 +80,13 @@ LOOSE = PublishedTable("other_sets", "Other sets", (), "detector", "", "", {}, {
 
 
 def names() -> list[str]:
-    """All tables there are."""
+    """All tables."""
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 @cache
 def load(name: str) -> PublishedTable:
-    """One table.
+    """Reads one table.
 
     Raises:
         ConfigError: there is none of that name.
@@ -116,7 +116,7 @@ def _column(text: str, count: int, place: str) -> Column:
     figures = tuple(_figures(cell) for cell in cells.split())
     if len(figures) not in (0, count):
         raise ConfigError(
-            f"{place}: {len(figures)} figures for {count} sets", "Correct the table's file: one figure a set."
+            f"{place}: {len(figures)} figures for {count} sets", "Correct the table's file: give one figure per set."
         )
     return Column(figures, _figures(mean))
 

@@ -23,7 +23,7 @@ TIDY = (
 
 
 def tidy(results: SetResults, method: str) -> str:
-    """One line a number, shares as fractions of 1; missing sets are listed with their reason."""
+    """One row per number, shares as fractions of 1; missing sets are listed with their reason."""
     table = results.assigned.table.name
     lines: list[Sequence[object]] = [TIDY]
     for r in results.results:
@@ -116,7 +116,7 @@ def terminal(results: SetResults, method: str) -> RichTable:
 
 
 def authors_form(results: SetResults) -> str:
-    """A line a set as the NPR authors' script prints it, percent with one decimal; sets that are missing are named."""
+    """One line per set as the NPR authors' script prints it, percent with one decimal; missing sets are named."""
     lines = []
     for number, name in enumerate((*results.assigned.table.sets, "")):
         title = name or "Mean"
@@ -152,7 +152,7 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
         parts.append(f"Missing, and left out of the mean: {', '.join(assigned.missing)}.")
     single = [r.generator for s in assigned.sets if (r := results.of(s, "accuracy", "0.5")) and r.reason]
     if single:
-        parts.append(f"Images of one class only, so no ACC, AP or AUROC: {', '.join(single)}.")
+        parts.append(f"Sets with images of one class only, which have no ACC, AP or AUROC: {', '.join(single)}.")
     undefined = {r.reason for r in results.results if r.kind == "mean" and r.reason}
     if undefined:
         parts.append(f"Means that need both classes are {' or '.join(sorted(undefined))}.")
@@ -161,7 +161,7 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
         lenders.setdefault(origin, []).append(name)
     parts += [f"Real images of {', '.join(names)}: those in {origin}." for origin, names in lenders.items()]
     if assigned.others:
-        parts.append(f"Also there, but not of this table: {', '.join(assigned.others)}.")
+        parts.append(f"In the data, but not in this table: {', '.join(assigned.others)}.")
     chosen = next((r.threshold for r in results.results if r.at == "validation"), None)
     if chosen is not None:
         parts.append(f"Threshold chosen on validation: {chosen:.4g}.")
@@ -169,12 +169,12 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
         mean = _pair(assigned.table.published[method].mean)
         parts.append(f"{method}: {assigned.table.source}; mean of all {len(assigned.table.sets)} sets {mean}.")
     if not assigned.table.published:
-        parts.append("No figures are published of these sets.")
+        parts.append("No figures are published for these sets.")
     return " ".join([*parts, assigned.table.note]).strip()
 
 
 def _published(results: SetResults, method: str, name: str) -> Figures:
-    """Of a set, or of the mean over the sets that ours is a mean of: like is compared with like."""
+    """The difference of a set, or of the means over the sets that our mean covers."""
     table = results.assigned.table
     if name:
         return table.figures(method, name)

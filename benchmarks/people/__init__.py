@@ -1,1 +1,1 @@
-"""A person's answers to the question a detector is asked: real or generated? Measured, and compared with detectors."""
+"""People's answers to the question real or generated: measured, and compared with detectors."""

@@ -45,7 +45,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Sitting:
-    """What one person is asked: the first line of the file.
+    """The images one person is shown: the first line of the file.
 
     Attributes:
         person: their name, any text.
@@ -156,7 +156,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(
-                f"{self.path} is open in another task=guess", "End that one, or give another guess.person."
+                f"{self.path} is open in another task=guess", "Stop that one, or give another guess.person."
             ) from error
         self._file.seek(0)
         content = self._file.read()
@@ -167,7 +167,7 @@ class Journal:
             if self.answers.sitting != sitting:
                 raise DataError(
                     f"{self.path} holds {sitting.person}'s answers to other images, or with another guess.reveal",
-                    "Repeat the command that began it, or give another guess.out or guess.person.",
+                    "Repeat the command that started it, or give another guess.out or guess.person.",
                 )
         else:
             self._write(sitting.line())

@@ -37,7 +37,7 @@ def candidates(manifest: Manifest, scored: Sequence[NDArray[np.str_]] = ()) -> N
 def choose(
     manifest: Manifest, rows: NDArray[np.int64], count: int, seed: int, readable: Callable[[int], bool]
 ) -> list[int]:
-    """Rows of the images to show, in an order that tells nothing about the labels.
+    """Rows of the images to show, in an order that reveals nothing about the labels.
 
     Every image is real or generated with the same probability, independently of those before it, so that nobody can
     infer the last answers by counting. Within the generated images the generators take turns. The choice depends on

@@ -41,7 +41,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Measures:
-    """What the answers of one person amount to.
+    """Measures of one person's answers.
 
     Attributes:
         confusion: (true positives, false negatives, false positives, true negatives); generated is positive.

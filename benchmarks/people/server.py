@@ -89,7 +89,7 @@ class Guessing:
         return HTMLResponse(page, headers=QUIET | {"Content-Security-Policy": POLICY})
 
     async def state(self, _request: Request) -> Response:
-        """How far the person is."""
+        """The number of answers so far."""
         return JSONResponse(self._state(), headers=QUIET)
 
     async def image(self, request: Request) -> Response:
@@ -110,7 +110,7 @@ class Guessing:
                 return _refusal("This image is not the one to answer now.", 409)
             self.journal.answer(called, seconds)
         except (ValueError, KeyError, TypeError) as error:
-            return _refusal(f"Not an answer: {error}", 400)
+            return _refusal(f"Invalid answer: {error}", 400)
         state = self._state()
         sitting = self.journal.answers.sitting
         if sitting.reveal == "each":

@@ -1,4 +1,4 @@
-"""An image as it goes to the browser: its pixels, and nothing that says where they come from."""
+"""An image as it is sent to the browser: its pixels, without anything that reveals their origin."""
 
 import io
 

@@ -35,7 +35,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Combination:
-    """One score of several.
+    """A score combined from several.
 
     Attributes:
         logits: [n] float64, higher means more likely generated.
@@ -58,7 +58,7 @@ def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> 
         wanted: columns to take of each dump; none for its logit.
 
     Raises:
-        DataError: a dump lacks a column or holds a value that is no number, no image is in all, or labels disagree.
+        DataError: a dump lacks a column or holds a value that is not a number, no image is in all, or labels disagree.
     """
     (first_name, first), *others = dumps.items()
     shared = set(first.fused_ids.tolist()).intersection(*(other.fused_ids.tolist() for _, other in others))
@@ -85,7 +85,7 @@ def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> 
 
 
 def combine(columns: Columns, rule: str, reference: Columns | None = None, independence: float = 0.05) -> Combination:
-    """One score of several columns.
+    """Combines several columns into one score.
 
     Args:
         columns: of the images to score.
@@ -106,11 +106,12 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
         return Combination(columns.values.mean(1), fitted={"weights": np.full(count, 1 / count), "bias": 0.0})
     if reference is None:
         raise ConfigError(
-            f"combine.rule={rule} is fitted on other images", "Give combine.reference, or combine.rule=mean."
+            f"combine.rule={rule} has to be fitted on other images", "Give combine.reference, or combine.rule=mean."
         )
     if reference.names != columns.names:
         raise DataError(
-            f"the reference has columns {reference.names}, the inputs {columns.names}", "Give combine.reference anew."
+            f"the reference has columns {reference.names}, the inputs {columns.names}",
+            "Give a combine.reference with the same columns as combine.inputs.",
         )
     if rule == "rank_mean":
         ranks = _ranks(reference.values, columns.values).mean(1)

@@ -41,7 +41,7 @@ def _v(table: NDArray[np.float64], published: bool) -> float:
     if published and kept.shape != table.shape:
         return -1.0
     if min(kept.shape) < 2:
-        return 0.0  # a constant statistic tells nothing of another
+        return 0.0  # a constant statistic carries no information about another
     chi2 = stats.chi2_contingency(kept).statistic
     return float(np.sqrt(chi2 / (table.sum() * (min(kept.shape) - 1))))
 
@@ -105,6 +105,6 @@ def published_sample(p_values: Floats, seed: int) -> Floats:
         DataError: there are fewer.
     """
     if len(p_values) < PUBLISHED_SAMPLE:
-        raise DataError(f"{len(p_values)} real images, and the published test takes {PUBLISHED_SAMPLE}")
+        raise DataError(f"{len(p_values)} real images, and the published test uses {PUBLISHED_SAMPLE}")
     chosen = np.random.RandomState(seed).choice(p_values, size=PUBLISHED_SAMPLE, replace=False)
     return np.asarray(chosen)

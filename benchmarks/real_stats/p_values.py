@@ -1,7 +1,7 @@
 """P-values of statistics among real images, and their combination.
 
 Source: RealStats (AISTATS 2026, arXiv 2601.18900) and its code. The published p-values come from a histogram: they are
-0 in its highest bin, also for real images, and as coarse as its bins. `exact_p_values` has neither flaw, and is valid
+0 in its highest bin, also for real images, and as coarse as its bins. `exact_p_values` avoids both and is valid
 for exchangeable real images: P(p ≤ α) ≤ α.
 """
 
@@ -30,7 +30,7 @@ def exact_p_values(reference: Floats, values: Floats) -> NDArray[np.float64]:
         [m], from 2 / (n + 1) to 1.
 
     Raises:
-        DataError: an empty reference, or a value that is no number.
+        DataError: an empty reference, or a value that is not a number.
     """
     _check(reference, values)
     ordered = np.sort(reference)
@@ -56,7 +56,7 @@ class BinnedReference:
         """The distribution of a statistic of real images, [n].
 
         Raises:
-            DataError: an empty reference, or a value that is no number.
+            DataError: an empty reference, or a value that is not a number.
         """
         _check(reference, reference)
         density, edges = np.histogram(reference, bins=bins, density=True)
@@ -75,7 +75,7 @@ class BinnedReference:
 
 
 def combined(p_values: Floats, rule: str = "stouffer") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One p-value of several independent ones.
+    """Combines several independent p-values into one.
 
     Args:
         p_values: [m, k].

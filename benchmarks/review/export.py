@@ -1,4 +1,4 @@
-"""The joined dumps as tidy files: one line an image and dump."""
+"""The joined dumps as tidy files: one row per image and dump."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from benchmarks.review.join import Joined
 
 
 def tidy(joined: Joined) -> pa.Table:
-    """One row an image and dump; ``called`` is 1 where the score is above the dump's ``threshold``."""
+    """One row per image and dump; ``called`` is 1 where the score is above the dump's ``threshold``."""
     parts = []
     for name, dump, threshold in zip(joined.names, joined.dumps, joined.thresholds, strict=True):
         called = (dump.fused_scores.astype(np.float64) > threshold).astype(np.int8)

@@ -51,4 +51,6 @@ def _index(path: Path) -> dict[str, dict[str, Path]]:
             for name, files in content.items()
         }
     except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(f"{path} is no index of maps: {error}", "Draw them again with task=predict.") from error
+        raise DataError(
+            f"{path} is not an index of maps: {error}", "Make them again with task=predict predict.maps=N."
+        ) from error

@@ -68,10 +68,10 @@ class PixelReader:
         """
         where, row = str(self.predictions.where[position]), int(self.predictions.row[position])
         if not where:
-            raise DataError("the dump does not say where its images are")
+            raise DataError("the dump does not record where its images are")
         path = as_path(where.rpartition(GROUP_SEPARATOR)[0] if GROUP_SEPARATOR in where else where)
         if not path.is_file():
-            raise DataError(f"{path} does not exist (any more)")
+            raise DataError(f"{path} does not exist")
         if GROUP_SEPARATOR in where:
             self._check_id(where, row, str(self.predictions.fused_ids[position]))
             return self._hdf5.read(position)

@@ -1,4 +1,4 @@
-"""A threshold on any score of any table: the orientation, the rules, and how it is kept for later.
+"""A threshold on any score of any table: its direction, the rules, and its file.
 
 Scores need no unit and no direction: whether higher or lower values mean "generated" is found from the AUROC, or given,
 and every threshold has the sign of the score itself.
@@ -88,7 +88,7 @@ def choose(
     values, truth = np.asarray(scores, dtype=np.float32)[known], np.asarray(labels, dtype=np.int64)[known]
     for kind, name in enumerate(("real", "generated")):
         if not (truth == kind).any():
-            raise DataError(f"no {name} image has a {column}", "A threshold needs labelled images of both kinds.")
+            raise DataError(f"no {name} image has a {column}", "A threshold needs labelled images of both classes.")
     area = auroc(values.astype(np.float64), truth, 0.5)
     higher = area >= 0.5 if direction == "auto" else direction == "higher"
     sign = np.float32(1 if higher else -1)
@@ -152,7 +152,7 @@ def load(path: Path) -> ColumnThreshold:
     """The chosen threshold of a file that ``task=threshold`` wrote.
 
     Raises:
-        DataError: no such file, or none of ours.
+        DataError: no such file, or not one of ours.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ def conformal_threshold(units: Mapping[str, Sequence[float]], rate: float) -> fl
     if not 0 < rate < 1:
         raise ConfigError(f"threshold.fpr={rate}", "Give a rate between 0 and 1, such as 0.01.")
     if not units:
-        raise DataError("No real image is there to bound false alarms on", "Give a table with real images.")
+        raise DataError("there is no real image to bound false alarms with", "Give a table with real images.")
     found = []
     for source, values in units.items():
         n = len(values)

@@ -86,7 +86,7 @@ def choose_threshold(scores: NDArray[np.float32], labels: Labels, rule: str = "b
     for kind, name in enumerate(("real", "generated")):
         if not (truth == kind).any():
             raise DataError(
-                f"No threshold can be chosen: no {name} image is among the {truth.size} validation images",
+                f"No threshold can be chosen: there is no {name} image among the {truth.size} validation images",
                 "Give a validation split that holds both.",
             )
     distinct, tp, fp = curve(kept, truth)

@@ -1,4 +1,4 @@
-"""Tables of scores as anybody writes them: a CSV with a label column, or a dump of predictions."""
+"""Tables of scores: any CSV file with a label column, or a dump of predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +70,13 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         generated_label: what that column holds for generated images; None for 1, generated or fake. (ZED_Rep: 0.)
 
     Raises:
-        DataError: the file is missing or unreadable, has no labels, or holds no number.
+        DataError: the file is missing or unreadable, has no labels, or contains no numbers.
     """
     if path.suffix.lower() == ".npz":
         dump = read_predictions(path)
         found: dict[str, NDArray[Any]] = {"score": dump.fused_scores, "logit": dump.fused_logits, **dump.extra}
         parts = by_view(dump)
-        if len(parts) > 1:  # a threshold is of images that were seen alike
+        if len(parts) > 1:  # a threshold is chosen on images seen through one view
             own = {k: v for k, v in dump.extra.items() if k != VIEW and not k.startswith(("score@", "logit@"))}
             found = {}
             for part in parts:
@@ -89,7 +89,7 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         stage = str(dump.about.get("stage", ""))
         return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group, dump.source, stage, OWN)
     if not path.is_file():
-        raise DataError(f"no table of scores {path}", "Give a CSV, or a predictions_*.npz.")
+        raise DataError(f"{path}: no such table of scores", "Give a CSV, or a predictions_*.npz.")
     table = read_table(path, (label.lower(), *NOT_SCORES))
     frame = pd.DataFrame(table.rows, columns=table.header, dtype=str)
     label = table.find(label) or label
@@ -121,7 +121,8 @@ def _labels(column: Any, generated_label: str | None, path: Path) -> NDArray[np.
     strange = set(text[labels < 0].tolist()) - {"", "-1", "-1.0", "unknown", "err"}
     if strange:
         raise DataError(
-            f"{path}: label {min(strange)!r} is unknown", "Say what stands for generated: threshold.generated_label=…"
+            f"{path}: label {min(strange)!r} is unknown",
+            "Give the label of generated images: threshold.generated_label=…",
         )
     return labels
 

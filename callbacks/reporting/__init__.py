@@ -1,1 +1,1 @@
-"""What a run shows and logs: progress, history, axes and pages of loggers."""
+"""Output of a run: progress, history, axes and pages of loggers."""

@@ -1,4 +1,4 @@
-"""What the tab key offers: flags, tasks, groups, options, keys and files. Neither torch nor Hydra is imported."""
+"""Tab completion: flags, tasks, groups, options, keys and files. Neither torch nor Hydra is imported."""
 
 import ast
 import os
@@ -99,13 +99,13 @@ def _keys(key: str, tree: dict[str, Any]) -> Iterator[str]:
 
 
 def _values(key: str, value: str, tree: dict[str, Any], folders: Sequence[Path]) -> Iterator[str]:
-    begun = value[: max(value.rfind(","), value.rfind("[")) + 1]  # of a list, or of several runs
-    named = set(begun.strip("[").split(","))
+    kept = value[: max(value.rfind(","), value.rfind("[")) + 1]  # of a list, or of several runs
+    named = set(kept.strip("[").split(","))
     root, _, name = key.partition(".")
     if key == "task":
         known: list[str] | None = list(verbs())
     elif key in group_names():
-        known = [*group_options(key, *folders), *(() if begun else ("null",))]
+        known = [*group_options(key, *folders), *(() if kept else ("null",))]
     elif key == "experiment_id":
         known = [folder.name for folder in Path("experiments_data").glob("*") if folder.is_dir()]
     elif root in VERB_OPTIONS and name in verb_options(root):
@@ -117,8 +117,8 @@ def _values(key: str, value: str, tree: dict[str, Any], folders: Sequence[Path])
         known = _of_type(parameter.annotation if parameter else "str")
     else:
         known = _of_type("str" if key == "ckpt" else "int")
-    words = _files(value[len(begun) :]) if known is None else (each for each in known if each not in named)
-    yield from (f"{begun}{each}" for each in words)
+    words = _files(value[len(kept) :]) if known is None else (each for each in known if each not in named)
+    yield from (f"{kept}{each}" for each in words)
 
 
 def _of_type(annotation: str) -> list[str] | None:
@@ -131,8 +131,8 @@ def _of_type(annotation: str) -> list[str] | None:
     return None if re.search(r"str|Path|_PATH", annotation) or not annotation else []
 
 
-def _files(begun: str) -> Iterator[str]:
-    head, tail = os.path.split(begun)
+def _files(kept: str) -> Iterator[str]:
+    head, tail = os.path.split(kept)
     if head.startswith("~") or not PLAIN.fullmatch(tail or "a"):
         return
     for entry in os.scandir(head or "."):

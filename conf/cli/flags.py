@@ -1,4 +1,4 @@
-"""The flags of the command line: Hydra's own, as far as we have them, and those that ask about the command itself."""
+"""The flags of the command line: those of Hydra that work here, and our own."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ INFO = ("all", "config", "defaults", "defaults-tree", "searchpath")
 SHELLS = ("bash", "zsh", "fish")
 
 FLAGS: dict[tuple[str, ...], tuple[str, str]] = {
-    ("--help", "-h"): ("", "show the help for everything, or for the words beside it"),
+    ("--help", "-h"): ("", "show this help, or explain the tasks, groups, options and keys given beside it"),
     ("--multirun", "-m"): ("", "run every combination of key=1,2, range(), glob() and choice()"),
     ("--cfg", "-c"): ("|".join(CFG), "print the configuration as YAML instead of running"),
     ("--resolve",): ("", "resolve interpolations in the output of --cfg"),
     ("--package", "-p"): ("KEY", "print only this part of the configuration (with --cfg)"),
     ("--info", "-i"): ("|".join(INFO), "print how the configuration is composed instead of running"),
-    ("--config-dir", "-cd"): ("DIR", "folder of your own YAML groups, used beside conf/"),
-    ("--config-name", "-cn"): ("NAME", "whole configuration to begin with, instead of conf/config.yaml"),
+    ("--config-dir", "-cd"): ("DIR", "folder of your own YAML groups, searched in addition to conf/"),
+    ("--config-name", "-cn"): ("NAME", "main configuration to start from instead of conf/config.yaml"),
     ("--completion",): (
         "|".join(SHELLS),
         'print tab completion for a shell: eval "$(pixelproof --completion bash)"',
     ),
-    ("--hydra-help",): ("", "show which of Hydra's flags and settings work here"),
+    ("--hydra-help",): ("", "list the flags and settings of Hydra that work here"),
     ("--version",): ("", "print the versions of PixelProof, Hydra and OmegaConf"),
 }
 """Names of each flag, its value, and its help text."""
@@ -37,9 +37,9 @@ NOT_HERE = {
     ("--shell-completion", "-sc"): 'Write eval "$(pixelproof --completion bash)" (or zsh, fish)',
     ("--experimental-rerun",): "Write experiment_id=NAME: the same name continues with the experiment's own settings",
     ("--config-path", "-cp"): "Write --config-dir=DIR for YAML groups of your own; conf/ itself cannot be replaced",
-    ("--run", "-r"): "Leave it out: the task is run unless another flag asks for something else",
+    ("--run", "-r"): "Leave it out: without another flag, the task runs",
 }
-"""Flags of Hydra that we do not have, and what does the same here."""
+"""Flags of Hydra that do not work here, and what to use instead."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_flags(words: Sequence[str]) -> Given:
 
 
 def hydras_step(word: str) -> str | None:
-    """What takes the place of a flag of Hydra that we do not have; None for every other word."""
+    """The replacement of a flag of Hydra that does not work here; None for every other word."""
     return next((step for names, step in NOT_HERE.items() if word.partition("=")[0] in names), None)
 
 

@@ -69,7 +69,7 @@ def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
         wrong = next((each for each in named if each not in options(key)), None)
         if wrong is not None and key == "datamodule":
             path = shlex.quote(f"datamodule.path={value}")
-            return f"Write {path} for where the data is; datamodule=NAME chooses how it is read (see --help)"
+            return f"Write {path} to set where the data is; datamodule=NAME sets how it is read (see --help)"
         if wrong is not None and key == "detector":
             backbone = shlex.quote(f"detector.backbone={wrong}")
             return f"Write detector=NAME; {nearest(wrong, options(key))}; a backbone is detector=classifier {backbone}"

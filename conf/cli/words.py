@@ -1,4 +1,4 @@
-"""The words of the command line: read, judged one by one, and expanded into several jobs (``-m``)."""
+"""The words of the command line: parsed, checked one by one, and expanded into several jobs (``-m``)."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ HYDRAS = {
     "hydra/callbacks": "Write callbacks=NAME for Lightning's callbacks",
     "hydra.output_subdir": "Leave it out: every experiment keeps its configuration in config.lock.yaml",
 }
-"""Settings of Hydra that people know, and what does the same here."""
+"""Well-known settings of Hydra, and what to use instead."""
 
 
 def parse(words: Iterable[str]) -> list[Override]:

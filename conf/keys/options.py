@@ -34,7 +34,7 @@ class AuditOptions:
 
     out: str | None = option(None, "folder for the report; experiments_data/<id>/ by default")
     deliveries: list[str] = option_list(
-        "deliveries or presets whose traces a checkpoint may lean on, with ckpt=FILE",
+        "with ckpt=FILE, deliveries or presets that one class is changed by, to see what the checkpoint leans on",
         "jpeg-95", "jpeg-75", "jpeg-50", "webp-80", "avif-60", "resize-0.5", "resize-1.5", "crop-0.75",
     )  # fmt: skip
     against: list[str] = option_list(
@@ -63,7 +63,8 @@ class DoctorOptions:
     """Options of ``task=doctor``."""
 
     data: bool = option(
-        False, "whether the data is checked too: images by split and label, and anything that would stop a fit or test"
+        False,
+        "whether the data is read too, to count images by split and label and to find what would stop a fit or test",
     )
 
 
@@ -77,18 +78,19 @@ class PredictOptions:
     threshold: str | None = option(
         None, "threshold.json written by task=threshold; the one in the experiment's folder by default"
     )
-    calibration: str | None = option(None, "calibration.json written by task=calibrate, for a column calibrated")
+    calibration: str | None = option(None, "calibration.json written by task=calibrate; adds the column calibrated")
     prevalence: float | None = option(
-        None, "expected share of generated images, for a column posterior and the precision to expect"
+        None,
+        "expected share of generated images, from 0 to 1; adds the column posterior and prints the precision to expect",
     )
     deliveries: list[str] = option_list(
-        "deliveries or presets that every image is also scored after, for a verdict: [sieve_web,jpeg-50]"
+        "deliveries or presets after which every image is scored again; adds a verdict: [sieve_web,jpeg-50]"
     )
     unsure_band: bool = option(
         True, "whether the verdict is unsure where task=calibrate found scores undecidable (calibrate.sure)"
     )
-    unsure_flips: int = option(0, "number of deliveries that may change the call before the verdict is unsure")
-    maps: int = option(0, "number of images, highest scores first, that maps are saved for; -1 for all")
+    unsure_flips: int = option(0, "number of deliveries that may change the decision before the verdict is unsure")
+    maps: int = option(0, "number of images for which maps are saved, highest scores first; -1 for all")
     robust: float = option(1.0, "fraction of a map's values that its colours span; 0.99 lets outliers saturate")
 
 
@@ -114,7 +116,9 @@ class ThresholdOptions:
         ("photograph", "source"),
     )
     direction: str = option(
-        "auto", "which scores mean generated; auto finds out from the labels", ("auto", "higher", "lower")
+        "auto",
+        "whether higher or lower scores mean generated; auto finds out from the labels",
+        ("auto", "higher", "lower"),
     )
     label: str = option("label", "label column of a CSV file")
     generated_label: str | None = option(
@@ -127,7 +131,7 @@ class ThresholdOptions:
 class CalibrateOptions:
     """Options of ``task=calibrate``."""
 
-    input: str | None = option(None, "dump, or experiment with a validation dump, that the calibration is fitted on")
+    input: str | None = option(None, "dump to fit the calibration on, or an experiment with a validation dump")
     method: str = option(
         "temperature",
         "what is fitted to the logits: a factor (temperature), an offset (shift), both (platt), a factor for each "
@@ -158,11 +162,13 @@ class ReviewOptions:
 class GuessOptions:
     """Options of ``task=guess``."""
 
-    images: int = option(50, "number of images that are shown")
+    images: int = option(50, "number of images to show")
     person: str = option("me", "name of the person who answers; each person has a file")
     seed: int = option(0, "random seed of the images and their order")
     reveal: str = option("end", "when the truth is shown: after each answer, or at the end", ("each", "end"))
-    against: list[str] = option_list("dumps or experiments to compare with; only images that all scored are shown")
+    against: list[str] = option_list(
+        "dumps or experiments to compare the person with; only images that all of them scored are shown"
+    )
     port: int = option(0, "port on 127.0.0.1; 0 takes a free one")
     out: str | None = option(None, "folder for answers and results; experiments_data/<id>/guess by default")
 
@@ -177,7 +183,7 @@ class GenerateOptions:
     valid: int = option(50, "number of validation images from each variant")
     test: int = option(50, "number of test images from each variant")
     batch: int = option(16, "number of images sampled at once")
-    outliers: bool = option(True, "whether as many images of the data module, resized, are added as outliers")
+    outliers: bool = option(True, "whether to add as many images of the data module, resized, as outliers")
 
 
 @dataclass
@@ -192,7 +198,9 @@ class TraceOptions:
     block: int = option(256, "number of images in a cached file")
     positions: int = option(64, "number of tokens in a slice of the softmax")
     refused: str = option(
-        "stop", "how images are treated that no variant can have saved: stop, or count as outliers", ("stop", "outlier")
+        "stop",
+        "treatment of images that no variant can have saved: stop the run, or count them as outliers",
+        ("stop", "outlier"),
     )
 
 
@@ -201,7 +209,7 @@ class ExportTreeOptions:
     """Options of ``task=export_tree``."""
 
     out: str | None = option(None, "root of the tree; experiments_data/<id>/tree by default")
-    reals: str = option("photographs", "name of the set that real images are copied to")
+    reals: str = option("photographs", "name of the set for real images")
 
 
 @dataclass
@@ -212,12 +220,14 @@ class CombineOptions:
     columns: list[str] = option_list("columns taken from each dump; the logit by default")
     rule: str = option(
         "mean",
-        "how scores are combined; the last two use p-values among real images",
+        "rule for combining scores; stouffer and minimum use p-values among real images",
         ("mean", "rank_mean", "weighted", "stouffer", "minimum"),
     )
     reference: list[str] = option_list("dumps that the rule is fitted on; validation dumps of the inputs by default")
-    independence: float = option(0.05, "Cramér's V from which two columns count as dependent")
-    checkpoint: str | None = option(None, "file for one checkpoint of all inputs' best ones; none by default")
+    independence: float = option(0.05, "Cramér's V at which two columns count as dependent")
+    checkpoint: str | None = option(
+        None, "checkpoint file to write that combines the inputs' best checkpoints; null writes none"
+    )
     out: str | None = option(None, "folder for the dump; experiments_data/<id>/ by default")
 
 
@@ -263,7 +273,7 @@ class SweepOptions:
     )
     pruner: str = option(
         "file",
-        "pruner that stops poor trials early; file takes the search's own",
+        "pruner that stops poor trials early; file uses the pruner of the search file",
         ("file", "median", "hyperband", "none"),
     )
     id: str | None = option(None, "id of an existing W&B sweep to join")
@@ -285,7 +295,7 @@ class CandidatesOptions:
     gap_weight: float = option(0.0, "penalty for a gap between validation and training loss")
     top: int = option(5, "number of candidates kept")
     words: list[str] = option_list("arguments changed for retraining: [trainer.max_epochs=30]")
-    retrain: bool = option(False, "whether the candidates are retrained, the best one kept and tested")
+    retrain: bool = option(False, "whether to retrain the candidates, keep the best one and test it")
     workers: int = option(1, "number of runs at the same time")
 
 
@@ -293,8 +303,8 @@ class CandidatesOptions:
 class ConvertOptions:
     """Options of ``task=convert``."""
 
-    inputs: list[str] = option_list("AI-GenBench's YAML files, in their order")
-    out: str | None = option(None, "experiment file to write; <last input>_converted.yaml by default")
+    inputs: list[str] = option_list("AI-GenBench's YAML files, in the order its own command takes them")
+    out: str | None = option(None, "recipe file to write; <last input>_converted.yaml by default")
 
 
 @dataclass
@@ -308,5 +318,5 @@ class ExportOptions:
 class TuneOptions:
     """Searches of ``task=fit`` before it trains."""
 
-    lr: bool = option(False, "whether the learning rate is searched for before training")
-    batch_size: bool = option(False, "whether the largest possible batch size is searched for before training")
+    lr: bool = option(False, "whether to search for a learning rate before training")
+    batch_size: bool = option(False, "whether to search for the largest possible batch size before training")

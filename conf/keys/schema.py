@@ -13,7 +13,7 @@ GROUP = {"group": True}
 class Config:
     """The root of a configuration."""
 
-    task: str = of.option("fit", "task to run, one of those above")
+    task: str = of.option("fit", "task to run")
     experiment_id: str | None = of.option(None, "name of the experiment; results go to experiments_data/NAME/")
     ckpt: str | None = of.option(None, "checkpoint or weights to score with, or to start training from")
     calibrated: bool = of.option(

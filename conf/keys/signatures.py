@@ -140,7 +140,7 @@ def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
 
 
 def base_name(base: ast.expr, module: str, root: Path) -> str:
-    """The dotted name of a base class, as the imports of the module tell it."""
+    """The dotted name of a base class, according to the imports of the module."""
     name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
     head, dot, rest = name.partition(".")
     home = f"builtins.{head}" if hasattr(builtins, head) else f"{module}.{head}"

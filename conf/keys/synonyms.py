@@ -1,4 +1,4 @@
-"""Words that newcomers type for our keys and tasks."""
+"""Common synonyms of our keys and tasks."""
 
 TASKS = {
     "fit": "train training finetune fine_tune run learn",
@@ -54,10 +54,10 @@ _KEY = {word: key for key, words in KEYS.items() for word in words.split()}
 
 
 def task_for(word: str) -> str | None:
-    """The task somebody means by another word, if it is a usual one."""
+    """The task that a common synonym stands for, or None."""
     return _TASK.get(word.lower().replace("-", "_"))
 
 
 def key_for(word: str) -> str | None:
-    """The dotted key somebody means by another word, if it is a usual one."""
+    """The dotted key that a common synonym stands for, or None."""
     return _KEY.get(word.lower().replace("-", "_"))

@@ -44,7 +44,7 @@ def find(target: str, root: Path) -> tuple[str, Definition]:
     if origin is not None and (is_own(origin) or not is_own(target)):
         return find(origin, root)
     if origin is not None:
-        raise ConfigError(f"{target!r} comes from outside: it is {origin}", nearest(name, definitions))
+        raise ConfigError(f"{target!r} is defined outside PixelProof: it is {origin}", nearest(name, definitions))
     raise ConfigError(f"{module} has no class or function {name!r}", nearest(name, definitions))
 
 

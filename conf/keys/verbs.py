@@ -10,11 +10,15 @@ from conf.keys.syntax import ROOT, first_line, module_file, source
 REQUIRED = {
     "predict": ("ckpt",),
     "export": ("ckpt",),
-    "review": ("review.inputs",),
-    "threshold": ("threshold.input",),
+    "review": ("review.inputs", "review.people", "experiment_id"),
+    "threshold": ("threshold.input", "experiment_id"),
     "calibrate": ("calibrate.input",),
+    "compare": ("compare.inputs",),
+    "combine": ("combine.inputs",),
+    "convert": ("convert.inputs",),
+    "sweep": ("sweep.file",),
 }
-"""Keys that a task requires, besides those of its parts."""
+"""Keys one of which a task requires, besides those of its parts."""
 
 BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.get("group")} | {"loggers": "logger"}
 """Methods of `tasks.experiment.run.Run` that build a group."""

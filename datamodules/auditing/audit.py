@@ -99,10 +99,10 @@ def audit(manifest: Manifest, store: ImageStore, workers: int | None = None, max
     columns, failed = describe(manifest, store, workers, max_pixels)
     rows = columns.pop("row")
     label, group = manifest.labels[rows], manifest.column("group")[rows]
-    told = label >= 0
-    known = {name: values[told] for name, values in columns.items()}
+    labelled = label >= 0
+    known = {name: values[labelled] for name, values in columns.items()}
     encoded = bool((columns["nbytes"] > 0).any())
-    groups = fold_groups(group[told]) if (group[told] != "").any() else None
+    groups = fold_groups(group[labelled]) if (group[labelled] != "").any() else None
     return Audit(
         images=len(rows),
         unreadable=[(manifest.image_id(row), reason) for row, reason in failed.items()],
@@ -110,8 +110,8 @@ def audit(manifest: Manifest, store: ImageStore, workers: int | None = None, max
         exact=_copies(manifest, rows, _exact_pairs(columns["digest"])),
         near=_copies(manifest, rows, _near_only(columns["dhash"], columns["digest"])),
         groups_across_splits=_groups_across_splits(manifest),
-        rules=trivial_rules(known, label[told], groups) if encoded else [],
-        one_sided=one_sided(known, label[told]) if encoded else [],
+        rules=trivial_rules(known, label[labelled], groups) if encoded else [],
+        one_sided=one_sided(known, label[labelled]) if encoded else [],
     )
 
 

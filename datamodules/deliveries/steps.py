@@ -96,8 +96,8 @@ def kernel(pixels: Pixels, width: float, rng: Rng) -> Pixels:  # noqa: ARG001
 
 def noise(pixels: Pixels, deviation: float, rng: Rng) -> Pixels:
     """Independent Gaussian noise on every value, its standard deviation in levels of 0 to 255."""
-    drawn = rng.standard_normal(pixels.shape, dtype=np.float32)
-    return np.clip(np.rint(pixels + deviation * drawn), 0, 255).astype(np.uint8)
+    added = rng.standard_normal(pixels.shape, dtype=np.float32)
+    return np.clip(np.rint(pixels + deviation * added), 0, 255).astype(np.uint8)
 
 
 def variance(pixels: Pixels, squared: float, rng: Rng) -> Pixels:

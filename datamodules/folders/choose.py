@@ -100,6 +100,6 @@ def warn_of_shared_groups(images: Sequence[TreeImage]) -> None:
     if shared:
         warn(
             f"training or validation shares {counted(len(shared), 'group')} with testing, such as {shared[0]}: "
-            "the test includes images that are partly known\n  → Move them into one split, or divide all images anew: "
+            "test images are partly known from training\n  → Move them into one split, or divide all images anew: "
             "datamodule.split=folds."
         )

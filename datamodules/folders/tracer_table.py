@@ -42,7 +42,9 @@ def read_table(path: Path) -> dict[str, list[Any]]:
         if split not in SPLITS:
             raise DataError(f"{path}: line {line}: split {split!r} is unknown", nearest(split, SPLITS))
         if number and not (number.isascii() and number.isdigit()):
-            raise DataError(f"{path}: line {line}: class {number!r} is no number", "Give the generator's class number.")
+            raise DataError(
+                f"{path}: line {line}: class {number!r} is not a number", "Give the generator's class number."
+            )
         columns["id"].append(row.get("id") or found[0])
         columns["where"].append(as_text(found[1]))
         columns["split"].append(SPLITS[split])

@@ -158,7 +158,8 @@ class ImageDataset(Dataset[Loaded]):
             if crops[0].shape != first.shape:
                 raise ConfigError(
                     f"image {self._manifest.image_id(rows[0])!r} became {_size(first)} pixels, "
-                    f"{self._manifest.image_id(row)!r} {_size(crops[0])}: no batch of both",
+                    f"{self._manifest.image_id(row)!r} {_size(crops[0])}: images "
+                    "of different sizes cannot share a batch",
                     "Set resize or crop in the detector's view, or batch size 1; "
                     "or correct width and height in the manifest.",
                 )

@@ -84,8 +84,8 @@ class DirectWriter:
             self._wait()
 
     def _begin(self) -> None:
-        begun = self.count - len(self._offsets)
-        self._writing.append((begun, self._thread.submit(self._write, self._rounds[0], self._offsets)))
+        first = self.count - len(self._offsets)
+        self._writing.append((first, self._thread.submit(self._write, self._rounds[0], self._offsets)))
         self._rounds.rotate(-1)
         self._offsets = []
         if len(self._writing) == len(self._rounds):

@@ -1,4 +1,4 @@
-"""Trainers to which Lightning has no objection, and which need nothing of it to score: its import is slow."""
+"""Trainers that Lightning accepts and that can score without it, because its import is slow."""
 
 import os
 from collections.abc import Mapping

@@ -47,7 +47,7 @@ def _try(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> Non
             made = build_each(nodes, "callbacks", **SUPPLIED) if ordinary else {}
             kinds = {type(one) for one in made.values() if isinstance(one, Callback)}
             if not ordinary or len(kinds) < len(made):
-                _build(node, nodes)  # else Lightning, whose import is slow, would have no objection
+                _build(node, nodes)  # Lightning, whose import is slow, accepts every other trainer
     except ConfigError:
         raise
     except Exception as error:  # of any type: only the configuration can be its cause

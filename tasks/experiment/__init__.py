@@ -1,1 +1,1 @@
-"""An experiment's folder, identity and life: what every verb begins with."""
+"""An experiment's folder, id, configuration and records, which every task uses."""

@@ -125,12 +125,12 @@ def refuse_changed(folder: Path, resolved: Mapping[str, Any]) -> None:
     file = folder / LOCK
     if not file.is_file():
         return
-    begun = yaml.safe_load(file.read_text(encoding="utf-8"))
-    locked = typed_config(begun["config"])
+    started = yaml.safe_load(file.read_text(encoding="utf-8"))
+    locked = typed_config(started["config"])
     changed = differences(locked, resolved)
     if changed:
         shown = "\n    ".join(changed[:20])
-        longer = _longer(folder, begun["command"], locked, resolved) if len(changed) == 1 else ""
+        longer = _longer(folder, started["command"], locked, resolved) if len(changed) == 1 else ""
         raise ConfigError(
             f"{folder} was started with another configuration:\n    {shown}",
             f"{longer}Give another experiment_id for the new configuration, or repeat the old command (recorded in "
@@ -138,7 +138,7 @@ def refuse_changed(folder: Path, resolved: Mapping[str, Any]) -> None:
         )
 
 
-def _longer(folder: Path, begun: Sequence[str], locked: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _longer(folder: Path, started: Sequence[str], locked: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The command that continues training from a run's weights, if only the number of epochs increased.
 
     The run itself cannot be extended: its learning rates may depend on its length.
@@ -150,7 +150,7 @@ def _longer(folder: Path, begun: Sequence[str], locked: Mapping[str, Any], now: 
     if not more or found is None or (folder / "window_1").exists():
         return ""
     left = ("task", "experiment_id", "ckpt", "trainer.max_epochs")
-    kept = [word for word in begun if word.lstrip("+").partition("=")[0] not in left]
+    kept = [word for word in started if word.lstrip("+").partition("=")[0] not in left]
     name = f"{folder.name}_{after}_epochs"
     new = [f"trainer.max_epochs={after - before}", f"experiment_id={name}", f"ckpt={as_word(str(found))}"]
     return (

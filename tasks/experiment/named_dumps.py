@@ -34,7 +34,8 @@ def dumps_of(key: str, name: str, stages: Sequence[str] = STAGES) -> list[Path]:
         kind = {"test": "test dump", "validate": "validation dump"}.get(verb, "dump")
         raise DataError(f"{folders[-1]} contains no {kind}", f"Run task={verb} experiment_id={folders[-1].name} first.")
     known = sorted({entry.parents[1].name for entry in DATA.glob("*/window_*/predictions_*_all.npz")})
-    raise DataError(f"{key}: there is no experiment or file {name!r}", nearest(name, known))
+    step = nearest(name, known) if known else "Test an experiment first: task=test experiment_id=NAME."
+    raise DataError(f"{key}: there is no experiment or file {name!r}", step)
 
 
 def in_folder(folder: Path, stages: Sequence[str] = STAGES) -> list[Path]:

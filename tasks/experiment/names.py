@@ -62,8 +62,8 @@ def former_job(name: str, own: Sequence[str], others: Sequence[Sequence[str]]) -
     differing = {key for other in others for key, value in _readings(other).items() if mine.get(key) != value}
     for reading in dict.fromkeys((name, grammar_reading(name))):
         for lock in sorted(DATA.glob(f"{grammar_reading(reading)}*/{LOCK}")) + sorted(DATA.glob(f"{name}_*/{LOCK}")):
-            begun = _name_at_start(lock)
-            if begun is None or not re.fullmatch(rf"{re.escape(reading)}_\d+", begun):
+            first_name = _name_at_start(lock)
+            if first_name is None or not re.fullmatch(rf"{re.escape(reading)}_\d+", first_name):
                 continue
             before = _readings(_command(lock))
             if all(before.get(key) == mine.get(key) for key in differing - set(SHARED_KEYS)):

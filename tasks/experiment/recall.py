@@ -31,10 +31,10 @@ def recalled(words: Sequence[str]) -> list[str]:
     file = DATA / str(name) / LOCK
     if name is None or given.get("task", "fit") not in RECALLING or not file.is_file():
         return list(words)
-    begun = yaml.safe_load(file.read_text())["command"]
-    begun = [word for word in begun if given.get("task", "fit") == "fit" or not word.startswith("ckpt=")]
+    recorded = yaml.safe_load(file.read_text())["command"]
+    recorded = [word for word in recorded if given.get("task", "fit") == "fit" or not word.startswith("ckpt=")]
     given_keys = {*given, *(word.partition("=")[0] for word in search_words(words))}
-    remembered = [word for word in begun if not _gives_way(word, given_keys)]
+    remembered = [word for word in recorded if not _gives_way(word, given_keys)]
     if remembered:
         print(f"{file.parent} was started with: {' '.join(remembered)}", file=sys.stderr)
     return [*remembered, *words]

@@ -47,9 +47,10 @@ def should_requeue(shown: str, signum: int) -> tuple[bool, str]:
         return False, f"its state in SLURM is {state}"
     if signum != signal.SIGTERM:
         return True, "the time limit is near"
-    if (told := _time(fields.get("PreemptTime"))) and (begun := _time(fields.get("StartTime"))) and told >= begun:
+    preempted_at, started_at = _time(fields.get("PreemptTime")), _time(fields.get("StartTime"))
+    if preempted_at and started_at and preempted_at >= started_at:
         return True, "it is being pre-empted"
-    return False, "it was asked to end"
+    return False, "it received SIGTERM, but is not being pre-empted"
 
 
 def _requeue(job: str, signum: int) -> str:

@@ -190,9 +190,9 @@ def _same_data(folder: Path, resolved: Mapping[str, Any]) -> bool:
     file = folder / LOCK
     if not file.is_file():
         return False
-    begun, now = yaml.safe_load(file.read_text(encoding="utf-8"))["config"]["datamodule"], resolved["datamodule"]
-    places = [Path(str(node.get("path", ""))).expanduser().resolve() for node in (begun, now)]
-    return begun.get("_target_") == now.get("_target_") and places[0] == places[1]
+    original, now = yaml.safe_load(file.read_text(encoding="utf-8"))["config"]["datamodule"], resolved["datamodule"]
+    places = [Path(str(node.get("path", ""))).expanduser().resolve() for node in (original, now)]
+    return original.get("_target_") == now.get("_target_") and places[0] == places[1]
 
 
 def _none(before: NDArray[np.object_]) -> list[int]:

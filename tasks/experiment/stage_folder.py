@@ -68,10 +68,10 @@ class StageFolder:
             now: versions by package.
             resuming: whether there is a checkpoint to resume from; else the stage starts now.
         """
-        begun = self.read_json("versions.json") if resuming else {}
-        if not begun:
+        recorded = self.read_json("versions.json") if resuming else {}
+        if not recorded:
             self.write_json("versions.json", dict(now))
-        return [f"{name} {begun[name]} → {now.get(name)}" for name in begun if begun[name] != now.get(name)]
+        return [f"{name} {recorded[name]} → {now.get(name)}" for name in recorded if recorded[name] != now.get(name)]
 
     def finish(self) -> None:
         """Marks the stage as complete."""

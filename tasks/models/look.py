@@ -16,13 +16,27 @@ from datamodules.deliveries.deliveries import chosen
 from tasks.models.model import Model, load
 from tasks.models.registry import checkpoint, entries
 
+HELP = {"-h", "--help"}
+LOOK_HELP = """pixelproof look IMAGE|FOLDER … [OPTION=VALUE …] [--json] [--stdin]
+
+Prints a verdict on each image: generated, real, or unsure if checkpoints or deliveries disagree.
+
+Options
+  ckpt=NAME|FILE    checkpoints to score with, as [a,b] for several; all registered ones by default
+  deliveries=NAMES  changes to each image that are scored too, or none; by default
+                    {deliveries}
+  maps=FOLDER       folder for maps of what the detectors respond to
+  --json            print one line of JSON per image
+  --stdin           also read paths from standard input, one per line"""
+MODELS_HELP = """pixelproof models                                            lists the registered checkpoints
+pixelproof models add FILE [name=NAME] [licence=TEXT]        copies a checkpoint to models/ and registers it"""
 OPTIONS = ("ckpt", "deliveries", "maps")
 DELIVERIES = ("messenger-1", "sieve-web", "jpeg-50", "resize-0.5")
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is known of one image.
+    """The result for one image.
 
     Attributes:
         image: its path.
@@ -73,6 +87,9 @@ def look(words: Sequence[str]) -> int:
     Raises:
         ConfigError: no image is named, or an option or checkpoint does not exist.
     """
+    if HELP & set(words):
+        print(LOOK_HELP.format(deliveries=",".join(DELIVERIES)))
+        return 0
     flags, paths, options = parsed(words)
     if not paths and "--stdin" not in flags:
         raise ConfigError("look needs an image", "Write pixelproof look photo.jpg, or --stdin for paths line by line.")
@@ -97,7 +114,7 @@ def look(words: Sequence[str]) -> int:
 def looks(
     models: dict[str, Model], images: Sequence[str], ways: Mapping[str, SampleFunction], maps: Path | None = None
 ) -> list[Look]:
-    """What several checkpoints say of images, in their order.
+    """The results of several checkpoints on images, in the order given.
 
     Args:
         models: checkpoints by name.
@@ -155,7 +172,7 @@ def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
     """Flags, images, and options ``key=value``; a name with an equals sign is an image if there is such a file."""
     flags = {word for word in words if word.startswith("--")}
     if unknown := sorted(flags - {"--json", "--stdin"}):
-        raise ConfigError(f"look has no flag {unknown[0]}", "It has --json and --stdin.")
+        raise ConfigError(f"look has no flag {unknown[0]}", "See pixelproof look --help.")
     others = [word for word in words if word not in flags]
     options = [word for word in others if word.partition("=")[0] in OPTIONS and "=" in word]
     paths = [word for word in others if word not in options]
@@ -163,7 +180,7 @@ def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
         if "=" in path and not Path(path).exists():
             raise ConfigError(
                 f"look has no option {path.partition('=')[0]!r}, and {path} is no file",
-                f"Options are {', '.join(OPTIONS)}, --json and --stdin.",
+                "See pixelproof look --help.",
             )
     return flags, paths, dict(word.partition("=")[::2] for word in options)
 
@@ -204,12 +221,14 @@ def models(words: Sequence[str]) -> int:
     from tasks.models.registry import add
 
     match list(words):
+        case ["-h" | "--help"]:
+            print(MODELS_HELP)
         case []:
             for entry in entries():
                 licence = entry.licence or "licence not stated"
                 print(f"{entry.name}\t{entry.detector}\t{entry.sha256[:12]}\t{licence}\t{entry.source}")
             if not entries():
-                print("no model is registered: pixelproof models add FILE name=NAME")
+                print("no model is registered; pixelproof models add FILE name=NAME registers one")
         case ["add", file, *options]:
             given = dict(option.partition("=")[::2] for option in options)
             if unknown := sorted(given.keys() - {"name", "licence"}):
@@ -220,5 +239,5 @@ def models(words: Sequence[str]) -> int:
             entry = add(path, given.get("name", path.stem), given.get("licence", ""))
             print(f"models/{entry.name}.ckpt: {entry.detector}, sha256 {entry.sha256}")
         case _:
-            raise ConfigError(f"models {' '.join(words)!r} is unknown", "Write models, or models add FILE name=NAME.")
+            raise ConfigError(f"models {' '.join(words)!r} is unknown", "See pixelproof models --help.")
     return 0

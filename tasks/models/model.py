@@ -131,7 +131,7 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     elif entry:
         node, own = entry["detector"], True
     else:
-        raise ConfigError(f"{file} does not say which detector it is", 'Name it: load(path, "detector=npr").')
+        raise ConfigError(f"{file} does not say which detector it is", 'Give the detector: load(path, "detector=npr").')
     detector = build_for_scoring(node, from_checkpoint=own)
     load_weights(detector, file)
     if needs_trainer(detector, "predict"):

@@ -98,5 +98,5 @@ def checkpoint(name: str) -> Path:
     experiments = [folder.name for folder in DATA.glob("*") if (folder / "window_0").is_dir()]
     raise ConfigError(
         f"ckpt={name}: no such file, model or experiment",
-        f"{nearest(name, [*known, *experiments])} pixelproof models add FILE name=NAME registers one.",
+        f"Give a file, or a registered model or experiment ({nearest(name, [*known, *experiments])}).",
     )

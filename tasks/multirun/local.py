@@ -39,7 +39,7 @@ class Running:
     trial: Any
     process: "subprocess.Popen[bytes]"
     name: str
-    told: int = 0
+    reported: int = 0
     pruned: bool = False
 
 
@@ -80,8 +80,8 @@ class LocalSearch:
                 direction="maximize" if sweep.maximize else "minimize",
                 load_if_exists=True,
             )
-            if told := other_optuna(self.study, self.optuna.__version__):
-                print(told)
+            if warning := other_optuna(self.study, self.optuna.__version__):
+                print(warning)
             for values in grid:
                 keys = (parameter.key for parameter in sweep.parameters)
                 self.study.enqueue_trial(dict(zip(keys, values, strict=True)), skip_if_exists=True)
@@ -147,10 +147,10 @@ class LocalSearch:
     def _look(self, running: Running) -> None:
         """Reports new epochs to Optuna, and stops a run that Optuna prunes."""
         history = read_epochs(DATA / running.name)
-        for entry in history[running.told :]:
+        for entry in history[running.reported :]:
             if self.sweep.metric in entry:
                 running.trial.report(entry[self.sweep.metric], entry["epoch"])
-        fresh, running.told = len(history) > running.told, len(history)
+        fresh, running.reported = len(history) > running.reported, len(history)
         if fresh and not running.pruned and running.process.poll() is None and running.trial.should_prune():
             running.pruned = True
             running.process.terminate()
@@ -251,12 +251,13 @@ def other_optuna(study: Any, version: str) -> str | None:
 
     The study stores the version with which it was started.
     """
-    begun = study.user_attrs.get("optuna")
-    if begun is None:
+    first_version = study.user_attrs.get("optuna")
+    if first_version is None:
         study.set_user_attr("optuna", version)
-    if begun in (None, version):
+    if first_version in (None, version):
         return None
     return (
-        f"the search {study.study_name} was started with Optuna {begun} and continues with {version}: completed runs "
-        f"still count, but the next proposals may differ; install optuna=={begun} to get the original ones"
+        f"the search {study.study_name} was started with Optuna {first_version} "
+        f"and continues with {version}: completed runs "
+        f"still count, but the next proposals may differ; install optuna=={first_version} to get the original ones"
     )

@@ -50,14 +50,14 @@ def _rows(jobs: dict[str, Composed], found: dict[str, Measured]) -> list[tuple[s
     """Rows grouped by experiments that differ only in seed, each group followed by its mean."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, job in jobs.items():
-        told = tuple(word for word in job.overrides if word.partition("=")[0] not in (*SHARED_KEYS, "seed"))
-        groups.setdefault(told, []).append(name)
+        arguments = tuple(word for word in job.overrides if word.partition("=")[0] not in (*SHARED_KEYS, "seed"))
+        groups.setdefault(arguments, []).append(name)
     labels = labels_of(list(groups)) if len(groups) > 1 else dict.fromkeys(groups, "")
     rows = []
-    for told, names in groups.items():
+    for arguments, names in groups.items():
         rows += [(name, {metric: f"{value:.4f}" for metric, value in found[name].items()}) for name in names]
         if len(names) > 1:
-            title = f"mean ± sd of {len(names)} seeds" + (f" ({labels[told]})" if labels[told] else "")
+            title = f"mean ± sd of {len(names)} seeds" + (f" ({labels[arguments]})" if labels[arguments] else "")
             shared = set.intersection(*(set(found[name]) for name in names))
             lists = {metric: [found[name][metric] for name in names] for metric in shared}
             rows.append((title, {metric: f"{mean(each):.4f} ± {stdev(each):.4f}" for metric, each in lists.items()}))

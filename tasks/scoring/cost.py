@@ -35,12 +35,12 @@ class Meter:
     def __enter__(self) -> Self:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self.begun = time.perf_counter(), _cpu_seconds()
+        self.started = time.perf_counter(), _cpu_seconds()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self.begun[0]
-        self.cpu_seconds = _cpu_seconds() - self.begun[1]
+        self.seconds = time.perf_counter() - self.started[0]
+        self.cpu_seconds = _cpu_seconds() - self.started[1]
 
     def measured(self, images: int) -> dict[str, Any]:
         """The cost of so many images.

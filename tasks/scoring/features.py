@@ -45,7 +45,7 @@ def precompute(
         return
     if datamodule.pair is not None:
         raise ConfigError(
-            "benchmark.features with datamodule.pair, which makes other images at every look",
+            "benchmark.features with datamodule.pair, which makes different images in every epoch",
             "Set benchmark.features=null or datamodule.pair=null.",
         )
     part = detector.frozen_part()

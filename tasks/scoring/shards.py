@@ -91,7 +91,7 @@ class Shards:
         unreadable = {failure.id for failure in failures}
         parts = [read_predictions(self.file(number)) for number in range(self.count)]
         # shards of an earlier version have no notes
-        remarks = {name: told for note in notes for name, told in note.get("notes", {}).items()}
+        remarks = {name: text for note in notes for name, text in note.get("notes", {}).items()}
         return Scored(merge(parts, [name for name in ids if name not in unreadable]), failures, remarks)
 
 

@@ -116,7 +116,7 @@ def test_merge_refuses_what_is_missing_doubled_or_strange():
         merge([half], whole.fused_ids)
     with pytest.raises(DataError, match="1 of 10 images scored more than once: 'set/img#0004'"):
         merge([half, whole.select(np.arange(4, 10))], whole.fused_ids)
-    with pytest.raises(DataError, match="2 of 8 images scored without being asked for"):
+    with pytest.raises(DataError, match="2 of 8 images scored but not expected"):
         merge([whole], whole.fused_ids[:8])
     with pytest.raises(DataError, match="name their generators differently"):
         merge([half, draw(images=10, generators=("other",)).select(np.arange(5, 10))], whole.fused_ids)
@@ -129,7 +129,7 @@ def test_reading_says_what_is_wrong(tmp_path):
     write_predictions(path, draw())
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"p\.npz: no complete npz"):
+    with pytest.raises(DataError, match=r"p\.npz: not a complete npz"):
         read_predictions(path)
     path.write_bytes(whole[:-3000] + bytes(100) + whole[-2900:])
     with pytest.raises(DataError, match=r"p\.npz"):
@@ -151,7 +151,7 @@ def test_reading_says_what_is_wrong(tmp_path):
         (lambda a: a["fused_generator_ids"].__setitem__(0, 99), "generator id 99"),
         (lambda a: a["fused_ids"].__setitem__(0, a["fused_ids"][1]), "2 times"),
         (lambda a: a["crop_to_image_index"].__setitem__(0, 1), "disagree"),
-        (lambda a: a.update(provenance=np.array("{half")), "no JSON"),
+        (lambda a: a.update(provenance=np.array("{half")), "not valid JSON"),
         (lambda a: a.update(extra_x=np.zeros((3, 2))), "extra_x"),
     ],
 )

@@ -143,7 +143,7 @@ def test_a_taken_name_is_refused(name, part):
 
 
 def test_an_object_that_cannot_be_called_is_refused():
-    with pytest.raises(ConfigError, match="is no function"):
+    with pytest.raises(ConfigError, match="is not a function"):
         check_metrics({"mine": object()})
 
 

@@ -25,6 +25,7 @@ from contracts.errors import ConfigError
         (["datamodule=parquet"], ["datamodule.columns", "our column names → the data set's", "datamodule.path=???"]),
         (["datamodule=parquet", "datamodule.batch_size"], ["datamodule.batch_size=32", "int: "]),
         (["lr"], ["detector.optimizer.lr=0.0002"]),
+        (["datamodule.columns"], ["With datamodule=parquet: Arguments of", "With datamodule=folder"]),
         (["detector.train_view"], ["contracts.view.View", "detector.train_view.crop=224"]),
         (["seed"], ["seed=100"]),
         (["seed=3"], ["seed=100"]),
@@ -52,6 +53,7 @@ def test_help_for_one(words: list[str], parts: list[str]) -> None:
         (["detecto"], "'detector'"),
         (["predict.ot"], "'out'"),
         (["detector.exat"], "'detector.exact'"),
+        (["datamodule=sample", "datamodule.columns"], "did you mean"),
         (["nothing.x"], "known: "),
     ],
 )

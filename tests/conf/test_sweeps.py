@@ -53,7 +53,7 @@ def test_mistakes_are_named(parameter: str, said: str, tmp_path: Path) -> None:
         ("maximize", "max", "minimize"),
         ("${args_no_hyphens}", "${args}", "--key=value"),
         ("datamodule=sample", "-m", "Leave it out"),
-        ("method: random", "method: grid", "continuum"),
+        ("method: random", "method: grid", "continuous"),
     ],
 )
 def test_mistakes_of_the_frame_are_named(old: str, new: str, said: str, tmp_path: Path) -> None:

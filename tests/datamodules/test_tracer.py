@@ -79,7 +79,7 @@ def test_a_table_with_classes(folder):
         ("path,labl\ntrain/var16/a.png,x\n", "column 'labl' is unknown\n.*'label'"),
         ("label\nvar16\n", "no column 'path'"),
         ("path\nnowhere.png\n", "line 2: .*nowhere.png does not exist"),
-        ("path,class\ntest/0.png,-1\n", "class '-1' is no number"),
+        ("path,class\ntest/0.png,-1\n", "class '-1' is not a number"),
         ("path,split\ntest/0.png,trian\n", "split 'trian' is unknown"),
         ("path,label\ntest/0.png\n", "line 2 does not have 2 cells"),
     ],

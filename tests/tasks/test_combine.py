@@ -85,7 +85,7 @@ def test_columns_of_one_dump() -> None:
     one = read_predictions(dump)
     expected = (one.fused_logits.astype(float) + one.extra["energy"].astype(float)) / 2
     np.testing.assert_allclose(made.fused_logits, expected, rtol=1e-6)
-    with pytest.raises(ConfigError, match="would be fitted on itself"):
+    with pytest.raises(ConfigError, match="would be fitted on the images that it scores"):
         run(f"combine.inputs=[{dump},b]", "combine.rule=weighted")
     with pytest.raises(DataError, match="no column 'enrgy' of numbers"):
         run("combine.inputs=[a,b]", "combine.columns=[enrgy]")

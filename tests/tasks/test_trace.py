@@ -83,7 +83,7 @@ def test_the_page_shows_the_evidence(world, tmp_path):
     made = review([base / "out" / "window_0" / "predictions_train_all.npz"], tmp_path / "page")
     text = made.page.read_text()
     for title in ("Confusion", "Scores of each generator", "Calibration g(d)", "Weights of the scales", "Features",
-                  "Where the evidence is"):  # fmt: skip
+                  "Evidence by scale and position"):  # fmt: skip
         assert title in text
     assert text.count("data:image/png;base64") >= 7
 

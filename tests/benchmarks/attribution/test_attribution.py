@@ -103,7 +103,7 @@ def test_submission_round_trip(tmp_path):
     [
         ("a.png outlier b.png rarb b.png rarb c.png rarb", "1 name given more than once.*'b.png'"),
         ("a.png outlier b.png rarb", "1 of 3 files have no answer, 'c.png'"),
-        ("a.png outlier b.png rarb c.png rarb d.png rarb", "1 answers are for no file, 'd.png'"),
+        ("a.png outlier b.png rarb c.png rarb d.png rarb", "1 answers belong to no file, 'd.png'"),
         ("a.png outlier b.png RARB c.png rarb", "b.png is answered 'RARB'"),
     ],
 )
