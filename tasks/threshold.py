@@ -72,16 +72,15 @@ def threshold(run: Run) -> None:
     if asked.rule == "conformal":
         units = ", ".join(f"{len(v)}{f' of {name}' if name else ''}" for name, v in chosen.calibration.items())
         print(
-            f"At most {asked.fpr:.2%} of new real photographs are called generated, if they are exchangeable with "
-            f"these ({units}); task=predict adds a column p_value"
+            f"At most {asked.fpr:.2%} of new real photographs are called generated, if they are exchangeable with the "
+            f"real photographs of this table ({units}); task=predict adds a column p_value"
         )
     if asked.rule == "youden":
         print("threshold.rule=youden is an old name of balanced_accuracy: both choose the same threshold")
     if table.stage == "test":
         print(
-            "warning: chosen on test images, so metrics of these images at this "
-            "threshold are too optimistic; choose it on "
-            f"validation images: threshold.input={path.with_name('predictions_validate_all.npz')}"
+            "warning: chosen on test images, so metrics of these images at this threshold are too optimistic; choose "
+            f"it on validation images: threshold.input={path.with_name('predictions_validate_all.npz')}"
         )
     if "@" in column:
         print(f"uses only images in the view {column.partition('@')[2]}; threshold.column selects another view")

@@ -10,7 +10,6 @@ from statistics import median
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.view import SampleFunction
-from contracts.words import counted
 from datamodules.deliveries.cache import delivered
 from datamodules.deliveries.deliveries import chosen
 from tasks.models.model import Model, load
@@ -69,10 +68,11 @@ class Look:
             lines.append("  votes: " + ", ".join(f"{name} {score:.3f}" for name, score in self.votes.items()))
         if self.deliveries:
             values = list(self.deliveries.values())
-            changed = f"changed by {', '.join(self.flips)}" if self.flips else "unchanged by all"
+            changed = f"changes after {', '.join(self.flips)}" if self.flips else "does not change"
+            number = "1 delivery" if len(values) == 1 else f"{len(values)} deliveries"
             lines.append(
-                f"  re-delivered {counted(len(values), 'way')}: {min(values):.3f} to {max(values):.3f}, "
-                f"median {median(values):.3f}; {changed}"
+                f"  after {number}: {min(values):.3f} to {max(values):.3f}, median {median(values):.3f}; "
+                f"the decision {changed}"
             )
         lines += [f"  not scored by {self.error}"] if self.error else []
         return "\n".join([*lines, *(f"  map: {file}" for file in self.maps)])

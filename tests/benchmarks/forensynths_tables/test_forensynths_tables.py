@@ -229,7 +229,7 @@ def test_each_table_is_looked_at_by_its_own_size_policy() -> None:
     passes = dict(ForenSynthsTables(seed=0, size_policy="native").passes(images, rows, own))
     assert list(passes) == [View()]
     few = ForenSynthsTables(seed=0, tables=["gangen_detection"])
-    with pytest.warns(UserWarning, match=r"5 test images are of no set of benchmark\.tables.*elsewhere"):
+    with pytest.warns(UserWarning, match=r"5 test images belong to no set of benchmark\.tables.*elsewhere"):
         assert few.test_rows(images).tolist() == [1]
     with pytest.raises(DataError, match=r"sets \(elsewhere\)"):
         benchmark.test_rows(images.take([2]))

@@ -76,7 +76,7 @@ def test_the_command_prints_a_verdict_and_its_votes(
     printed = capsys.readouterr().out
     assert "best: Classifier, threshold" in printed
     assert "images/00.png: " in printed
-    assert "re-delivered 2 ways" in printed
+    assert "after 2 deliveries" in printed
     assert main([*words, "--json"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     score = load(BEST).score(images[0])["score"][0]
