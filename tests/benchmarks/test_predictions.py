@@ -135,7 +135,7 @@ def test_reading_says_what_is_wrong(tmp_path):
     with pytest.raises(DataError, match=r"p\.npz"):
         read_predictions(path)
     path.write_bytes(b"")
-    with pytest.raises(DataError, match="no complete npz"):
+    with pytest.raises(DataError, match="not a complete npz"):
         read_predictions(path)
 
 

@@ -145,7 +145,7 @@ def test_images_of_one_class_have_no_sets_to_compare() -> None:
     fakes = draw().select(draw().fused_labels == 1)
     found = compare([fakes, fakes], ["a", "b"], Bootstrap(20))
     assert "no set has both classes" in markdown(found) or "## AUROC" not in markdown(found)
-    assert "0.0" not in markdown(found).partition("Do they err")[0]
+    assert "0.0" not in markdown(found).partition("Do they make mistakes")[0]
 
 
 def test_sets_of_tables_hold_their_own_real_images() -> None:

@@ -50,5 +50,5 @@ def test_maps_are_capped_and_never_leave_their_folder(dump):
     index.write_text(json.dumps({str(joined.ids[3]): {"Delta01_vis": "../maps/x/Delta01_vis.png"}}))
     assert collect_maps(joined, [3]) == {}
     index.write_text("[1]")
-    with pytest.raises(DataError, match="no index of maps"):
+    with pytest.raises(DataError, match="not an index of maps"):
         collect_maps(joined, [3])

@@ -73,7 +73,7 @@ def test_too_few_photographs_are_refused_with_the_number_needed() -> None:
     for rate in (0, 1, -0.1):
         with pytest.raises(ConfigError, match=r"threshold\.fpr"):
             conformal_threshold(units, rate)
-    with pytest.raises(DataError, match="No real image"):
+    with pytest.raises(DataError, match="there is no real image"):
         conformal_threshold({}, 0.1)
 
 
