@@ -57,7 +57,7 @@ def build_for_scoring(node: Mapping[str, Any], from_checkpoint: bool) -> Any:
     Raises:
         ConfigError: a target is not allowed; of a checkpoint's: is neither a detector of ours nor a view.
     """
-    kept = _without_training(dict(node))
+    kept = without_training(dict(node))
     for place, each in nodes(kept, "detector"):
         resolve(each["_target_"], place, from_checkpoint=from_checkpoint)
     return build(resolve(kept.get("_target_"), "detector").for_checkpoint(kept), "detector")
@@ -77,12 +77,13 @@ def _make(node: Any, where: str, extra: Mapping[str, Any]) -> Any:
     return target(**values, **extra)
 
 
-def _without_training(node: Any) -> Any:
+def without_training(node: Any) -> Any:
+    """A detector's node without the keys that only training uses."""
     if isinstance(node, list | tuple):
-        return [_without_training(value) for value in node]
+        return [without_training(value) for value in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: _without_training(value) for key, value in node.items() if key not in TRAINING_ONLY}
+    kept = {key: without_training(value) for key, value in node.items() if key not in TRAINING_ONLY}
     if isinstance(kept.get("eval_view"), dict) and "augment" in node["eval_view"]:
         kept["eval_view"]["augment"] = node["eval_view"]["augment"]  # scores depend on it
     return kept

@@ -8,7 +8,7 @@ from pathlib import Path
 from conf.keys.schema import Config
 from conf.keys.verbs import REQUIRED
 from contracts.errors import ConfigError, nearest
-from contracts.names import given_path, glob_pattern
+from contracts.names import given_path, glob_pattern, is_exported
 
 EXPERIMENTS = Path("experiments_data")
 
@@ -16,9 +16,9 @@ EXPERIMENTS = Path("experiments_data")
 def missing_paths(config: Config, used: Sequence[str]) -> Iterator[ConfigError]:
     """Missing data, checkpoints and dumps that the task needs."""
     required = REQUIRED.get(config.task, ())
-    if config.ckpt is not None:
+    if config.ckpt is not None and not is_exported(given_path(config.ckpt)):
         yield from _file("ckpt", config.ckpt)
-    elif "ckpt" in required:
+    elif config.ckpt is None and "ckpt" in required:
         yield ConfigError(f"task={config.task} needs weights", "Give ckpt=FILE.")
     path = config.datamodule.get("path")
     if "datamodule" in used and isinstance(path, str) and path != "???":

@@ -66,3 +66,12 @@ def glob_pattern(path: Path) -> tuple[Path, str]:
     while rest and (not has_magic(rest[0]) or os.path.lexists(fixed / rest[0])):
         fixed /= rest.pop(0)
     return fixed, os.path.join(escape(str(fixed)), *rest)  # noqa: PTH118 - Path would drop a leading "./"
+
+
+EXPORTED = "config.json"
+"""File that describes the weights in a folder of ``task=export``."""
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is a folder that ``task=export`` wrote."""
+    return (path / EXPORTED).is_file()

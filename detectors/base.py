@@ -172,6 +172,11 @@ class Detector(LightningModule):
         """
         raise ConfigError(f"{type(self).__name__} has no maps to draw", "Leave predict.maps at 0.")
 
+    graph_outputs: tuple[str, ...] = ()
+    """Names of what `forward` gives of images, the logits first, if that is all of `score`; see ``task=export``."""
+    no_graph = "its score is more than a network of one image"
+    """Why there are no `graph_outputs`."""
+
     def frozen_part(self) -> FrozenPart | None:
         """Hook: the part whose output can be computed once per image; None if the whole detector is trained."""
         return None
@@ -187,6 +192,14 @@ class Detector(LightningModule):
     def merged(self) -> dict[str, Tensor]:
         """Return the weights of ``self.net`` for ``task=export``; a detector with adapters merges them."""
         return dict(self.net.state_dict())
+
+    def exported(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Hook: the constructor arguments of the detector that the weights of `merged` are of.
+
+        Args:
+            arguments: those of this detector.
+        """
+        return arguments
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Hook: reject a checkpoint because of its other entries.

@@ -50,7 +50,7 @@ INNER = {
         "thresholds", "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
     ),
     "detectors": (
-        "ensemble", "drift", "fgts", "rine",
+        "exported", "ensemble", "drift", "fgts", "rine",
         "aeroblade", "patchcraft", "residual", "npr", "classifier", "zed", "zed.models", "zed.entropy", "tracer",
         "tracer.measuring", "tracer.deciding", "tracer.models", "backbones", "parts.training", "parts", ".",
     ),
@@ -58,7 +58,7 @@ INNER = {
     "contracts": (".", "process"),
     "bench": (".", "parts"),
     "conf": (".", "cli", "keys"),
-    "tasks": (".", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
+    "tasks": (".", "exporting", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
 }  # fmt: skip
 """Packages inside a package, each of which imports only those behind it; "." is the package's own folder."""
 

@@ -16,7 +16,7 @@ from conf.keys.written import as_text
 from contracts.errors import nearest
 
 WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".bin")
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl")
 
 
 def ready(key: str, text: str) -> str:

@@ -311,7 +311,19 @@ class ConvertOptions:
 class ExportOptions:
     """Options of ``task=export``."""
 
-    out: str | None = option(None, "safetensors file to write; beside the checkpoint by default")
+    out: str | None = option(
+        None, "folder to write, beside the checkpoint by default; a name in .safetensors: a file of weights alone"
+    )
+    format: str = option(
+        "safetensors",
+        "what the weights are written as: tensors, an ONNX graph, or a program of torch.export",
+        ("safetensors", "onnx", "torch_export"),
+    )
+    precision: str = option(
+        "fp32", "bits of a weight: 32, 16 (computed in 32), or 8 (ONNX only)", ("fp32", "fp16", "int8")
+    )
+    images: int = option(100, "number of labelled images on which the export is compared with the checkpoint")
+    licence: str = option("unknown", "licence of the weights, named in the model card")
 
 
 @dataclass

@@ -10,7 +10,10 @@ from pathlib import Path
 from contracts.errors import DataError
 from contracts.names import glob_pattern
 
-SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"])
+SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+     ".hif", ".jxl"]
+)  # fmt: skip
 """Suffixes of the images in a folder or glob, in any case."""
 
 LEFTOVERS = frozenset([

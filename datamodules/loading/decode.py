@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from contracts.errors import ConfigError, DataError, check_known
-from datamodules.loading.containers import avif, gif, jpeg, png, tiff, webp
+from datamodules.loading.containers import avif, gif, jpeg, plugins, png, tiff, webp
 from datamodules.loading.containers.orientation import orientation
 from datamodules.loading.containers.parts import Parts, Split
 from datamodules.loading.containers.tiff import ORIENTATION
@@ -33,11 +34,13 @@ from datamodules.loading.containers.tiff import ORIENTATION
 Backend = Literal["torchvision", "pillow"]
 BACKENDS = ("torchvision", "pillow")
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")
 """The only formats opened; Pillow's many others would only be attack surface."""
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image decoded by default: Pillow's own limit, about 13377 squared (half a GiB of RGB)."""
+LARGEST = 2**31 - 1
+"""The highest limit: pixels that decoders count in 32 bits (6 GiB of RGB)."""
 
 # not decode_png: in torchvision 0.29.2 one damaged byte in a PNG's pixels ends the process with a segmentation
 # fault, and Pillow, with equal pixels, takes only a tenth longer
@@ -55,7 +58,10 @@ _SPLIT: dict[str, Split] = {
     "JPEG": jpeg.split, "PNG": png.split, "WEBP": webp.split, "GIF": gif.split, "TIFF": tiff.split
 }  # fmt: skip
 # exceptions of Pillow's plugins on damaged files, found by reading and fuzzing them
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
+    RuntimeError,  # of pylibjxl
+)  # fmt: skip
 
 # sizes are checked here against our own limit, so Pillow's warning at half of it is noise
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -157,16 +163,17 @@ def check_backend(backend: str) -> None:
 
 
 def check_max_pixels(max_pixels: int) -> None:
-    """Raise a ConfigError if the limit is not a size, or above Pillow's fixed limit."""
-    if not 1 <= max_pixels <= MAX_PIXELS:
-        raise ConfigError(f"datamodule.max_pixels={max_pixels} is out of range", f"Give 1 to {MAX_PIXELS}.")
+    """Raise a ConfigError if the limit is not a size, or above `LARGEST`."""
+    if not 1 <= max_pixels <= LARGEST:
+        raise ConfigError(f"datamodule.max_pixels={max_pixels} is out of range", f"Give 1 to {LARGEST}.")
 
 
 def versions() -> dict[str, str]:
     """Versions of the libraries whose decoders make the pixels, for provenance."""
     import torchvision  # slow
 
-    return {"torchvision": str(torchvision.__version__), "pillow": str(PIL.__version__)}
+    further = {name: version(name) for name in ("pi_heif", "pylibjxl") if find_spec(name)}
+    return {"torchvision": str(torchvision.__version__), "pillow": str(PIL.__version__), **further}
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,8 @@ def _open(data: bytes, max_pixels: int) -> _Opened:
     kind = _kind(data)
     parts = _SPLIT[kind](data) if kind in _SPLIT else Parts(data)
     notes = parts.notes
+    if max_pixels > MAX_PIXELS and 2 * (Image.MAX_IMAGE_PIXELS or max_pixels) < max_pixels:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow refuses twice as many; it has no limit for a single image
     try:
         image = _identified(parts.data, kind)
     except DataError:
@@ -211,6 +220,10 @@ def _kind(data: bytes) -> str:
         return "WEBP"
     if avif.is_avif(data):
         return "AVIF"
+    if plugins.is_heic(data):
+        return "HEIF"
+    if data.startswith(plugins.JXL):
+        return "JXL"
     return next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), "")
 
 
@@ -226,9 +239,10 @@ def _identified(data: bytes, kind: str) -> Image.Image:
             raise DataError(f"no image of a known format ({start})", f"Known formats: {', '.join(FORMATS)}.")
         if kind == "JPEG":
             _check_samples(data)
+        plugins.register(kind)
         return Image.open(io.BytesIO(data), formats=[kind])
     except Image.DecompressionBombError as error:
-        raise DataError(f"refused: {error}") from error
+        raise DataError(f"refused: {error}", "Raise datamodule.max_pixels if the image is genuine.") from error
     except PIL.UnidentifiedImageError as error:
         raise DataError(f"damaged {kind} header: {_reason(data, kind)}") from error
     except _BROKEN as error:
@@ -252,8 +266,8 @@ def _reason(data: bytes, kind: str) -> str:
 
 
 def _orientation(image: Image.Image, parts: Parts) -> tuple[int, tuple[str, ...]]:
-    if image.format == "TIFF":
-        return 1, ()  # Pillow rotates it while loading
+    if image.format in ("TIFF", "HEIF", "JXL"):
+        return 1, ()  # Pillow, libheif and libjxl rotate it
     if image.format != "AVIF":
         return orientation(parts)
     try:  # the container has its own orientation, which Pillow writes into the EXIF

@@ -110,6 +110,7 @@ class Classifier(Detector):
         CheckpointError: the backbone's weights cannot be loaded or do not fit.
     """
 
+    graph_outputs = ("logits",)
     net: ClassifierNet
 
     def __init__(
@@ -267,9 +268,18 @@ class Classifier(Detector):
         return self.net.features(self.to_memory_format(normalise(images, self.mean, self.std)))
 
     def merged(self) -> dict[str, Tensor]:
-        """Weights of the same detector without adapters or split matrices, i.e. with ``tune=all``."""
-        backbone = {f"backbone.{key}": value for key, value in self.tuning.merged(self.net.backbone).items()}
+        """Weights of the same detector with ``tune=all``: without adapters or split matrices, with its backbone."""
+        own = self.net.backbone
+        inside = own.get_submodule("module") if isinstance(own, Frozen) else own
+        backbone = {f"backbone.{key}": value for key, value in self.tuning.merged(inside).items()}
         return backbone | {f"head.{key}": value for key, value in self.net.head.state_dict().items()}
+
+    def exported(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Those of a classifier of which everything was tuned, and which needs no file but its checkpoint."""
+        left_out = ("rank", "alpha", "rank_stabilised", "tuned_modules", "regulariser", "head_std")
+        kept = {key: value for key, value in arguments.items() if key not in left_out}
+        own = {"backbone": self.record.name, "mode": "tune", "tune": "all", "unit_features": self.net.unit_features}
+        return kept | own | {"pretrained": False, "weights": None}
 
     @classmethod
     def for_checkpoint(cls, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class NPR(Detector):
         ConfigError: ``exact`` together with ``compile``.
     """
 
+    graph_outputs = ("logits",)
     net: NPRNet
 
     def __init__(

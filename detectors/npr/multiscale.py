@@ -48,6 +48,8 @@ class NPRMultiScale(Detector):
 
     net: MultiScaleNet
 
+    graph_outputs = ("logits", "attention")
+
     def __init__(
         self,
         train_view: View,

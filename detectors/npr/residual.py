@@ -5,7 +5,10 @@ Detection", CVPR 2024 (arXiv 2312.10461), equation 4 with l = 2 and j = 1.
 """
 
 import math
+from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +25,15 @@ def even_size(images: Tensor) -> Tensor:
     h, w = images.shape[-2:]
     if h < 2 or w < 2:
         raise DataError(f"an image of {h}x{w} pixels has no 2x2 block, so no residual", "Remove it, or resize.")
+    if _symbolic(h, w):  # a slice would export a program for even sizes alone
+        rows, columns = (torch.arange(2 * (side // 2), device=images.device) for side in (h, w))
+        return images.index_select(-2, rows).index_select(-1, columns)
     return images[..., : h - h % 2, : w - w % 2]
+
+
+def _symbolic(*sizes: object) -> bool:
+    """Whether a size is a symbol of a graph that is being exported for any size."""
+    return any(isinstance(size, torch.SymInt) for size in sizes)
 
 
 def npr_residual(images: Tensor) -> Tensor:
@@ -61,7 +72,7 @@ def nearest_sources(size: int, scale: float, device: torch.device | None = None)
     Raises:
         ConfigError: no pixel remains after down-sampling.
     """
-    small = int(size * scale)
+    small = _exported_size(size, scale) if _symbolic(size) else int(size * scale)
     if small < 1:
         raise ConfigError(
             f"scale {scale:g} leaves no pixel of an image side of {size} pixels",
@@ -69,6 +80,22 @@ def nearest_sources(size: int, scale: float, device: torch.device | None = None)
         )
     # floor(dst · in / out), the rule of torch's "nearest", in integers to avoid float rounding
     return (torch.arange(size, device=device) * small // size) * size // small
+
+
+def _exported_size(size: Any, scale: float) -> Any:
+    """``int(size * scale)`` of a size that is not known when a graph is exported, which floats would make a constant.
+
+    Raises:
+        ConfigError: the scale is not a fraction of small numbers, so that some size could be rounded otherwise.
+    """
+    ratio = Fraction(scale).limit_denominator(1024)
+    sizes = np.arange(1 << 16)
+    if ((sizes * scale).astype(np.int64) != sizes * ratio.numerator // ratio.denominator).any():
+        raise ConfigError(
+            f"scale {scale!r} is not a fraction of small numbers, which a graph of any size needs",
+            "Choose detector.eval_view.resize or crop, so that the size is fixed.",
+        )
+    return size * ratio.numerator // ratio.denominator
 
 
 def scale_residual(images: Tensor, scale: float) -> Tensor:

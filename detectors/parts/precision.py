@@ -41,8 +41,11 @@ def in_fours(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``layer(x)`` [B, …] of x [B, …]; in evaluation on a CPU, B is padded to a multiple of four.
 
     Matrix products on a CPU sum the last one to three rows in another order than the others. Without padding, equal
-    images would get scores that differ in the last bit, and an AUROC other than one half.
+    images would get scores that differ in the last bit, and an AUROC other than one half. An exported graph has no such
+    branch: its number of images is not known when it is made.
     """
+    if torch.compiler.is_exporting():
+        return layer(x)
     missing = -len(x) % 4
     if not missing or not len(x) or x.device.type != "cpu" or torch.is_grad_enabled():
         return layer(x)

@@ -40,6 +40,8 @@ def in_slices(
         pixels: of a slice; None for `PIXELS`.
         fours: pad slices of several images to a multiple of four (`in_fours`); for networks with linear layers.
     """
+    if torch.compiler.is_exporting():  # a graph's number of images is not known when it is made
+        return forward(images)
     pad = fours and _count(images, pixels or PIXELS) > 1
     parts = [in_fours(forward, part) if pad else forward(part) for part in slices(images, pixels)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from contracts.errors import CheckpointError
+from contracts.names import is_exported
 from contracts.process.ranks import rank_zero_info
 from detectors.base import PASSPORT, Detector
+from detectors.parts.exported_folder import read_folder
 from detectors.parts.plain_pickle import Array, plain_globals
 
 STATE_KEYS = (
@@ -36,12 +38,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint's plain containers and tensors, on the CPU.
 
     Args:
-        path: a ``.safetensors`` file, or a pickle of tensors and plain containers (``.pth``, ``.pt``, ``.ckpt``).
+        path: a ``.safetensors`` file, a pickle of tensors and plain containers (``.pth``, ``.pt``, ``.ckpt``), or a
+            folder that ``task=export`` wrote.
 
     Raises:
         CheckpointError: the file is missing, unreadable, or contains Python objects, whose loading could run code.
     """
     path = Path(path)
+    if is_exported(path):
+        return read_folder(path)
     if not path.is_file():
         raise CheckpointError(f"no checkpoint file {path}", "Check the path; folders and glob patterns are not read.")
     if path.suffix == ".safetensors":

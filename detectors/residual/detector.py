@@ -50,6 +50,8 @@ class Residual(Detector):
         ConfigError: an unknown name, an option that a part does not have, or a value out of range.
     """
 
+    graph_outputs = ("logits",)
+
     def __init__(
         self,
         train_view: View,

@@ -43,7 +43,8 @@ def channel_high_pass(features: Tensor, symmetric: bool = True) -> Tensor:
 @torch.inference_mode(False)  # a tensor of inference mode, kept by a validation, could not be trained with
 def _removed(size: int, symmetric: bool) -> Tensor:
     """Which signed frequencies, in FFT order, lie in the block that is cleared: [size] bool."""
-    frequency = (torch.fft.fftfreq(size, dtype=torch.float64) * size).round().long()
+    place = torch.arange(size)
+    frequency = torch.where(place < (size + 1) // 2, place, place - size)
     edge = size // SHARE
     removed: Tensor = (frequency >= -edge) & ((frequency <= edge) if symmetric and edge else (frequency < edge))
     return removed

@@ -164,8 +164,9 @@ class BitPlanes(FrontEnd):
 
     def forward(self, images: Tensor) -> Tensor:
         """Unit-range images [B, 3, H, W], rounded to 8 bits → [B, 3 · planes, H, W]."""
-        values = (images * 255).round().clamp(0, 255).to(torch.uint8)
-        bits = [(values >> plane) & 1 for plane in range(self.planes)]
+        values = (images * 255).round().clamp(0, 255)
+        # in floats, which hold them exactly: ONNX has no shift of signed bytes
+        bits = [(values / 2**plane).floor() % 2 for plane in range(self.planes)]
         return torch.stack(bits, dim=2).flatten(1, 2).float()
 
 

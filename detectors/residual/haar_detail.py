@@ -32,7 +32,9 @@ def _differences(x: Tensor, axis: int) -> Tensor:
     size, pairs = x.shape[axis], x.shape[axis] // 2
     whole = torch.unflatten(x.narrow(axis, 0, 2 * pairs), axis, (pairs, 2))
     inside = whole.select(axis, 0) - whole.select(axis, 1)
-    place = torch.arange(-2, 2 * ((size + 5) // 2) - 2, device=x.device) % (2 * size)
+    place = torch.arange(-2, 2 * ((size + 5) // 2) - 2, device=x.device)
+    place = torch.where(place < 0, place + 2 * size, place)
+    place = torch.where(place < 2 * size, place, place - 2 * size)
     place = torch.where(place < size, place, 2 * size - 1 - place)
     outside = torch.cat([place[:2], place[2 * pairs + 2 :]])
     border = x.index_select(axis, outside[::2]) - x.index_select(axis, outside[1::2])

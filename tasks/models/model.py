@@ -20,6 +20,7 @@ from datamodules.given import GivenImages, Held
 from datamodules.loading.decode import decode
 from datamodules.loading.transforms import evaluation_views
 from detectors.base import Detector
+from detectors.parts.exported_folder import weights_file
 from detectors.parts.weights import load_weights, read_checkpoint
 from tasks.experiment.stage_folder import file_hash
 from tasks.scoring.evaluate import Loaded
@@ -113,7 +114,7 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     """A checkpoint, ready to score.
 
     Args:
-        path: checkpoint of ours, or published weights.
+        path: checkpoint of ours, a folder that ``task=export`` wrote, or published weights.
         words: of the command line, which choose the detector of published weights: ``"detector=npr"``.
         device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
 
@@ -137,4 +138,4 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     if needs_trainer(detector, "predict"):
         raise ConfigError(f"{type(detector).__name__} scores only under a trainer", "Use task=predict.")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Model(Loaded(detector, file, file_hash(file), entry or {}), chosen)
+    return Model(Loaded(detector, file, file_hash(weights_file(file)), entry or {}, node), chosen)

@@ -10,6 +10,7 @@ from typing import Any
 
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.files import atomic_file, write_atomically
+from contracts.names import is_exported
 from tasks.experiment.run import DATA
 
 MODELS = Path("models")
@@ -90,7 +91,7 @@ def checkpoint(name: str) -> Path:
     if name in known:
         return Path(known[name].file)
     path = Path(name).expanduser()
-    if path.is_file():
+    if path.is_file() or is_exported(path):
         return path
     windows = sorted((DATA / name).glob("window_*/checkpoints/best.ckpt"))
     if windows:

@@ -33,7 +33,7 @@ _TEXTS = st.sampled_from(
     ["a", "b c", " x ", "a,b;c", 'q"q', "'", "\u202egpj", "é" * 60, "x" * 200, "#1", "[1]", "*", "a\tb", "new\nline",
      "caf\\xe9", "\\", "a|b", "=1", "é", "e\u0301", "🙂", "-1", "..."]
 ).map(str.encode)  # fmt: skip
-_ENDINGS = st.sampled_from([b".png", b".PNG", b".jpg", b".heic", b".md", b"", b".png.part"])
+_ENDINGS = st.sampled_from([b".png", b".PNG", b".jpg", b".psd", b".md", b"", b".png.part"])
 NAMES = st.tuples(st.one_of(_BYTES, _TEXTS), _ENDINGS).map(b"".join).filter(lambda raw: raw not in (b".", b".."))
 FOLDERS = st.one_of(_BYTES, _TEXTS, st.sampled_from([b".cache", b"__MACOSX", b"deep", b"@eaDir"])).filter(
     lambda raw: raw not in (b".", b"..")

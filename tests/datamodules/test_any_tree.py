@@ -17,7 +17,7 @@ SETS = ("adm", "progan", "midjourney", "coco", "dalle3", "DiffusionForensics", "
 PARTS = ("video_00", "video_01", "0001", "car", "deep")
 HIDDEN = (".ipynb_checkpoints", "__MACOSX", ".thumbnails")
 FILES = (
-    "a.png", "b.png", "B.JPG", "frame_0001.webp", "clip01_0002.png", "notes.txt", "photo.heic", ".hidden.png",
+    "a.png", "b.png", "B.JPG", "frame_0001.webp", "clip01_0002.png", "notes.txt", "photo.psd", ".hidden.png",
     "Thumbs.db", "ü 1.png",
 )  # fmt: skip
 

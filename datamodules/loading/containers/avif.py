@@ -6,7 +6,7 @@ _ITEM = re.compile(rb"(?s)(infe(?:\x02.{7}|\x03.{9}))(Exif|mime)")
 
 
 def is_avif(data: bytes) -> bool:
-    """Whether a file has one of AVIF's brands; HEIC, which no decoder here reads, uses the same container format."""
+    """Whether a file has one of AVIF's brands; HEIC uses the same container format."""
     brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
     return data[4:8] == b"ftyp" and any(brands[k : k + 4] in (b"avif", b"avis") for k in range(0, len(brands), 4))
 

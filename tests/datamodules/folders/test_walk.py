@@ -90,13 +90,13 @@ def test_what_is_passed_over_is_counted_by_kind(tmp_path: Path, kind: str, caplo
     name, build = MODULES[kind]
     save(tmp_path / name)
     within = (tmp_path / name).parent
-    for other in ("a.heic", "b.HEIC", "c.heic", "readme", ".x.png"):
+    for other in ("a.psd", "b.PSD", "c.psd", "readme", ".x.png"):
         (within / other).write_bytes(b"")
     os.mkfifo(within / "pipe.png")
     (within / "up").symlink_to(tmp_path)
     module = build(tmp_path)
     assert len(module.manifest()) == 1
-    told = "1 circular link, 1 file without a suffix, 1 hidden file, 1 special file, 3 .heic files"
+    told = "1 circular link, 1 file without a suffix, 1 hidden file, 1 special file, 3 .psd files"
     assert sorted(str(module.ignored).split(", ")) == told.split(", ")
     assert f"{tmp_path}: {module.ignored} skipped" in caplog.text
 
@@ -128,9 +128,9 @@ def test_folders_that_a_glob_matches_and_does_not_enter_are_counted(tmp_path: Pa
 
 
 def test_images_none_of_which_can_be_read_are_named_by_kind(tmp_path: Path) -> None:
-    (tmp_path / "a.heic").write_bytes(b"")
+    (tmp_path / "a.psd").write_bytes(b"")
     (tmp_path / ".b.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no images found, only 1 \.heic file, 1 hidden file"):
+    with pytest.raises(DataError, match=r"no images found, only 1 \.psd file, 1 hidden file"):
         FolderDataModule(tmp_path).manifest()
 
 

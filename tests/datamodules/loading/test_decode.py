@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from contracts.errors import ConfigError, DataError
-from datamodules.loading.decode import MAX_PIXELS, check_max_pixels, decode, read_header
+from datamodules.loading.decode import LARGEST, check_max_pixels, decode, read_header
 
 
 def pixels(height: int = 20, width: int = 30, channels: int = 3, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -239,6 +239,6 @@ def test_damaged_pixels_of_a_png_do_not_end_the_process() -> None:
 def test_names_and_bounds() -> None:
     with pytest.raises(ConfigError, match="did you mean 'pillow'"):
         decode(b"", backend="pilow")  # type: ignore[arg-type]
-    for wrong in (0, MAX_PIXELS + 1):
+    for wrong in (0, LARGEST + 1):
         with pytest.raises(ConfigError, match="max_pixels"):
             check_max_pixels(wrong)
