@@ -41,13 +41,18 @@ class Combination:
         logits: [n] float64, higher means more likely generated.
         extra: further columns [n] by name.
         about: what was fitted, in plain containers, for a reader.
-        fitted: what a checkpoint must keep: ``weights`` [k] and ``bias``, or the ``reference`` [n, k] of ranks.
+        fitted: what a checkpoint must keep: ``weights`` [k] and ``bias``, or the ``reference`` [n, k] of ranks or of
+            p-values.
+        rule: name of the rule in a checkpoint (`detectors.ensemble.detector.Rule`).
+        columns: [k] names of the columns that went into it; empty for all.
     """
 
     logits: Matrix
     extra: dict[str, Matrix] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     fitted: dict[str, Any] = field(default_factory=dict)
+    rule: str = "linear"
+    columns: tuple[str, ...] = ()
 
 
 def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> Columns:
@@ -115,7 +120,7 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
         )
     if rule == "rank_mean":
         ranks = _ranks(reference.values, columns.values).mean(1)
-        return Combination(_logit(ranks), fitted={"reference": reference.values})
+        return Combination(_logit(ranks), fitted={"reference": reference.values}, rule="rank_mean")
     labels = reference.images.fused_labels
     if rule == "weighted":
         return _weighted(columns, reference.values, labels)
@@ -129,8 +134,9 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
     )
     chosen = list(selected(p_real, sets, rule))
     total = combined(p[:, chosen], rule)[1]
-    about = {"columns": [columns.names[k] for k in chosen], "real_images": len(real)}
-    return Combination(_logit(1 - total), {"p_value": total}, about)
+    names = tuple(columns.names[k] for k in chosen)
+    about = {"columns": list(names), "real_images": len(real)}
+    return Combination(_logit(1 - total), {"p_value": total}, about, {"reference": real[:, chosen]}, rule, names)
 
 
 def _ranks(reference: Matrix, values: Matrix) -> Matrix:

@@ -10,8 +10,11 @@ from contracts.batch import Batch
 from contracts.errors import ConfigError, nearest
 from contracts.view import Sides
 from detectors.base import Detector, Scores
+from detectors.ensemble.p_values import combined_p_value, exact_p_values
 
-Rule = Literal["linear", "rank_mean"]
+Rule = Literal["linear", "rank_mean", "stouffer", "minimum"]
+P_VALUES = ("stouffer", "minimum")
+"""Rules that combine p-values among real images (RealStats)."""
 
 
 class EnsembleNet(nn.Module):
@@ -36,14 +39,16 @@ class EnsembleNet(nn.Module):
 
 
 class Ensemble(Detector):
-    """The weighted sum of the logits of several detectors, or the mean of their ranks among validation images.
+    """The weighted sum of the logits of several detectors, the mean of their ranks, or their p-value among real images.
 
-    Its checkpoint holds the members whole. Each member's logit is a column ``vote_NAME`` of the dump.
+    Its checkpoint holds the members whole. Each member's logit is a column ``vote_NAME`` of the dump; rules of p-values
+    add a column ``p_value``.
 
     Args:
         members: detectors by name, all with one view of an image, which is that of the ensemble.
-        rule: ``linear`` (weights and bias; the plain mean if none were fitted) or ``rank_mean``.
-        reference: number of images that ranks are taken among.
+        rule: ``linear`` (weights and bias; the plain mean if none were fitted), ``rank_mean``, or ``stouffer`` or
+            ``minimum`` of two-sided p-values, which takes members as independent on real images.
+        reference: number of images that ranks or p-values are taken among; real ones alone for p-values.
 
     Raises:
         ConfigError: fewer than two members, an unknown rule, or members that look at an image differently.
@@ -94,13 +99,19 @@ class Ensemble(Detector):
     def score(self, batch: Batch) -> Scores:
         """One logit a crop; every member's is a column of the dump."""
         votes = {name: member.score(batch).logits for name, member in self.members.items()}
-        values = torch.stack([vote.double() for vote in votes.values()], 1)
-        return Scores(self.combined(values).float(), {f"vote_{name}": vote for name, vote in votes.items()})
+        logits = self.combined(torch.stack([vote.double() for vote in votes.values()], 1))
+        extras = {f"vote_{name}": vote for name, vote in votes.items()}
+        if self.rule in P_VALUES:
+            extras["p_value"] = torch.sigmoid(-logits).float()
+        return Scores(logits.float(), extras)
 
     def combined(self, values: Tensor) -> Tensor:
         """Logits of the members [B, members] float64 → [B]."""
         if self.rule == "linear":
             return (values * self.net.weights).sum(1) + self.net.bias
+        if self.rule in P_VALUES:
+            p = combined_p_value(exact_p_values(self.net.reference, values), self.rule)
+            return torch.logit(1 - p, eps=1e-12)
         ordered, sought = self.net.reference.sort(0).values.T.contiguous(), values.T.contiguous()
         places = torch.searchsorted(ordered, sought) + torch.searchsorted(ordered, sought, right=True)
         share = (places.double() + 1) / (2 * ordered.shape[1] + 2)

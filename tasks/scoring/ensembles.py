@@ -14,7 +14,7 @@ from benchmarks.thresholds.rules import choose_threshold
 from callbacks.passport import FORMAT, passport
 from conf.build import build_for_scoring
 from conf.keys.targets import resolve
-from contracts.errors import CheckpointError, ConfigError
+from contracts.errors import CheckpointError
 from contracts.files import write_atomically
 from detectors.base import PASSPORT
 from detectors.ensemble.detector import Ensemble
@@ -31,11 +31,10 @@ def write_ensemble(path: Path, members: Mapping[str, Path], found: Combination, 
         reference: validation images, on which the threshold is chosen; None without.
 
     Raises:
-        ConfigError: the rule cannot be kept in a checkpoint, or members look at images differently.
+        ConfigError: members look at images differently.
         CheckpointError: a member was not written by PixelProof.
     """
-    if "reference" not in found.fitted and "weights" not in found.fitted:
-        raise ConfigError("p-values cannot be kept in a checkpoint", "Choose combine.rule=mean, rank_mean or weighted.")
+    members = {name: file for name, file in members.items() if name in (found.columns or members)}
     nodes, seen = {}, set()
     for name, file in members.items():
         entry = passport(read_checkpoint(file), file)
@@ -44,12 +43,12 @@ def write_ensemble(path: Path, members: Mapping[str, Path], found: Combination, 
         node = entry["detector"]
         nodes[name] = resolve(node["_target_"], name, from_checkpoint=True).for_checkpoint(node)
         seen |= set(entry.get("seen_generators") or ())
-    ranks = found.fitted.get("reference")
+    among = found.fitted.get("reference", ())
     config: dict[str, Any] = {
         "_target_": f"{Ensemble.__module__}.{Ensemble.__name__}",
         "members": nodes,
-        "rule": "linear" if ranks is None else "rank_mean",
-        "reference": 0 if ranks is None else len(ranks),
+        "rule": found.rule,
+        "reference": len(among),
     }
     detector = build_for_scoring(config, from_checkpoint=True)
     for name, file in members.items():
@@ -58,7 +57,8 @@ def write_ensemble(path: Path, members: Mapping[str, Path], found: Combination, 
         getattr(detector.net, name).copy_(torch.as_tensor(value))
     entry = {"format": FORMAT, "detector": config, "threshold": None, "seen_generators": sorted(seen)}
     if reference is not None and len(set(reference.images.fused_labels.tolist())) == 2:
-        logits = detector.combined(torch.from_numpy(reference.values)).numpy()
+        votes = reference.values[:, [reference.names.index(name) for name in members]]
+        logits = detector.combined(torch.from_numpy(votes)).numpy()
         entry["threshold"] = asdict(choose_threshold(sigmoid(logits), reference.images.fused_labels))
     content = io.BytesIO()
     torch.save({"state_dict": detector.state_dict(), PASSPORT: entry}, content)

@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 import zoo_commands as zoo
+from drawn_predictions import draw
 from torch import nn
 
 from benchmarks.predictions import read_predictions
+from benchmarks.real_stats.combine import Columns, combine
+from conf.build import build_for_scoring
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
 from detectors.ensemble.detector import Ensemble
+from detectors.parts.weights import load_weights
 from detectors.residual.detector import Residual
 from lightning_main import main
+from tasks.scoring.ensembles import write_ensemble
 
 
 def member(view: View | None = None) -> Residual:
@@ -56,8 +61,37 @@ def test_the_checkpoint_scores_as_the_dump_says(rule: str, trained: Path, monkey
     )
 
 
+@pytest.mark.parametrize("rule", ["stouffer", "minimum"])
 @pytest.mark.filterwarnings("ignore")
-def test_p_values_and_single_columns_make_no_checkpoint(
+def test_a_checkpoint_of_p_values_keeps_the_independent_members(
+    rule: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    rng = np.random.default_rng(0)
+    images = draw(images=4000)
+    noise = rng.normal(size=(4000, 2)) + 2.0 * images.fused_labels[:, None]
+    # c is a once more, so that the members are a and b, or b and c
+    reference = Columns(["a", "b", "c"], np.stack([noise[:, 0], noise[:, 1], 3 * noise[:, 0]], 1), images)
+    asked = Columns(["a", "b", "c"], reference.values[:50] + 0.01, images.select(np.arange(50)))
+    found = combine(asked, rule, reference, independence=0.2)
+    assert len(found.columns) == 2
+    best = Path("experiments_data/a/window_0/checkpoints/best.ckpt")
+    write_ensemble(Path(f"{rule}.ckpt"), dict.fromkeys("abc", best), found, reference)
+    entry = torch.load(f"{rule}.ckpt", weights_only=True)["pixelproof"]
+    assert list(entry["detector"]["members"]) == list(found.columns)
+    detector = build_for_scoring(entry["detector"], from_checkpoint=True)
+    load_weights(detector, Path(f"{rule}.ckpt"))
+    assert isinstance(detector, Ensemble)
+    values = asked.values[:, [asked.names.index(name) for name in found.columns]]
+    logits = detector.combined(torch.from_numpy(values))
+    np.testing.assert_allclose(logits.numpy(), found.logits, rtol=1e-9, atol=1e-9)
+    zoo.run(f"task=test ckpt={rule}.ckpt experiment_id={rule} datamodule=hdf5 datamodule.path=data.h5")
+    dump = read_predictions(f"experiments_data/{rule}/window_0/predictions_test_all.npz")
+    np.testing.assert_allclose(dump.extra["p_value"], 1 - dump.fused_scores, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_single_columns_make_no_checkpoint(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(trained)
