@@ -21,5 +21,7 @@ def combined_p_value(p_values: Tensor, rule: str) -> Tensor:
     """One p-value [m] of several independent ones [m, k]: ``stouffer`` (Σ Φ⁻¹(p) / √k) or ``minimum`` (Šidák)."""
     kept, count = p_values.clamp(EPSILON, 1 - EPSILON), p_values.shape[1]
     if rule == "stouffer":
-        return torch.special.ndtr(torch.special.ndtri(kept).sum(1) / sqrt(count))
+        z: Tensor = torch.special.ndtri(kept).sum(1) / sqrt(count)
+        p: Tensor = torch.special.ndtr(z)
+        return p
     return 1 - (1 - kept.min(1).values) ** count
