@@ -117,7 +117,7 @@ async function undo() {
 function pause() {
   if (mode !== "asking") return;
   stop();
-  show("paused", "Paused. The clock stands still.", "go on");
+  show("paused", "Paused. The clock is stopped.", "go on");
 }
 
 function go() {

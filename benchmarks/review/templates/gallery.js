@@ -65,7 +65,7 @@ function card(i, k) {
     image.src = pixels.src;
     image.addEventListener("load", () => centre(image, pane, state.zoom));
     pane.append(image);
-  } else pane.append(element("div", "none", "pixels not carried"));
+  } else pane.append(element("div", "none", "pixels not included"));
   const text = element("div", "text"), line = element("div", "truth"), scores = element("span");
   D.dumps.forEach((_, e) => { if (held(e, i)) scores.append(verdict(e, i), " "); });
   line.append(truth(i));

@@ -89,7 +89,7 @@ async function measure(i, panels) {
 function stageOf(i) {
   const panels = element("div", "panels"), pixels = D.images[i], measured = element("div", "measured");
   if (!pixels) {
-    panels.append(element("p", "note", "The page does not carry this image's pixels."));
+    panels.append(element("p", "note", "This page does not contain this image's pixels."));
     return panels;
   }
   panels.append(panel("pixels", `${carried(pixels)}${viewerZoom > 1 ? `; ${viewerZoom} × without smoothing` : ", 1:1"}`, picture(pixels.src, D.ids[i])), measured);
