@@ -62,7 +62,7 @@ class Audit:
     def warnings(self) -> list[str]:
         """Problems to fix or to know before training."""
         found = [
-            f"a rule on only {rule.features} separates the classes (AUROC {rule.auroc:.2f} ± "
+            f"a rule on {rule.features} alone separates the classes (AUROC {rule.auroc:.2f} ± "
             f"{1.96 * rule.error:.2f}): {rule.words[0]}"
             for rule in self.rules
             if rule.separates

@@ -28,5 +28,5 @@ def test_a_shortcut_reaches_screen_page_and_json(tmp_path, monkeypatch, capsys):
     assert found["exact"]["images"] == 2
     assert found["tables"]["format"] == {"JPEG": {"real": 20}, "PNG": {"generated": 20}}
     for text in (shown, page, "\n".join(found["warnings"])):
-        assert "a rule on only format separates the classes (AUROC 1.00" in text
+        assert "a rule on format alone separates the classes (AUROC 1.00" in text
     assert "| JPEG | 20 | 0 |" in page

@@ -57,7 +57,7 @@ def test_a_format_that_gives_the_label_away_is_named(tmp_path):
         "format is not JPEG: 100% of 30 are generated", "format is not PNG: 100% of 30 are real",
     )  # fmt: skip
     assert "format JPEG: all 30 are real" in found.one_sided
-    assert any("a rule on only format separates the classes (AUROC 1.00" in line for line in found.warnings())
+    assert any("a rule on format alone separates the classes (AUROC 1.00" in line for line in found.warnings())
 
 
 def test_jpeg_quality_and_size_shortcuts_are_put_in_words(tmp_path):
