@@ -74,7 +74,10 @@ class Packer:
 
 def distinct(values: NDArray[np.str_]) -> tuple[list[str], NDArray[np.int64]]:
     """`numpy.unique` with its inverse, by hashing: much faster where many strings are equal or long."""
-    encoded = pa.array(values).dictionary_encode()
+    texts = pa.array(values)
+    if isinstance(texts, pa.ChunkedArray):  # of very many strings
+        texts = texts.combine_chunks()
+    encoded = texts.dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(order.size, np.int64)
     rank[order] = np.arange(order.size)

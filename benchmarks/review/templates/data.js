@@ -48,8 +48,36 @@ const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const held = (d, i) => !Number.isNaN(D.dumps[d].score[i]);
 const called = (d, i) => D.dumps[d].score[i] > state.t[d];
 const right = (d, i) => called(d, i) === (label[i] === 1);
+const cuts = D.dumps.map(() => [NaN, NaN]);
+/** The threshold of a dump in logits. */
+function cut(d) {
+  if (cuts[d][0] !== state.t[d]) cuts[d] = [state.t[d], clamp(logit(clamp(state.t[d], 0, 1)), -1e3, 1e3)];
+  return cuts[d][1];
+}
 /** Distance from the threshold in logits; finite even where a score is saturated. */
-const margin = (d, i) => clamp(D.dumps[d].logit[i], -1e3, 1e3) - clamp(logit(clamp(state.t[d], 0, 1)), -1e3, 1e3);
+const margin = (d, i) => clamp(D.dumps[d].logit[i], -1e3, 1e3) - cut(d);
+
+const MOST_PACKED = 2 ** 21;
+/** Images from the lowest key to the highest, equal keys in the page's order; keys are compared as float32. */
+function sortedBy(images, key) {
+  if (N > MOST_PACKED) return Uint32Array.from(Array.from(images, (i) => [key(i), i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]), (pair) => pair[1]);
+  // 32 bits that order as the float does, then the image: one number that a typed array sorts many times faster than pairs
+  const float = new Float32Array(1), bits = new Uint32Array(float.buffer), packed = new Float64Array(images.length);
+  for (let k = 0; k < images.length; k++) {
+    float[0] = key(images[k]) + 0;
+    packed[k] = (bits[0] >>> 31 ? ~bits[0] >>> 0 : (bits[0] | 0x80000000) >>> 0) * MOST_PACKED + images[k];
+  }
+  packed.sort();
+  return Uint32Array.from(packed, (x) => x % MOST_PACKED);
+}
+
+/** The images that pass a test. */
+function those(test) {
+  const found = new Uint32Array(N);
+  let n = 0;
+  for (let i = 0; i < N; i++) if (test(i)) found[n++] = i;
+  return found.subarray(0, n);
+}
 
 /** What the reader has chosen; kept in the address, so that a view can be linked to. */
 const state = {
@@ -61,15 +89,20 @@ const inSlice = (i) => state.value < 0 || D.slices[state.column].codes[i] === st
 /** Generated values of a column that parts the classes are compared with all real images, as in the table of slices. */
 const besideSlice = (i) => inSlice(i) || (label[i] === 0 && D.slices[state.column].against[state.value]);
 
+for (const [d, dump] of D.dumps.entries()) dump.ascending = sortedBy(those((i) => held(d, i)), (i) => dump.score[i]);
+
 /** Sorted scores of the real and generated images that pass the filter. One generator is compared with all real images. */
 function scores(d, name = state.generator) {
-  const real = [], fake = [];
-  for (let i = 0; i < N; i++) {
-    if (!held(d, i) || !besideSlice(i) || (state.source >= 0 && source[i] !== state.source)) continue;
-    if (label[i] === 0) real.push(D.dumps[d].score[i]);
-    else if (label[i] === 1 && (name < 0 || generator[i] === name)) fake.push(D.dumps[d].score[i]);
+  const { score, ascending } = D.dumps[d], real = new Float64Array(ascending.length), fake = new Float64Array(ascending.length);
+  let reals = 0, fakes = 0;
+  for (const i of ascending) {
+    if (!besideSlice(i) || (state.source >= 0 && source[i] !== state.source)) continue;
+    if (label[i] === 0) real[reals++] = score[i];
+    else if (label[i] === 1 && (name < 0 || generator[i] === name)) fake[fakes++] = score[i];
   }
-  return { real: Float64Array.from(real).sort(), fake: Float64Array.from(fake).sort() };
+  const set = { real: real.subarray(0, reals), fake: fake.subarray(0, fakes) };
+  set.points = sweep(set);
+  return set;
 }
 
 /** Number of sorted values above t. */
@@ -87,43 +120,45 @@ function confusion({ real, fake }, t) {
   return { tp, fp, fn: fake.length - tp, tn: real.length - fp };
 }
 
-/** Cumulative [false positives, true positives] at every distinct score, from the highest down, after [0, 0]. */
+/** Cumulative counts of false and true positives at every distinct score, from the highest down, after 0 and 0. */
 function sweep({ real, fake }) {
-  const points = [[0, 0]];
-  let i = real.length - 1, j = fake.length - 1;
+  const f = new Uint32Array(real.length + fake.length + 1), t = new Uint32Array(f.length);
+  let i = real.length - 1, j = fake.length - 1, size = 1;
   while (i >= 0 || j >= 0) {
     const score = Math.max(i >= 0 ? real[i] : -1, j >= 0 ? fake[j] : -1);
     while (i >= 0 && real[i] === score) i--;
     while (j >= 0 && fake[j] === score) j--;
-    points.push([real.length - 1 - i, fake.length - 1 - j]);
+    f[size] = real.length - 1 - i;
+    t[size++] = fake.length - 1 - j;
   }
-  return points;
+  return { f: f.subarray(0, size), t: t.subarray(0, size) };
 }
 
-function auroc(points) {
-  const [negatives, positives] = points[points.length - 1];
+function auroc({ f, t }) {
   let area = 0;
-  for (let k = 1; k < points.length; k++) area += (points[k][0] - points[k - 1][0]) * (points[k][1] + points[k - 1][1]);
-  return area / (2 * negatives * positives);
+  for (let k = 1; k < f.length; k++) area += (f[k] - f[k - 1]) * (t[k] + t[k - 1]);
+  return area / (2 * f.at(-1) * t.at(-1));
 }
 
-function averagePrecision(points) {
-  const positives = points[points.length - 1][1];
+function averagePrecision({ f, t }) {
   let sum = 0;
-  for (let k = 1; k < points.length; k++) sum += ((points[k][1] - points[k - 1][1]) * points[k][1]) / (points[k][0] + points[k][1]);
-  return sum / positives;
+  for (let k = 1; k < f.length; k++) sum += ((t[k] - t[k - 1]) * t[k]) / (f[k] + t[k]);
+  return sum / t.at(-1);
 }
 
 /** Bins of equal mass; equal scores share a bin. */
 function reliability({ real, fake }, bins = 15) {
-  const all = [...Array.from(real, (s) => [s, 0]), ...Array.from(fake, (s) => [s, 1])].sort((a, b) => a[0] - b[0]);
-  const found = new Map();
-  for (let begin = 0; begin < all.length; ) {
-    let end = begin;
-    while (end < all.length && all[end][0] === all[begin][0]) end++;
-    const bin = Math.min(Math.floor((((begin + end) / 2) * bins) / all.length), bins - 1);
+  const total = real.length + fake.length, found = new Map();
+  let i = 0, j = 0;
+  while (i < real.length || j < fake.length) {
+    const begin = i + j, fakes = j, score = Math.min(i < real.length ? real[i] : 2, j < fake.length ? fake[j] : 2);
+    while (i < real.length && real[i] === score) i++;
+    while (j < fake.length && fake[j] === score) j++;
+    const bin = Math.min(Math.floor((((begin + i + j) / 2) * bins) / total), bins - 1);
     const b = found.get(bin) || { n: 0, score: 0, fakes: 0 };
-    for (; begin < end; begin++) { b.n++; b.score += all[begin][0]; b.fakes += all[begin][1]; }
+    b.n += i + j - begin;
+    b.score += score * (i + j - begin);
+    b.fakes += j - fakes;
     found.set(bin, b);
   }
   return [...found.values()].map((b) => ({ n: b.n, score: b.score / b.n, share: b.fakes / b.n }));

@@ -27,15 +27,10 @@ const ORDERS = {
 const flipped = (i) => held(0, i) && held(1, i) && called(0, i) !== called(1, i);
 
 function list() {
-  const [test, key] = ORDERS[state.order], d = state.by, found = [];
-  let matching = 0;
-  for (let i = 0; i < N; i++) {
-    if (!held(d, i) || !passes(i) || !test(d, i)) continue;
-    matching++;
-    if (!state.pixels || D.images[i]) found.push([key(d, i), i]);
-  }
-  found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  listed = found.map(([, i]) => i);
+  const [test, key] = ORDERS[state.order], d = state.by;
+  const found = those((i) => held(d, i) && passes(i) && test(d, i)), matching = found.length;
+  const carried = state.pixels ? found.filter((i) => D.images[i]) : found;
+  listed = state.order === "all" ? carried : sortedBy(carried, (i) => key(d, i));
   const hidden = matching - listed.length;
   document.getElementById("shown").textContent = `${matching} image${matching === 1 ? "" : "s"}${hidden ? `, ${hidden} of them not carried as pixels` : ""}`;
 }
@@ -92,7 +87,7 @@ function drawGallery(keep = false) {
   if (!keep) { limit = PAGE; current = 0; }
   list();
   const cards = document.getElementById("cards");
-  cards.replaceChildren(...listed.slice(0, limit).map(card));
+  cards.replaceChildren(...Array.from(listed.slice(0, limit), card));
   if (!listed.length) cards.append(element("p", "note", "No image fits the filter."));
   document.getElementById("more").hidden = listed.length <= limit;
 }
@@ -124,12 +119,11 @@ function drawFlips() {
   }
   const [a, b] = LETTERS;
   table.innerHTML = `<tr><td></td><th>${b} right</th><th>${b} wrong</th></tr><tr><th>${a} right</th><td>${n[0][0]}</td><td class="flip">${n[0][1]}</td></tr><tr><th>${a} wrong</th><td class="flip">${n[1][0]}</td><td>${n[1][1]}</td></tr>`;
-  found.sort((p, q) => Math.abs(margin(0, q) - margin(1, q)) - Math.abs(margin(0, p) - margin(1, p)));
   const list = document.getElementById("fliplist");
   list.replaceChildren();
   const head = list.createTHead().insertRow(), body = list.createTBody();
   for (const name of [`${found.length} flips${found.length > 12 ? ", the 12 largest" : ""}`, "truth", a, b]) head.append(element("th", "", name));
-  for (const i of found.slice(0, 12)) {
+  for (const i of sortedBy(found, (k) => -Math.abs(margin(0, k) - margin(1, k))).slice(0, 12)) {
     const line = body.insertRow(), cell = element("td", "id"), link = element("a", "", D.ids[i]), kind = element("td");
     link.href = "#";
     link.addEventListener("click", (event) => { event.preventDefault(); open(i); });

@@ -92,9 +92,7 @@ function fill(select, names, used, all) {
   if (used.size < 2) select.closest("label").hidden = true;
 }
 
-const made = new Set();
-generator.forEach((g, i) => { if (label[i] === 1) made.add(g); });
-fill(at("generator"), D.generators, made, "all");
+fill(at("generator"), D.generators, new Set(ROWS.filter((r) => r.kind === "fake").map((r) => r.index)), "all");
 fill(at("source"), D.sources, new Set(source), "all");
 for (const line of document.querySelectorAll("#confusion tbody tr")) {
   const heads = [...document.querySelectorAll("#confusion thead th")];

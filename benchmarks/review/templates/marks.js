@@ -2,7 +2,6 @@
 
 const MARKS = `pixelproof-review-${D.hash}`;
 const noted = new Map();
-const placeOf = new Map(D.ids.map((id, i) => [id, i]));
 const mark = (i) => noted.get(D.ids[i]) || { star: false, tags: [], note: "" };
 const isMarked = (i) => noted.has(D.ids[i]);
 const markPasses = (i) => state.marked === "" || (state.marked === "star" ? mark(i).star : isMarked(i));
@@ -103,7 +102,7 @@ function readMarks(text) {
 function loadMarks(name, text) {
   let found;
   try { found = readMarks(text); } catch (error) { return say(`${name} holds no marks: ${error.message}`); }
-  const known = found.filter((record) => placeOf.has(record.id));
+  const here = new Set(D.ids), known = found.filter((record) => here.has(record.id));
   for (const record of known) setMark(record.id, record);
   everything();
   keepMarks();
@@ -121,7 +120,7 @@ function save(name, text, type) {
 
 /** The images of the gallery that are files of their own; those inside a container have no path. */
 function saveChosen() {
-  const files = listed.filter((i) => D.places[place[i]] && row[i] < 0);
+  const files = Array.from(listed.filter((i) => D.places[place[i]] && row[i] < 0));
   const rows = files.map((i) => [D.places[place[i]], label[i], label[i] === 1 ? D.generators[generator[i]] : "", D.sources[source[i]], D.ids[i]]);
   const left = listed.length - files.length;
   if (files.length) save("chosen.csv", csv([["path", "label", "generator", "source", "id"], ...rows]), "text/csv");

@@ -18,16 +18,19 @@ function frame(xTitle, yTitle, content, xTicks = TICKS, yTicks = TICKS) {
     + `<text transform="translate(9 ${toY(0.5)}) rotate(-90)" text-anchor="middle">${yTitle}</text></svg>`;
 }
 
-/** A path through points in 0..1, without those that would fall on the same tenth of a pixel. */
-function path(points, d) {
-  let text = "", lastX = "", lastY = "";
-  for (const [u, v] of points) {
-    const x = toX(u).toFixed(1), y = toY(v).toFixed(1);
+/** A path through n points in 0..1, without those that would fall on the same tenth of a pixel. */
+function path(n, pointOf, d) {
+  const parts = [];
+  let lastX = NaN, lastY = NaN;
+  for (let k = 0; k < n; k++) {
+    const [u, v] = pointOf(k);
+    if (!Number.isFinite(u) || !Number.isFinite(v)) continue;
+    const x = Math.round(toX(u) * 10), y = Math.round(toY(v) * 10);
     if (x === lastX && y === lastY) continue;
-    text += `${text ? "L" : "M"}${x} ${y}`;
+    parts.push(`${x / 10} ${y / 10}`);
     lastX = x; lastY = y;
   }
-  return `<path class="curve k${d % 4}" d="${text}"/>`;
+  return `<path class="curve k${d % 4}" d="${parts.length ? "M" : ""}${parts.join("L")}"/>`;
 }
 
 /** Key and figure of each dump, above the plot where no curve can run through it. */
@@ -39,9 +42,8 @@ const rocX = (fpr) => (state.log ? clamp(1 - Math.log10(Math.max(fpr, LOW)) / Ma
 function drawRoc(sets) {
   let content = state.log ? "" : `<line class="diagonal" x1="${toX(0)}" y1="${toY(0)}" x2="${toX(1)}" y2="${toY(1)}"/>`;
   const lines = [];
-  sets.forEach((set, d) => {
-    const points = sweep(set);
-    content += path(points.map(([f, t]) => [rocX(f / set.real.length), t / set.fake.length]).filter((p) => p.every(Number.isFinite)), d);
+  sets.forEach(({ points, real, fake }, d) => {
+    content += path(points.f.length, (k) => [rocX(points.f[k] / real.length), points.t[k] / fake.length], d);
     lines.push([d, `AUROC ${fixed(auroc(points), 4)}`]);
   });
   const ticks = state.log ? [[0, "0.001"], [1 / 3, "0.01"], [2 / 3, "0.1"], [1, "1"]] : TICKS;
@@ -51,13 +53,12 @@ function drawRoc(sets) {
 function drawPr(sets) {
   let content = "";
   const lines = [];
-  sets.forEach((set, d) => {
-    const points = sweep(set), share = set.fake.length / (set.fake.length + set.real.length);
-    const steps = [];
-    points.slice(1).forEach(([f, t], k) => { steps.push([points[k][1] / set.fake.length, t / (t + f)], [t / set.fake.length, t / (t + f)]); });
-    content += path(steps.filter((p) => p.every(Number.isFinite)), d);
+  sets.forEach(({ points: { f, t }, real, fake }, d) => {
+    const share = fake.length / (fake.length + real.length), precision = (k) => t[k] / (t[k] + f[k]);
+    // steps: to each precision at the recall before, then along to its own recall
+    content += path(2 * (f.length - 1), (k) => [t[(k + 1) >> 1] / fake.length, precision((k >> 1) + 1)], d);
     if (d === 0 && Number.isFinite(share)) content += `<line class="diagonal" x1="${toX(0)}" x2="${toX(1)}" y1="${toY(share)}" y2="${toY(share)}"/>`;
-    lines.push([d, `AP ${fixed(averagePrecision(points), 4)}`]);
+    lines.push([d, `AP ${fixed(averagePrecision({ f, t }), 4)}`]);
   });
   document.getElementById("pr").innerHTML = legend(lines) + frame("recall", "precision", content + peoplePoints("recall", "precision") + marks("pr"));
 }
@@ -119,7 +120,7 @@ function drawReliability(sets) {
       const [low, high] = wilson(b.share, b.n);
       content += `<line class="bars k${d % 4}" opacity=".35" x1="${toX(within(b.score, SCORES))}" x2="${toX(within(b.score, SCORES))}" y1="${toY(low)}" y2="${toY(high)}"/>`;
     }
-    content += path(bins.map((b) => [within(b.score, SCORES), b.share]), d);
+    content += path(bins.length, (k) => [within(bins[k].score, SCORES), bins[k].share], d);
     for (const b of bins) content += `<circle class="k${d % 4}" cx="${toX(within(b.score, SCORES))}" cy="${toY(b.share)}" r="2.6"><title>${b.n} images: score ${fixed(b.score, SCORES[1] - SCORES[0] < 0.1 ? 5 : 3)}, generated ${fixed(b.share)}</title></circle>`;
     lines.push([d, `ECE ${fixed(bins.length === 0 ? NaN : bins.reduce((s, b) => s + (b.n * Math.abs(b.score - b.share)) / total, 0), 4)}`]);
   });
@@ -127,32 +128,46 @@ function drawReliability(sets) {
 }
 
 const BINS = 60;
-function histogramRows() {
-  const rows = [];
-  if (label.includes(0)) rows.push({ name: D.negative, kind: "real", test: (i) => label[i] === 0, index: -1 });
-  D.generators.forEach((name, g) => { if (label.some((y, i) => y === 1 && generator[i] === g)) rows.push({ name: name || "(unnamed)", kind: "fake", test: (i) => label[i] === 1 && generator[i] === g, index: g }); });
-  if (label.includes(-1)) rows.push({ name: "unknown label", kind: "unknown", test: (i) => label[i] === -1, index: -1 });
+/** Rows of the table: real images, each generator, images of unknown label. */
+const ROWS = (() => {
+  const made = new Set(), rows = [];
+  for (let i = 0; i < N; i++) if (label[i] === 1) made.add(generator[i]);
+  if (label.includes(0)) rows.push({ name: D.negative, kind: "real", index: -1 });
+  D.generators.forEach((name, g) => { if (made.has(g)) rows.push({ name: name || "(unnamed)", kind: "fake", index: g }); });
+  if (label.includes(-1)) rows.push({ name: "unknown label", kind: "unknown", index: -1 });
   return rows;
-}
-const ROWS = histogramRows();
+})();
+/** The row of each image, and whether it is counted there now. */
+const rowOf = (() => {
+  const kinds = { 0: ROWS.findIndex((r) => r.kind === "real"), "-1": ROWS.findIndex((r) => r.kind === "unknown") };
+  const places = new Int32Array(D.generators.length);
+  ROWS.forEach((r, k) => { if (r.kind === "fake") places[r.index] = k; });
+  return Int32Array.from(label, (y, i) => (y === 1 ? places[generator[i]] : kinds[y]));
+})();
+const counted = new Uint8Array(N);
 
 function drawHistograms() {
   const table = document.getElementById("histograms");
   const head = `<thead><tr><th class="who">images of</th><th class="n">images</th>${D.dumps.map((_, d) => `<th>${D.dumps.length > 1 ? `<i class="key k${d % 4}">${LETTERS[d]}</i> ` : ""}scores</th><th class="rate">called gen.</th>`).join("")}</tr></thead>`;
+  const images = new Uint32Array(ROWS.length), all = D.dumps.map(() => new Uint32Array(ROWS.length * BINS));
+  for (let i = 0; i < N; i++) {
+    counted[i] = besideSlice(i) && (state.source < 0 || source[i] === state.source);
+    if (!counted[i]) continue;
+    images[rowOf[i]]++;
+    D.dumps.forEach(({ score, logit }, d) => {
+      if (!Number.isNaN(score[i])) all[d][rowOf[i] * BINS + Math.min(Math.floor(toAxis(score[i], logit[i]) * BINS), BINS - 1)]++;
+    });
+  }
   const body = ROWS.map((r, k) => {
-    const chosen = [];
-    for (let i = 0; i < N; i++) if (r.test(i) && besideSlice(i) && (state.source < 0 || source[i] === state.source)) chosen.push(i);
     const cells = D.dumps.map((dump, d) => {
-      const bins = new Array(BINS).fill(0);
-      for (const i of chosen) if (held(d, i)) bins[Math.min(Math.floor(toAxis(dump.score[i], dump.logit[i]) * BINS), BINS - 1)]++;
+      const bins = Array.from(all[d].subarray(k * BINS, (k + 1) * BINS));
       const most = Math.max(...bins, 1);
       const bars = bins.map((n, b) => (n ? `<rect class="bar-${r.kind}" x="${((b * 600) / BINS).toFixed(1)}" width="${600 / BINS - 1}" y="${(25 - (23 * n) / most).toFixed(1)}" height="${((23 * n) / most).toFixed(1)}"/>` : "")).join("");
       return `<td><svg viewBox="0 0 600 26" preserveAspectRatio="none"><line class="frame" x1="0" x2="600" y1="25.5" y2="25.5"/>${bars}<line class="threshold t${d}" y1="0" y2="26" vector-effect="non-scaling-stroke"/></svg></td><td class="rate" id="rate-${k}-${d}"></td>`;
     }).join("");
     const off = r.kind === "fake" && state.generator >= 0 && r.index !== state.generator;
     const name = r.kind === "fake" ? `<button type="button" class="${r.index === state.generator ? "on" : ""}" data-index="${r.index}"><bdi>${escaped(r.name)}</bdi></button>` : `<span class="${r.kind}-text">${r.name}</span>`;
-    r.chosen = chosen;
-    return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${chosen.length}</td>${cells}</tr>`;
+    return `<tr class="${off ? "off" : ""}"><td class="who">${name}</td><td class="n">${images[k]}</td>${cells}</tr>`;
   }).join("");
   const ticks = state.axis === "score" ? SCORE_TICKS : LOGIT_TICKS;
   const side = (u) => (u === 0 ? "start" : u === 1 ? "end" : "middle");
@@ -176,11 +191,9 @@ function moveThresholds(sets) {
       line.setAttribute("x1", thresholdOnAxis(d) * 600);
       line.setAttribute("x2", thresholdOnAxis(d) * 600);
     }
-    ROWS.forEach((r, k) => {
-      let n = 0, all = 0;
-      for (const i of r.chosen) if (held(d, i)) { all++; n += called(d, i); }
-      document.getElementById(`rate-${k}-${d}`).textContent = all ? `${((100 * n) / all).toFixed(1)} %` : "–";
-    });
+    const { score } = D.dumps[d], above = new Uint32Array(ROWS.length), all = new Uint32Array(ROWS.length);
+    for (let i = 0; i < N; i++) if (counted[i] && !Number.isNaN(score[i])) { all[rowOf[i]]++; if (score[i] > state.t[d]) above[rowOf[i]]++; }
+    ROWS.forEach((r, k) => { document.getElementById(`rate-${k}-${d}`).textContent = all[k] ? `${((100 * above[k]) / all[k]).toFixed(1)} %` : "–"; });
     const values = {
       tp: c.tp, fn: c.fn, fp: c.fp, tn: c.tn, tpr: fixed(tpr), fpr: fixed(fpr), precision: fixed(c.tp / (c.tp + c.fp)),
       accuracy: fixed((c.tp + c.tn) / (c.tp + c.tn + c.fp + c.fn)), balanced: fixed((tpr + 1 - fpr) / 2),
@@ -193,14 +206,13 @@ function moveThresholds(sets) {
 function drawAgreement() {
   const element = document.getElementById("agreement");
   if (!element) return;
-  const points = [];
-  for (let i = 0; i < N; i++) if (held(0, i) && held(1, i) && passes(i)) points.push(i);
+  const points = those((i) => held(0, i) && held(1, i) && passes(i));
   const flips = points.filter((i) => called(0, i) !== called(1, i)), same = points.filter((i) => called(0, i) === called(1, i));
   const step = Math.max(1, Math.ceil(same.length / Math.max(1, 3000 - Math.min(flips.length, 2000))));
   const at = (d, i) => within(D.dumps[d].logit[i], RANGE);
   const dot = (i, opacity) => `<circle cx="${toX(at(0, i)).toFixed(1)}" cy="${toY(at(1, i)).toFixed(1)}" r="2.2" opacity="${opacity}" class="bar-${label[i] === 1 ? "fake" : label[i] === 0 ? "real" : "unknown"}" data-i="${i}"><title>${escaped(D.ids[i])}</title></circle>`;
   const line = (d) => within(logit(clamp(state.t[d], 0, 1)), RANGE);
-  const content = same.filter((_, k) => k % step === 0).map((i) => dot(i, 0.3)).join("") + flips.slice(0, 2000).map((i) => dot(i, 0.9)).join("")
+  const content = Array.from(same.filter((_, k) => k % step === 0), (i) => dot(i, 0.3)).join("") + Array.from(flips.slice(0, 2000), (i) => dot(i, 0.9)).join("")
     + `<line class="threshold" x1="${toX(line(0))}" x2="${toX(line(0))}" y1="${BOX.top}" y2="${BOX.bottom}"/><line class="threshold" y1="${toY(line(1))}" y2="${toY(line(1))}" x1="${BOX.left}" x2="${BOX.right}"/>`;
   element.innerHTML = legend([]) + frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, LOGIT_TICKS, LOGIT_TICKS);
 }

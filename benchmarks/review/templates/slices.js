@@ -32,7 +32,12 @@ function openCell({ cell, dump }) {
 }
 
 if (D.slices.length) {
-  document.getElementById("by-column").addEventListener("change", (event) => { state.value = -1; changed("column", Number(event.target.value)); });
+  document.getElementById("by-column").addEventListener("change", (event) => {
+    const filtered = state.value >= 0;
+    Object.assign(state, { column: Number(event.target.value), value: -1 });
+    if (filtered) everything(); else showSlices();
+    remember();
+  });
   document.getElementById("slices").addEventListener("click", (event) => {
     const line = event.target.closest("tbody tr");
     if (line) changed("value", Number(line.dataset.value) === state.value ? -1 : Number(line.dataset.value));
