@@ -91,6 +91,9 @@ const besideSlice = (i) => inSlice(i) || (label[i] === 0 && D.slices[state.colum
 
 for (const [d, dump] of D.dumps.entries()) dump.ascending = sortedBy(those((i) => held(d, i)), (i) => dump.score[i]);
 
+/** What the sets of scores depend on. */
+const filterKey = () => [state.generator, state.source, state.value < 0 ? -1 : state.column, state.value].join();
+
 /** Sorted scores of the real and generated images that pass the filter. One generator is compared with all real images. */
 function scores(d, name = state.generator) {
   const { score, ascending } = D.dumps[d], real = new Float64Array(ascending.length), fake = new Float64Array(ascending.length);
@@ -102,6 +105,7 @@ function scores(d, name = state.generator) {
   }
   const set = { real: real.subarray(0, reals), fake: fake.subarray(0, fakes) };
   set.points = sweep(set);
+  set.drawn = thinned(set.points);
   return set;
 }
 
@@ -132,6 +136,21 @@ function sweep({ real, fake }) {
     t[size++] = fake.length - 1 - j;
   }
   return { f: f.subarray(0, size), t: t.subarray(0, size) };
+}
+
+const MANY = 6000, GRID = 3000;
+/** Places of the points to draw: all, or of very many those that differ by a tenth of a pixel, on a logarithmic axis too. */
+function thinned({ f, t }) {
+  if (f.length <= MANY) return Uint32Array.from(f, (_, k) => k);
+  const F = f.at(-1) || 1, T = t.at(-1) || 1, kept = new Uint32Array(f.length);
+  let n = 0, lastF = -1, lastT = -1;
+  for (let k = 0; k < f.length; k++) {
+    const cellF = Math.floor((f[k] * GRID * (f[k] < F / 50 ? 50 : 1)) / F), cellT = Math.floor((t[k] * GRID) / T);
+    if (k > GRID / 10 && k < f.length - 1 && cellF === lastF && cellT === lastT) continue;
+    kept[n++] = k;
+    lastF = cellF; lastT = cellT;
+  }
+  return kept.subarray(0, n);
 }
 
 function auroc({ f, t }) {

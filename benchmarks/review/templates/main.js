@@ -67,12 +67,18 @@ function thresholdMoved() {
   pending = setTimeout(() => { drawAgreement(); drawFlips(); drawGallery(); remember(); }, 120);
 }
 
+let measuredFor = "", drawnFor = "";
+/** All plots and lists; the curves only if what they show has changed. */
 function everything() {
-  sets = D.dumps.map((_, d) => scores(d));
-  drawRoc(sets);
-  drawPr(sets);
-  drawReliability(sets);
-  drawHistograms();
+  const filter = filterKey(), view = [filter, state.axis, state.log].join();
+  if (filter !== measuredFor) sets = D.dumps.map((_, d) => scores(d));
+  if (view !== drawnFor) {
+    drawRoc(sets);
+    drawPr(sets);
+    drawReliability(sets);
+    drawHistograms();
+  }
+  [measuredFor, drawnFor] = [filter, view];
   moveThresholds(sets);
   showControls();
   drawAgreement();

@@ -1,19 +1,27 @@
 // Stars, tags and notes. The browser keeps them for pages with these images and scores; files carry them elsewhere.
 
 const MARKS = `pixelproof-review-${D.hash}`;
+/** Position of an image to its marks. */
 const noted = new Map();
-const mark = (i) => noted.get(D.ids[i]) || { star: false, tags: [], note: "" };
-const isMarked = (i) => noted.has(D.ids[i]);
+const mark = (i) => noted.get(i) || { star: false, tags: [], note: "" };
+const isMarked = (i) => noted.has(i);
 const markPasses = (i) => state.marked === "" || (state.marked === "star" ? mark(i).star : isMarked(i));
 const say = (text) => { document.getElementById("marks-status").textContent = text; };
 const count = (n, word, words = `${word}s`) => `${n} ${n === 1 ? word : words}`;
 const tagsOf = (text) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
 
 /** Marks as records, in the page's order. */
-const records = () => D.ids.filter((id) => noted.has(id)).map((id) => ({ id, ...noted.get(id) }));
+const records = () => [...noted].sort((a, b) => a[0] - b[0]).map(([i, found]) => ({ id: D.ids[i], ...found }));
 
-function setMark(id, { star, tags, note }) {
-  if (star || tags.length || note) noted.set(id, { star, tags, note }); else noted.delete(id);
+function setMark(i, { star, tags, note }) {
+  if (star || tags.length || note) noted.set(i, { star, tags, note }); else noted.delete(i);
+}
+
+/** Marks from elsewhere; the number of those whose image is on this page. */
+function setMarks(found) {
+  const places = new Map(D.ids.map((id, i) => [id, i])), known = found.filter((record) => places.has(record.id));
+  for (const record of known) setMark(places.get(record.id), record);
+  return known.length;
 }
 
 function keepMarks() {
@@ -28,12 +36,12 @@ function keepMarks() {
 function recallMarks() {
   let kept = null;
   try { kept = localStorage.getItem(MARKS); } catch { return; }
-  if (kept) for (const record of JSON.parse(kept)) setMark(record.id, record);
+  if (kept) setMarks(JSON.parse(kept));
   if (noted.size) say(`${count(noted.size, "image")} marked`);
 }
 
 function changeMark(i, change) {
-  setMark(D.ids[i], { ...mark(i), ...change });
+  setMark(i, { ...mark(i), ...change });
   keepMarks();
 }
 
@@ -102,12 +110,10 @@ function readMarks(text) {
 function loadMarks(name, text) {
   let found;
   try { found = readMarks(text); } catch (error) { return say(`${name} holds no marks: ${error.message}`); }
-  const here = new Set(D.ids), known = found.filter((record) => here.has(record.id));
-  for (const record of known) setMark(record.id, record);
+  const known = setMarks(found), others = found.length - known;
   everything();
   keepMarks();
-  const others = found.length - known.length;
-  say(`${count(known.length, "mark")} loaded${others ? `; ${count(others, "other")} of images that are not on this page` : ""}`);
+  say(`${count(known, "mark")} loaded${others ? `; ${count(others, "other")} of images that are not on this page` : ""}`);
 }
 
 function save(name, text, type) {

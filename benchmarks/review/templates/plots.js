@@ -42,8 +42,8 @@ const rocX = (fpr) => (state.log ? clamp(1 - Math.log10(Math.max(fpr, LOW)) / Ma
 function drawRoc(sets) {
   let content = state.log ? "" : `<line class="diagonal" x1="${toX(0)}" y1="${toY(0)}" x2="${toX(1)}" y2="${toY(1)}"/>`;
   const lines = [];
-  sets.forEach(({ points, real, fake }, d) => {
-    content += path(points.f.length, (k) => [rocX(points.f[k] / real.length), points.t[k] / fake.length], d);
+  sets.forEach(({ points, drawn, real, fake }, d) => {
+    content += path(drawn.length, (k) => [rocX(points.f[drawn[k]] / real.length), points.t[drawn[k]] / fake.length], d);
     lines.push([d, `AUROC ${fixed(auroc(points), 4)}`]);
   });
   const ticks = state.log ? [[0, "0.001"], [1 / 3, "0.01"], [2 / 3, "0.1"], [1, "1"]] : TICKS;
@@ -53,10 +53,10 @@ function drawRoc(sets) {
 function drawPr(sets) {
   let content = "";
   const lines = [];
-  sets.forEach(({ points: { f, t }, real, fake }, d) => {
-    const share = fake.length / (fake.length + real.length), precision = (k) => t[k] / (t[k] + f[k]);
+  sets.forEach(({ points: { f, t }, drawn, real, fake }, d) => {
+    const share = fake.length / (fake.length + real.length), precision = (k) => t[drawn[k]] / (t[drawn[k]] + f[drawn[k]]);
     // steps: to each precision at the recall before, then along to its own recall
-    content += path(2 * (f.length - 1), (k) => [t[(k + 1) >> 1] / fake.length, precision((k >> 1) + 1)], d);
+    content += path(2 * (drawn.length - 1), (k) => [t[drawn[(k + 1) >> 1]] / fake.length, precision((k >> 1) + 1)], d);
     if (d === 0 && Number.isFinite(share)) content += `<line class="diagonal" x1="${toX(0)}" x2="${toX(1)}" y1="${toY(share)}" y2="${toY(share)}"/>`;
     lines.push([d, `AP ${fixed(averagePrecision({ f, t }), 4)}`]);
   });
@@ -152,12 +152,12 @@ function drawHistograms() {
   const images = new Uint32Array(ROWS.length), all = D.dumps.map(() => new Uint32Array(ROWS.length * BINS));
   for (let i = 0; i < N; i++) {
     counted[i] = besideSlice(i) && (state.source < 0 || source[i] === state.source);
-    if (!counted[i]) continue;
-    images[rowOf[i]]++;
-    D.dumps.forEach(({ score, logit }, d) => {
-      if (!Number.isNaN(score[i])) all[d][rowOf[i] * BINS + Math.min(Math.floor(toAxis(score[i], logit[i]) * BINS), BINS - 1)]++;
-    });
+    if (counted[i]) images[rowOf[i]]++;
   }
+  D.dumps.forEach(({ score, logit }, d) => {
+    const x = state.axis === "score" ? score : logit, range = state.axis === "score" ? SCORES : RANGE;
+    for (let i = 0; i < N; i++) if (counted[i] && !Number.isNaN(score[i])) all[d][rowOf[i] * BINS + Math.min(Math.floor(within(x[i], range) * BINS), BINS - 1)]++;
+  });
   const body = ROWS.map((r, k) => {
     const cells = D.dumps.map((dump, d) => {
       const bins = Array.from(all[d].subarray(k * BINS, (k + 1) * BINS));
