@@ -132,6 +132,9 @@ def measured(
                     thresholds, specs)
             for part, local in seen
         ]  # fmt: skip
+        if len(seen) == 1:
+            results += measures[0]
+            continue
         kept = np.unique(np.concatenate([part.images[local.images] for part, local in seen]))
         fakes = int((predictions.fused_labels[kept] == 1).sum())
         for same in zip(*measures, strict=True):
@@ -177,8 +180,6 @@ def _mean_over_views(parts: Sequence[tuple[str, Result]], spec: Spec, real: int,
         real: real images in the subset, each once.
         generated: generated images in it.
     """
-    if len(parts) == 1:
-        return parts[0][1]
     counted = [(name, r, share(spec, r.real, r.generated)) for name, r in parts]
     counted = [one for one in counted if one[2] > 0] or [(*parts[0], 1.0)]
     value = sum(r.value * weight for _, r, weight in counted) / sum(weight for _, _, weight in counted)

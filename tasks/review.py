@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from benchmarks.ai_genbench.report import reported
+from benchmarks.intervals import Bootstrap
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
@@ -41,7 +42,9 @@ def review(run: Run) -> None:
         out = Path(run.config.review.out).expanduser()
     elif not run.config.review.inputs:
         out = run.folder / "review"
-    made = make_review(inputs, out, people=people)
+    resamples = run.config.review.resamples
+    bootstrap = None if resamples is None else Bootstrap(resamples)
+    made = make_review(inputs, out, bootstrap=bootstrap, people=people)
     for name, table in made.tables.items():
         display(Text(name, style="bold"))
         display(table.rich())

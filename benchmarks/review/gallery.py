@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.review.join import Joined
 from benchmarks.review.original import Facts, described
+from benchmarks.review.packing import distinct
 from benchmarks.review.pixels import PageImage, PixelReader, page_image
 from contracts.errors import DataError
 
@@ -42,7 +43,7 @@ def collect(joined: Joined, images: ImageSource | None, number: int, size: int) 
     """
     readers = [PixelReader(dump) for dump in joined.dumps]
     owner, gallery, used = joined.owner, Gallery(), 0
-    for position in worth_seeing(joined):
+    for position in worth_seeing(joined, 3 * number + 1):
         if len(gallery.shown) >= number or used >= size or sum(gallery.problems.values()) >= 2 * number:
             break
         dump = int(owner[position])
@@ -61,13 +62,13 @@ def collect(joined: Joined, images: ImageSource | None, number: int, size: int) 
     return gallery
 
 
-def worth_seeing(joined: Joined) -> list[int]:
-    """All joined positions, those most worth seeing first.
+def worth_seeing(joined: Joined, most: int | None = None) -> list[int]:
+    """Joined positions, those most worth seeing first: all, or at least the first ``most``.
 
     Three of five are confidently wrong, real and generated in turn; the others are in turn flips between dumps, the
     hardest of every generator, the undecided, and the surest of every generator.
     """
-    labels, generators = joined.column("fused_labels"), joined.column("generators")
+    labels, generator = joined.column("fused_labels"), distinct(joined.column("generators"))[1]
     wrong: list[NDArray[np.int64]] = []
     flips: list[NDArray[np.int64]] = []
     hard: list[NDArray[np.int64]] = []
@@ -82,20 +83,21 @@ def worth_seeing(joined: Joined) -> list[int]:
         margins.append(np.where(held, margin, 0.0))
         for kind in (1, 0):
             chosen = np.flatnonzero(held & (labels == kind) & (called != (kind == 1)))
-            wrong.append(chosen[np.argsort(-np.abs(margin[chosen]), kind="stable")])
+            wrong.append(chosen[np.argsort(-np.abs(margin[chosen]), kind="stable")][:most])
         truth = np.where(labels == 1, margin, -margin)
-        for name in np.unique(generators[held]):
-            chosen = np.flatnonzero(held & (generators == name))
+        for code in np.unique(generator[held]).tolist():
+            chosen = np.flatnonzero(held & (generator == code))
             order = chosen[np.argsort(truth[chosen], kind="stable")]
-            hard.append(order)
-            sure.append(order[::-1])
+            hard.append(order[:most])
+            sure.append(order[::-1][:most])
         chosen = np.flatnonzero(held)
-        undecided.append(chosen[np.argsort(np.abs(margin[chosen]), kind="stable")])
+        undecided.append(chosen[np.argsort(np.abs(margin[chosen]), kind="stable")][:most])
     for other in margins[1:]:
         chosen = np.flatnonzero(margins[0] * other < 0)
-        flips.append(chosen[np.argsort(-np.abs(margins[0] - other)[chosen], kind="stable")])
+        flips.append(chosen[np.argsort(-np.abs(margins[0] - other)[chosen], kind="stable")][:most])
     rest = _turns([list(_turns(group)) for group in (flips, hard, undecided, sure) if group])
-    return list(dict.fromkeys([*_errors_first(_turns(wrong), rest), *range(joined.ids.size)]))
+    others = range(joined.ids.size) if most is None else ()
+    return list(dict.fromkeys([*_errors_first(_turns(wrong), rest), *others]))
 
 
 def _errors_first(errors: Iterable[int], rest: Iterable[int]) -> list[int]:

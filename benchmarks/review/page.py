@@ -44,6 +44,8 @@ COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
 )  # fmt: skip
+LARGE = 250_000
+"""Images above which intervals are left out unless asked for."""
 FACTS = (
     ("experiment", "experiment"), ("stage", "stage"), ("checkpoint", "checkpoint"),
     ("checkpoint_sha256", "checkpoint SHA-256"), ("config_hash", "configuration"), ("decoder", "decoder"),
@@ -86,7 +88,8 @@ def review(
         inputs: one or more npz dumps; several are joined on ids and compared.
         out: folder, made if absent.
         images: bytes or pixels of an image by id; by default they are read from where the dumps say.
-        bootstrap: how intervals are made; 1000 resamples with seed 0 by default.
+        bootstrap: how intervals are made; by default 1000 resamples with seed 0, or no intervals for more than `LARGE`
+            images.
         max_images: largest number of images in the page.
         max_bytes: largest number of bytes that they take in the page.
         people: files of people's answers, to be compared with the dumps.
@@ -95,8 +98,11 @@ def review(
         DataError: a dump or a person's answers cannot be read, or they contradict each other.
     """
     joined = join([Path(path) for path in inputs])
-    bootstrap = bootstrap or Bootstrap()
-    results = [bootstrap(dump, evaluate(dump)) for dump in joined.dumps]
+    if bootstrap is None and joined.ids.size <= LARGE:
+        bootstrap = Bootstrap()
+    results = [evaluate(dump) for dump in joined.dumps]
+    if bootstrap:
+        results = [bootstrap(dump, own) for dump, own in zip(joined.dumps, results, strict=True)]
     tables = [
         Table.of(r, dump.about.get("seen_generators"), tracer=dump.class_names is not None)
         for r, dump in zip(results, joined.dumps, strict=True)
@@ -135,7 +141,7 @@ def _render(
     joined: Joined,
     results: Sequence[Sequence[Result]],
     gallery: Gallery,
-    bootstrap: Bootstrap,
+    bootstrap: Bootstrap | None,
     people: "People | None",
     images: ImageSource | None,
 ) -> str:
@@ -147,7 +153,7 @@ def _render(
         Table.of(own, dump.about.get("seen_generators"), COLUMNS)
         for own, dump in zip(results, joined.dumps, strict=True)
     ]
-    tables += people.metric_tables(bootstrap) if people else []
+    tables += people.metric_tables(bootstrap or Bootstrap()) if people else []
     letters = [chr(ord("A") + d % 26) for d in range(len(joined.names))]
     sliced = columns(joined)
     letters += [f"P{k}" for k in range(1, len(people.names) + 1)] if people else []
@@ -168,7 +174,8 @@ def _render(
         whisker=0 if any(r.metric == "auroc" and r.value < 0.5 for own in results for r in own) else 0.5,
         labelled=any((dump.fused_labels >= 0).any() for dump in joined.dumps),
         caption=_caption(joined, bootstrap),
-        changes=_changes(joined, bootstrap) if len(joined.whole) > 1 else [],
+        intervals=bootstrap is not None,
+        changes=_changes(joined, bootstrap) if bootstrap and len(joined.whole) > 1 else [],
         gallery=gallery,
         images=len(joined.ids),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -323,14 +330,21 @@ def _facts(dump: Predictions, path: Path) -> list[tuple[str, str]]:
     return facts
 
 
-def _caption(joined: Joined, bootstrap: Bootstrap) -> str:
-    about = [bootstrap.as_json(dump) for dump in joined.dumps]
-    clustered = any(a["clustered"] for a in about)
-    unit = "photographs (the dump's groups)" if clustered else "images"
+def _caption(joined: Joined, bootstrap: Bootstrap | None) -> str:
     seen = " seen through the same view" if len(joined.dumps) > len(joined.whole) else ""
     others = "real images" if negative(joined.dumps) == "real" else "outliers"
-    return (
+    against = (
         f"Each generator against all {others}{seen}, which therefore dominate its accuracy and lower its AP where "
-        f"they are many; AUROC and TPR do not depend on that. Small figures: {bootstrap.level:.0%} intervals from "
-        f"{bootstrap.resamples:,} bootstrap samples of {unit}, seed {bootstrap.seed}."
+        "they are many; AUROC and TPR do not depend on that. "
+    )
+    if not bootstrap:
+        return (
+            f"{against}Intervals are left out above {LARGE:,} images, where they take many minutes; "
+            "review.resamples=1000 adds them."
+        )
+    about = [bootstrap.as_json(dump) for dump in joined.dumps]
+    unit = "photographs (the dump's groups)" if any(a["clustered"] for a in about) else "images"
+    return (
+        f"{against}Small figures: {bootstrap.level:.0%} intervals from {bootstrap.resamples:,} bootstrap samples of "
+        f"{unit}, seed {bootstrap.seed}."
     )

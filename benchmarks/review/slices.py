@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import isnan
+from math import isnan, nan
 from statistics import NormalDist
 from typing import Any
 
@@ -71,8 +71,11 @@ def columns(joined: Joined) -> list[Column]:
     return found
 
 
-def lines(joined: Joined, parts: Sequence[Column], bootstrap: Bootstrap) -> list[list[Line]]:
-    """The table of each column: its values in order, each measured by every dump that holds it."""
+def lines(joined: Joined, parts: Sequence[Column], bootstrap: Bootstrap | None) -> list[list[Line]]:
+    """The table of each column: its values in order, each measured by every dump that holds it.
+
+    Without ``bootstrap`` there are no intervals.
+    """
     tables: list[list[Line]] = [[] for _ in parts]
     for d, (dump, threshold) in enumerate(zip(joined.dumps, joined.thresholds, strict=True)):
         held, labels, cluster = joined.place[d] >= 0, dump.fused_labels, clusters(dump)
@@ -88,15 +91,17 @@ def lines(joined: Joined, parts: Sequence[Column], bootstrap: Bootstrap) -> list
                 sets.append(Subset(kind, f"{c} {v}", np.flatnonzero(chosen & (labels >= 0))))
         specs = choose(METRICS)
         results = measured(dump, sets, {"page": threshold}, specs)
-        drawn = bootstrap.draw(dump, results, sets=sets, specs=specs)
+        drawn = bootstrap.draw(dump, results, sets=sets, specs=specs) if bootstrap else {}
         images = {subset.name: subset.images for subset in sets}
-        cells = {(r.generator, r.metric): bounded(r, drawn.get(r.key), bootstrap.level) for r in results}
+        level = bootstrap.level if bootstrap else nan
+        cells = {(r.generator, r.metric): bounded(r, drawn.get(r.key), level) for r in results}
         for (c, v), rows in own.items():
             name, truth = f"{c} {v}", labels[rows]
             counted = images[name]
             auroc, accuracy, specificity = (cells[name, metric] for metric in METRICS)
-            accuracy = _at_an_end(accuracy, cluster[counted], bootstrap.level)
-            specificity = _at_an_end(specificity, cluster[counted[labels[counted] == 0]], bootstrap.level)
+            if bootstrap:
+                accuracy = _at_an_end(accuracy, cluster[counted], level)
+                specificity = _at_an_end(specificity, cluster[counted[labels[counted] == 0]], level)
             line = Line(v, d, rows.size, int((truth == 0).sum()), int((truth == 1).sum()), auroc, accuracy,
                         _complement(specificity))  # fmt: skip
             tables[c].append(line)

@@ -9,7 +9,7 @@ from tasks.review import review
 
 
 def run(inputs, out=None):
-    review = SimpleNamespace(inputs=[str(path) for path in inputs], people=[], out=out and str(out))
+    review = SimpleNamespace(inputs=[str(path) for path in inputs], people=[], out=out and str(out), resamples=None)
     return SimpleNamespace(config=SimpleNamespace(experiment_id=None, review=review))
 
 

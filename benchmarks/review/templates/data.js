@@ -89,19 +89,32 @@ const inSlice = (i) => state.value < 0 || D.slices[state.column].codes[i] === st
 /** Generated values of a column that parts the classes are compared with all real images, as in the table of slices. */
 const besideSlice = (i) => inSlice(i) || (label[i] === 0 && D.slices[state.column].against[state.value]);
 
-for (const [d, dump] of D.dumps.entries()) dump.ascending = sortedBy(those((i) => held(d, i)), (i) => dump.score[i]);
+for (const [d, dump] of D.dumps.entries()) {
+  dump.ascending = sortedBy(those((i) => held(d, i)), (i) => dump.score[i]);
+  dump.sorted = Float64Array.from(dump.ascending, (i) => dump.score[i]);
+}
 
 /** What the sets of scores depend on. */
 const filterKey = () => [state.generator, state.source, state.value < 0 ? -1 : state.column, state.value].join();
 
-/** Sorted scores of the real and generated images that pass the filter. One generator is compared with all real images. */
-function scores(d, name = state.generator) {
-  const { score, ascending } = D.dumps[d], real = new Float64Array(ascending.length), fake = new Float64Array(ascending.length);
+/** 1 of a real image that passes the filter, 2 of a generated one, else 0. One generator is compared with all real images. */
+function kindsNow() {
+  const kinds = new Uint8Array(N), column = state.value < 0 ? null : D.slices[state.column];
+  for (let i = 0; i < N; i++) {
+    if (state.source >= 0 && source[i] !== state.source) continue;
+    if (column && column.codes[i] !== state.value && !(label[i] === 0 && column.against[state.value])) continue;
+    kinds[i] = label[i] === 0 ? 1 : label[i] === 1 && (state.generator < 0 || generator[i] === state.generator) ? 2 : 0;
+  }
+  return kinds;
+}
+
+/** Sorted scores of the real and generated images of a dump. */
+function scores(d, kinds) {
+  const { sorted, ascending } = D.dumps[d], real = new Float64Array(sorted.length), fake = new Float64Array(sorted.length);
   let reals = 0, fakes = 0;
-  for (const i of ascending) {
-    if (!besideSlice(i) || (state.source >= 0 && source[i] !== state.source)) continue;
-    if (label[i] === 0) real[reals++] = score[i];
-    else if (label[i] === 1 && (name < 0 || generator[i] === name)) fake[fakes++] = score[i];
+  for (let k = 0; k < sorted.length; k++) {
+    const kind = kinds[ascending[k]];
+    if (kind === 1) real[reals++] = sorted[k]; else if (kind === 2) fake[fakes++] = sorted[k];
   }
   const set = { real: real.subarray(0, reals), fake: fake.subarray(0, fakes) };
   set.points = sweep(set);

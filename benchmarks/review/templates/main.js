@@ -71,7 +71,7 @@ let measuredFor = "", drawnFor = "";
 /** All plots and lists; the curves only if what they show has changed. */
 function everything() {
   const filter = filterKey(), view = [filter, state.axis, state.log].join();
-  if (filter !== measuredFor) sets = D.dumps.map((_, d) => scores(d));
+  if (filter !== measuredFor) { const kinds = kindsNow(); sets = D.dumps.map((_, d) => scores(d, kinds)); }
   if (view !== drawnFor) {
     drawRoc(sets);
     drawPr(sets);

@@ -108,6 +108,7 @@ def test_confidently_wrong_images_come_first_and_the_caps_hold(tmp_path):
     assert order[1] == alarms[np.argmax(p.fused_scores[alarms])]
     wrong = called != p.fused_labels
     assert wrong[order[:10]].sum() >= 6
+    assert worth_seeing(joined, 30)[:30] == order[:30]
     few = review([path], tmp_path / "few", pixels, bootstrap=FEW, max_images=7)
     assert sorted(map(int, payload(few.page)["images"])) == sorted(order[:7])
     assert len(payload(review([path], tmp_path / "tiny", pixels, bootstrap=FEW, max_bytes=150).page)["images"]) <= 2
@@ -226,3 +227,17 @@ def test_every_column_comes_back_from_the_page(tmp_path):
     crops = second["crops"]
     first, number = crops["start"]["numbers"][-1], crops["count"]["numbers"][-1]
     assert np.array_equal(crops["scores"][first : first + number], one.crop_scores.reshape(count, 3)[rows[-1]])
+
+
+def test_many_images_have_intervals_only_if_they_are_asked_for(tmp_path, monkeypatch):
+    path = dump(tmp_path)
+    monkeypatch.setattr("benchmarks.review.page.LARGE", 119)
+    page = review([path], tmp_path / "large", pixels).page
+    assert "Intervals are left out above 119 images" in page.read_text()
+    assert "Wilson's on" not in page.read_text()
+    rows = list(csv.DictReader((page.parent / "metrics.csv").open()))
+    assert {row["low"] for row in rows} == {""}
+    asked = review([path], tmp_path / "asked", pixels, bootstrap=FEW).page
+    values = [row["value"] for row in csv.DictReader((asked.parent / "metrics.csv").open())]
+    assert values == [row["value"] for row in rows]
+    assert "20 bootstrap samples" in asked.read_text()
