@@ -221,7 +221,7 @@ class CombineOptions:
     rule: str = option(
         "mean",
         "rule for combining scores; stouffer and minimum use p-values among real images",
-        ("mean", "rank_mean", "weighted", "stouffer", "minimum"),
+        ("mean", "calibrated_mean", "rank_mean", "weighted", "stouffer", "minimum"),
     )
     reference: list[str] = option_list("dumps that the rule is fitted on; validation dumps of the inputs by default")
     independence: float = option(0.05, "Cramér's V at which two columns count as dependent")
