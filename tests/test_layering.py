@@ -58,7 +58,7 @@ INNER = {
     "contracts": (".", "process"),
     "bench": (".", "parts"),
     "conf": (".", "cli", "keys"),
-    "tasks": (".", "exporting", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
+    "tasks": (".", "exporting", "serving", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
 }  # fmt: skip
 """Packages inside a package, each of which imports only those behind it; "." is the package's own folder."""
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.calibration.methods import fit
 from benchmarks.predictions import Predictions, from_crops
 from benchmarks.real_stats.independence import cliques, cramers_v, selected
 from benchmarks.real_stats.p_values import combined, exact_p_values
 from contracts.errors import ConfigError, DataError, nearest
 
-RULES = ("mean", "rank_mean", "weighted", "stouffer", "minimum")
+RULES = ("mean", "calibrated_mean", "rank_mean", "weighted", "stouffer", "minimum")
 LOGIT = "logit"
 Matrix = NDArray[np.float64]
 
@@ -94,7 +95,8 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
 
     Args:
         columns: of the images to score.
-        rule: ``mean`` of the columns; ``rank_mean``: of their ranks among the reference; ``weighted``: logistic
+        rule: ``mean`` of the columns; ``calibrated_mean``: of each after Platt's calibration on the reference (made for
+            logits); ``rank_mean``: of their ranks among the reference; ``weighted``: logistic
             regression on the reference; ``stouffer`` or ``minimum`` of two-sided p-values among the real images of the
             reference, of the largest set of columns that are independent there.
         reference: of other images, needed by all rules but ``mean``.
@@ -122,8 +124,12 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
         ranks = _ranks(reference.values, columns.values).mean(1)
         return Combination(_logit(ranks), fitted={"reference": reference.values}, rule="rank_mean")
     labels = reference.images.fused_labels
-    if rule == "weighted":
-        return _weighted(columns, reference.values, labels)
+    if rule in ("weighted", "calibrated_mean"):
+        known = labels >= 0
+        if set(labels[known].tolist()) != {0, 1}:
+            raise DataError("the reference does not hold both classes", f"combine.rule={rule} needs both.")
+        make = _weighted if rule == "weighted" else _calibrated_mean
+        return make(columns, reference.values[known], labels[known])
     real = reference.values[labels == 0]
     if not len(real):
         raise DataError("the reference holds no real image", "Give a reference with images of label 0.")
@@ -150,14 +156,29 @@ def _ranks(reference: Matrix, values: Matrix) -> Matrix:
 
 
 def _weighted(columns: Columns, reference: Matrix, labels: NDArray[np.int64]) -> Combination:
-    known = labels >= 0
-    if set(labels[known].tolist()) != {0, 1}:
-        raise DataError("the reference does not hold both classes", "Weights are fitted on real and generated images.")
     centre, scale = reference.mean(0), reference.std(0)
     scale[scale == 0] = 1.0
-    fitted = LogisticRegression().fit((reference[known] - centre) / scale, labels[known])
+    fitted = LogisticRegression().fit((reference - centre) / scale, labels)
     weights = fitted.coef_[0] / scale
-    bias = float(fitted.intercept_[0] - (centre * weights).sum())
+    return _linear(columns, weights, float(fitted.intercept_[0] - (centre * weights).sum()))
+
+
+def _calibrated_mean(columns: Columns, reference: Matrix, labels: NDArray[np.int64]) -> Combination:
+    fitted = []
+    for name, values in zip(columns.names, reference.T, strict=True):
+        try:
+            fitted.append(fit("platt", values, labels))
+        except DataError as error:
+            raise DataError(
+                f"{name} cannot be calibrated: its scores of the reference separate the classes without an error, or "
+                "do not rise with the share of generated images",
+                "Give a larger combine.reference, or combine.rule=weighted or rank_mean.",
+            ) from error
+    count = len(fitted)
+    return _linear(columns, np.array([one.slope for one in fitted]) / count, sum(one.offset for one in fitted) / count)
+
+
+def _linear(columns: Columns, weights: Matrix, bias: float) -> Combination:
     # not as a product of matrices, which sums the last rows in another order: equal images get equal scores
     logits = (columns.values * weights).sum(1) + bias
     about = {"weights": dict(zip(columns.names, weights.tolist(), strict=True)), "bias": bias}

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
+NAMES = ("plots", "marks", "gallery", "measures", "sheet", "slices", "picks", "runs", "main")
 SCRIPTS = (
-    TEMPLATES / "data.js", PEOPLE / "points.js",
-    *(TEMPLATES / f"{name}.js" for name in ("plots", "marks", "gallery", "measures", "sheet", "slices", "main")),
+    TEMPLATES / "data.js", PEOPLE / "points.js", *(TEMPLATES / f"{name}.js" for name in NAMES),
 )  # fmt: skip
-STYLES = tuple(TEMPLATES / name for name in ("page.css", "sheet.css"))
+STYLES = tuple(TEMPLATES / name for name in ("page.css", "sheet.css", "runs.css"))
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),

@@ -224,7 +224,7 @@ class CombineOptions:
     rule: str = option(
         "mean",
         "rule for combining scores; stouffer and minimum use p-values among real images",
-        ("mean", "rank_mean", "weighted", "stouffer", "minimum"),
+        ("mean", "calibrated_mean", "rank_mean", "weighted", "stouffer", "minimum"),
     )
     reference: list[str] = option_list("dumps that the rule is fitted on; validation dumps of the inputs by default")
     independence: float = option(0.05, "Cramér's V at which two columns count as dependent")
@@ -327,6 +327,26 @@ class ExportOptions:
     )
     images: int = option(100, "number of labelled images on which the export is compared with the checkpoint")
     licence: str = option("unknown", "licence of the weights, named in the model card")
+
+
+@dataclass
+class ServeOptions:
+    """Options of ``task=serve``."""
+
+    further: list[str] = option_list("checkpoints that vote beside ckpt: [b.ckpt]")
+    deliveries: list[str] = option_list(
+        "deliveries after which an image can be scored again, none with []",
+        "messenger-1", "sieve-web", "jpeg-90", "jpeg-75", "jpeg-50", "resize-0.5",
+    )  # fmt: skip
+    host: str = option("127.0.0.1", "address to listen on; any but this machine's own needs serve.token")
+    port: int = option(0, "port to listen on; 0 takes a free one")
+    token: str | None = option(None, "secret that requests must carry")
+    max_bytes: int = option(50_000_000, "number of bytes of the largest file that is accepted")
+    max_pixels: int = option(50_000_000, "number of pixels of the largest image that is decoded")
+    waiting: int = option(32, "number of images that may wait; further ones are refused")
+    batch: int = option(8, "number of waiting images scored together")
+    seconds: float = option(60.0, "time limit of a request in seconds")
+    keep: str | None = option(None, "folder for images and answers; none are kept by default")
 
 
 @dataclass

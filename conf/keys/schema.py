@@ -50,6 +50,7 @@ class Config:
     explain: of.ExplainOptions = field(default_factory=of.ExplainOptions)
     generate: of.GenerateOptions = field(default_factory=of.GenerateOptions)
     guess: of.GuessOptions = field(default_factory=of.GuessOptions)
+    serve: of.ServeOptions = field(default_factory=of.ServeOptions)
     trace: of.TraceOptions = field(default_factory=of.TraceOptions)
 
 

@@ -12,6 +12,7 @@ REQUIRED = {
     "export": ("ckpt",),
     "review": ("review.inputs", "review.people", "experiment_id"),
     "threshold": ("threshold.input", "experiment_id"),
+    "serve": ("ckpt",),
     "calibrate": ("calibrate.input",),
     "compare": ("compare.inputs",),
     "combine": ("combine.inputs",),

@@ -112,7 +112,7 @@ class Aeroblade(FittedOnce):
 
     def distance_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Distances [B, h, w] of images [B, 3, H, W], uint8 or on the unit range, to each reconstruction."""
-        unit = as_unit_float(images)
+        unit = as_unit_float(images).clamp(0, 1)  # a benchmark's resizing overshoots
         lpips = cast(LpipsMaps, self.net.lpips.module)
         autoencoders = cast(nn.ModuleDict, self.net.autoencoders.module)
         return {name: lpips(unit, to_uint8(each(unit)).float() / 255) for name, each in autoencoders.items()}

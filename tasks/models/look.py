@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
@@ -112,19 +113,25 @@ def look(words: Sequence[str]) -> int:
 
 
 def looks(
-    models: dict[str, Model], images: Sequence[str], ways: Mapping[str, SampleFunction], maps: Path | None = None
+    models: dict[str, Model],
+    images: Sequence[Any],
+    ways: Mapping[str, SampleFunction],
+    maps: Path | None = None,
+    **loading: Any,
 ) -> list[Look]:
     """The results of several checkpoints on images, in the order given.
 
     Args:
         models: checkpoints by name.
-        images: paths; of a folder, all images below it.
+        images: paths (of a folder, all images below it), or what else `Model.score` takes.
         ways: deliveries by name.
-        maps: folder for maps of the detectors that have some, or None.
+        maps: folder for maps of the detectors that have some, of images given by paths; or None.
+        **loading: options of the data module, as `Model.score` takes them.
     """
-    plain = {name: model.score(list(images)) for name, model in models.items()}
+    plain = {name: model.score(list(images), **loading) for name, model in models.items()}
     again = {
-        way: {name: m.score(list(images), delivery=one) for name, m in models.items()} for way, one in ways.items()
+        way: {name: m.score(list(images), delivery=one, **loading) for name, m in models.items()}
+        for way, one in ways.items()
     }
     found = []
     first = next(iter(plain.values()))
@@ -197,6 +204,15 @@ def _models(asked: Sequence[str]) -> dict[str, Model]:
         raise ConfigError(
             "look needs a checkpoint", "Give ckpt=FILE, or register one: pixelproof models add FILE name=NAME."
         )
+    return loaded(names)
+
+
+def loaded(names: Sequence[str]) -> dict[str, Model]:
+    """Checkpoints by short names, which are whole paths where two would be equal.
+
+    Raises:
+        ConfigError: one does not exist.
+    """
     stems = [Path(name).stem for name in names]
     short = stems if len(set(stems)) == len(names) else names
     return {title: load(checkpoint(name)) for title, name in zip(short, names, strict=True)}

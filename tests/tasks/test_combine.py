@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.calibration.methods import fit
 from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops, read_predictions, write_predictions
 from benchmarks.real_stats.combine import RULES, Columns, columns_of, combine
@@ -61,10 +62,15 @@ def test_a_rule_makes_a_dump_with_votes(rule: str) -> None:
         assert np.array_equal(made.extra[f"vote_{name}"], part.fused_logits)
     about = json.loads(made.provenance)
     assert about["rule"] == rule
-    if rule in ("mean", "rank_mean", "weighted"):
+    if rule in ("mean", "calibrated_mean", "rank_mean", "weighted"):
         assert area(made) > (min if rule == "rank_mean" else max)(map(area, parts))
     if rule == "weighted":
         assert about["weights"]["b"] > about["weights"]["a"] > 0
+    if rule == "calibrated_mean":
+        validation = [read_predictions(f"experiments_data/{n}/window_0/predictions_validate_all.npz") for n in "ab"]
+        each = [fit("platt", one.fused_logits, one.fused_labels) for one in validation]
+        wanted = sum(one(part.fused_logits) for one, part in zip(each, parts, strict=True)) / 2
+        np.testing.assert_allclose(made.fused_logits, wanted, rtol=1e-5, atol=1e-6)
     if rule in ("stouffer", "minimum"):
         assert about["columns"] == ["a", "b"]
         real = [read_predictions(f"experiments_data/{n}/window_0/predictions_validate_all.npz") for n in "ab"]
@@ -95,6 +101,17 @@ def test_columns_of_one_dump() -> None:
         run("combine.inputs=[a]")
     with pytest.raises(ConfigError, match=r"names 1 dump, combine\.inputs 2"):
         run("combine.inputs=[a,b]", "combine.rule=weighted", "combine.reference=[a]")
+
+
+def test_a_column_that_separates_the_classes_is_not_calibrated() -> None:
+    labels = np.repeat([0, 1], 20)
+    images = from_crops(
+        labels * 2.0 - 1, np.arange(40), labels, labels, [str(k) for k in range(40)], generator_id_to_name=["", "g"]
+    )
+    mixed = np.random.default_rng(0).normal(labels, 1.0)
+    columns = Columns(["a", "b"], np.stack([mixed, labels * 2.0 - 1], 1), images)
+    with pytest.raises(DataError, match="b cannot be calibrated: its scores of the reference separate"):
+        combine(columns, "calibrated_mean", columns)
 
 
 def test_identical_images_get_one_half() -> None:

@@ -125,7 +125,7 @@ def test_what_cannot_work_is_reported(here, tmp_path, capsys):
     wide = tmp_path / "wide"
     wide.mkdir()
     Image.new("RGB", (IMAGE + 8, IMAGE)).save(wide / "a.png")
-    with pytest.raises(DataError, match="does not resample"):
+    with pytest.raises(DataError, match="not resampled"):
         predict(Run(compose(command(base, "predict", "datamodule=folder", f"datamodule.path={wide}"))))
 
 

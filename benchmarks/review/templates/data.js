@@ -1,5 +1,6 @@
 // Columns and exact counts. Scores are float32 widened to double, as in the tables; "generated" is score > threshold.
 
+const at = (id) => document.getElementById(id);
 const D = JSON.parse(document.getElementById("data").textContent);
 
 /** The columns that D refers to: gzip in base64. A module may wait for them before anything else runs. */
@@ -82,12 +83,13 @@ function those(test) {
 /** What the reader has chosen; kept in the address, so that a view can be linked to. */
 const state = {
   t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)),
-  generator: -1, source: -1, label: null, marked: "", column: 0, value: -1, axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
+  generator: -1, source: -1, label: null, marked: "", column: 0, value: -1, pick: null, pair: [0, 1], axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
 };
 
-const inSlice = (i) => state.value < 0 || D.slices[state.column].codes[i] === state.value;
+const inPick = (i) => state.pick === null || state.pick.mask[i] === 1;
+const inSlice = (i) => inPick(i) && (state.value < 0 || D.slices[state.column].codes[i] === state.value);
 /** Generated values of a column that parts the classes are compared with all real images, as in the table of slices. */
-const besideSlice = (i) => inSlice(i) || (label[i] === 0 && D.slices[state.column].against[state.value]);
+const besideSlice = (i) => inSlice(i) || (inPick(i) && label[i] === 0 && state.value >= 0 && D.slices[state.column].against[state.value]);
 
 for (const [d, dump] of D.dumps.entries()) {
   dump.ascending = sortedBy(those((i) => held(d, i)), (i) => dump.score[i]);

@@ -16,7 +16,8 @@ const ORDERS = {
   wrong: [(d, i) => label[i] >= 0 && !right(d, i), (d, i) => -Math.abs(margin(d, i))],
   missed: [(d, i) => label[i] === 1 && !called(d, i), (d, i) => margin(d, i)],
   alarm: [(d, i) => label[i] === 0 && called(d, i), (d, i) => -margin(d, i)],
-  flips: [(d, i) => flipped(i), (d, i) => -Math.abs(margin(0, i) - margin(1, i))],
+  flips: [(d, i) => flipped(i), (d, i) => -apart(i)],
+  spread: [() => D.dumps.length > 1, (d, i) => -spread(i)],
   hit: [(d, i) => label[i] === 1 && called(d, i), (d, i) => -margin(d, i)],
   passed: [(d, i) => label[i] === 0 && !called(d, i), (d, i) => margin(d, i)],
   undecided: [() => true, (d, i) => Math.abs(margin(d, i))],
@@ -24,7 +25,6 @@ const ORDERS = {
   suspect: [() => true, (d, i) => -margin(d, i)],
   all: [() => true, (d, i) => i],
 };
-const flipped = (i) => held(0, i) && held(1, i) && called(0, i) !== called(1, i);
 
 function list() {
   const [test, key] = ORDERS[state.order], d = state.by;
@@ -106,30 +106,4 @@ function columns() {
   const cards = [...document.querySelectorAll("#cards .card")];
   const next = cards.findIndex((c) => c.offsetTop > cards[0].offsetTop);
   return next < 0 ? cards.length : next;
-}
-
-function drawFlips() {
-  const table = document.getElementById("fourfold");
-  if (!table) return;
-  const n = [[0, 0], [0, 0]], found = [];
-  for (let i = 0; i < N; i++) {
-    if (!held(0, i) || !held(1, i) || !passes(i)) continue;
-    if (label[i] >= 0) n[+!right(0, i)][+!right(1, i)]++;
-    if (flipped(i)) found.push(i);
-  }
-  const [a, b] = LETTERS;
-  table.innerHTML = `<tr><td></td><th>${b} right</th><th>${b} wrong</th></tr><tr><th>${a} right</th><td>${n[0][0]}</td><td class="flip">${n[0][1]}</td></tr><tr><th>${a} wrong</th><td class="flip">${n[1][0]}</td><td>${n[1][1]}</td></tr>`;
-  const list = document.getElementById("fliplist");
-  list.replaceChildren();
-  const head = list.createTHead().insertRow(), body = list.createTBody();
-  for (const name of [`${found.length} flips${found.length > 12 ? ", the 12 largest" : ""}`, "truth", a, b]) head.append(element("th", "", name));
-  for (const i of sortedBy(found, (k) => -Math.abs(margin(0, k) - margin(1, k))).slice(0, 12)) {
-    const line = body.insertRow(), cell = element("td", "id"), link = element("a", "", D.ids[i]), kind = element("td");
-    link.href = "#";
-    link.addEventListener("click", (event) => { event.preventDefault(); open(i); });
-    cell.append(link);
-    kind.append(truth(i));
-    line.append(cell, kind);
-    for (const d of [0, 1]) { const td = element("td"); td.append(verdict(d, i)); line.append(td); }
-  }
 }

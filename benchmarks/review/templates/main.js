@@ -1,6 +1,5 @@
-// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&c=COLUMN&v=VALUE&o=missed&x=logit&i=ID&z=4&p=nf
+// Ties controls to plots. The address after # holds the view: t=0.3,0.5&g=NAME&s=NAME&l=1&c=COLUMN&v=VALUE&k=PICK&w=0,2&o=missed&x=logit&i=ID&z=4&p=nf
 
-const at = (id) => document.getElementById(id);
 let sets = [];
 
 function remember() {
@@ -11,6 +10,8 @@ function remember() {
   if (state.label !== null) add("l", state.label);
   if (state.column) add("c", D.slices[state.column].name);
   if (state.value >= 0) add("v", D.slices[state.column].values[state.value]);
+  if (state.pick) add("k", state.pick.address);
+  if (state.pair.join() !== "0,1") add("w", state.pair.join());
   if (state.order !== "wrong") add("o", state.order);
   if (state.axis !== "score") add("x", state.axis);
   if (state.by) add("b", state.by);
@@ -23,6 +24,7 @@ function remember() {
 }
 
 function recall() {
+  let pickAddress = "";
   for (const part of location.hash.slice(1).split("&")) {
     const [key, raw] = part.split("="), value = decodeURIComponent(raw || "");
     if (key === "t") value.split(",").forEach((t, d) => { if (d < state.t.length && Number.isFinite(parseFloat(t))) state.t[d] = parseFloat(t); });
@@ -31,13 +33,15 @@ function recall() {
     if (key === "l" && ["0", "1", "-1"].includes(value)) state.label = Number(value);
     if (key === "c") state.column = Math.max(0, D.slices.findIndex((column) => column.name === value));
     if (key === "v" && D.slices.length) state.value = D.slices[state.column].values.indexOf(value);
-    if (key === "o" && value in ORDERS && (value !== "flips" || D.dumps.length > 1)) state.order = value;
+    if (key === "k") pickAddress = value;
+    if (key === "w") { const [a, b] = value.split(",").map(Number); if (a !== b && D.dumps[a] && D.dumps[b]) state.pair = [a, b]; }
+    if (key === "o" && value in ORDERS && (!["flips", "spread"].includes(value) || D.dumps.length > 1)) state.order = value;
     if (key === "x" && value === "logit") state.axis = value;
     if (key === "b" && Number(value) < D.dumps.length) state.by = Number(value) | 0;
     if (key === "i") state.open = D.ids.indexOf(value);
     if (key === "z" && ZOOMS.includes(Number(value))) viewerZoom = Number(value);
     if (key === "p") for (const panel of Object.keys(PANELS)) if (value.includes(panel)) shownPanels.add(panel); else shownPanels.delete(panel);
-  }
+  }  state.pick = picked(pickAddress);
 }
 
 function showControls() {
@@ -52,6 +56,7 @@ function showControls() {
   at("axis").value = state.axis;
   at("marked").value = state.marked;
   showSlices();
+  showPick();
   at("order").value = state.order;
   if (at("by")) at("by").value = state.by;
   const real = sets.map((s) => s.real.length), fake = sets.map((s) => s.fake.length);
@@ -61,10 +66,11 @@ function showControls() {
 let pending = 0;
 /** Counts and marks at once; the gallery, which may be long, when the slider rests. */
 function thresholdMoved() {
+  if (pickMoved()) everything();
   moveThresholds(sets);
   showControls();
   clearTimeout(pending);
-  pending = setTimeout(() => { drawAgreement(); drawFlips(); drawGallery(); remember(); }, 120);
+  pending = setTimeout(() => { drawRuns(); drawGallery(); remember(); }, 120);
 }
 
 let measuredFor = "", drawnFor = "";
@@ -81,8 +87,7 @@ function everything() {
   [measuredFor, drawnFor] = [filter, view];
   moveThresholds(sets);
   showControls();
-  drawAgreement();
-  drawFlips();
+  drawRuns();
   drawGallery();
 }
 
@@ -116,7 +121,7 @@ at("label").addEventListener("change", (event) => changed("label", event.target.
 at("axis").addEventListener("change", (event) => changed("axis", event.target.value));
 at("log").addEventListener("change", (event) => changed("log", event.target.checked));
 at("reset").addEventListener("click", () => {
-  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, marked: "", value: -1, order: "wrong", by: 0 });
+  Object.assign(state, { t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)), generator: -1, source: -1, label: null, marked: "", value: -1, pick: null, order: "wrong", by: 0 });
   everything();
   remember();
 });
@@ -134,7 +139,6 @@ at("histograms").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) changed("generator", Number(button.dataset.index) === state.generator ? -1 : Number(button.dataset.index));
 });
-if (at("agreement")) at("agreement").addEventListener("click", (event) => { if (event.target.dataset.i) open(Number(event.target.dataset.i)); });
 for (const link of document.querySelectorAll("[data-generator]")) link.addEventListener("click", (event) => {
   event.preventDefault();
   changed("generator", D.generators.indexOf(link.dataset.generator));

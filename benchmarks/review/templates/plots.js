@@ -201,18 +201,3 @@ function moveThresholds(sets) {
     for (const [name, value] of Object.entries(values)) document.getElementById(`${name}-${d}`).textContent = value;
   });
 }
-
-/** The first two dumps against each other; at most 3000 points, flips before others. */
-function drawAgreement() {
-  const element = document.getElementById("agreement");
-  if (!element) return;
-  const points = those((i) => held(0, i) && held(1, i) && passes(i));
-  const flips = points.filter((i) => called(0, i) !== called(1, i)), same = points.filter((i) => called(0, i) === called(1, i));
-  const step = Math.max(1, Math.ceil(same.length / Math.max(1, 3000 - Math.min(flips.length, 2000))));
-  const at = (d, i) => within(D.dumps[d].logit[i], RANGE);
-  const dot = (i, opacity) => `<circle cx="${toX(at(0, i)).toFixed(1)}" cy="${toY(at(1, i)).toFixed(1)}" r="2.2" opacity="${opacity}" class="bar-${label[i] === 1 ? "fake" : label[i] === 0 ? "real" : "unknown"}" data-i="${i}"><title>${escaped(D.ids[i])}</title></circle>`;
-  const line = (d) => within(logit(clamp(state.t[d], 0, 1)), RANGE);
-  const content = Array.from(same.filter((_, k) => k % step === 0), (i) => dot(i, 0.3)).join("") + Array.from(flips.slice(0, 2000), (i) => dot(i, 0.9)).join("")
-    + `<line class="threshold" x1="${toX(line(0))}" x2="${toX(line(0))}" y1="${BOX.top}" y2="${BOX.bottom}"/><line class="threshold" y1="${toY(line(1))}" y2="${toY(line(1))}" x1="${BOX.left}" x2="${BOX.right}"/>`;
-  element.innerHTML = legend([]) + frame(`logit of ${LETTERS[0]}`, `logit of ${LETTERS[1]}`, content, LOGIT_TICKS, LOGIT_TICKS);
-}

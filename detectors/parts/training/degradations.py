@@ -1,7 +1,8 @@
 """Random blur and JPEG of training images, as CNNDetection and the detectors after it have them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -52,6 +53,13 @@ def jpeg(image: Tensor, quality: int, codec: Codec = "pillow") -> Tensor:
     return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
 
 
+def _as_bytes(change: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """``change`` of an image [3, H, W]; a float one (1.0 = white) is rounded to 8 bits first and stays float."""
+    if image.dtype == torch.uint8:
+        return change(image)
+    return change((image * 255).round().clamp(0, 255).to(torch.uint8)).to(image.dtype) / 255
+
+
 def sometimes_blurred(
     image: Tensor,
     rng: np.random.Generator,
@@ -59,10 +67,13 @@ def sometimes_blurred(
     sigmas: Sequence[float] = (0.0, 3.0),
     truncate: bool = False,
 ) -> Tensor:
-    """With probability p the image under `blur` of a standard deviation between two, for ``detector.train_view``."""
+    """With probability p the image under `blur` of a standard deviation between two, for ``detector.train_view``.
+
+    A float image (1.0 = white) is rounded to 8 bits.
+    """
     chance, share = rng.random(2)
     sigma = sigmas[0] + share * (sigmas[-1] - sigmas[0])
-    return blur(image, sigma, truncate) if chance < p else image
+    return _as_bytes(partial(blur, sigma=sigma, truncate=truncate), image) if chance < p else image
 
 
 def sometimes_jpeg(
@@ -76,7 +87,7 @@ def sometimes_jpeg(
     """With probability p the image through `jpeg`, for ``detector.train_view``.
 
     Args:
-        image: [3, H, W] uint8.
+        image: [3, H, W] uint8, or float (1.0 = white), which is rounded to 8 bits.
         rng: of this image and epoch.
         p: probability.
         qualities: the lowest and the highest; or, without ``between``, all that are possible.
@@ -92,4 +103,5 @@ def sometimes_jpeg(
     if rng.random() >= p:
         return image
     quality = rng.integers(qualities[0], qualities[-1] + 1) if between else rng.choice(list(qualities))
-    return jpeg(image, int(quality), codecs[int(rng.integers(len(codecs)))])
+    codec = codecs[int(rng.integers(len(codecs)))]
+    return _as_bytes(partial(jpeg, quality=int(quality), codec=codec), image)

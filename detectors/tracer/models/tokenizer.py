@@ -22,7 +22,7 @@ class Tokenizer(Protocol):
         ...
 
 
-NO_RESAMPLING = "the tracer does not resample, since that destroys the traces"
+NO_RESAMPLING = "a tokenizer's images are not resampled, since that destroys the traces"
 
 
 def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
@@ -44,7 +44,8 @@ def from_unit(tokenizer: Tokenizer, images: Tensor) -> Tensor:
     if tuple(images.shape[2:]) != (size, size):
         raise DataError(
             f"expected {size}×{size} pixels, got {images.shape[2]}×{images.shape[3]}: {NO_RESAMPLING}",
-            "Use the file as generated, or crop it.",
+            f"Use the file as generated, or crop it: detector.eval_view.crop={size}; benchmark=forensynths_tables also "
+            "needs benchmark.size_policy=detector.",
         )
     if not images.is_floating_point():
         raise DataError(f"expected floating-point images in [0, 1], got {images.dtype}", "Divide uint8 pixels by 255.")

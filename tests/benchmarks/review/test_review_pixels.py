@@ -64,7 +64,7 @@ def test_another_image_is_never_shown(tmp_path):
 
 
 def test_what_cannot_be_found_says_so(tmp_path):
-    with pytest.raises(DataError, match="does not say where"):
+    with pytest.raises(DataError, match="does not record where"):
         PixelReader(draw(images=4)).read(0)
     with pytest.raises(DataError, match=r"gone\.png does not exist"):
         PixelReader(draw(images=4, where=[str(tmp_path / "gone.png")] * 4)).read(2)

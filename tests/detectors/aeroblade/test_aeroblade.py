@@ -137,6 +137,8 @@ def test_an_image_that_an_autoencoder_keeps_is_the_most_generated(random_vgg: Pa
     rows = torch.arange(3)
     scores = detector.score(Batch(images, rows % 2, rows, rows, rows, rows))
     assert set(scores.extras) == {"distance_same", "distance_mean"}
+    overshot = detector.distances(torch.where(images == 255, 1.01, images / 255))  # as after a benchmark's resizing
+    assert torch.allclose(overshot, distances)
     maps = detector.maps(images[0])
     assert {name: value.shape for name, value in maps.items()} == {"same": (16, 20), "mean": (16, 20)}
     assert maps["mean"].double().mean() == pytest.approx(float(distances[0, 1]), rel=1e-5)

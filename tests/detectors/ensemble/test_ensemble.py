@@ -1,5 +1,7 @@
 """Two trained detectors as one checkpoint: its scores are those of ``task=combine``, on any images."""
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,7 @@ def test_the_checkpoint_scores_as_the_dump_says(rule: str, trained: Path, monkey
     np.testing.assert_allclose(found.fused_logits, wanted.fused_logits, rtol=1e-5, atol=1e-6)
     for name in "ab":
         np.testing.assert_allclose(found.extra[f"vote_{name}"], wanted.extra[f"vote_{name}"], atol=1e-6)
+    zoo.run(f"task=review review.inputs=[{rule}_scored] review.out={rule}_page")
     entry = torch.load(f"{rule}.ckpt", weights_only=True)["pixelproof"]
     assert entry["threshold"]["images"] == len(
         read_predictions("experiments_data/a/window_0/predictions_validate_all.npz")
@@ -88,6 +91,25 @@ def test_a_checkpoint_of_p_values_keeps_the_independent_members(
     zoo.run(f"task=test ckpt={rule}.ckpt experiment_id={rule} datamodule=hdf5 datamodule.path=data.h5")
     dump = read_predictions(f"experiments_data/{rule}/window_0/predictions_test_all.npz")
     np.testing.assert_allclose(dump.extra["p_value"], 1 - dump.fused_scores, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_checkpoint_predicts_and_looks(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    zoo.run("task=combine combine.inputs=[a,b] experiment_id=mean combine.checkpoint=both.ckpt")
+    images = zoo.twins(trained / "twins", 2)
+    zoo.run(f"task=predict ckpt=both.ckpt experiment_id=scored datamodule=folder datamodule.path={images}")
+    with Path("experiments_data/scored/predictions.csv").open(newline="") as text:
+        rows = {row["id"]: row for row in csv.DictReader(text)}
+    for row in rows.values():
+        votes = [float(row[f"vote_{name}"]) for name in "ab"]
+        assert float(row["logit"]) == pytest.approx(sum(votes) / 2, abs=1e-5)
+    capsys.readouterr()
+    assert main(["look", str(images / "0_real/0.png"), "ckpt=both.ckpt", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["votes"]["both"] == pytest.approx(float(rows["0_real/0.png"]["score"]), abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")

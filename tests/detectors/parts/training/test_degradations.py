@@ -1,6 +1,9 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from contracts.errors import ConfigError
 from detectors.parts.training.degradations import blur, jpeg, sometimes_blurred, sometimes_jpeg
@@ -33,3 +36,13 @@ def test_probabilities_and_ranges() -> None:
         assert any(torch.equal(made, end) for end in ends.values())
     with pytest.raises(ConfigError, match="pilow"):
         sometimes_jpeg(IMAGE, rng, codecs=["pilow"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("change", [sometimes_blurred, sometimes_jpeg])
+def test_a_float_image_is_changed_as_its_bytes(change: Callable[..., Tensor]) -> None:
+    pixels = torch.randint(0, 256, (3, 20, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    wanted = change(pixels, np.random.default_rng(1), p=1.0)
+    found = change(pixels / 255 * 1.0001, np.random.default_rng(1), p=1.0)
+    assert found.dtype == torch.float32
+    assert torch.equal((found * 255).round().to(torch.uint8), wanted)
+    assert not torch.equal(wanted, pixels)

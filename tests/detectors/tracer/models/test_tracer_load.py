@@ -167,7 +167,7 @@ def test_files_are_found_by_official_name(tmp_path: Path) -> None:
     [
         (torch.zeros(1, 1, 32, 32), "RGB"),
         (torch.zeros(3, 32, 32), "RGB"),
-        (torch.zeros(1, 3, 64, 32), "does not resample"),
+        (torch.zeros(1, 3, 64, 32), "not resampled"),
         (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "Divide uint8 pixels by 255"),
         (torch.full((1, 3, 32, 32), 255.0), "got 255 … 255"),
         (torch.full((1, 3, 32, 32), -0.5), "-0.5"),

@@ -1,0 +1,116 @@
+"""``task=serve``: a page on this machine that scores images dropped into it, and the same for programs."""
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import ConfigError
+from contracts.files import write_atomically
+from tasks.experiment.run import Run
+
+LOOPBACK = ("127.0.0.1", "localhost")
+HEADROOM = 64
+"""Connections beyond the images that may wait; these get an answer of status 503."""
+
+
+def serve(run: Run) -> None:
+    """Serves a page and ``POST /score`` until a signal ends it; nothing that is sent to it is kept unless asked.
+
+    Raises:
+        ConfigError: no checkpoint is given, an option is out of range, or the packages of the server are missing.
+    """
+    options = run.config.serve
+    if run.ckpt is None:
+        raise ConfigError("task=serve needs weights to score with", "Give ckpt=FILE.")
+    _check(options)
+    try:
+        import uvicorn
+
+        from tasks.serving.server import Limits, Server
+    except ImportError as error:
+        raise ConfigError("task=serve needs Starlette and uvicorn", "pip install 'pixelproof[serve]'") from error
+    from datamodules.deliveries.cache import delivered  # slow: OpenCV
+    from datamodules.deliveries.deliveries import chosen
+    from tasks.models.look import loaded
+    from tasks.serving.scoring import Scoring
+
+    models = loaded([str(run.ckpt), *options.further])
+    ways = delivered(chosen(list(options.deliveries)), None) if options.deliveries else {}
+    scoring = Scoring(models, ways, options.waiting, options.batch, options.max_pixels)
+    limits = Limits(options.max_bytes, options.max_pixels, options.waiting, options.seconds)
+    keep = Kept(Path(options.keep).expanduser()) if options.keep else None
+    with socket.socket() as here:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            here.bind((options.host, options.port))
+        except OSError as error:
+            raise ConfigError(
+                f"serve.host={options.host} serve.port={options.port} cannot be used: {error.strerror or error}",
+                "Give serve.port=0 for a free port.",
+            ) from error
+        here.listen()
+        server = uvicorn.Server(
+            uvicorn.Config(
+                Server(scoring, limits, options.token, keep).app(), log_level="warning", access_log=False,
+                server_header=False, lifespan="off", limit_concurrency=options.waiting + HEADROOM,
+                timeout_keep_alive=5, timeout_graceful_shutdown=5,
+            )
+        )  # fmt: skip
+        scoring.start()
+        try:
+            _announce(f"http://{options.host}:{here.getsockname()[1]}/", _ender(server))
+            server.run(sockets=[here])
+        finally:
+            scoring.stop()
+
+
+def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - a test ends the server with it
+    print(f"Open {address} in a browser, or send an image to {address}score. Ctrl-C ends.", flush=True)
+
+
+def _ender(server: Any) -> Callable[[], None]:
+    def end() -> None:
+        server.should_exit = True
+
+    return end
+
+
+def _check(options: Any) -> None:
+    for name, least in (("waiting", 1), ("batch", 1), ("max_bytes", 1), ("max_pixels", 1)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"serve.{name}={getattr(options, name)}", f"Give {least} or more.")
+    if options.seconds <= 0:
+        raise ConfigError(f"serve.seconds={options.seconds}", "Give a number of seconds above 0.")
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"serve.port={options.port}", "Give 1 to 65535, or 0 for a free port.")
+    if options.host not in LOOPBACK and len(options.token or "") < 16:
+        raise ConfigError(
+            f"serve.host={options.host} can be reached from other machines, without a token of 16 characters or more",
+            "Give serve.token=TEXT, for example the output of: python -c 'import secrets; print(secrets.token_hex())'.",
+        )
+
+
+class Kept:
+    """Stores images under their hash, and answers as lines of ``answers.jsonl``.
+
+    Args:
+        folder: where.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._lock = folder, threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, content: bytes, answer: Mapping[str, Any]) -> None:
+        """Stores one image and its answer, without the maps."""
+        digest = hashlib.sha256(content).hexdigest()
+        file = self.folder / f"{digest}.image"
+        if not file.exists():
+            write_atomically(file, content)
+        line = json.dumps({"sha256": digest, **{key: value for key, value in answer.items() if key != "maps"}})
+        with self._lock, (self.folder / "answers.jsonl").open("a", encoding="utf-8") as answers:
+            answers.write(line + "\n")

@@ -1,0 +1,1 @@
+"""The server of ``task=serve``: a bounded queue, its requests, and a page."""

@@ -1,0 +1,199 @@
+"""Requests of ``task=serve`` (Starlette): a page, ``POST /score``, and its description for machines.
+
+No name or path from a request is opened. Bodies are read up to a limit, and no more of them than the queue holds are in
+memory at once; the header of an image is checked before the image waits.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from contracts.errors import DataError
+from datamodules.loading.decode import read_header
+from tasks.serving.openapi import description
+from tasks.serving.scoring import Asked, FullError, Keep, Scoring
+
+TEMPLATES = Path(__file__).parent / "templates"
+LOOPBACK = ["127.0.0.1", "localhost"]
+"""Names by which a browser may call a server on loopback: a page of another site cannot reach it under its own name."""
+QUIET = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+POLICY = (
+    "default-src 'none'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+RETRY = 1
+"""Seconds after which a client may try again if the server is full."""
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class RefusedError(Exception):
+    """A request that is not answered with a score.
+
+    Args:
+        status: of HTTP.
+        why: for the sender.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+    def response(self) -> Response:
+        """As JSON; with the time after which to try again if the server is full."""
+        headers = QUIET | ({"Retry-After": str(RETRY)} if self.status == 503 else {})
+        return JSONResponse({"error": self.why}, status_code=self.status, headers=headers)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a request.
+
+    Attributes:
+        bytes: of a body.
+        pixels: of an image.
+        waiting: bodies in memory at once, those that are being scored included.
+        seconds: from the first byte of a body to its answer.
+    """
+
+    bytes: int
+    pixels: int
+    waiting: int
+    seconds: float
+
+
+class Server:
+    """The application.
+
+    Args:
+        scoring: scores images.
+        limits: of requests.
+        token: that requests must carry, or None on loopback.
+        keep: stores images and answers, or None.
+    """
+
+    def __init__(self, scoring: Scoring, limits: Limits, token: str | None, keep: Keep | None = None) -> None:
+        self.scoring, self.limits, self.token, self.keep = scoring, limits, token, keep
+        self.inside = 0
+
+    def app(self) -> Starlette:
+        """The routes."""
+        routes = [
+            Route("/", _file("index.html", "text/html", {"Content-Security-Policy": POLICY})),
+            Route("/serve.js", _file("serve.js", "text/javascript")),
+            Route("/serve.css", _file("serve.css", "text/css")),
+            Route("/models", self.models),
+            Route("/score", self.score, methods=["POST"]),
+            Route("/openapi.json", self.openapi),
+        ]
+        hosts = ["*"] if self.token else LOOPBACK
+        return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)])
+
+    async def openapi(self, _request: Request) -> Response:
+        """The interface in the OpenAPI format."""
+        return JSONResponse(description(version("pixelproof"), self.limits.bytes, bool(self.token)), headers=QUIET)
+
+    async def models(self, request: Request) -> Response:
+        """The checkpoints, their thresholds and hashes."""
+        try:
+            self._admit(request)
+        except RefusedError as refused:
+            return refused.response()
+        found = {
+            name: {
+                "detector": type(model.loaded.detector).__name__,
+                "threshold": model.threshold,
+                "threshold_chosen_on_validation": model.loaded.threshold is not None,
+                "sha256": model.loaded.sha256,
+            }
+            for name, model in self.scoring.models.items()
+        }
+        return JSONResponse({"models": found, "deliveries": list(self.scoring.ways)}, headers=QUIET)
+
+    async def score(self, request: Request) -> Response:
+        """Scores the image in the body."""
+        counted = False
+        try:
+            self._admit(request)
+            if self.inside >= self.limits.waiting:
+                raise RefusedError(503, "too many images are waiting; try again later")
+            self.inside, counted = self.inside + 1, True
+            async with asyncio.timeout(self.limits.seconds):
+                return JSONResponse(await self._scored(request), headers=QUIET)
+        except RefusedError as refused:
+            return refused.response()
+        except TimeoutError:
+            return RefusedError(504, f"not scored within {self.limits.seconds:g} s").response()
+        finally:
+            self.inside -= counted
+
+    async def _scored(self, request: Request) -> dict[str, Any]:
+        content = await self._body(request)
+        try:
+            await run_in_threadpool(read_header, content, self.limits.pixels)
+        except DataError as error:
+            raise RefusedError(422, str(error.what)) from error
+        deliveries, maps = (request.query_params.get(name) in ("1", "true") for name in ("deliveries", "maps"))
+        asked = Asked(content, deliveries, maps)
+        try:
+            self.scoring.ask(asked)
+        except FullError as error:
+            raise RefusedError(503, "too many images are waiting; try again later") from error
+        try:
+            answer = await asyncio.wrap_future(asked.answer)
+        except Exception as error:  # what went wrong is printed by the thread, and is not for the sender
+            raise RefusedError(500, "the image could not be scored; the server's log has the reason") from error
+        if answer["score"] is None:
+            raise RefusedError(422, answer["error"])
+        if self.keep is not None:
+            await run_in_threadpool(self.keep, content, answer)
+        return answer
+
+    async def _body(self, request: Request) -> bytes:
+        """The body, read up to the limit."""
+        announced = request.headers.get("content-length", "0")
+        if announced.isascii() and announced.isdigit() and int(announced) > self.limits.bytes:
+            raise RefusedError(413, f"more than {self.limits.bytes:,} bytes")
+        content = bytearray()
+        try:
+            async for part in request.stream():
+                content += part
+                if len(content) > self.limits.bytes:
+                    raise RefusedError(413, f"more than {self.limits.bytes:,} bytes")
+        except ClientDisconnect as error:
+            raise RefusedError(400, "the body is incomplete") from error
+        return bytes(content)
+
+    def _admit(self, request: Request) -> None:
+        """Refuses requests without the token, and those of other sites' pages."""
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+            raise RefusedError(403, "a page of another site may not use this server")
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.token and not secrets.compare_digest(given.encode(), self.token.encode()):
+            raise RefusedError(401, "the token is missing or wrong: send Authorization: Bearer TOKEN")
+
+
+def _file(name: str, kind: str, further: dict[str, str] | None = None) -> Endpoint:
+    content = (TEMPLATES / name).read_bytes()
+
+    async def serve(_request: Request) -> Response:
+        return Response(content, headers=QUIET | {"Content-Type": f"{kind}; charset=utf-8"} | (further or {}))
+
+    return serve
