@@ -101,10 +101,9 @@ const filterKey = () => [state.generator, state.source, state.value < 0 ? -1 : s
 
 /** 1 of a real image that passes the filter, 2 of a generated one, else 0. One generator is compared with all real images. */
 function kindsNow() {
-  const kinds = new Uint8Array(N), column = state.value < 0 ? null : D.slices[state.column];
+  const kinds = new Uint8Array(N);
   for (let i = 0; i < N; i++) {
-    if (state.source >= 0 && source[i] !== state.source) continue;
-    if (column && column.codes[i] !== state.value && !(label[i] === 0 && column.against[state.value])) continue;
+    if (!besideSlice(i) || (state.source >= 0 && source[i] !== state.source)) continue;
     kinds[i] = label[i] === 0 ? 1 : label[i] === 1 && (state.generator < 0 || generator[i] === state.generator) ? 2 : 0;
   }
   return kinds;

@@ -73,18 +73,18 @@ function thresholdMoved() {
   pending = setTimeout(() => { drawRuns(); drawGallery(); remember(); }, 120);
 }
 
-let measuredFor = "", drawnFor = "";
+let measuredFor = "", drawnFor = "", measuredPick = null;
 /** All plots and lists; the curves only if what they show has changed. */
 function everything() {
-  const filter = filterKey(), view = [filter, state.axis, state.log].join();
-  if (filter !== measuredFor) { const kinds = kindsNow(); sets = D.dumps.map((_, d) => scores(d, kinds)); }
-  if (view !== drawnFor) {
+  const filter = filterKey(), view = [filter, state.axis, state.log].join(), mask = state.pick && state.pick.mask, moved = mask !== measuredPick;
+  if (moved || filter !== measuredFor) { const kinds = kindsNow(); sets = D.dumps.map((_, d) => scores(d, kinds)); }
+  if (moved || view !== drawnFor) {
     drawRoc(sets);
     drawPr(sets);
     drawReliability(sets);
     drawHistograms();
   }
-  [measuredFor, drawnFor] = [filter, view];
+  [measuredFor, drawnFor, measuredPick] = [filter, view, mask];
   moveThresholds(sets);
   showControls();
   drawRuns();
