@@ -25,6 +25,7 @@ from benchmarks.review.join import Joined, join
 from benchmarks.review.learning import learning_curves
 from benchmarks.review.payload import negative, payload
 from benchmarks.review.pixels import PixelReader, data_url, page_image
+from benchmarks.review.selective import risk_coverage_plot
 from benchmarks.review.slices import Line, columns
 from benchmarks.review.slices import lines as slice_lines
 from benchmarks.tables import Table, column_title, interval, tidy_csv
@@ -43,6 +44,7 @@ STYLES = tuple(TEMPLATES / name for name in ("page.css", "sheet.css", "runs.css"
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
+    ("aurc", "validation"),
 )  # fmt: skip
 FACTS = (
     ("experiment", "experiment"), ("stage", "stage"), ("checkpoint", "checkpoint"),
@@ -178,6 +180,7 @@ def _render(
         sources=_sources(joined),
         looks=_looks(joined),
         training=_training(joined),
+        risk=_risk(joined, bootstrap),
         negative=negative(joined.dumps),
         clustered=any((dump.group != "").any() for dump in joined.dumps),
         data=Markup(packed.data),  # noqa: S704  escaped there
@@ -237,7 +240,7 @@ def _cell(result: Result | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"value": "–", "interval": "", "low": None, "high": None, "number": None, "why": ""}
     if result is None:
         return shown
-    if result.metric in ("ece", "brier") and result.kind in ("generator", "macro"):
+    if result.metric in ("ece", "brier", "aurc") and result.kind in ("generator", "macro"):
         # one generator against all real images has another share of generated images than the scores are meant for
         return shown | {"value": "", "why": "calibration is measured on all images together"}
     if isnan(result.value):
@@ -265,6 +268,12 @@ def _training(joined: Joined) -> list[dict[str, str]]:
     """Learning curves of the stages the dumps belong to."""
     drawn = ((name, learning_curves(path)) for name, path in zip(joined.names, joined.paths, strict=True))
     return [{"name": name, "src": data_url(png)} for name, png in drawn if png is not None]
+
+
+def _risk(joined: Joined, bootstrap: Bootstrap) -> str:
+    """The risk-coverage curves; "" without labelled images."""
+    png = risk_coverage_plot(joined.names, joined.dumps, bootstrap)
+    return data_url(png) if png is not None else ""
 
 
 def _counts(dump: Predictions) -> str:
