@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
-NAMES = ("plots", "marks", "gallery", "measures", "sheet", "slices", "picks", "runs", "main")
+NAMES = ("plots", "marks", "gallery", "measures", "sheet", "picks", "slices", "runs", "main")
 SCRIPTS = (
     TEMPLATES / "data.js", PEOPLE / "points.js", *(TEMPLATES / f"{name}.js" for name in NAMES),
 )  # fmt: skip
@@ -289,13 +289,16 @@ def _counts(dump: Predictions) -> str:
 def _sources(joined: Joined) -> list[dict[str, Any]]:
     """Tables and plots of the dumps that name a source for every image."""
     shown = []
-    for name, dump, path in zip(joined.names, joined.dumps, joined.paths, strict=True):
+    for d, (name, dump, path) in enumerate(zip(joined.names, joined.dumps, joined.paths, strict=True)):
         if dump.class_names is None or dump.fused_multi_logits is None:
             continue
         from benchmarks.attribution.figures import figures  # matplotlib is slow to import
 
-        plots = [{"title": p.title, "note": p.note, "src": data_url(p.png)} for p in figures(dump, path.parent)]
-        shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "figures": plots})
+        drawn = [plot for plot in figures(dump, path.parent) if plot.title != "Confusion"]  # a table here
+        plots = [{"title": p.title, "note": p.note, "src": data_url(p.png)} for p in drawn]
+        answers = Attribution.of(dump)
+        table = {"dump": d, "classes": answers.classes, "confusion": answers.confusion().tolist()}
+        shown.append({"name": name, "lines": lines(attribution(answers)), "figures": plots, **table})
     return shown
 
 
