@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Subset
-from benchmarks.metrics import Labels, Scores
+from benchmarks.metrics import Labels, Scores, confident_first
 
 Values = dict[tuple[str, str], NDArray[np.float64]]
 
@@ -132,6 +132,25 @@ class Calibration:
         middle = np.cumsum(mass) - mass / 2
         place = np.minimum((middle * self.bins / total).astype(np.int64), self.bins - 1)[self.distinct]
         return float(np.abs(np.bincount(place, own * (self.scores - self.labels), self.bins)).sum() / total)
+
+
+class Selective:
+    """Weighted area under the risk-coverage curve of one subset, of images repeated as often as whole weights say."""
+
+    def __init__(self, subset: Subset, scores: Scores, labels: Labels, threshold: float) -> None:
+        order, self.wrong, self.first = confident_first(scores[subset.images], labels[subset.images], threshold)
+        self.images = subset.images[order]
+
+    def __call__(self, weights: NDArray[np.float64]) -> float:
+        """The area with these weights [N] of all images; NaN if they are all zero."""
+        own = weights[self.images]
+        mass = np.add.reduceat(own, self.first)
+        if not mass.sum():
+            return float("nan")
+        held = mass > 0
+        share = np.add.reduceat(own * self.wrong, self.first)[held] / mass[held]
+        errors = np.repeat(share, mass[held].astype(np.int64))
+        return float((np.cumsum(errors) / np.arange(1, errors.size + 1)).mean())
 
 
 def _cumulate(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._weighted import Calibration, Family
+from benchmarks._weighted import Calibration, Family, Selective
 from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
@@ -23,7 +23,7 @@ from contracts.errors import ConfigError
 
 FAST = {
     "auroc", "average_precision", "brier", "tpr_at_fpr_1", "tpr_at_fpr_5", "accuracy", "balanced_accuracy", "precision",
-    "recall", "specificity", "f1", "ece",
+    "recall", "specificity", "f1", "ece", "aurc",
 }  # fmt: skip
 FAMILIES = (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
 """Kinds of subsets that fit into one `Family`; sets may share some of their real images: each is its own family."""
@@ -82,7 +82,7 @@ class Bootstrap:
         """The results with ``low`` and ``high``.
 
         A function of a user's own is resampled too (slower: images are repeated as often as sampled), a class of
-        torchmetrics is not; ECE has an interval on the pooled images
+        torchmetrics is not; ECE and AURC have an interval on the pooled images
         only. No interval where the metric is undefined in more than half of the draws.
 
         Args:
@@ -157,6 +157,11 @@ class Bootstrap:
         pooled = next((s for s in found if s.kind == "pooled"), None)
         calibrated = pooled is not None and ("pooled", "", "ece", "") in keys and pooled.images.size > 0
         calibration = Calibration(pooled, scores, labels) if calibrated and pooled is not None else None
+        risks = {
+            key: Selective(pooled, scores, labels, thresholds[key[3]])
+            for key in sorted(keys)
+            if key[:3] == ("pooled", "", "aurc") and pooled is not None and pooled.images.size > 0
+        }
         own: dict[tuple[str, str], list[Key]] = {}
         for key in sorted(keys):
             if key[2] not in FAST and specs[key[2]].resampled:
@@ -173,6 +178,8 @@ class Bootstrap:
                             values[subset.kind, subset.name, metric, at][block] = column
             if calibration is not None:
                 values["pooled", "", "ece", ""][block] = [calibration(row) for row in weights]
+            for key, risk in risks.items():
+                values[key][block] = [risk(row) for row in weights]
             for subset in found:
                 for key in own.get((subset.kind, subset.name), ()):
                     values[key][block] = [

@@ -217,6 +217,40 @@ def brier(scores: Scores, labels: Labels, threshold: float = 0.5) -> float:  # n
     return float(np.square(scores - labels).mean())
 
 
+@register("aurc", "AURC", thresholded=True, needs=())
+def aurc(scores: Scores, labels: Labels, threshold: float = 0.5) -> float:
+    """Area under the risk-coverage curve: the mean over all coverages of the share of wrong calls (`risk_coverage`).
+
+    0 is perfect; the error rate itself means that confidence says nothing of errors (Geifman, Uziel & El-Yaniv 2019).
+    """
+    return float(risk_coverage(scores, labels, threshold).mean())
+
+
+def risk_coverage(scores: Scores, labels: Labels, threshold: float) -> Scores:
+    """[N] share of wrong calls among the k most confident images, k from 1 to N.
+
+    Confidence is the distance of logits of score and threshold. Images of equal confidence count as in random order:
+    each has the share of errors among all of them.
+    """
+    order, wrong, first = confident_first(scores, labels, threshold)
+    size = np.diff(np.append(first, order.size))
+    errors = np.repeat(np.add.reduceat(wrong, first) / size, size)
+    return np.asarray(np.cumsum(errors) / np.arange(1, order.size + 1))
+
+
+def confident_first(scores: Scores, labels: Labels, threshold: float) -> tuple[Labels, Scores, Labels]:
+    """[N] images by falling confidence, [N] whether each of these is called wrongly, and the first of each tie."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logits = np.log(scores) - np.log1p(-scores)
+        away = np.nan_to_num(
+            np.abs(logits - (np.log(threshold) - np.log1p(-np.float64(threshold)))), nan=np.inf, posinf=np.inf
+        )
+    order = np.argsort(-away, kind="stable")
+    wrong = ((scores > threshold) != (labels == 1)).astype(np.float64)[order]
+    first = np.flatnonzero(np.append(True, away[order][1:] != away[order][:-1]))
+    return order, wrong, first
+
+
 def reliability(scores: Scores, labels: Labels, bins: int = 15) -> tuple[Scores, Scores, Scores]:
     """The non-empty bins of equal mass (`reliability_bins`).
 

@@ -25,6 +25,7 @@ from benchmarks.review.join import Joined, join
 from benchmarks.review.learning import learning_curves
 from benchmarks.review.payload import negative, payload
 from benchmarks.review.pixels import PixelReader, data_url, page_image
+from benchmarks.review.selective import risk_coverage_plot
 from benchmarks.review.slices import Line, columns
 from benchmarks.review.slices import lines as slice_lines
 from benchmarks.tables import Table, column_title, interval, tidy_csv
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
-NAMES = ("plots", "marks", "gallery", "measures", "sheet", "slices", "picks", "runs", "main")
+NAMES = ("plots", "marks", "gallery", "measures", "sheet", "picks", "slices", "runs", "main")
 SCRIPTS = (
     TEMPLATES / "data.js", PEOPLE / "points.js", *(TEMPLATES / f"{name}.js" for name in NAMES),
 )  # fmt: skip
@@ -43,6 +44,7 @@ STYLES = tuple(TEMPLATES / name for name in ("page.css", "sheet.css", "runs.css"
 COLUMNS = (
     ("auroc", ""), ("average_precision", ""), ("tpr_at_fpr_1", ""), ("tpr_at_fpr_5", ""), ("accuracy", "0.5"),
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
+    ("aurc", "validation"),
 )  # fmt: skip
 LARGE = 250_000
 """Images above which intervals are left out unless asked for."""
@@ -185,6 +187,7 @@ def _render(
         sources=_sources(joined),
         looks=_looks(joined),
         training=_training(joined),
+        risk=_risk(joined, bootstrap),
         negative=negative(joined.dumps),
         clustered=any((dump.group != "").any() for dump in joined.dumps),
         data=Markup(packed.data),  # noqa: S704  escaped there
@@ -244,7 +247,7 @@ def _cell(result: Result | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"value": "–", "interval": "", "low": None, "high": None, "number": None, "why": ""}
     if result is None:
         return shown
-    if result.metric in ("ece", "brier") and result.kind in ("generator", "macro"):
+    if result.metric in ("ece", "brier", "aurc") and result.kind in ("generator", "macro"):
         # one generator against all real images has another share of generated images than the scores are meant for
         return shown | {"value": "", "why": "calibration is measured on all images together"}
     if isnan(result.value):
@@ -274,6 +277,12 @@ def _training(joined: Joined) -> list[dict[str, str]]:
     return [{"name": name, "src": data_url(png)} for name, png in drawn if png is not None]
 
 
+def _risk(joined: Joined, bootstrap: Bootstrap) -> str:
+    """The risk-coverage curves; "" without labelled images."""
+    png = risk_coverage_plot(joined.names, joined.dumps, bootstrap)
+    return data_url(png) if png is not None else ""
+
+
 def _counts(dump: Predictions) -> str:
     labels = dump.fused_labels
     parts = [f"{(labels == 0).sum():,} {negative([dump])}", f"{(labels == 1).sum():,} generated"]
@@ -287,13 +296,16 @@ def _counts(dump: Predictions) -> str:
 def _sources(joined: Joined) -> list[dict[str, Any]]:
     """Tables and plots of the dumps that name a source for every image."""
     shown = []
-    for name, dump, path in zip(joined.names, joined.dumps, joined.paths, strict=True):
+    for d, (name, dump, path) in enumerate(zip(joined.names, joined.dumps, joined.paths, strict=True)):
         if dump.class_names is None or dump.fused_multi_logits is None:
             continue
         from benchmarks.attribution.figures import figures  # matplotlib is slow to import
 
-        plots = [{"title": p.title, "note": p.note, "src": data_url(p.png)} for p in figures(dump, path.parent)]
-        shown.append({"name": name, "lines": lines(attribution(Attribution.of(dump))), "figures": plots})
+        drawn = [plot for plot in figures(dump, path.parent) if plot.title != "Confusion"]  # a table here
+        plots = [{"title": p.title, "note": p.note, "src": data_url(p.png)} for p in drawn]
+        answers = Attribution.of(dump)
+        table = {"dump": d, "classes": answers.classes, "confusion": answers.confusion().tolist()}
+        shown.append({"name": name, "lines": lines(attribution(answers)), "figures": plots, **table})
     return shown
 
 

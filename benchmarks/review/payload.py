@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.attribution.measures import Attribution
 from benchmarks.predictions import Predictions
 from benchmarks.review.deliveries import collect_deliveries
 from benchmarks.review.gallery import Gallery
@@ -96,4 +97,20 @@ def _dump(joined: Joined, d: int, packer: Packer) -> dict[str, Any]:
         "logit": packer.numbers(joined.measured(d, "fused_logits"), "f4"),
         "extra": {name: packer.spread(column, held, place) for name, column in dump.extra.items()},
         "crops": crops,
+        "traced": _traced(joined, d, packer),
     }
+
+
+def _traced(joined: Joined, d: int, packer: Packer) -> dict[str, Any] | None:
+    """The classes of a tracer's dump, and the true and the likeliest one of each labelled image."""
+    dump = joined.dumps[d]
+    if dump.class_names is None or dump.fused_multi_logits is None:
+        return None
+    answers = Attribution.of(dump)
+    known = np.zeros(joined.ids.size, bool)
+    held = joined.place[d] >= 0
+    known[held] = dump.fused_labels[joined.place[d, held]] >= 0
+    place = np.cumsum(dump.fused_labels >= 0) - 1
+    own = np.where(known, place[joined.place[d]], -1)
+    columns = {"truth": answers.truth, "answer": answers.answer}
+    return {"classes": answers.classes, **{name: packer.spread(v, known, own) for name, v in columns.items()}}

@@ -3,10 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
@@ -40,8 +42,8 @@ class Look:
 
     Attributes:
         image: its path.
-        verdict: "generated", "real", or "unsure" where checkpoints or deliveries disagree, or a checkpoint could not
-            score it; "" if none could.
+        verdict: "generated", "real", or "unsure" where checkpoints or deliveries disagree, a checkpoint could not
+            score it, or its calibration finds the score undecidable; "" if none could score it.
         score: mean P(generated) of the checkpoints that scored it, or None.
         threshold: mean of their thresholds.
         votes: P(generated) by checkpoint.
@@ -49,6 +51,8 @@ class Look:
         flips: deliveries that change the verdict of a checkpoint.
         maps: files written.
         error: why it was not scored, or by which checkpoints not, else "".
+        calibrated: calibrated P(generated) by checkpoint, of those with a calibration (``task=calibrate``).
+        undecidable: checkpoints whose calibration finds the score undecidable.
     """
 
     image: str
@@ -60,6 +64,8 @@ class Look:
     flips: list[str]
     maps: list[str]
     error: str
+    calibrated: dict[str, float] = field(default_factory=dict)
+    undecidable: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         if self.score is None:
@@ -67,6 +73,10 @@ class Look:
         lines = [f"{self.image}: {self.verdict}, P(generated) {self.score:.3f} (threshold {self.threshold:.3f})"]
         if len(self.votes) > 1:
             lines.append("  votes: " + ", ".join(f"{name} {score:.3f}" for name, score in self.votes.items()))
+        if self.calibrated:
+            shown = ", ".join(f"{name} {p:.3f}" for name, p in self.calibrated.items())
+            names = ", ".join(self.undecidable)
+            lines.append(f"  calibrated: {shown}" + (f"; undecidable by {names}" if names else ""))
         if self.deliveries:
             values = list(self.deliveries.values())
             changed = f"changes after {', '.join(self.flips)}" if self.flips else "does not change"
@@ -152,14 +162,31 @@ def looks(
             for way, scores in moved.items()
             if any((score > models[name].threshold) != calls[name] for name, score in zip(votes, scores, strict=True))
         ]
-        sure = len(set(calls.values())) == 1 and not flips and not errors
+        calibrated, undecidable = _calibrated(models, plain, calls, row)
+        sure = len(set(calls.values())) == 1 and not flips and not errors and not undecidable
         verdict = ("generated" if all(calls.values()) else "real") if sure else "unsure"
         threshold = sum(models[name].threshold for name in votes) / len(votes)
         means = {way: sum(scores) / len(scores) for way, scores in moved.items()}
         files = [] if maps is None else list(_mapped({name: models[name] for name in votes}, image, maps))
         mean = sum(votes.values()) / len(votes)
-        found.append(Look(image, verdict, mean, threshold, votes, means, flips, files, error))
+        found.append(Look(image, verdict, mean, threshold, votes, means, flips, files, error, calibrated, undecidable))
     return found
+
+
+def _calibrated(
+    models: Mapping[str, Model], frames: Mapping[str, Any], calls: Mapping[str, bool], row: int
+) -> tuple[dict[str, float], list[str]]:
+    """Calibrated P(generated) of an image by checkpoint, and the checkpoints that find its score undecidable."""
+    found, undecidable = {}, []
+    for name, generated in calls.items():
+        calibration = models[name].calibration
+        if calibration is None:
+            continue
+        logit = np.array([frames[name]["logit"][row]], dtype=np.float64)
+        found[name] = float(calibration.probability(logit)[0])
+        if calibration.band is not None and calibration.band.unsure(logit, np.array([generated]))[0]:
+            undecidable.append(name)
+    return found, undecidable
 
 
 def _mapped(models: Mapping[str, Model], image: str, folder: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.calibration.stored import Stored
 from benchmarks.predictions import Predictions
 from callbacks.collector import Collector
 from callbacks.passport import passport
@@ -23,7 +25,7 @@ from detectors.base import Detector
 from detectors.parts.exported_folder import weights_file
 from detectors.parts.weights import load_weights, read_checkpoint
 from tasks.experiment.stage_folder import file_hash
-from tasks.scoring.evaluate import Loaded
+from tasks.scoring.evaluate import Loaded, with_calibration
 from tasks.scoring.score_frame import LEADING, scores_frame
 from tasks.scoring.scorer import Scorer, needs_trainer
 
@@ -44,6 +46,15 @@ class Model:
     def threshold(self) -> float:
         """Threshold on P(generated): the one chosen on validation images, or 0.5."""
         return 0.5 if self.loaded.threshold is None else self.loaded.threshold
+
+    @cached_property
+    def calibration(self) -> Stored | None:
+        """The calibration that ``task=calibrate`` wrote into the checkpoint; None if there is none.
+
+        Raises:
+            CheckpointError: it was fitted for other weights.
+        """
+        return with_calibration(self.loaded).calibration if self.loaded.about.get("calibration") else None
 
     @property
     def has_maps(self) -> bool:

@@ -49,7 +49,7 @@ def _tpr_at(labels, scores, limit):
 @given(scored(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_every_metric_agrees_with_scikit_learn(data, threshold):
     scores, labels = data
-    assert REFERENCE.keys() == METRICS.keys() - {"ece"}
+    assert REFERENCE.keys() == METRICS.keys() - {"ece", "aurc"}
     for name, reference in REFERENCE.items():
         if name == "precision" and not (scores > threshold).any():
             with pytest.raises(UndefinedMetricError, match="no image was called generated"):
@@ -70,6 +70,26 @@ def test_the_order_of_images_changes_nothing(data, random):
         if name == "precision":
             continue
         assert spec(scores, labels, 0.4) == pytest.approx(spec(scores[order], labels[order], 0.4), abs=1e-12), name
+
+
+def test_the_area_under_the_risk_coverage_curve():
+    area = METRICS["aurc"]
+    labels = np.array([1, 1, 0, 0])
+    assert area(np.array([0.9, 0.8, 0.2, 0.1]), labels, 0.5) == 0
+    assert area(np.array([0.1, 0.2, 0.8, 0.9]), labels, 0.5) == 1
+    assert area(np.full(4, 0.5), labels, 0.5) == 0.5  # confidence says nothing: the error rate
+    # one error among four, as the least and as the most confident image: mean of (0, 0, 0, 1/4), of (1, 1/2, 1/3, 1/4)
+    assert area(np.array([0.9, 0.8, 0.2, 0.6]), labels, 0.5) == pytest.approx(1 / 16)
+    assert area(np.array([0.9, 0.8, 0.2, 0.99]), labels, 0.5) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+    # two images of equal confidence, one of them wrong, count as in either order
+    assert area(np.array([0.9, 0.9]), np.array([1, 0]), 0.5) == 0.5
+    assert area(np.array([0.31, 0.02]), np.array([1, 0]), 0.3) == 0
+    # a calibrated uniform score: risk at coverage c is c / 4, whose mean is 1 / 8
+    scores = (np.arange(4000) + 0.5) / 4000
+    drawn = (np.random.default_rng(0).uniform(size=4000) < scores).astype(int)
+    assert area(scores, drawn, 0.5) == pytest.approx(1 / 8, abs=0.01)
+    for extreme in (0.0, 1.0):
+        assert 0 <= area(np.array([0.0, 1.0, 0.5]), np.array([0, 1, 1]), extreme) <= 1
 
 
 def test_closed_forms():

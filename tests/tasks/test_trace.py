@@ -85,7 +85,8 @@ def test_the_page_shows_the_evidence(world, tmp_path):
     for title in ("Confusion", "Scores of each generator", "Calibration g(d)", "Weights of the scales", "Features",
                   "Evidence by scale and position"):  # fmt: skip
         assert title in text
-    assert text.count("data:image/png;base64") >= 7
+    assert text.count("data:image/png;base64") >= 6
+    assert text.count('data-pick="source:0:') == len(CLASSES) ** 2, "the confusion is a table whose cells open images"
 
 
 def test_nothing_is_done_twice(world, tmp_path):

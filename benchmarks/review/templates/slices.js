@@ -45,3 +45,20 @@ if (D.slices.length) {
 }
 document.getElementById("unslice").addEventListener("click", () => changed("value", -1));
 document.getElementById("confusion").addEventListener("click", (event) => { if (event.target.dataset.cell) openCell(event.target.dataset); });
+
+/** Images of one class that a tracer takes for one. */
+PICKS.source = ([d, one, two]) => {
+  const traced = D.dumps[d] && D.dumps[d].traced;
+  if (!traced || !traced.classes[one] || !traced.classes[two]) return null;
+  const truth = valuesOf(traced.truth), answer = valuesOf(traced.answer);
+  return { title: `${traced.classes[one]}, called ${traced.classes[two]}`, moves: false, test: (i) => truth(i) === Number(one) && answer(i) === Number(two) };
+};
+
+for (const button of document.querySelectorAll("[data-pick]")) button.addEventListener("click", () => {
+  state.pick = picked(button.dataset.pick);
+  Object.assign(state, { order: "all", label: null });
+  everything();
+  remember();
+  document.getElementById("gallery").scrollIntoView();
+  focusCard(0);
+});

@@ -7,6 +7,7 @@ import pytest
 from browser import CHROMIUM, barriers, review_page
 from drawn_predictions import draw
 
+from benchmarks.attribution.measures import Attribution
 from benchmarks.comparison.compare import paired_test
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions
@@ -114,3 +115,26 @@ def test_a_loop_filters_by_the_scores_inside_it(page):
         address = view.evaluate("location.hash")
     with review_page(path, address) as view:
         assert counted(view) == inside.sum(), "the address holds the loop"
+
+
+def test_a_tracers_cells_open_their_images(tmp_path):
+    count, rng = np.arange(60), np.random.default_rng(3)
+    logits = rng.normal(size=(60, 3)).astype(np.float32)
+    labels = np.where(count % 10 == 9, -1, count % 2)
+    dump = from_crops(
+        logits[:, 1] - logits[:, 0], count, labels, np.where(labels == 1, 1 + count % 4 // 2, 0),
+        [str(k) for k in count], generator_id_to_name=["", "var16", "rarb"],
+        class_names=["outlier", "var16", "rarb"], fused_multi_logits=logits, crop_multi_logits=logits,
+    )  # fmt: skip
+    write_predictions(tmp_path / "t.npz", dump)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    review([tmp_path / "t.npz"], tmp_path / "out", lambda _: pixels, bootstrap=Bootstrap(resamples=20))
+    answers = Attribution.of(dump)
+    with review_page(tmp_path / "out/index.html") as view:
+        buttons = view.locator(".attributed button")
+        assert [int(n) for n in buttons.all_inner_texts()] == answers.confusion().ravel().tolist()
+        buttons.nth(5).click()
+        expected = answers.ids[(answers.truth == 1) & (answers.answer == 2)].tolist()
+        assert view.locator("#cards .card .id").all_inner_texts() == expected
+        assert view.locator("#unpick").inner_text() == "var16, called rarb ✕"
+        assert barriers(view) == []

@@ -91,6 +91,7 @@ class Fake:
 
     def __init__(self, plain: float, delivered: float) -> None:
         self.values, self.threshold, self.has_maps = (plain, delivered), 0.5, False
+        self.calibration = None
 
     def score(self, images: Any, delivery: Any = None) -> Any:
         return pd.DataFrame({"where": images, "error": "", "score": self.values[delivery is not None]})
@@ -179,3 +180,18 @@ def test_the_package_imports_nothing_until_asked() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "set()\n"
     assert "it has Model, compose, evaluate, load, read_dump, review" in done.stderr
+
+
+def test_a_calibrated_checkpoint_gives_its_probability_and_says_what_it_cannot_decide(
+    images: list[Path],
+) -> None:
+    fit = ["task=calibrate", "calibrate.input=e", "calibrate.method=shift", "calibrate.resamples=20"]
+    assert main([*fit, "calibrate.sure=0.99"]) == 0
+    model = load(BEST, device="cpu")
+    assert model.calibration is not None
+    raw = model.score(images[:2])
+    for one, logit in zip(looks({"best": model}, [str(file) for file in images[:2]], {}), raw["logit"], strict=True):
+        assert one.calibrated == {"best": pytest.approx(float(model.calibration.probability(np.array([logit]))[0]))}
+        assert (one.undecidable, one.verdict) == (["best"], "unsure")
+        assert "  calibrated: best 0." in str(one)
+        assert "; undecidable by best" in str(one)
