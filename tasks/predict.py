@@ -175,6 +175,11 @@ def _expected(rule: Any, prevalence: float) -> str:
         return (
             f"prevalence {prevalence:g}: the rates of the threshold are unknown, so the expected precision is unknown"
         )
+    if rates["fpr"] == 0:  # not a rate of 0, but one too small for so few images to show
+        return (
+            f"prevalence {prevalence:g}: none of the real images that the threshold was chosen on is called "
+            "generated, so the expected precision is unknown; choose the threshold on more real images"
+        )
     precision = expected_precision(rates["tpr"], rates["fpr"], prevalence)
     return (
         f"prevalence {prevalence:g}: {precision:.1%} of the images called generated are expected to be generated (true "

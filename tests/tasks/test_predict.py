@@ -15,6 +15,7 @@ from PIL import Image
 import lightning_main
 from benchmarks.predictions import read_predictions
 from lightning_main import main
+from tasks.predict import _expected
 
 PROGRAM = Path(lightning_main.__file__).resolve()
 QUIET = ["trainer=cpu", "trainer.enable_progress_bar=false"]
@@ -94,6 +95,13 @@ def test_a_hostile_checkpoint_is_refused(trained: Path, pictures: Path, capsys: 
     assert main([*words, "experiment_id=p"]) == 1
     assert "could run code from the file" in capsys.readouterr().err
     assert not (trained / "ran").exists()
+
+
+def test_no_precision_is_expected_of_a_rate_too_small_to_show() -> None:
+    line = _expected({"tpr": 0.9, "fpr": 0.01}, 0.01)
+    assert line.startswith(f"prevalence 0.01: {0.9 / (0.9 + 0.99):.1%} of the images")
+    assert "the expected precision is unknown" in _expected({"tpr": 0.9, "fpr": 0.0}, 0.01)
+    assert "the expected precision is unknown" in _expected({"tpr": 0.9}, 0.01)
 
 
 def test_a_conformal_threshold_and_a_prevalence_add_columns(
