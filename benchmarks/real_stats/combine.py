@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.calibration.forms import Affine
 from benchmarks.calibration.methods import fit
 from benchmarks.predictions import Predictions, from_crops
 from benchmarks.real_stats.independence import cliques, cramers_v, selected
@@ -164,10 +165,10 @@ def _weighted(columns: Columns, reference: Matrix, labels: NDArray[np.int64]) ->
 
 
 def _calibrated_mean(columns: Columns, reference: Matrix, labels: NDArray[np.int64]) -> Combination:
-    fitted = []
+    fitted: list[Affine] = []
     for name, values in zip(columns.names, reference.T, strict=True):
         try:
-            fitted.append(fit("platt", values, labels))
+            fitted.append(cast("Affine", fit("platt", values, labels)))
         except DataError as error:
             raise DataError(
                 f"{name} cannot be calibrated: its scores of the reference separate the classes without an error, or "

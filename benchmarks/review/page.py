@@ -277,7 +277,7 @@ def _training(joined: Joined) -> list[dict[str, str]]:
     return [{"name": name, "src": data_url(png)} for name, png in drawn if png is not None]
 
 
-def _risk(joined: Joined, bootstrap: Bootstrap) -> str:
+def _risk(joined: Joined, bootstrap: Bootstrap | None) -> str:
     """The risk-coverage curves; "" without labelled images."""
     png = risk_coverage_plot(joined.names, joined.dumps, bootstrap)
     return data_url(png) if png is not None else ""

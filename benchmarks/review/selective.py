@@ -14,20 +14,20 @@ RESAMPLES = 200
 COVERAGES = np.linspace(0.02, 1, 99)
 
 
-def risk_coverage_plot(names: Sequence[str], dumps: Sequence[Predictions], bootstrap: Bootstrap) -> bytes | None:
+def risk_coverage_plot(names: Sequence[str], dumps: Sequence[Predictions], bootstrap: Bootstrap | None) -> bytes | None:
     """A PNG with the curve of each dump, at its threshold, and clustered intervals; None without labelled images.
 
     Args:
         names: of the dumps.
         dumps: the predictions.
-        bootstrap: of photographs; at most `RESAMPLES` resamples of it are used.
+        bootstrap: of photographs; at most `RESAMPLES` resamples of it are used. None draws no intervals.
     """
     shown = [(name, dump) for name, dump in zip(names, dumps, strict=True) if (dump.fused_labels >= 0).any()]
     if not shown:
         return None
     from matplotlib.figure import Figure  # slow to import, needed for drawing only
 
-    few = Bootstrap(min(bootstrap.resamples, RESAMPLES), bootstrap.seed, bootstrap.level)
+    few = bootstrap and Bootstrap(min(bootstrap.resamples, RESAMPLES), bootstrap.seed, bootstrap.level)
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
     for name, dump in shown:
@@ -38,15 +38,17 @@ def risk_coverage_plot(names: Sequence[str], dumps: Sequence[Predictions], boots
             risk = risk_coverage(scores[images], labels[images], threshold)
             return risk[np.maximum(np.ceil(COVERAGES * len(risk)).astype(np.int64) - 1, 0)]
 
+        (line,) = axes.plot(
+            COVERAGES, curve(np.flatnonzero(labels >= 0), scores, labels, threshold), linewidth=1.4, label=name
+        )
+        if few is None:
+            continue
         drawn = [
             curve(np.repeat(np.arange(len(labels)), weights.astype(np.int64)), scores, labels, threshold)
             for weights in few.weights(dump)
             if weights.any()
         ]
         low, high = np.quantile(np.stack(drawn), [(1 - few.level) / 2, (1 + few.level) / 2], axis=0)
-        (line,) = axes.plot(
-            COVERAGES, curve(np.flatnonzero(labels >= 0), scores, labels, threshold), linewidth=1.4, label=name
-        )
         axes.fill_between(COVERAGES, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.set(xlabel="share of images called, most confident first", ylabel="share of wrong calls", xlim=(0, 1))
     axes.set_ylim(0)
