@@ -187,7 +187,7 @@ def _render(
         sources=_sources(joined),
         looks=_looks(joined),
         training=_training(joined),
-        risk=_risk(joined, bootstrap),
+        risk=Markup(risk_coverage_plot(joined.names, joined.dumps, bootstrap)),  # noqa: S704  names are escaped there
         negative=negative(joined.dumps),
         clustered=any((dump.group != "").any() for dump in joined.dumps),
         data=Markup(packed.data),  # noqa: S704  escaped there
@@ -275,12 +275,6 @@ def _training(joined: Joined) -> list[dict[str, str]]:
     """Learning curves of the stages the dumps belong to."""
     drawn = ((name, learning_curves(path)) for name, path in zip(joined.names, joined.paths, strict=True))
     return [{"name": name, "src": data_url(png)} for name, png in drawn if png is not None]
-
-
-def _risk(joined: Joined, bootstrap: Bootstrap | None) -> str:
-    """The risk-coverage curves; "" without labelled images."""
-    png = risk_coverage_plot(joined.names, joined.dumps, bootstrap)
-    return data_url(png) if png is not None else ""
 
 
 def _counts(dump: Predictions) -> str:

@@ -13,6 +13,12 @@ _ANSWER: dict[str, Any] = {
         "votes": {**_NUMBERS, "description": "P(generated) by checkpoint"},
         "deliveries": {**_NUMBERS, "description": "mean P(generated) after each delivery, if asked for"},
         "flips": {"type": "array", "items": {"type": "string"}, "description": "deliveries that change a verdict"},
+        "calibrated": {**_NUMBERS, "description": "calibrated P(generated) by checkpoint that has a calibration"},
+        "undecidable": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "checkpoints whose calibration finds the score undecidable",
+        },
         "error": {"type": "string", "description": "checkpoints that could not score the image, and why"},
         "metadata": {"type": "object", "description": "format, size and other facts of the file's header"},
         "maps": {"type": "object", "description": "maps as data: addresses of PNGs, if asked for"},

@@ -90,7 +90,7 @@ def test_a_debugging_run_has_one_device(words: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize("task", ["test", "validate"])
 def test_scoring_is_never_a_debugging_run(task: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, f"task={task}", "trainer=fast"]) == 2
-    assert "trainer.fast_dev_run=True leaves images without a score" in capsys.readouterr().err
+    assert "trainer.fast_dev_run=True would leave images without a score" in capsys.readouterr().err
 
 
 def test_few_training_batches_a_profile_the_learning_rate_and_a_summary(

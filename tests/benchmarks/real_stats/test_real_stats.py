@@ -133,7 +133,7 @@ def test_mistakes_are_named() -> None:
         exact_p_values(np.zeros(0), np.zeros(1))
     with pytest.raises(DataError, match="1 of the values are NaN"):
         exact_p_values(np.zeros(2), np.array([np.nan]))
-    with pytest.raises(DataError, match="takes 1000"):
+    with pytest.raises(DataError, match="published test uses 1000"):
         published_sample(np.zeros(999), 0)
     with pytest.raises(DataError, match="none of 1 sets"):
         selected(np.full((50, 2), 0.5), [(0, 1)])

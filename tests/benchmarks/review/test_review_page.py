@@ -17,6 +17,7 @@ from benchmarks.review import review
 from benchmarks.review.gallery import worth_seeing
 from benchmarks.review.join import join
 from benchmarks.review.learning import learning_curves
+from benchmarks.review.selective import risk_coverage_plot
 from contracts.errors import DataError
 from contracts.history import write_epoch
 
@@ -241,3 +242,14 @@ def test_many_images_have_intervals_only_if_they_are_asked_for(tmp_path, monkeyp
     values = [row["value"] for row in csv.DictReader((asked.parent / "metrics.csv").open())]
     assert values == [row["value"] for row in rows]
     assert "20 bootstrap samples" in asked.read_text()
+
+
+def test_risk_and_coverage_are_drawn_from_the_metric() -> None:
+    logits, labels = np.array([3.0, -2.0, 1.0, -0.5]), np.array([1, 0, 0, 1])
+    dump = from_crops(logits, np.arange(4), labels, labels, list("abcd"), generator_id_to_name=["real", "x"])
+    plot = risk_coverage_plot(['<a"b>'], [dump], None)
+    assert "<title>&lt;a&quot;b&gt;</title>" in plot
+    assert "<polygon" not in plot
+    heights = [float(pair.split(",")[1]) for pair in re.findall(r'points="([^"]*)"', plot)[0].split()]
+    assert (heights[0], heights[-1]) == (240.0, 10.0)  # two sure calls are right, half of all four are wrong
+    assert "<polygon" in risk_coverage_plot(["a"], [dump], Bootstrap(20))
