@@ -21,7 +21,7 @@ def opened(address: str, width: int = 1400, *flags: str, **options: Any) -> Iter
     Playwright is started and stopped here, because other tests of the process cannot run an event loop beside it.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *flags])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *flags], timeout=120_000)
         try:
             page = browser.new_page(viewport={"width": width, "height": 1000}, **options)
             page.set_default_timeout(120_000)  # of a machine with more processes than cores

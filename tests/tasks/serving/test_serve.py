@@ -28,7 +28,7 @@ from pixelproof import load
 from tasks.serving import server
 
 BEST = "experiments_data/e/window_0/checkpoints/best.ckpt"
-WORDS = ["task=serve", f"ckpt={BEST}", "trainer=cpu", "serve.deliveries=[jpeg-50]"]
+WORDS = ["task=serve", f"ckpt={BEST}", "trainer=cpu", "serve.deliveries=[jpeg-50]", "serve.seconds=600"]
 Start = Callable[..., contextlib.AbstractContextManager[str]]
 
 
