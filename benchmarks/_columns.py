@@ -27,60 +27,39 @@ CROP_COLUMNS = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Predictions:
-    """Scores of N images seen in M crops (M = N unless several crops are fused). Higher means "more likely generated".
+    """Scores of N images seen in M crops (M = N unless several crops are fused); higher means more likely generated."""
 
-    Attributes:
-        fused_ids: [N] the manifest's ids, unique.
-        fused_scores: [N] float32, P(generated) in [0, 1].
-        fused_logits: [N] float32; infinite where only a saturated score is known (dumps of other programs).
-        fused_labels: [N] 0 real, 1 generated, -1 unknown.
-        fused_generator_ids: [N] index into ``generator_id_to_name``; 0 for real images.
-        fused_identifiers: [N] row in the manifest, unique.
-        fused_losses: [N] binary cross-entropy, mean over the image's crops; NaN where the label is unknown.
-        pairing: [N] for a real image the generator id it is paired with, else -1 (AI-GenBench pairs reals and fakes).
-        source: [N] where the image comes from (a data set, a package); "" where unknown.
-        group: [N] the photograph or prompt the image was made from; "" where it shares one with no other image.
-        where: [N] file or container the image is in; "" where unknown.
-        row: [N] row in that container, -1 for a file.
-        crop_scores: [M] as ``fused_scores``, of each crop; the other ``crop_`` columns follow the same rule.
-        crop_to_image_index: [M] position 0..N-1 of the crop's image in the fused columns. (AI-GenBench's own dumps
-            count within a batch; the reader recovers the position from ``crop_identifiers``.)
-        generator_id_to_name: [G] names; index 0 is "".
-        windows_timeline: [W, G/W] generator names of each window; [0, 0] without windows.
-        fused_multi_logits: [N, K] logits of a tracer, one per class.
-        crop_multi_logits: [M, K].
-        class_names: [K].
-        extra: further columns, [N] each, numbers or strings.
-        provenance: JSON: config hash, checkpoint hash, versions, decoder, stage, threshold, seeds, seen_generators,
-            images (where the pixels are).
-    """
-
-    fused_ids: Strings
-    fused_scores: Floats
-    fused_logits: Floats
-    fused_labels: Ints
-    fused_generator_ids: Ints
-    fused_identifiers: Ints
-    fused_losses: Floats
+    fused_ids: Strings  # [N] the manifest's ids, unique
+    fused_scores: Floats  # [N] float32, P(generated) in [0, 1]
+    fused_logits: Floats  # [N] float32; infinite where only a saturated score is known (dumps of other programs)
+    fused_labels: Ints  # [N] 0 real, 1 generated, -1 unknown
+    fused_generator_ids: Ints  # [N] index into ``generator_id_to_name``; 0 for real images
+    fused_identifiers: Ints  # [N] row in the manifest, unique
+    fused_losses: Floats  # [N] binary cross-entropy, mean over the image's crops; NaN where the label is unknown
     pairing: Ints
-    source: Strings
-    group: Strings
-    where: Strings
-    row: Ints
-    crop_scores: Floats
+    """[N] for a real image the generator id it is paired with, else -1 (AI-GenBench pairs reals and fakes)."""
+    source: Strings  # [N] where the image comes from (a data set, a package); "" where unknown
+    group: Strings  # [N] the photograph or prompt the image was made from; "" where it shares one with no other image
+    where: Strings  # [N] file or container the image is in; "" where unknown
+    row: Ints  # [N] row in that container, -1 for a file
+    crop_scores: Floats  # [M] as ``fused_scores``, of each crop; the other ``crop_`` columns follow the same rule
     crop_logits: Floats
     crop_labels: Ints
     crop_generator_ids: Ints
     crop_identifiers: Ints
     crop_losses: Floats
     crop_to_image_index: Ints
-    generator_id_to_name: Strings
-    windows_timeline: Strings
-    fused_multi_logits: Floats | None = None
-    crop_multi_logits: Floats | None = None
-    class_names: Strings | None = None
-    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """[M] position 0..N-1 of the crop's image in the fused columns. (AI-GenBench's own dumps count within a batch; the
+    reader recovers the position from ``crop_identifiers``.)"""
+    generator_id_to_name: Strings  # [G] names; index 0 is ""
+    windows_timeline: Strings  # [W, G/W] generator names of each window; [0, 0] without windows
+    fused_multi_logits: Floats | None = None  # [N, K] logits of a tracer, one per class
+    crop_multi_logits: Floats | None = None  # [M, K]
+    class_names: Strings | None = None  # [K]
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # further columns, [N] each, numbers or strings
     provenance: str = "{}"
+    """JSON: config hash, checkpoint hash, versions, decoder, stage, threshold, seeds, seen_generators, images (where
+    the pixels are)."""
 
     def __post_init__(self) -> None:
         _check_columns(self)

@@ -15,50 +15,31 @@ from benchmarks.views import Part, by_view
 
 @dataclass(frozen=True)
 class Subset:
-    """Images measured together.
-
-    Attributes:
-        kind: "pooled" (all labelled images), "seen" and "unseen" (the generators present in, or absent from, training
-            against all real images), "generator" (one generator against all real images), "paired" (against the real
-            images paired with it), or "macro" (mean over generators; no images of its own).
-        name: the generator, or "" where it is no single one.
-        images: positions in the predictions.
-    """
+    """Images measured together."""
 
     kind: str
-    name: str
-    images: NDArray[np.int64]
+    """"pooled" (all labelled images), "seen" and "unseen" (the generators present in, or absent from, training against
+    all real images), "generator" (one generator against all real images), "paired" (against the real images paired with
+    it), or "macro" (mean over generators; no images of its own)."""
+    name: str  # the generator, or "" where it is no single one
+    images: NDArray[np.int64]  # positions in the predictions
 
 
 @dataclass(frozen=True)
 class Result:
-    """One number: a metric on a subset of the images.
+    """One number: a metric on a subset of the images."""
 
-    Attributes:
-        kind: see `Subset`.
-        generator: "" where it is no single one.
-        metric: name in `benchmarks.metrics.METRICS`.
-        at: name of the threshold ("0.5", "validation"), "" where the metric needs none.
-        threshold: its value, or NaN.
-        value: NaN where undefined.
-        reason: why it is undefined, else "".
-        real: real images in the subset.
-        generated: generated images in it (for macro: generators averaged).
-        low: lower end of the confidence interval, or NaN.
-        high: upper end.
-    """
-
-    kind: str
-    generator: str
-    metric: str
-    at: str
-    threshold: float
-    value: float
-    reason: str
-    real: int
-    generated: int
-    low: float = nan
-    high: float = nan
+    kind: str  # see `Subset`
+    generator: str  # "" where it is no single one
+    metric: str  # name in `benchmarks.metrics.METRICS`
+    at: str  # name of the threshold ("0.5", "validation"), "" where the metric needs none
+    threshold: float  # its value, or NaN
+    value: float  # NaN where undefined
+    reason: str  # why it is undefined, else ""
+    real: int  # real images in the subset
+    generated: int  # generated images in it (for macro: generators averaged)
+    low: float = nan  # lower end of the confidence interval, or NaN
+    high: float = nan  # upper end
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -29,31 +29,18 @@ def short(value: float) -> str:
 
 @dataclass
 class Plot:
-    """A plot of given ranges; nothing is clipped, so the ranges must contain everything that is added.
+    """A plot of given ranges; nothing is clipped, so the ranges must contain everything that is added."""
 
-    Attributes:
-        title: says what is shown, for screen readers.
-        x: lowest and highest value.
-        y: lowest and highest value.
-        width: pixels of the drawing.
-        height: pixels of the drawing.
-        x_title: below the axis.
-        y_title: beside the axis.
-        x_ticks: values that are marked; round ones by default.
-        y_ticks: values that are marked; round ones by default.
-        label: text of a value on the x axis.
-    """
-
-    title: str
-    x: tuple[float, float]
-    y: tuple[float, float]
-    width: int = 340
-    height: int = 200
-    x_title: str = ""
-    y_title: str = ""
-    x_ticks: Sequence[float] | None = None
-    y_ticks: Sequence[float] | None = None
-    label: Callable[[float], str] = short
+    title: str  # says what is shown, for screen readers
+    x: tuple[float, float]  # lowest and highest value
+    y: tuple[float, float]  # lowest and highest value
+    width: int = 340  # pixels of the drawing
+    height: int = 200  # pixels of the drawing
+    x_title: str = ""  # below the axis
+    y_title: str = ""  # beside the axis
+    x_ticks: Sequence[float] | None = None  # values that are marked; round ones by default
+    y_ticks: Sequence[float] | None = None  # values that are marked; round ones by default
+    label: Callable[[float], str] = short  # text of a value on the x axis
     _parts: list[str] = field(default_factory=list)
 
     @property

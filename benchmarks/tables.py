@@ -21,19 +21,12 @@ TIDY = (
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table.
+    """A line of the table."""
 
-    Attributes:
-        section: "" for totals, "seen", "unseen", or "generators" where it is not known which were seen.
-        name: first cell.
-        images: how many are behind it: generated ones, or real ones too where it is of all.
-        cells: a result for each column, or None.
-    """
-
-    section: str
-    name: str
-    images: int
-    cells: tuple[Result | None, ...]
+    section: str  # "" for totals, "seen", "unseen", or "generators" where it is not known which were seen
+    name: str  # first cell
+    images: int  # how many are behind it: generated ones, or real ones too where it is of all
+    cells: tuple[Result | None, ...]  # a result for each column, or None
 
     @property
     def count(self) -> str:
@@ -43,19 +36,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Results per generator, the generators never seen in training apart.
+    """Results per generator, the generators never seen in training apart."""
 
-    Attributes:
-        heads: titles of the metric columns.
-        rows: totals first, then generators.
-        caption: images counted, the threshold and the intervals.
-        first: title of the first column.
-    """
-
-    heads: tuple[str, ...]
-    rows: tuple[Row, ...]
-    caption: str
-    first: str = "generator"
+    heads: tuple[str, ...]  # titles of the metric columns
+    rows: tuple[Row, ...]  # totals first, then generators
+    caption: str  # images counted, the threshold and the intervals
+    first: str = "generator"  # title of the first column
 
     @staticmethod
     def of(

@@ -19,17 +19,11 @@ VIEW = "view"
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The images seen through one view.
+    """The images seen through one view."""
 
-    Attributes:
-        view: its name, "" where a dump has only one.
-        images: [K] positions in the whole dump, ascending.
-        predictions: of those images, through this view.
-    """
-
-    view: str
-    images: NDArray[np.int64]
-    predictions: Predictions
+    view: str  # its name, "" where a dump has only one
+    images: NDArray[np.int64]  # [K] positions in the whole dump, ascending
+    predictions: Predictions  # of those images, through this view
 
 
 def views_of(predictions: Predictions) -> list[str]:

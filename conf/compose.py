@@ -25,21 +25,13 @@ from contracts.errors import ConfigError, nearest, refuse
 
 @dataclass(frozen=True)
 class Composed:
-    """A configuration and where it came from.
+    """A configuration and where it came from."""
 
-    Attributes:
-        config: typed root; its groups are plain dicts.
-        resolved: the same as plain containers, for lock files and loggers.
-        overrides: the words it was composed from, also those about where it is found (`conf.cli.groups`).
-        choices: the option chosen in each group.
-        folder: the main folder of YAML groups.
-    """
-
-    config: Config
-    resolved: dict[str, Any]
-    overrides: tuple[str, ...]
-    choices: dict[str, Any]
-    folder: Path
+    config: Config  # typed root; its groups are plain dicts
+    resolved: dict[str, Any]  # the same as plain containers, for lock files and loggers
+    overrides: tuple[str, ...]  # the words it was composed from, also those about where it is found (`conf.cli.groups`)
+    choices: dict[str, Any]  # the option chosen in each group
+    folder: Path  # the main folder of YAML groups
 
     @property
     def folders(self) -> tuple[Path, ...]:

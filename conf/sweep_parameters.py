@@ -21,25 +21,15 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Parameter:
-    """One searched key.
+    """One searched key."""
 
-    Attributes:
-        key: dotted place in the configuration.
-        values: the choices; empty for a range.
-        low: least value of a range.
-        high: greatest.
-        kind: "int" or "float".
-        log: whether its logarithm is uniformly distributed.
-        step: grid of the values, or None.
-    """
-
-    key: str
-    values: tuple[Scalar, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    kind: Literal["int", "float"] = "float"
-    log: bool = False
-    step: float | None = None
+    key: str  # dotted place in the configuration
+    values: tuple[Scalar, ...] = ()  # the choices; empty for a range
+    low: float = 0.0  # least value of a range
+    high: float = 0.0  # greatest
+    kind: Literal["int", "float"] = "float"  # "int" or "float"
+    log: bool = False  # whether its logarithm is uniformly distributed
+    step: float | None = None  # grid of the values, or None
 
     def sample(self, number: int) -> Scalar:
         """The number-th of a few representative values: choices in turn, or a range's ends and middle."""

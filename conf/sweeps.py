@@ -21,29 +21,17 @@ METRICS = ("val/auroc", "val/average_precision", "val/accuracy", "val/balanced_a
 
 @dataclass(frozen=True)
 class Sweep:
-    """A search.
+    """A search."""
 
-    Attributes:
-        name: of its file.
-        method: "random", "bayes" or "grid".
-        metric: logged value that is optimised.
-        maximize: whether greater is better.
-        words: the fixed arguments of every run.
-        parameters: the searched keys.
-        cap: maximum number of runs, or None.
-        early: ``early_terminate`` as written, or None.
-        raw: the file's content.
-    """
-
-    name: str
-    method: str
-    metric: str
-    maximize: bool
-    words: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    cap: int | None
-    early: dict[str, Any] | None
-    raw: dict[str, Any]
+    name: str  # of its file
+    method: str  # "random", "bayes" or "grid"
+    metric: str  # logged value that is optimised
+    maximize: bool  # whether greater is better
+    words: tuple[str, ...]  # the fixed arguments of every run
+    parameters: tuple[Parameter, ...]  # the searched keys
+    cap: int | None  # maximum number of runs, or None
+    early: dict[str, Any] | None  # ``early_terminate`` as written, or None
+    raw: dict[str, Any]  # the file's content
 
     def command(self, values: Mapping[str, Scalar], further: Sequence[str] = ()) -> list[str]:
         """Words of one run: fixed and further ones, and the values as W&B's ``${args_no_hyphens}`` puts them."""

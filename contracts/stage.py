@@ -11,18 +11,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of a protocol: one for a plain split, nine for AI-GenBench's sliding windows.
+    """A step of a protocol: one for a plain split, nine for AI-GenBench's sliding windows."""
 
-    Attributes:
-        index: number of the stage; its results are in ``window_<index>``.
-        name: name in tables and loggers.
-        train: training rows.
-        validate: rows on which checkpoints and thresholds are chosen; never test images.
-        copies: number of fixed variants of each training image per epoch.
-    """
-
-    index: int
-    name: str
-    train: Rows
-    validate: Rows
-    copies: int = 1
+    index: int  # number of the stage; its results are in ``window_<index>``
+    name: str  # name in tables and loggers
+    train: Rows  # training rows
+    validate: Rows  # rows on which checkpoints and thresholds are chosen; never test images
+    copies: int = 1  # number of fixed variants of each training image per epoch

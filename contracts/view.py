@@ -35,21 +35,13 @@ Encoded = bytes | NDArray[np.uint8]
 
 
 class Sample(NamedTuple):
-    """One use of an image in training or evaluation, before it is read.
+    """One use of an image in training or evaluation, before it is read."""
 
-    Attributes:
-        row: row of the manifest.
-        look: number of this use: epoch · copies + copy in training (see `Stage.copies`), 0 in evaluation.
-        read: returns the image as stored.
-        decode: converts it to [3, H, W] uint8.
-        decoder: name of the decoder.
-    """
-
-    row: int
-    look: int
-    read: Callable[[], Encoded]
-    decode: Callable[[Encoded], Tensor]
-    decoder: str
+    row: int  # row of the manifest
+    look: int  # number of this use: epoch · copies + copy in training (see `Stage.copies`), 0 in evaluation
+    read: Callable[[], Encoded]  # returns the image as stored
+    decode: Callable[[Encoded], Tensor]  # converts it to [3, H, W] uint8
+    decoder: str  # name of the decoder
 
 
 class Chain(ABC):
@@ -57,17 +49,13 @@ class Chain(ABC):
 
     A `SampleFunction` receives only an image's pixels and random generator; a chain also knows its row, may process
     training and evaluation images differently, and may return several crops of an image.
-
-    Attributes:
-        side: side of the square crops, in evaluation (False) and training (True); None if sizes differ.
-        crops_per_image: maximum number of crops of an image in evaluation.
-        bounded: whether each copy of a training image is always the same, so that features of a frozen network can be
-            cached.
     """
 
     side: dict[bool, int | None]
-    crops_per_image: int = 1
+    """Side of the square crops, in evaluation (False) and training (True); None if sizes differ."""
+    crops_per_image: int = 1  # maximum number of crops of an image in evaluation
     bounded: bool = False
+    """Whether each copy of a training image is always the same, so that features of a frozen network can be cached."""
 
     def look_keys(self, rows: Rows, train: bool) -> Rows:  # noqa: ARG002 - most chains depend on no more
         """A number for each row that images depend on in addition to row, copy and `settings`."""
@@ -91,17 +79,11 @@ class Chain(ABC):
 
 @dataclass(frozen=True)
 class Sides:
-    """Sides in pixels of the images, after the view, that a detector accepts.
+    """Sides in pixels of the images, after the view, that a detector accepts."""
 
-    Attributes:
-        least: minimum of the shorter side.
-        exact: length of both sides, or None if other sizes are accepted.
-        reason: reason for an exact size, for the error.
-    """
-
-    least: int = 1
-    exact: int | None = None
-    reason: str = ""
+    least: int = 1  # minimum of the shorter side
+    exact: int | None = None  # length of both sides, or None if other sizes are accepted
+    reason: str = ""  # reason for an exact size, for the error
 
     def check(self, height: int, width: int) -> None:
         """Check the size of an image.

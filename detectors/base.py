@@ -47,33 +47,23 @@ PASSPORT = "pixelproof"
 
 @dataclass(frozen=True)
 class FrozenPart:
-    """The part of a detector that is never trained, so that its features of an image can be cached.
-
-    Attributes:
-        features: images [B, 3, H, W] of a batch → features [B, D], which the detector accepts in place of images.
-        dim: D.
-        settings: everything that features depend on, in plain containers; weights by their hash.
-    """
+    """The part of a detector that is never trained, so that its features of an image can be cached."""
 
     features: Callable[[Tensor], Tensor]
-    dim: int
-    settings: dict[str, Any]
+    """Images [B, 3, H, W] of a batch → features [B, D], which the detector accepts in place of images."""
+    dim: int  # D
+    settings: dict[str, Any]  # everything that features depend on, in plain containers; weights by their hash
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A detector's output for a batch of B crops.
+    """A detector's output for a batch of B crops."""
 
-    Attributes:
-        logits: [B] float32, higher means "more likely generated".
-        extras: named values of each crop, [B] or [B, ...] float32 (attention weights, token statistics). [B] becomes a
-            column of the dump, [B, ...] the columns ``name_0``, ``name_1``, ….
-        classes: a tracer's log-posteriors [B, K] float32, one for each of `Detector.sources`.
-    """
-
-    logits: Tensor
+    logits: Tensor  # [B] float32, higher means "more likely generated"
     extras: dict[str, Tensor] = field(default_factory=dict)
-    classes: Tensor | None = None
+    """Named values of each crop, [B] or [B, ...] float32 (attention weights, token statistics). [B] becomes a column of
+    the dump, [B, ...] the columns ``name_0``, ``name_1``, …."""
+    classes: Tensor | None = None  # a tracer's log-posteriors [B, K] float32, one for each of `Detector.sources`
 
 
 class Detector(LightningModule):

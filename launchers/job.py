@@ -8,21 +8,13 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Job:
-    """One command.
+    """One command."""
 
-    Attributes:
-        words: arguments of the program, without those of the launcher.
-        program: the script.
-        devices: number of ``trainer.devices``, or None if the trainer uses all available ones.
-        nodes: ``trainer.num_nodes``.
-        trains: whether the job uses a trainer.
-    """
-
-    words: tuple[str, ...]
-    program: Path
-    devices: int | None = None
-    nodes: int = 1
-    trains: bool = True
+    words: tuple[str, ...]  # arguments of the program, without those of the launcher
+    program: Path  # the script
+    devices: int | None = None  # number of ``trainer.devices``, or None if the trainer uses all available ones
+    nodes: int = 1  # ``trainer.num_nodes``
+    trains: bool = True  # whether the job uses a trainer
 
     def command(self, *further: str) -> list[str]:
         """The job's command line, without a launcher."""

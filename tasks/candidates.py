@@ -28,23 +28,14 @@ FULL = "_full"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A past run at its best epoch.
+    """A past run at its best epoch."""
 
-    Attributes:
-        name: of the experiment.
-        value: the metric there.
-        gap: validation loss minus training loss there, positive if it overfits; 0 if one is unknown.
-        epoch: the best epoch.
-        epochs: number of epochs.
-        rank: value it is ranked by; higher is better.
-    """
-
-    name: str
-    value: float
-    gap: float
-    epoch: int
-    epochs: int
-    rank: float
+    name: str  # of the experiment
+    value: float  # the metric there
+    gap: float  # validation loss minus training loss there, positive if it overfits; 0 if one is unknown
+    epoch: int  # the best epoch
+    epochs: int  # number of epochs
+    rank: float  # value it is ranked by; higher is better
 
 
 def candidates(run: Run) -> int:

@@ -13,27 +13,16 @@ HEADER = ("what", "baseline", "this project", "unit", "ratio", "target", "note")
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison, or one figure without a baseline.
+    """One comparison, or one figure without a baseline."""
 
-    Attributes:
-        subject: name of the work measured, e.g. "prepare".
-        way: inputs and settings, e.g. "1024² JPEG → 512²".
-        baseline: the baseline's figure, or None.
-        ours: this project's figure.
-        unit: unit of both.
-        ratio: how many times better ours is, or None.
-        target: the smallest ratio wanted, or, without a ratio, the largest figure; None for no target.
-        note: the baseline; the spread; anything else a reader must know.
-    """
-
-    subject: str
-    way: str
-    baseline: float | None
-    ours: float
-    unit: str
-    ratio: float | None
-    target: float | None
-    note: str = ""
+    subject: str  # name of the work measured, e.g. "prepare".
+    way: str  # inputs and settings, e.g. "1024² JPEG → 512²".
+    baseline: float | None  # the baseline's figure, or None
+    ours: float  # this project's figure
+    unit: str  # unit of both
+    ratio: float | None  # how many times better ours is, or None
+    target: float | None  # the smallest ratio wanted, or, without a ratio, the largest figure; None for no target
+    note: str = ""  # the baseline; the spread; anything else a reader must know
 
     @property
     def met(self) -> bool | None:
@@ -58,17 +47,11 @@ def rate(
 
 @dataclass(frozen=True)
 class Section:
-    """Results of one subject's last run.
+    """Results of one subject's last run."""
 
-    Attributes:
-        title: first line of the subject's docstring.
-        machine: date, machine and versions.
-        rows: its rows.
-    """
-
-    title: str
-    machine: dict[str, str]
-    rows: list[Row]
+    title: str  # first line of the subject's docstring
+    machine: dict[str, str]  # date, machine and versions
+    rows: list[Row]  # its rows
 
 
 def load(path: Path) -> dict[str, Section]:

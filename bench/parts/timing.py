@@ -29,15 +29,11 @@ def pick(quick: T, normal: T, full: T | None = None) -> T:
 
 @dataclass
 class Timing:
-    """Repetitions of one way.
+    """Repetitions of one way."""
 
-    Attributes:
-        seconds: wall-clock seconds of each repetition.
-        cpu: CPU seconds of each, in this process and in the children it waited for.
-    """
-
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # wall-clock seconds of each repetition
     cpu: list[float] = field(default_factory=list)
+    """CPU seconds of each, in this process and in the children it waited for."""
 
     @property
     def best(self) -> float:

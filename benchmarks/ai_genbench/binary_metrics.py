@@ -18,43 +18,24 @@ F1_STEPS = 1001
 
 @dataclass(frozen=True)
 class BinaryMetrics:
-    """Metrics of one subset; "positive" means generated. A metric that is undefined for the subset is NaN.
+    """Metrics of one subset; "positive" means generated. A metric that is undefined for the subset is NaN."""
 
-    Attributes:
-        n_real: Real images.
-        n_generated: Generated images.
-        roc_auc: Exact area under the pooled ROC curve, ties counted half.
-        average_precision: Step-wise area under the precision-recall curve.
-        accuracy: Fraction of correct decisions.
-        balanced_accuracy: Mean of recall and specificity.
-        precision: Fraction of generated images among positive decisions; 0 if there are none.
-        recall: True positive rate.
-        specificity: True negative rate.
-        f1: Harmonic mean of precision and recall; 0 if both are 0.
-        best_f1_threshold: First grid point (score >= point) of highest F1.
-        best_f1: That F1.
-        true_positives: Count.
-        true_negatives: Count.
-        false_positives: Count.
-        false_negatives: Count.
-    """
-
-    n_real: int
-    n_generated: int
-    roc_auc: float
-    average_precision: float
-    accuracy: float
-    balanced_accuracy: float
-    precision: float
-    recall: float
-    specificity: float
-    f1: float
-    best_f1_threshold: float
-    best_f1: float
-    true_positives: int
-    true_negatives: int
-    false_positives: int
-    false_negatives: int
+    n_real: int  # Real images
+    n_generated: int  # Generated images
+    roc_auc: float  # Exact area under the pooled ROC curve, ties counted half
+    average_precision: float  # Step-wise area under the precision-recall curve
+    accuracy: float  # Fraction of correct decisions
+    balanced_accuracy: float  # Mean of recall and specificity
+    precision: float  # Fraction of generated images among positive decisions; 0 if there are none
+    recall: float  # True positive rate
+    specificity: float  # True negative rate
+    f1: float  # Harmonic mean of precision and recall; 0 if both are 0
+    best_f1_threshold: float  # First grid point (score >= point) of highest F1
+    best_f1: float  # That F1
+    true_positives: int  # Count
+    true_negatives: int  # Count
+    false_positives: int  # Count
+    false_negatives: int  # Count
 
 
 @cache

@@ -37,19 +37,12 @@ MODELS = {"BaseDeepfakeDetectionModel": "baseline", "SoftTrainAugmentationsModel
 
 @dataclass(frozen=True)
 class Rule:
-    """How one of their keys is converted.
+    """How one of their keys is converted."""
 
-    Attributes:
-        to: Our keys that get the value; none if we do the same without a key.
-        by: Translates the value.
-        only: The only values that have a counterpart; None for any.
-        neutral: Values equal to our default, for which nothing is written.
-    """
-
-    to: tuple[str, ...] = ()
-    by: Callable[[Any], Any] = lambda value: value
-    only: tuple[Any, ...] | None = None
-    neutral: tuple[Any, ...] = ()
+    to: tuple[str, ...] = ()  # Our keys that get the value; none if we do the same without a key
+    by: Callable[[Any], Any] = lambda value: value  # Translates the value
+    only: tuple[Any, ...] | None = None  # The only values that have a counterpart; None for any
+    neutral: tuple[Any, ...] = ()  # Values equal to our default, for which nothing is written
 
 
 def same(prefix: str, ours: str, **names: tuple[Any, ...]) -> dict[str, Rule]:

@@ -26,19 +26,12 @@ PERIODS: tuple[Period, ...] = ("past", "next", "whole", "strict_past", "all")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Predictions of one stage, one entry per image.
+    """Predictions of one stage, one entry per image."""
 
-    Attributes:
-        scores: Shape (N,), probability of "generated", fused over crops.
-        labels: Shape (N,), 1 generated, 0 real.
-        generator_ids: Shape (N,), 0 for a real image.
-        pairing: Shape (N,), generator id whose counterpart a real image is, −1 for a generated one.
-    """
-
-    scores: NDArray[np.floating]
-    labels: NDArray[np.int64]
-    generator_ids: NDArray[np.int64]
-    pairing: NDArray[np.int64]
+    scores: NDArray[np.floating]  # Shape (N,), probability of "generated", fused over crops
+    labels: NDArray[np.int64]  # Shape (N,), 1 generated, 0 real
+    generator_ids: NDArray[np.int64]  # Shape (N,), 0 for a real image
+    pairing: NDArray[np.int64]  # Shape (N,), generator id whose counterpart a real image is, −1 for a generated one
 
     def __post_init__(self) -> None:
         shapes = {name: np.shape(getattr(self, name)) for name in ("scores", "labels", "generator_ids", "pairing")}
@@ -76,38 +69,24 @@ def windows_of(dump: Predictions) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class StageMetrics:
-    """Metrics after training on windows up to one.
+    """Metrics after training on windows up to one."""
 
-    Attributes:
-        stage: Window k trained last.
-        periods: Metrics by period; periods without images are absent (such as `next` of the last stage).
-        recall_per_generator: True positive rate of each generator's images at the threshold, by id.
-        roc_auc_per_window: Shape (windows,), AUROC of each window alone; NaN where it has no images.
-    """
-
-    stage: int
+    stage: int  # Window k trained last
     periods: Mapping[Period, BinaryMetrics]
-    recall_per_generator: Mapping[int, float]
-    roc_auc_per_window: NDArray[np.float64]
+    """Metrics by period; periods without images are absent (such as `next` of the last stage)."""
+    recall_per_generator: Mapping[int, float]  # True positive rate of each generator's images at the threshold, by id
+    roc_auc_per_window: NDArray[np.float64]  # Shape (windows,), AUROC of each window alone; NaN where it has no images
 
 
 @dataclass(frozen=True)
 class Headline:
-    """Means of one metric over stages; NaN if no stage has the period.
+    """Means of one metric over stages; NaN if no stage has the period."""
 
-    Attributes:
-        next: Mean of Next over the stages that have a next window (k = 0..7 of 9): the leaderboard's figure.
-        past_without_last: Mean of Past over the same stages.
-        past: Mean of Past over all stages.
-        whole_without_last: Mean of Whole over the stages that have a next window.
-        whole: Mean of Whole over all stages; the last stage's Whole is its Past.
-    """
-
-    next: float
-    past_without_last: float
-    past: float
-    whole_without_last: float
-    whole: float
+    next: float  # Mean of Next over the stages that have a next window (k = 0..7 of 9): the leaderboard's figure
+    past_without_last: float  # Mean of Past over the same stages
+    past: float  # Mean of Past over all stages
+    whole_without_last: float  # Mean of Whole over the stages that have a next window
+    whole: float  # Mean of Whole over all stages; the last stage's Whole is its Past
 
 
 def period_windows(period: Period, stage: int, windows: int) -> range:

@@ -22,19 +22,12 @@ WINDOW = re.compile(r"window_(\d+)")
 
 @dataclass(frozen=True)
 class Result:
-    """Results of one run.
+    """Results of one run."""
 
-    Attributes:
-        stages: Metrics by the window trained last.
-        windows: Number of windows of the benchmark.
-        names: Generator name of every id.
-        rules: The protocol, and deviations from the leaderboard's rules.
-    """
-
-    stages: tuple[StageMetrics, ...]
-    windows: int
-    names: tuple[str, ...]
-    rules: Rules
+    stages: tuple[StageMetrics, ...]  # Metrics by the window trained last
+    windows: int  # Number of windows of the benchmark
+    names: tuple[str, ...]  # Generator name of every id
+    rules: Rules  # The protocol, and deviations from the leaderboard's rules
 
     @property
     def complete(self) -> bool:

@@ -22,17 +22,11 @@ COLOURS = {"own": "#1b6ca8", "siblings": "#e08214", "other family": "#7b3294", "
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot.
+    """A plot."""
 
-    Attributes:
-        title: heading.
-        note: one sentence on how to read it.
-        png: the file.
-    """
-
-    title: str
-    note: str
-    png: bytes
+    title: str  # heading
+    note: str  # one sentence on how to read it
+    png: bytes  # the file
 
 
 def figures(predictions: Predictions, folder: Path) -> list[Plot]:

@@ -24,21 +24,13 @@ OUTLIER = "outlier"
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Answers to N labelled images among K classes, ``outlier`` among them.
+    """Answers to N labelled images among K classes, ``outlier`` among them."""
 
-    Attributes:
-        classes: K names.
-        families: family of each class; "" for ``outlier``.
-        truth: [N] index of the true class.
-        log_posterior: [N, K].
-        ids: [N].
-    """
-
-    classes: tuple[str, ...]
-    families: tuple[str, ...]
-    truth: Ints
-    log_posterior: Floats
-    ids: NDArray[np.str_]
+    classes: tuple[str, ...]  # K names
+    families: tuple[str, ...]  # family of each class; "" for ``outlier``
+    truth: Ints  # [N] index of the true class
+    log_posterior: Floats  # [N, K]
+    ids: NDArray[np.str_]  # [N]
 
     @staticmethod
     def of(predictions: Predictions) -> "Attribution":
@@ -85,26 +77,17 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number.
-
-    Attributes:
-        metric: ``accuracy balanced_accuracy macro_f1 family_accuracy variant_accuracy recall known_auroc oscr``, or the
-            name of a metric of the user's own.
-        of: a family or class, "" for all.
-        value: NaN where undefined.
-        images: behind it.
-        chance: expected value of a guess, NaN where there is none.
-        low: lower end of the 95 % interval, or NaN.
-        high: upper end.
-    """
+    """One number."""
 
     metric: str
-    of: str
-    value: float
-    images: int
-    chance: float = nan
-    low: float = nan
-    high: float = nan
+    """``accuracy balanced_accuracy macro_f1 family_accuracy variant_accuracy recall known_auroc oscr``, or the name of
+    a metric of the user's own."""
+    of: str  # a family or class, "" for all
+    value: float  # NaN where undefined
+    images: int  # behind it
+    chance: float = nan  # expected value of a guess, NaN where there is none
+    low: float = nan  # lower end of the 95 % interval, or NaN
+    high: float = nan  # upper end
 
     def as_json(self) -> dict[str, float | int | str | None]:
         """Plain values, undefined ones null."""

@@ -20,17 +20,11 @@ GRID = 1000
 
 @dataclass(frozen=True)
 class Band:
-    """Logits, before calibration, between which no call is sure.
+    """Logits, before calibration, between which no call is sure."""
 
-    Attributes:
-        low: up to here an image is surely real; -inf if no image fitted on is.
-        high: from here on it is surely generated; inf if no image fitted on is.
-        sure: probability from which a call is sure.
-    """
-
-    low: float
-    high: float
-    sure: float
+    low: float  # up to here an image is surely real; -inf if no image fitted on is
+    high: float  # from here on it is surely generated; inf if no image fitted on is
+    sure: float  # probability from which a call is sure
 
     def unsure(self, logits: NDArray[np.floating], generated: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """[N] whether the calls ``generated`` [N] of logits [N] are not sure: inside, or called otherwise outside."""

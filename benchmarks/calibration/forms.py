@@ -12,17 +12,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Affine:
-    """slope · logit + offset.
+    """slope · logit + offset."""
 
-    Attributes:
-        slope: above 0; one over the temperature.
-        offset: added after it.
-        share: of generated images that the probabilities assume.
-    """
-
-    slope: float
-    offset: float
-    share: float
+    slope: float  # above 0; one over the temperature
+    offset: float  # added after it
+    share: float  # of generated images that the probabilities assume
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """[N] logits → [N] calibrated logits."""
@@ -34,19 +28,12 @@ class Affine:
 
 @dataclass(frozen=True)
 class Beta:
-    """a · ln p − b · ln(1 − p) + c with p = P(generated) (Kull, Silva Filho & Flach 2017); a = b is `Affine`.
+    """a · ln p − b · ln(1 − p) + c with p = P(generated) (Kull, Silva Filho & Flach 2017); a = b is `Affine`."""
 
-    Attributes:
-        a: from 0; one of a and b is above 0.
-        b: from 0.
-        c: added after it.
-        share: of generated images that the probabilities assume.
-    """
-
-    a: float
-    b: float
-    c: float
-    share: float
+    a: float  # from 0; one of a and b is above 0
+    b: float  # from 0
+    c: float  # added after it
+    share: float  # of generated images that the probabilities assume
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """[N] logits → [N] calibrated logits."""
@@ -59,17 +46,11 @@ class Beta:
 
 @dataclass(frozen=True)
 class Isotonic:
-    """Steps joined by straight lines in P(generated): equal within a step, so images may come to have equal scores.
+    """Steps joined by straight lines in P(generated): equal within a step, so images may come to have equal scores."""
 
-    Attributes:
-        x: [K] logits, increasing.
-        p: [K] probabilities, non-decreasing, between 0 and 1.
-        share: of generated images that the probabilities assume.
-    """
-
-    x: tuple[float, ...]
-    p: tuple[float, ...]
-    share: float
+    x: tuple[float, ...]  # [K] logits, increasing
+    p: tuple[float, ...]  # [K] probabilities, non-decreasing, between 0 and 1
+    share: float  # of generated images that the probabilities assume
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """[N] logits → [N] calibrated logits."""

@@ -22,21 +22,13 @@ RAW = "uncalibrated"
 
 @dataclass(frozen=True)
 class Stored:
-    """A calibration, and the detector that it was fitted for.
+    """A calibration, and the detector that it was fitted for."""
 
-    Attributes:
-        method: one of `benchmarks.calibration.methods.METHODS`.
-        calibration: of logits.
-        weights: SHA-256 of the detector's weights.
-        detector: hash of the options that its scores depend on.
-        band: scores that cannot be decided, or None where labels were missing.
-    """
-
-    method: str
-    calibration: Calibration
-    weights: str
-    detector: str
-    band: Band | None = None
+    method: str  # one of `benchmarks.calibration.methods.METHODS`
+    calibration: Calibration  # of logits
+    weights: str  # SHA-256 of the detector's weights
+    detector: str  # hash of the options that its scores depend on
+    band: Band | None = None  # scores that cannot be decided, or None where labels were missing
 
     def probability(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
         """[N] calibrated P(generated)."""

@@ -24,25 +24,15 @@ Sets = Mapping[str, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Change:
-    """A metric of one run minus that of the first, on one set ("" for the mean over sets).
+    """A metric of one run minus that of the first, on one set ("" for the mean over sets)."""
 
-    Attributes:
-        name: the set.
-        metric: its name.
-        at: its threshold's name.
-        first: value of the first run.
-        other: of the other.
-        low: lower end of the interval of the difference, NaN where there is none.
-        high: upper end.
-    """
-
-    name: str
-    metric: str
-    at: str
-    first: float
-    other: float
-    low: float
-    high: float
+    name: str  # the set
+    metric: str  # its name
+    at: str  # its threshold's name
+    first: float  # value of the first run
+    other: float  # of the other
+    low: float  # lower end of the interval of the difference, NaN where there is none
+    high: float  # upper end
 
     @property
     def value(self) -> float:
@@ -52,38 +42,24 @@ class Change:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Whether two runs make mistakes on different images: exact test of equal error (McNemar 1947), threshold 0.5.
+    """Whether two runs make mistakes on different images: exact test of equal error (McNemar 1947), threshold 0.5."""
 
-    Attributes:
-        gained: images the other calls rightly and the first does not.
-        lost: images the first calls rightly and the other does not.
-        p: two-sided, exact binomial; it takes images as independent of each other.
-    """
-
-    gained: int
-    lost: int
-    p: float
+    gained: int  # images the other calls rightly and the first does not
+    lost: int  # images the first calls rightly and the other does not
+    p: float  # two-sided, exact binomial; it takes images as independent of each other
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`.
+    """The result of `compare`."""
 
-    Attributes:
-        names: of the runs.
-        images: how many all runs scored.
-        sets: the sets, by name.
-        values: for each run (set, metric, threshold) to its value; "" is the mean, `POOLED` all images together.
-        changes: for each run but the first, its changes.
-        tests: for each run but the first, McNemar's test over all images.
-    """
-
-    names: tuple[str, ...]
-    images: int
-    sets: tuple[str, ...]
+    names: tuple[str, ...]  # of the runs
+    images: int  # how many all runs scored
+    sets: tuple[str, ...]  # the sets, by name
     values: tuple[Mapping[tuple[str, str, str], float], ...]
-    changes: tuple[tuple[Change, ...], ...]
-    tests: tuple[McNemar, ...]
+    """For each run (set, metric, threshold) to its value; "" is the mean, `POOLED` all images together."""
+    changes: tuple[tuple[Change, ...], ...]  # for each run but the first, its changes
+    tests: tuple[McNemar, ...]  # for each run but the first, McNemar's test over all images
 
     def improved(self, run: int, metric: str, at: str) -> tuple[int, int]:
         """Sets that run (from 1) is better on than the first, of how many that have the metric."""

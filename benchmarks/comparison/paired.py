@@ -13,19 +13,12 @@ from contracts.errors import DataError
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of the first detector minus that of the second.
+    """A metric of the first detector minus that of the second."""
 
-    Attributes:
-        first: result of the first detector on the common images.
-        second: of the second.
-        low: lower end of the interval of ``value``, NaN where there is none.
-        high: upper end.
-    """
-
-    first: Result
-    second: Result
-    low: float
-    high: float
+    first: Result  # result of the first detector on the common images
+    second: Result  # of the second
+    low: float  # lower end of the interval of ``value``, NaN where there is none
+    high: float  # upper end
 
     @property
     def value(self) -> float:

@@ -18,21 +18,14 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Assigned:
-    """The images of one table.
+    """The images of one table."""
 
-    Attributes:
-        table: its data file.
-        sets: each set that is there to its images, in the table's order.
-        borrowed: set without real images of its own to where those it is measured against lie, sets of their own.
-        others: names of sets of its corpus that it does not name; they have a table of their own.
-        named: whether a folder is named for the table; else its sets were recognised by their own names.
-    """
-
-    table: PublishedTable
-    sets: Mapping[str, Positions]
+    table: PublishedTable  # its data file
+    sets: Mapping[str, Positions]  # each set that is there to its images, in the table's order
     borrowed: Mapping[str, str]
-    others: tuple[str, ...] = ()
-    named: bool = True
+    """Set without real images of its own to where those it is measured against lie, sets of their own."""
+    others: tuple[str, ...] = ()  # names of sets of its corpus that it does not name; they have a table of their own
+    named: bool = True  # whether a folder is named for the table; else its sets were recognised by their own names
 
     @property
     def missing(self) -> tuple[str, ...]:

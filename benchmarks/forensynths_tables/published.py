@@ -18,44 +18,26 @@ Figures = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Column:
-    """Published results of one method on a table.
+    """Published results of one method on a table."""
 
-    Attributes:
-        sets: figures of each set, in the table's order; empty where only the mean is published.
-        mean: as printed.
-    """
-
-    sets: tuple[Figures, ...]
-    mean: Figures
+    sets: tuple[Figures, ...]  # figures of each set, in the table's order; empty where only the mean is published
+    mean: Figures  # as printed
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One data file.
+    """One data file."""
 
-    Attributes:
-        name: of the file.
-        title: heading of the table.
-        folders: names of a folder that holds the table's sets.
-        size_policy: name of the input the figures were measured with (see `protocol.SIZE_POLICIES`).
-        source: where the figures are published.
-        note: which of them are not to be expected, and why.
-        sets: name of each set to further names its folder has in users' copies.
-        beside: names of further sets of the same corpus, of which nothing is published here.
-        reals: set (or "*") to folders its real images are in, where they are not its own.
-        published: method to its figures.
-    """
-
-    name: str
-    title: str
-    folders: tuple[str, ...]
-    size_policy: str
-    source: str
-    note: str
-    sets: Mapping[str, tuple[str, ...]]
-    reals: Mapping[str, tuple[str, ...]]
-    published: Mapping[str, Column]
-    beside: tuple[str, ...] = ()
+    name: str  # of the file
+    title: str  # heading of the table
+    folders: tuple[str, ...]  # names of a folder that holds the table's sets
+    size_policy: str  # name of the input the figures were measured with (see `protocol.SIZE_POLICIES`)
+    source: str  # where the figures are published
+    note: str  # which of them are not to be expected, and why
+    sets: Mapping[str, tuple[str, ...]]  # name of each set to further names its folder has in users' copies
+    reals: Mapping[str, tuple[str, ...]]  # set (or "*") to folders its real images are in, where they are not its own
+    published: Mapping[str, Column]  # method to its figures
+    beside: tuple[str, ...] = ()  # names of further sets of the same corpus, of which nothing is published here
 
     def set_of(self, folder: str) -> str | None:
         """The set a folder's name means, whatever its case; None for another folder."""

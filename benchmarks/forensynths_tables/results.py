@@ -28,15 +28,11 @@ Draws = dict[tuple[str, str, str], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class SetResults:
-    """A table's sets measured.
+    """A table's sets measured."""
 
-    Attributes:
-        assigned: the table and its images.
-        results: of every set (kind "set", the set as generator) and their mean (kind "mean", "" as generator).
-    """
-
-    assigned: Assigned
+    assigned: Assigned  # the table and its images
     results: Sequence[Result]
+    """Of every set (kind "set", the set as generator) and their mean (kind "mean", "" as generator)."""
 
     def of(self, name: str, metric: str, at: str = "") -> Result | None:
         """One of them; "" names the mean."""

@@ -25,21 +25,15 @@ SAME_TEST = {"Robustness": "Plain"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A tested detector.
+    """A tested detector."""
 
-    Attributes:
-        name: in the table.
-        predictions: of the test images.
-        deliveries: files of dumps of the same images after deliveries, by name.
-        cost: as `tasks.scoring.cost` records it; empty if it is not known.
-        config: file with its configuration, or None.
-    """
-
-    name: str
-    predictions: Predictions
+    name: str  # in the table
+    predictions: Predictions  # of the test images
     deliveries: Mapping[str, Path] = field(default_factory=dict)
+    """Files of dumps of the same images after deliveries, by name."""
     cost: Mapping[str, Any] = field(default_factory=dict)
-    config: Path | None = None
+    """As `tasks.scoring.cost` records it; empty if it is not known."""
+    config: Path | None = None  # file with its configuration, or None
 
     @property
     def method(self) -> str:
@@ -77,19 +71,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Line:
-    """A detector on a board.
+    """A detector on a board."""
 
-    Attributes:
-        entry: the detector.
-        results: headline figures of all images, with intervals.
-        sets: AUROC on each set.
-        deliveries: AUROC after each delivery that all detectors with deliveries share.
-    """
-
-    entry: Entry
-    results: tuple[Result, ...]
-    sets: Mapping[str, Result]
-    deliveries: Mapping[str, Result]
+    entry: Entry  # the detector
+    results: tuple[Result, ...]  # headline figures of all images, with intervals
+    sets: Mapping[str, Result]  # AUROC on each set
+    deliveries: Mapping[str, Result]  # AUROC after each delivery that all detectors with deliveries share
 
     def of(self, metric: str, at: str = "") -> Result | None:
         """A headline figure."""
@@ -114,25 +101,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Board:
-    """Detectors tested alike, best AUROC first.
+    """Detectors tested alike, best AUROC first."""
 
-    Attributes:
-        protocol: how they were tested.
-        images: number of images that all of them scored.
-        lines: one a detector.
-        ranked: sets on which they are ranked.
-        ranking: by AUROC over these sets; None with fewer than two detectors or without sets.
-        cost: the cost of the Pareto front: ``cpu_seconds``, or ``parameters`` if not all were measured on one machine.
-        front: names of the detectors on it; empty if no cost is known.
-    """
-
-    protocol: str
-    images: int
-    lines: tuple[Line, ...]
-    ranked: tuple[str, ...]
-    ranking: Ranking | None
+    protocol: str  # how they were tested
+    images: int  # number of images that all of them scored
+    lines: tuple[Line, ...]  # one a detector
+    ranked: tuple[str, ...]  # sets on which they are ranked
+    ranking: Ranking | None  # by AUROC over these sets; None with fewer than two detectors or without sets
     cost: str
-    front: tuple[str, ...]
+    """The cost of the Pareto front: ``cpu_seconds``, or ``parameters`` if not all were measured on one machine."""
+    front: tuple[str, ...]  # names of the detectors on it; empty if no cost is known
 
     @property
     def machines(self) -> list[str]:

@@ -19,25 +19,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ranking:
-    """Detectors ranked on each set by one figure, higher is better; rank 1 is best, ties share their mean rank.
+    """Detectors ranked on each set by one figure, higher is better; rank 1 is best, ties share their mean rank."""
 
-    Attributes:
-        mean_ranks: [K] mean over the sets.
-        p: of Friedman's test that all detectors are equally good; NaN for fewer than three detectors or two sets.
-        difference: Nemenyi's critical difference: mean ranks closer than this are not told apart.
-        groups: largest sets of detectors, as positions from best to worst, whose mean ranks all lie within it.
-        needed: number of sets at which a difference of mean ranks as between the best two is told apart; infinite for
-            a tie.
-        correlation: [S, S] Spearman's rank correlation of the detectors between sets; NaN where a set has only ties, or
-            with fewer than three detectors.
-    """
-
-    mean_ranks: Floats
-    p: float
-    difference: float
+    mean_ranks: Floats  # [K] mean over the sets
+    p: float  # of Friedman's test that all detectors are equally good; NaN for fewer than three detectors or two sets
+    difference: float  # Nemenyi's critical difference: mean ranks closer than this are not told apart
     groups: tuple[tuple[int, ...], ...]
+    """Largest sets of detectors, as positions from best to worst, whose mean ranks all lie within it."""
     needed: float
+    """Number of sets at which a difference of mean ranks as between the best two is told apart; infinite for a tie."""
     correlation: Floats
+    """[S, S] Spearman's rank correlation of the detectors between sets; NaN where a set has only ties, or with fewer
+    than three detectors."""
 
 
 def ranking(values: Floats, level: float = 0.05) -> Ranking:

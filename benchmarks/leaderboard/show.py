@@ -34,17 +34,11 @@ COST_TITLES = ("parameters", "weights, MB", "images/s", "CPU s/image", "peak MB"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table.
+    """A cell of the table."""
 
-    Attributes:
-        text: the figure.
-        small: its interval, or what it is of.
-        value: to sort by; NaN for texts.
-    """
-
-    text: str
-    small: str = ""
-    value: float = float("nan")
+    text: str  # the figure
+    small: str = ""  # its interval, or what it is of
+    value: float = float("nan")  # to sort by; NaN for texts
 
     def __str__(self) -> str:
         return f"{self.text} {self.small}".rstrip()

@@ -30,34 +30,21 @@ CERTAIN = 120.0
 
 @dataclass(frozen=True)
 class Shown:
-    """An image that a person is shown.
+    """An image that a person is shown."""
 
-    Attributes:
-        id: the manifest's id.
-        label: 0 real, 1 generated.
-        generator: "" for a real image.
-    """
-
-    id: str
-    label: int
-    generator: str = ""
+    id: str  # the manifest's id
+    label: int  # 0 real, 1 generated
+    generator: str = ""  # "" for a real image
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """The images one person is shown: the first line of the file.
+    """The images one person is shown: the first line of the file."""
 
-    Attributes:
-        person: their name, any text.
-        seed: that chose the images and their order.
-        reveal: "each" if the truth was shown after every answer, "end" if only at the end.
-        images: in the order in which they are shown.
-    """
-
-    person: str
-    seed: int
-    reveal: str
-    images: tuple[Shown, ...]
+    person: str  # their name, any text
+    seed: int  # that chose the images and their order
+    reveal: str  # "each" if the truth was shown after every answer, "end" if only at the end
+    images: tuple[Shown, ...]  # in the order in which they are shown
 
     def line(self) -> dict[str, Any]:
         """As it is written."""
@@ -66,19 +53,12 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers of one person, of n images in the order in which they were shown.
+    """The answers of one person, of n images in the order in which they were shown."""
 
-    Attributes:
-        sitting: what they were asked; the first n of its images are answered.
-        called: [n] 0 for "real", 1 for "generated".
-        seconds: [n] from the image's appearance to the answer, without pauses.
-        finished: whether the person has seen the result.
-    """
-
-    sitting: Sitting
-    called: NDArray[np.int64]
-    seconds: NDArray[np.float64]
-    finished: bool = False
+    sitting: Sitting  # what they were asked; the first n of its images are answered
+    called: NDArray[np.int64]  # [n] 0 for "real", 1 for "generated"
+    seconds: NDArray[np.float64]  # [n] from the image's appearance to the answer, without pauses
+    finished: bool = False  # whether the person has seen the result
 
     def __len__(self) -> int:
         return len(self.called)

@@ -19,19 +19,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Share:
-    """A share of images with its interval.
+    """A share of images with its interval."""
 
-    Attributes:
-        right: images counted.
-        of: images in all.
-        low: lower end of the 95 % score interval (Wilson, JASA 1927), NaN without images.
-        high: upper end.
-    """
-
-    right: int
-    of: int
-    low: float
-    high: float
+    right: int  # images counted
+    of: int  # images in all
+    low: float  # lower end of the 95 % score interval (Wilson, JASA 1927), NaN without images
+    high: float  # upper end
 
     @property
     def value(self) -> float:
@@ -41,48 +34,31 @@ class Share:
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of one person's answers.
-
-    Attributes:
-        confusion: (true positives, false negatives, false positives, true negatives); generated is positive.
-        shares: accuracy; accuracy on generated images, which is recall; accuracy on real ones; precision.
-        halves: accuracy in the first and in the second half of the answers; with an odd number the second is longer.
-        improved: two-sided p of Fisher's exact test that both halves are equally accurate, NaN below two answers.
-        seconds: median seconds an answer, NaN without answers.
-    """
+    """Measures of one person's answers."""
 
     confusion: tuple[int, int, int, int]
+    """(true positives, false negatives, false positives, true negatives); generated is positive."""
     shares: dict[str, Share]
+    """Accuracy; accuracy on generated images, which is recall; accuracy on real ones; precision."""
     halves: tuple[Share, Share]
-    improved: float
-    seconds: float
+    """Accuracy in the first and in the second half of the answers; with an odd number the second is longer."""
+    improved: float  # two-sided p of Fisher's exact test that both halves are equally accurate, NaN below two answers
+    seconds: float  # median seconds an answer, NaN without answers
 
 
 @dataclass(frozen=True)
 class Against:
-    """A person and a detector on exactly the same images.
+    """A person and a detector on exactly the same images."""
 
-    Attributes:
-        name: of the detector's dump.
-        threshold: above it the detector calls an image generated.
-        images: number that both judged.
-        person: accuracy of the person on them.
-        machine: accuracy of the detector on them.
-        test: McNemar's exact test; ``gained`` are images that only the person judges rightly.
-        both_missed: ids of images that both judge wrongly, in the order of showing.
-        person_missed: ids that only the person judges wrongly.
-        machine_missed: ids that only the detector judges wrongly.
-    """
-
-    name: str
-    threshold: float
-    images: int
-    person: Share
-    machine: Share
-    test: McNemar
-    both_missed: tuple[str, ...]
-    person_missed: tuple[str, ...]
-    machine_missed: tuple[str, ...]
+    name: str  # of the detector's dump
+    threshold: float  # above it the detector calls an image generated
+    images: int  # number that both judged
+    person: Share  # accuracy of the person on them
+    machine: Share  # accuracy of the detector on them
+    test: McNemar  # McNemar's exact test; ``gained`` are images that only the person judges rightly
+    both_missed: tuple[str, ...]  # ids of images that both judge wrongly, in the order of showing
+    person_missed: tuple[str, ...]  # ids that only the person judges wrongly
+    machine_missed: tuple[str, ...]  # ids that only the detector judges wrongly
 
 
 def share(right: int, of: int) -> Share:

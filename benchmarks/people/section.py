@@ -35,19 +35,12 @@ Source = Callable[[str], str]
 
 @dataclass(frozen=True)
 class People:
-    """Several people, measured.
+    """Several people, measured."""
 
-    Attributes:
-        names: of the people, each different.
-        answers: theirs.
-        measures: of each.
-        against: of each, the detectors that judged some of the same images.
-    """
-
-    names: list[str]
-    answers: list[Answers]
-    measures: list[Measures]
-    against: list[list[Against]]
+    names: list[str]  # of the people, each different
+    answers: list[Answers]  # theirs
+    measures: list[Measures]  # of each
+    against: list[list[Against]]  # of each, the detectors that judged some of the same images
 
     @staticmethod
     def of(answers: Sequence[Answers], dumps: Mapping[str, Predictions]) -> "People":

@@ -46,21 +46,13 @@ OBJECTIVES: dict[str, Objective] = {
 
 @dataclass(frozen=True)
 class Threshold:
-    """A chosen threshold.
+    """A chosen threshold."""
 
-    Attributes:
-        value: exactly representable in float32, so that float32 and float64 comparisons agree.
-        rule: name of the objective.
-        tpr: true positive rate on the images it was chosen on.
-        fpr: false positive rate on them.
-        images: their number.
-    """
-
-    value: float
-    rule: str
-    tpr: float
-    fpr: float
-    images: int
+    value: float  # exactly representable in float32, so that float32 and float64 comparisons agree
+    rule: str  # name of the objective
+    tpr: float  # true positive rate on the images it was chosen on
+    fpr: float  # false positive rate on them
+    images: int  # their number
 
 
 def choose_threshold(scores: NDArray[np.float32], labels: Labels, rule: str = "balanced_accuracy") -> Threshold:

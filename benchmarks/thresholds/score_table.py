@@ -28,27 +28,16 @@ COLUMNS = ["column", "subset", "auroc", "low", "high", "real", "generated"]
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of N images.
+    """Scores of N images."""
 
-    Attributes:
-        path: the file.
-        columns: name of each score to [N] float64, NaN where the image has none.
-        labels: [N] 0 real, 1 generated, -1 unknown.
-        generators: [N] "" where unknown.
-        groups: [N] the photograph, "" where unknown.
-        sources: [N] the set an image comes from, "" where unknown.
-        stage: "test", "validate" or "predict" where the file says what its images are, else "".
-        probabilities: columns known to be P(generated), or its logit.
-    """
-
-    path: Path
-    columns: dict[str, NDArray[np.float64]]
-    labels: NDArray[np.int64]
-    generators: NDArray[np.str_]
-    groups: NDArray[np.str_]
-    sources: NDArray[np.str_]
-    stage: str = ""
-    probabilities: tuple[str, ...] = ()
+    path: Path  # the file
+    columns: dict[str, NDArray[np.float64]]  # name of each score to [N] float64, NaN where the image has none
+    labels: NDArray[np.int64]  # [N] 0 real, 1 generated, -1 unknown
+    generators: NDArray[np.str_]  # [N] "" where unknown
+    groups: NDArray[np.str_]  # [N] the photograph, "" where unknown
+    sources: NDArray[np.str_]  # [N] the set an image comes from, "" where unknown
+    stage: str = ""  # "test", "validate" or "predict" where the file says what its images are, else ""
+    probabilities: tuple[str, ...] = ()  # columns known to be P(generated), or its logit
 
     def usable(self, column: str) -> NDArray[np.int64]:
         """Rows with a label and this score.

@@ -44,15 +44,10 @@ NOT_HERE = {
 
 @dataclass(frozen=True)
 class Given:
-    """A command line, its flags read.
+    """A command line, its flags read."""
 
-    Attributes:
-        flags: those given, by their long names, with their values; "" for those without.
-        words: everything else: overrides, and where the configuration is found (`conf.cli.groups`).
-    """
-
-    flags: dict[str, str]
-    words: list[str]
+    flags: dict[str, str]  # those given, by their long names, with their values; "" for those without
+    words: list[str]  # everything else: overrides, and where the configuration is found (`conf.cli.groups`)
 
 
 class _Parser(argparse.ArgumentParser):

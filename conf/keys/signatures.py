@@ -26,21 +26,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments that a target takes.
+    """The arguments that a target takes."""
 
-    Attributes:
-        parameters: arguments by name, in order.
-        anything: whether further names are taken.
-        library: dotted name of the library class that takes the names not found here.
-        attributes: literal class attributes, inherited ones too.
-        doc: first line of the docstring.
-    """
-
-    parameters: dict[str, Parameter]
-    anything: bool = False
-    library: str = ""
-    attributes: dict[str, Any] = field(default_factory=dict)
-    doc: str = ""
+    parameters: dict[str, Parameter]  # arguments by name, in order
+    anything: bool = False  # whether further names are taken
+    library: str = ""  # dotted name of the library class that takes the names not found here
+    attributes: dict[str, Any] = field(default_factory=dict)  # literal class attributes, inherited ones too
+    doc: str = ""  # first line of the docstring
 
 
 def signature(target: str, root: Path = ROOT) -> Signature:

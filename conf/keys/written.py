@@ -26,15 +26,10 @@ _MARK = re.compile(r"AS_WRITTEN_([0-9a-f]+)_([0-9a-f]+)_")
 
 @dataclass(frozen=True)
 class Written:
-    """A scalar without quotes.
+    """A scalar without quotes."""
 
-    Attributes:
-        text: the characters that were typed.
-        value: what the grammar makes of them.
-    """
-
-    text: str
-    value: Number
+    text: str  # the characters that were typed
+    value: Number  # what the grammar makes of them
 
 
 def text_of(value: Number) -> str:

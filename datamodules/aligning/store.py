@@ -27,17 +27,12 @@ SAMPLING = {((1, 1), (1, 1)): 0, ((2, 1), (1, 1)): 1, ((2, 2), (1, 1)): 2}
 
 
 class Target(NamedTuple):
-    """Properties that an aligned image gets.
+    """Properties that an aligned image gets."""
 
-    Attributes:
-        size: height and width, or None to keep its own.
-        tables: quantisation tables of luminance and chrominance for a JPEG; none for lossless storage.
-        sampling: Pillow's number of the chroma sampling.
-    """
-
-    size: tuple[int, int] | None
+    size: tuple[int, int] | None  # height and width, or None to keep its own
     tables: tuple[tuple[int, ...], ...]
-    sampling: int
+    """Quantisation tables of luminance and chrominance for a JPEG; none for lossless storage."""
+    sampling: int  # Pillow's number of the chroma sampling
 
 
 class AlignedStore:

@@ -26,19 +26,13 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file of a table.
+    """One file of a table."""
 
-    Attributes:
-        path: path of the file.
-        schema: schema of its columns.
-        rows: number of rows.
-        partitions: columns given by folder names (``label=0/``) with their value; None for a null.
-    """
-
-    path: Path
-    schema: pa.Schema
-    rows: int
+    path: Path  # path of the file
+    schema: pa.Schema  # schema of its columns
+    rows: int  # number of rows
     partitions: Mapping[str, str | None]
+    """Columns given by folder names (``label=0/``) with their value; None for a null."""
 
     @property
     def names(self) -> list[str]:

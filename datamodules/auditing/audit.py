@@ -20,44 +20,29 @@ LABELS = {0: "real", 1: "generated", -1: "unknown"}
 
 @dataclass(frozen=True)
 class Copies:
-    """Identical or nearly identical images.
+    """Identical or nearly identical images."""
 
-    Attributes:
-        images: number of images that have a copy.
-        across_splits: pairs of images, with their splits, in two different splits.
-        across_labels: pairs of images, one labelled real and one generated.
-        within_groups: pairs across labels that share a group, for example because both come from one photograph.
-    """
-
-    images: int
+    images: int  # number of images that have a copy
     across_splits: list[tuple[str, str]] = field(default_factory=list)
+    """Pairs of images, with their splits, in two different splits."""
     across_labels: list[tuple[str, str]] = field(default_factory=list)
-    within_groups: int = 0
+    """Pairs of images, one labelled real and one generated."""
+    within_groups: int = 0  # pairs across labels that share a group, for example because both come from one photograph
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Results of an audit.
+    """Results of an audit."""
 
-    Attributes:
-        images: number of images read.
-        unreadable: id and reason of each unreadable image.
-        tables: for each property, value → label → count (numbers as five-number summaries).
-        exact: copies with the same bytes.
-        near: copies by perceptual hash (at most three of 64 bits differ), without exact ones.
-        groups_across_splits: groups (photographs, prompts) in more than one split.
-        rules: decision rules on metadata, best first.
-        one_sided: metadata values that occur in only one class.
-    """
-
-    images: int
-    unreadable: list[tuple[str, str]]
+    images: int  # number of images read
+    unreadable: list[tuple[str, str]]  # id and reason of each unreadable image
     tables: dict[str, dict[str, dict[str, Any]]]
-    exact: Copies
-    near: Copies
-    groups_across_splits: list[str]
-    rules: list[Rule]
-    one_sided: list[str]
+    """For each property, value → label → count (numbers as five-number summaries)."""
+    exact: Copies  # copies with the same bytes
+    near: Copies  # copies by perceptual hash (at most three of 64 bits differ), without exact ones
+    groups_across_splits: list[str]  # groups (photographs, prompts) in more than one split
+    rules: list[Rule]  # decision rules on metadata, best first
+    one_sided: list[str]  # metadata values that occur in only one class
 
     def warnings(self) -> list[str]:
         """Problems to fix or to know before training."""

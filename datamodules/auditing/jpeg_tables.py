@@ -23,20 +23,14 @@ CHROMINANCE[[0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 24, 25]] = [17, 18, 24, 47, 1
 
 @dataclass(frozen=True)
 class JpegTables:
-    """Description of the tables of one file.
+    """Description of the tables of one file."""
 
-    Attributes:
-        quality: 1..100 if every table is the IJG's of that quality, else 0.
-        nearest: quality of the IJG's nearest luminance table.
-        distance: mean absolute difference per step between the luminance table and that one.
-        family: the tables in words: ``IJG q90``, or ``IJG q90/q75`` for luminance and chrominance, ``flat``, or
-            ``other`` followed by four bytes of their hash.
-    """
-
-    quality: int
-    nearest: int
-    distance: float
+    quality: int  # 1..100 if every table is the IJG's of that quality, else 0
+    nearest: int  # quality of the IJG's nearest luminance table
+    distance: float  # mean absolute difference per step between the luminance table and that one
     family: str
+    """The tables in words: ``IJG q90``, or ``IJG q90/q75`` for luminance and chrominance, ``flat``, or ``other``
+    followed by four bytes of their hash."""
 
     def __str__(self) -> str:
         if self.family.startswith("IJG"):

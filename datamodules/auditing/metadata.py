@@ -25,35 +25,20 @@ from datamodules.tables.manifest import Manifest
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata of one image.
+    """Metadata of one image."""
 
-    Attributes:
-        format: Pillow's name, for WebP with "lossless" or "lossy"; "" for pixels.
-        width: pixels as displayed.
-        height: pixels as displayed.
-        nbytes: bytes of the encoded file, 0 for pixels.
-        quality: JPEG quality 1..100 if the tables are the IJG's of that quality, else 0.
-        tables: the JPEG's quantisation tables in words (`JpegTables`), "" for any other format.
-        nearest: quality of the IJG's nearest table, 0 for any other format.
-        distance: mean absolute difference per step from that table.
-        digest: SHA-256 of the bytes (or pixels), as hex digits; "" if only the header was read.
-        dhash: 64-bit difference hash; 0 if only the header was read.
-        notes: damaged metadata that was ignored, "" if none was.
-        chroma: a JPEG's chroma sampling (``4:2:0``), "gray" if it has no colour, "" for any other format.
-    """
-
-    format: str
-    width: int
-    height: int
-    nbytes: int
-    quality: int
-    tables: str
-    nearest: int
-    distance: float
-    digest: str
-    dhash: int
-    notes: str = ""
-    chroma: str = ""
+    format: str  # Pillow's name, for WebP with "lossless" or "lossy"; "" for pixels
+    width: int  # pixels as displayed
+    height: int  # pixels as displayed
+    nbytes: int  # bytes of the encoded file, 0 for pixels
+    quality: int  # JPEG quality 1..100 if the tables are the IJG's of that quality, else 0
+    tables: str  # the JPEG's quantisation tables in words (`JpegTables`), "" for any other format
+    nearest: int  # quality of the IJG's nearest table, 0 for any other format
+    distance: float  # mean absolute difference per step from that table
+    digest: str  # SHA-256 of the bytes (or pixels), as hex digits; "" if only the header was read
+    dhash: int  # 64-bit difference hash; 0 if only the header was read
+    notes: str = ""  # damaged metadata that was ignored, "" if none was
+    chroma: str = ""  # a JPEG's chroma sampling (``4:2:0``), "gray" if it has no colour, "" for any other format
 
 
 def read_metadata(data: bytes | NDArray[np.uint8], max_pixels: int = MAX_PIXELS, hashes: bool = True) -> Metadata:

@@ -22,17 +22,11 @@ COLUMNS = {"id": pa.string(), "label": pa.int8(), "generator": pa.string(), "spl
 
 @dataclass(frozen=True)
 class Hashed:
-    """Hashes of a set of images.
+    """Hashes of a set of images."""
 
-    Attributes:
-        name: of the set, for tables.
-        table: columns of `COLUMNS`: SHA-256 of the bytes and difference hash, with the manifest's description.
-        unreadable: number of images that could not be read.
-    """
-
-    name: str
-    table: pa.Table
-    unreadable: int = 0
+    name: str  # of the set, for tables
+    table: pa.Table  # columns of `COLUMNS`: SHA-256 of the bytes and difference hash, with the manifest's description
+    unreadable: int = 0  # number of images that could not be read
 
     def __len__(self) -> int:
         return len(self.table)
@@ -79,21 +73,13 @@ def read_hashes(path: Path) -> Hashed:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Test images and their copies in another set.
+    """Test images and their copies in another set."""
 
-    Attributes:
-        tested: the test images.
-        against: the other set.
-        copy: [N] position of an image's copy in the other set, -1 for none.
-        bits: [N] bits in which the hashes differ, 0 to 3; -1 for none.
-        exact: [N] whether the copy has the same bytes.
-    """
-
-    tested: Hashed
-    against: Hashed
-    copy: NDArray[np.int64]
-    bits: NDArray[np.int64]
-    exact: NDArray[np.bool_]
+    tested: Hashed  # the test images
+    against: Hashed  # the other set
+    copy: NDArray[np.int64]  # [N] position of an image's copy in the other set, -1 for none
+    bits: NDArray[np.int64]  # [N] bits in which the hashes differ, 0 to 3; -1 for none
+    exact: NDArray[np.bool_]  # [N] whether the copy has the same bytes
 
 
 def overlap(tested: Hashed, against: Hashed) -> Overlap:

@@ -18,19 +18,12 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Rule:
-    """How well some metadata separate the classes.
+    """How well some metadata separate the classes."""
 
-    Attributes:
-        features: metadata that were used.
-        auroc: AUROC of the tree's out-of-fold scores.
-        error: standard error of the AUROC (Hanley and McNeil, Radiology 1982, eq. 1).
-        words: the tree's leaves as conditions with their share of a class, the most informative first.
-    """
-
-    features: str
-    auroc: float
-    error: float
-    words: tuple[str, ...]
+    features: str  # metadata that were used
+    auroc: float  # AUROC of the tree's out-of-fold scores
+    error: float  # standard error of the AUROC (Hanley and McNeil, Radiology 1982, eq. 1).
+    words: tuple[str, ...]  # the tree's leaves as conditions with their share of a class, the most informative first
 
     @property
     def separates(self) -> bool:

@@ -28,17 +28,11 @@ LIBRARIES = ("numpy", "opencv-python-headless", "pillow")
 
 @dataclass(frozen=True)
 class Delivered:
-    """A delivery with its own random numbers for each image, and a cache.
+    """A delivery with its own random numbers for each image, and a cache."""
 
-    Attributes:
-        name: of the delivery, part of every random key.
-        make: the delivery.
-        folder: where images are kept, or None.
-    """
-
-    name: str
-    make: SampleFunction
-    folder: Path | None = None
+    name: str  # of the delivery, part of every random key
+    make: SampleFunction  # the delivery
+    folder: Path | None = None  # where images are kept, or None
 
     def size(self, height: int, width: int) -> tuple[int, int] | None:
         """See `contracts.view.Sizing.size`."""

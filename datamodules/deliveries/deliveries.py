@@ -21,22 +21,15 @@ from datamodules.deliveries.steps import Pixels, Rng, Size
 
 
 class Kind(NamedTuple):
-    """A kind of step.
+    """A kind of step."""
 
-    Attributes:
-        apply: the step.
-        least: smallest strength allowed.
-        most: largest strength allowed.
-        whole: whether sampled strengths are whole numbers.
-        size: height and width from those before and the strength, in which it is monotonic; the pixels change only
-            where the size does. None for a step that keeps the size.
-    """
-
-    apply: steps.Step
-    least: float
-    most: float
-    whole: bool = False
+    apply: steps.Step  # the step
+    least: float  # smallest strength allowed
+    most: float  # largest strength allowed
+    whole: bool = False  # whether sampled strengths are whole numbers
     size: Callable[[int, int, float], Size] | None = None
+    """Height and width from those before and the strength, in which it is monotonic; the pixels change only where the
+    size does. None for a step that keeps the size."""
 
 
 KINDS: dict[str, Kind] = {
@@ -106,15 +99,10 @@ _STEP = re.compile(r"(?P<kind>[a-z]+\d*?)-(?P<low>\d+(?:\.\d+)?)(?:\.\.(?P<high>
 
 @dataclass(frozen=True)
 class Delivery:
-    """A named way of delivering an image, a `contracts.view.Sizing`.
+    """A named way of delivering an image, a `contracts.view.Sizing`."""
 
-    Attributes:
-        name: as in the tables.
-        steps: kind, and the bounds of its strength.
-    """
-
-    name: str
-    steps: tuple[tuple[str, float, float], ...]
+    name: str  # as in the tables
+    steps: tuple[tuple[str, float, float], ...]  # kind, and the bounds of its strength
 
     def __call__(self, image: Tensor, rng: Rng) -> Tensor:
         """Image [3, H, W] uint8 → [3, h, w] uint8."""

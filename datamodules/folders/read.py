@@ -12,23 +12,14 @@ from datamodules.folders.walk import SUFFIXES, Folder, PassedOver, walk
 
 @dataclass(frozen=True)
 class FolderInfo:
-    """What is known, from a folder and those above it, about the images below.
+    """What is known, from a folder and those above it, about the images below."""
 
-    Attributes:
-        before: names above the class folder that are neither split nor class.
-        below: names below the class folder that are not a split.
-        split: the split and the folder that names it, if any.
-        label: None above a class folder.
-        generator: the generator, if the class folder is a generator's.
-        path: path of the class folder; None in a root of one class.
-    """
-
-    before: tuple[str, ...] = ()
-    below: tuple[str, ...] = ()
-    split: Split | None = None
-    label: int | None = None
-    generator: str = ""
-    path: Path | None = None
+    before: tuple[str, ...] = ()  # names above the class folder that are neither split nor class
+    below: tuple[str, ...] = ()  # names below the class folder that are not a split
+    split: Split | None = None  # the split and the folder that names it, if any
+    label: int | None = None  # None above a class folder
+    generator: str = ""  # the generator, if the class folder is a generator's
+    path: Path | None = None  # path of the class folder; None in a root of one class
 
 
 @dataclass(frozen=True)
@@ -44,23 +35,14 @@ class Found:
 
 @dataclass(frozen=True)
 class TreeReader:
-    """Reads trees by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning.
+    """Reads trees by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning."""
 
-    Attributes:
-        layout: "pairs", "siblings" or "generated".
-        labels: folder name in lower case → label.
-        splits: folder name in lower case → split.
-        collections: names of collections in lower case.
-        ignored: files skipped so far.
-        beside: skipped images in a folder beside one of real images.
-    """
-
-    layout: str
-    labels: Mapping[str, int]
-    splits: Mapping[str, str]
-    collections: Collection[str]
-    ignored: PassedOver = field(default_factory=PassedOver)
-    beside: list[Path] = field(default_factory=list)
+    layout: str  # "pairs", "siblings" or "generated"
+    labels: Mapping[str, int]  # folder name in lower case → label
+    splits: Mapping[str, str]  # folder name in lower case → split
+    collections: Collection[str]  # names of collections in lower case
+    ignored: PassedOver = field(default_factory=PassedOver)  # files skipped so far
+    beside: list[Path] = field(default_factory=list)  # skipped images in a folder beside one of real images
 
     def read(self, root: Path, apart: Collection[str] = ()) -> list[Found]:
         """Read the images of a tree.

@@ -24,27 +24,16 @@ class TreeImage:
 
 @dataclass(frozen=True)
 class TreeRows:
-    """Makes rows by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning.
+    """Makes rows by one set of rules; see `datamodules.trees.TreeDataModule` for their meaning."""
 
-    Attributes:
-        labels: folder name in lower case → label.
-        splits: folder name in lower case → split.
-        split: split of images for which no folder names one.
-        collections: names of collections in lower case.
-        training_generator: see `TreeDataModule`.
-        groups: rule for images that belong together.
-        shared: files that are targets of links.
-        corpus: see `TreeDataModule`.
-    """
-
-    labels: Mapping[str, int]
-    splits: Mapping[str, str]
-    split: str
-    collections: Collection[str]
-    training_generator: str | None
-    groups: Groups
-    shared: Collection[str] = ()
-    corpus: str | None = None
+    labels: Mapping[str, int]  # folder name in lower case → label
+    splits: Mapping[str, str]  # folder name in lower case → split
+    split: str  # split of images for which no folder names one
+    collections: Collection[str]  # names of collections in lower case
+    training_generator: str | None  # see `TreeDataModule`
+    groups: Groups  # rule for images that belong together
+    shared: Collection[str] = ()  # files that are targets of links
+    corpus: str | None = None  # see `TreeDataModule`
 
     def of(self, root: Path, found: Sequence[Found]) -> list[TreeImage]:
         """Rows of a tree, or of a root of generated images."""

@@ -63,23 +63,14 @@ def _kind(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of a tree.
+    """A folder of a tree."""
 
-    Attributes:
-        parts: names of the folders from the root down to it, itself last; () for the root.
-        path: path of the folder.
-        files: names of the files in it, sorted; hidden ones are left out.
-        folders: names of the folders in it, sorted; hidden ones and links back up the tree are left out.
-        linked: the resolved path, if a link led here; else None.
-        links: files that are links.
-    """
-
-    parts: tuple[str, ...]
-    path: Path
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-    linked: Path | None
-    links: frozenset[str] = frozenset()
+    parts: tuple[str, ...]  # names of the folders from the root down to it, itself last; () for the root
+    path: Path  # path of the folder
+    files: tuple[str, ...]  # names of the files in it, sorted; hidden ones are left out
+    folders: tuple[str, ...]  # names of the folders in it, sorted; hidden ones and links back up the tree are left out
+    linked: Path | None  # the resolved path, if a link led here; else None
+    links: frozenset[str] = frozenset()  # files that are links
 
 
 def walk(root: Path, passed: PassedOver | None = None, apart: Collection[str] = ()) -> Iterator[Folder]:

@@ -71,26 +71,17 @@ warnings.filterwarnings("ignore", message="The image decoding and encoding capab
 
 @dataclass(frozen=True)
 class Header:
-    """Properties of a file that are known before a pixel is decoded.
+    """Properties of a file that are known before a pixel is decoded."""
 
-    Attributes:
-        width: columns of the image as displayed, after EXIF orientation.
-        height: rows of the image as displayed.
-        format: Pillow's name, one of `FORMATS`.
-        mode: Pillow's mode (``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, …).
-        orientation: EXIF orientation 1..8; 1 is upright.
-        plain: whether it is a JPEG or WebP of one frame, RGB or gray without alpha, which torchvision decodes as Pillow
-            does.
-        notes: damaged metadata that was ignored, in words; no image is refused for it.
-    """
-
-    width: int
-    height: int
-    format: str
-    mode: str
-    orientation: int
+    width: int  # columns of the image as displayed, after EXIF orientation
+    height: int  # rows of the image as displayed
+    format: str  # Pillow's name, one of `FORMATS`
+    mode: str  # Pillow's mode (``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, …)
+    orientation: int  # EXIF orientation 1..8; 1 is upright
     plain: bool
-    notes: tuple[str, ...] = ()
+    """Whether it is a JPEG or WebP of one frame, RGB or gray without alpha, which torchvision decodes as Pillow does.
+    """
+    notes: tuple[str, ...] = ()  # damaged metadata that was ignored, in words; no image is refused for it
 
 
 def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:

@@ -167,25 +167,15 @@ class ParquetStore(ColumnStore):
 
 @dataclass(frozen=True)
 class _Hdf5Group:
-    """One group of an HDF5 file.
+    """One group of an HDF5 file."""
 
-    Attributes:
-        file: the open file.
-        data: dataset of pixels or bytes.
-        descriptor: HDF5's file descriptor, for reading without the library.
-        base: offset in the file of contiguous data, or None.
-        chunked: whether every image is one uncompressed chunk.
-        shape: [H, W, 3] of every image, or () for bytes.
-        span: offsets and lengths of the images in flat bytes, or None.
-    """
-
-    file: h5py.File
-    data: h5py.Dataset
-    descriptor: int
-    base: int | None
-    chunked: bool
-    shape: tuple[int, ...]
-    span: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    file: h5py.File  # the open file
+    data: h5py.Dataset  # dataset of pixels or bytes
+    descriptor: int  # HDF5's file descriptor, for reading without the library
+    base: int | None  # offset in the file of contiguous data, or None
+    chunked: bool  # whether every image is one uncompressed chunk
+    shape: tuple[int, ...]  # [H, W, 3] of every image, or () for bytes
+    span: tuple[NDArray[np.int64], NDArray[np.int64]] | None  # offsets and lengths of the images in flat bytes, or None
 
 
 class Hdf5Store(_Containers):

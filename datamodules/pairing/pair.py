@@ -25,17 +25,11 @@ LIBRARIES = ("numpy", "pillow", "torch")
 
 
 class Autoencoder(Protocol):
-    """What reconstructs images, for example `detectors.tracer.autoencoders.Tokenizer`.
+    """What reconstructs images, for example `detectors.tracer.autoencoders.Tokenizer`."""
 
-    Attributes:
-        exact: the only side of images it takes, or None.
-        multiple: what both sides are multiples of.
-        settings: all that its reconstructions depend on, in plain containers.
-    """
-
-    exact: int | None
-    multiple: int
-    settings: dict[str, Any]
+    exact: int | None  # the only side of images it takes, or None
+    multiple: int  # what both sides are multiples of
+    settings: dict[str, Any]  # all that its reconstructions depend on, in plain containers
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] from -1 to 1 → reconstructions of that range."""

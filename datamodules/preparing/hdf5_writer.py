@@ -37,25 +37,15 @@ from datamodules.tables.manifest import SCHEMA, Manifest
 
 @dataclass
 class Prepared:
-    """Result of a preparation.
+    """Result of a preparation."""
 
-    Attributes:
-        path: the file.
-        images: number of images by split and label.
-        failures: images that could not be read.
-        seconds: duration of this run; 0 if nothing was left to do.
-        read: number of images read in this run.
-        nbytes: bytes of the file.
-        already: whether the file already existed.
-    """
-
-    path: Path
-    images: dict[tuple[str, int], int]
-    failures: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0
-    read: int = 0
-    nbytes: int = 0
-    already: bool = False
+    path: Path  # the file
+    images: dict[tuple[str, int], int]  # number of images by split and label
+    failures: list[Failure] = field(default_factory=list)  # images that could not be read
+    seconds: float = 0.0  # duration of this run; 0 if nothing was left to do
+    read: int = 0  # number of images read in this run
+    nbytes: int = 0  # bytes of the file
+    already: bool = False  # whether the file already existed
 
 
 class Hdf5Writer(Plan):

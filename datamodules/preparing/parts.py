@@ -30,16 +30,11 @@ class Parts:
 
     A part is a prepared file; a note beside it, written last, records its settings and the images that
     are missing in it. A part without a note is made again.
-
-    Attributes:
-        folder: folder of the parts until they are merged.
-        count: number of parts.
-        settings: settings of the whole preparation.
     """
 
-    folder: Path
-    count: int
-    settings: dict[str, Any]
+    folder: Path  # folder of the parts until they are merged
+    count: int  # number of parts
+    settings: dict[str, Any]  # settings of the whole preparation
 
     def rows(self, rows: Rows, number: int) -> Rows:
         """Rows of one part."""

@@ -14,29 +14,21 @@ Storage = Literal["encoded", "pixels"]
 class Plan:
     """What to write, and how.
 
-    Attributes:
-        path: file to write.
-        storage: "encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size.
-        size: side in pixels, for "pixels": bicubic with antialiasing to a square, whatever the shape of the image, as
-            in the aiornot notebook. Values are within one level of Pillow's, or within two for a few in a million.
-        limit: maximum number of images, or None (see `prepared_rows`).
-        workers: processes, or None for one per core.
-        max_failures: maximum fraction of unreadable images tolerated.
-        decoder: backend of `datamodules.loading.decode`.
-        max_pixels: pixels of the largest image that is decoded.
-
     Raises:
         ConfigError: a value is out of range, or storage and size are inconsistent.
     """
 
-    path: Path
+    path: Path  # file to write
     storage: Storage = "encoded"
+    """"encoded" copies each file's bytes as they are; "pixels" stores uint8 RGB of one size."""
     size: int | None = None
-    limit: int | None = None
-    workers: int | None = None
-    max_failures: float = 0.01
-    decoder: Backend = "torchvision"
-    max_pixels: int = MAX_PIXELS
+    """Side in pixels, for "pixels": bicubic with antialiasing to a square, whatever the shape of the image, as in the
+    aiornot notebook. Values are within one level of Pillow's, or within two for a few in a million."""
+    limit: int | None = None  # maximum number of images, or None (see `prepared_rows`)
+    workers: int | None = None  # processes, or None for one per core
+    max_failures: float = 0.01  # maximum fraction of unreadable images tolerated
+    decoder: Backend = "torchvision"  # backend of `datamodules.loading.decode`
+    max_pixels: int = MAX_PIXELS  # pixels of the largest image that is decoded
 
     def __post_init__(self) -> None:
         if self.storage == "pixels" and self.size is None:

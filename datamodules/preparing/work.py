@@ -66,19 +66,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Task:
-    """Settings that all workers share.
+    """Settings that all workers share."""
 
-    Attributes:
-        plan: settings of the preparation.
-        store: store to read images from.
-        runs: rows of each piece of work.
-        length: [N] bytes of encoded images, once known.
-    """
-
-    plan: Plan
-    store: ImageStore
-    runs: list[Rows]
-    length: NDArray[np.int64]
+    plan: Plan  # settings of the preparation
+    store: ImageStore  # store to read images from
+    runs: list[Rows]  # rows of each piece of work
+    length: NDArray[np.int64]  # [N] bytes of encoded images, once known
 
 
 class Writer(Protocol):

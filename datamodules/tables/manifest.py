@@ -49,18 +49,16 @@ ALIGNED = "aligned"
 class Manifest:
     """A checked table of images.
 
-    Attributes:
-        table: the columns of `SCHEMA`, then any others. `label` is 0 (real), 1 (generated) or -1 (unknown);
-            `generator` is "" for a real or unlabelled image, and for a generated one whose generator is unknown;
-            `where` is a file or container, `row` the row in the container or -1; `width` and `height` are pixels of the
-            image as displayed (after EXIF orientation), 0 if unknown.
-
     Raises:
         DataError: there is a missing column, a wrong type, a null, a repeated or empty id, an unknown label or split,
             or a real or unlabelled image with a generator; the error names the first such row and its value.
     """
 
     table: pa.Table
+    """The columns of `SCHEMA`, then any others. `label` is 0 (real), 1 (generated) or -1 (unknown); `generator` is ""
+    for a real or unlabelled image, and for a generated one whose generator is unknown; `where` is a file or container,
+    `row` the row in the container or -1; `width` and `height` are pixels of the image as displayed (after EXIF
+    orientation), 0 if unknown."""
 
     def __post_init__(self) -> None:
         _check_columns(self.table)

@@ -31,15 +31,10 @@ SINGLE_BYTE = ("cp1252", "latin-1")
 
 @dataclass(frozen=True)
 class Text:
-    """A text file.
+    """A text file."""
 
-    Attributes:
-        content: the whole text, with its line ends.
-        encoding: for messages.
-    """
-
-    content: str
-    encoding: str
+    content: str  # the whole text, with its line ends
+    encoding: str  # for messages
 
     @cached_property
     def lines(self) -> list[str]:
@@ -55,23 +50,14 @@ class Text:
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table with a header line.
+    """A table with a header line."""
 
-    Attributes:
-        path: the table.
-        header: names of its columns, without surrounding spaces.
-        rows: cells of every row that is not blank, one per column.
-        numbers: line of the file in which each row ends.
-        text: the file's text.
-        delimiter: delimiter between cells.
-    """
-
-    path: Path
-    header: list[str]
-    rows: list[list[str]]
-    numbers: list[int]
-    text: Text
-    delimiter: str
+    path: Path  # the table
+    header: list[str]  # names of its columns, without surrounding spaces
+    rows: list[list[str]]  # cells of every row that is not blank, one per column
+    numbers: list[int]  # line of the file in which each row ends
+    text: Text  # the file's text
+    delimiter: str  # delimiter between cells
 
     def find(self, name: str) -> str | None:
         """The column of that name as written in the header, in any case; None if there is none."""

@@ -26,17 +26,11 @@ from detectors.parts.weights import check_state, find_state, first_line, read_ch
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone(Built):
-    """A backbone with its name and weights.
+    """A backbone with its name and weights."""
 
-    Attributes:
-        name: full name, ``library/model``.
-        feature_dim: measured length of a feature vector.
-        sha256: hash of the weights file, if one was given.
-    """
-
-    name: str
-    feature_dim: int
-    sha256: str | None
+    name: str  # full name, ``library/model``
+    feature_dim: int  # measured length of a feature vector
+    sha256: str | None  # hash of the weights file, if one was given
 
 
 def list_backbones(pattern: str = "*") -> list[str]:

@@ -13,23 +13,15 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Built:
-    """A backbone created by its library.
+    """A backbone created by its library."""
 
-    Attributes:
-        module: normalised images [B, 3, H, W] → features [B, D].
-        mean: mean of each channel on the unit range, from the library's record.
-        std: standard deviation of each channel on the unit range, from the library's record.
-        image_size: side of the square images it was made for.
-        fixed_size: whether it accepts only images of that size.
-        quick_gelu: whether QuickGELU was chosen because of the weights' record, although the name implies GELU.
-    """
-
-    module: nn.Module
-    mean: Channels
-    std: Channels
-    image_size: int
-    fixed_size: bool
+    module: nn.Module  # normalised images [B, 3, H, W] → features [B, D]
+    mean: Channels  # mean of each channel on the unit range, from the library's record
+    std: Channels  # standard deviation of each channel on the unit range, from the library's record
+    image_size: int  # side of the square images it was made for
+    fixed_size: bool  # whether it accepts only images of that size
     quick_gelu: bool = False
+    """Whether QuickGELU was chosen because of the weights' record, although the name implies GELU."""
 
 
 class Library(ABC):

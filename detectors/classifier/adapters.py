@@ -18,24 +18,16 @@ RANKS = {"all": None, "svd": 1, "lora": 8}
 class Tuning:
     """Which weights of a backbone are tuned.
 
-    Attributes:
-        tune: one of `TUNES`.
-        rank: see `detectors.classifier.detector.Classifier`, as all others.
-        alpha: of LoRA.
-        rank_stabilised: of LoRA.
-        modules: of LoRA.
-        regulariser: of Effort.
-
     Raises:
         ConfigError: an unknown word, or options of another way of tuning.
     """
 
-    tune: str = "all"
-    rank: int | None = None
-    alpha: float | None = None
-    rank_stabilised: bool = False
-    modules: str | None = None
-    regulariser: float = 0.0
+    tune: str = "all"  # one of `TUNES`
+    rank: int | None = None  # see `detectors.classifier.detector.Classifier`, as all others
+    alpha: float | None = None  # of LoRA
+    rank_stabilised: bool = False  # of LoRA
+    modules: str | None = None  # of LoRA
+    regulariser: float = 0.0  # of Effort
 
     def __post_init__(self) -> None:
         if self.tune not in TUNES:

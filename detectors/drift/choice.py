@@ -11,38 +11,23 @@ from scipy.stats import norm, rankdata
 
 @dataclass(frozen=True)
 class Judged:
-    """One strength on the validation images.
+    """One strength on the validation images."""
 
-    Attributes:
-        strength: as configured: of the noise or band, and of the blur.
-        auroc: of the distance; below 0.5 where real images move farther.
-        low: lower end of its 95 % interval.
-        high: upper end.
-    """
-
-    strength: tuple[float, ...]
-    auroc: float
-    low: float
-    high: float
+    strength: tuple[float, ...]  # as configured: of the noise or band, and of the blur
+    auroc: float  # of the distance; below 0.5 where real images move farther
+    low: float  # lower end of its 95 % interval
+    high: float  # upper end
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was fitted.
+    """What was fitted."""
 
-    Attributes:
-        index: of the chosen strength.
-        sign: +1 where generated images move farther, -1 where real ones do.
-        centre: mean distance.
-        spread: standard deviation of the distances, 1 if they do not differ.
-        judged: all strengths.
-    """
-
-    index: int
-    sign: float
-    centre: float
-    spread: float
-    judged: tuple[Judged, ...]
+    index: int  # of the chosen strength
+    sign: float  # +1 where generated images move farther, -1 where real ones do
+    centre: float  # mean distance
+    spread: float  # standard deviation of the distances, 1 if they do not differ
+    judged: tuple[Judged, ...]  # all strengths
 
     def plain(self) -> dict[str, Any]:
         """In plain containers, for a checkpoint."""

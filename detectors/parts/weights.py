@@ -102,17 +102,11 @@ def first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The weights inside a checkpoint.
+    """The weights inside a checkpoint."""
 
-    Attributes:
-        state: tensors by name.
-        entries: keys of the entries that contain them, outermost first.
-        prefix: the prefix removed from every name.
-    """
-
-    state: dict[str, Tensor]
-    entries: tuple[str, ...] = ()
-    prefix: str = ""
+    state: dict[str, Tensor]  # tensors by name
+    entries: tuple[str, ...] = ()  # keys of the entries that contain them, outermost first
+    prefix: str = ""  # the prefix removed from every name
 
     def __str__(self) -> str:
         entry = "".join(f" of its entry {key!r}" for key in reversed(self.entries))

@@ -25,15 +25,10 @@ GRADIENTS = {
 
 
 class FrontEnd(nn.Module):
-    """Images [B, 3, H, W] float32 → [B, channels, H', W'] float32, without weights.
+    """Images [B, 3, H, W] float32 → [B, channels, H', W'] float32, without weights."""
 
-    Attributes:
-        channels: of the result.
-        needs_unit: whether it works on the unit range alone.
-    """
-
-    channels: int = 3
-    needs_unit: bool = False
+    channels: int = 3  # of the result
+    needs_unit: bool = False  # whether it works on the unit range alone
 
 
 class Raw(FrontEnd):

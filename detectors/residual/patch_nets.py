@@ -25,14 +25,10 @@ class PatchNet(nn.Module):
         stages: residual blocks, ``layer1``, ``layer2``, ….
         features: channels of the last stage.
         exact: the original's arithmetic, without folded batch norms.
-
-    Attributes:
-        patch: side in pixels of what a unit of the map sees in the front end's output.
-        step: pixels from one patch to the next.
     """
 
-    patch: int
-    step: int
+    patch: int  # side in pixels of what a unit of the map sees in the front end's output
+    step: int  # pixels from one patch to the next
 
     def __init__(
         self,

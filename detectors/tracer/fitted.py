@@ -21,13 +21,9 @@ ENTRY = "decision"
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The models that a decision belongs to.
+    """The models that a decision belongs to."""
 
-    Attributes:
-        files: part (``var tokenizer``, ``var16``, ``var inverse decoder``) → hash of its file.
-    """
-
-    files: dict[str, str]
+    files: dict[str, str]  # part (``var tokenizer``, ``var16``, ``var inverse decoder``) → hash of its file
 
     def check(self, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the checkpoint's entry about its decision.

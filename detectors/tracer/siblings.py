@@ -27,19 +27,12 @@ from detectors.tracer.training import rar_loss, var_loss
 
 @dataclass(frozen=True)
 class Sibling:
-    """One small variant.
+    """One small variant."""
 
-    Attributes:
-        family: ``var`` or ``rar``.
-        depth: number of blocks.
-        width: channels; VAR has heads of 32 channels here, and RAR has four heads.
-        sampling: settings of :class:`VarSampling` or :class:`RarSampling`.
-    """
-
-    family: str
-    depth: int
-    width: int
-    sampling: dict[str, float] = field(default_factory=dict)
+    family: str  # ``var`` or ``rar``
+    depth: int  # number of blocks
+    width: int  # channels; VAR has heads of 32 channels here, and RAR has four heads
+    sampling: dict[str, float] = field(default_factory=dict)  # settings of :class:`VarSampling` or :class:`RarSampling`
 
     @classmethod
     def of(cls, name: str, node: Mapping[str, Any]) -> "Sibling":

@@ -44,17 +44,12 @@ def roles(manifest: Manifest, stages: Sequence[Stage]) -> NDArray[np.object_]:
 
 @dataclass(frozen=True)
 class Changes:
-    """Differences between the current images and the recorded ones.
-
-    Attributes:
-        before: [N] recorded role of each row of the current manifest; None for an image that is not recorded.
-        relabelled: rows whose label changed.
-        gone: ids of missing images, with their recorded role.
-    """
+    """Differences between the current images and the recorded ones."""
 
     before: NDArray[np.object_]
-    relabelled: Rows
-    gone: Mapping[str, str]
+    """[N] recorded role of each row of the current manifest; None for an image that is not recorded."""
+    relabelled: Rows  # rows whose label changed
+    gone: Mapping[str, str]  # ids of missing images, with their recorded role
 
 
 def record(folder: Path, manifest: Manifest, stages: Sequence[Stage]) -> None:

@@ -38,34 +38,22 @@ DELIVERIES = ("messenger-1", "sieve-web", "jpeg-50", "resize-0.5")
 
 @dataclass(frozen=True)
 class Look:
-    """The result for one image.
+    """The result for one image."""
 
-    Attributes:
-        image: its path.
-        verdict: "generated", "real", or "unsure" where checkpoints or deliveries disagree, a checkpoint could not
-            score it, or its calibration finds the score undecidable; "" if none could score it.
-        score: mean P(generated) of the checkpoints that scored it, or None.
-        threshold: mean of their thresholds.
-        votes: P(generated) by checkpoint.
-        deliveries: mean P(generated) by delivery.
-        flips: deliveries that change the verdict of a checkpoint.
-        maps: files written.
-        error: why it was not scored, or by which checkpoints not, else "".
-        calibrated: calibrated P(generated) by checkpoint, of those with a calibration (``task=calibrate``).
-        undecidable: checkpoints whose calibration finds the score undecidable.
-    """
-
-    image: str
+    image: str  # its path
     verdict: str
-    score: float | None
-    threshold: float
-    votes: dict[str, float]
-    deliveries: dict[str, float]
-    flips: list[str]
-    maps: list[str]
-    error: str
+    """"generated", "real", or "unsure" where checkpoints or deliveries disagree, a checkpoint could not score it, or
+    its calibration finds the score undecidable; "" if none could score it."""
+    score: float | None  # mean P(generated) of the checkpoints that scored it, or None
+    threshold: float  # mean of their thresholds
+    votes: dict[str, float]  # P(generated) by checkpoint
+    deliveries: dict[str, float]  # mean P(generated) by delivery
+    flips: list[str]  # deliveries that change the verdict of a checkpoint
+    maps: list[str]  # files written
+    error: str  # why it was not scored, or by which checkpoints not, else ""
     calibrated: dict[str, float] = field(default_factory=dict)
-    undecidable: list[str] = field(default_factory=list)
+    """Calibrated P(generated) by checkpoint, of those with a calibration (``task=calibrate``)."""
+    undecidable: list[str] = field(default_factory=list)  # checkpoints whose calibration finds the score undecidable
 
     def __str__(self) -> str:
         if self.score is None:

@@ -19,21 +19,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered checkpoint.
+    """A registered checkpoint."""
 
-    Attributes:
-        name: short name.
-        detector: class of the detector.
-        sha256: hash of the file.
-        source: path it was copied from.
-        licence: of the weights, "" where not said.
-    """
-
-    name: str
-    detector: str
-    sha256: str
-    source: str
-    licence: str = ""
+    name: str  # short name
+    detector: str  # class of the detector
+    sha256: str  # hash of the file
+    source: str  # path it was copied from
+    licence: str = ""  # of the weights, "" where not said
 
     @property
     def file(self) -> Path:

@@ -10,17 +10,11 @@ from contracts.errors import ConfigError
 
 @dataclass(frozen=True)
 class Past:
-    """An experiment that was trained before.
+    """An experiment that was trained before."""
 
-    Attributes:
-        name: of the experiment.
-        epochs: logged values of each, as in ``history.json``.
-        words: arguments of its command; None if not recorded.
-    """
-
-    name: str
-    epochs: list[dict[str, Any]]
-    words: list[str] | None
+    name: str  # of the experiment
+    epochs: list[dict[str, Any]]  # logged values of each, as in ``history.json``
+    words: list[str] | None  # arguments of its command; None if not recorded
 
 
 def past_runs(path: str, tags: Sequence[str], filters: Mapping[str, Any], metric: str, api: Any = None) -> list[Past]:

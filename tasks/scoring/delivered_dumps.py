@@ -25,17 +25,11 @@ Pass = tuple[Predictions | None, list[Failure]]
 
 @dataclass(frozen=True)
 class Tested:
-    """A stage's test images as they are.
+    """A stage's test images as they are."""
 
-    Attributes:
-        rows: of the manifest.
-        ids: [n] of these rows.
-        clean: their scores.
-    """
-
-    rows: Rows
-    ids: np.ndarray
-    clean: Pass
+    rows: Rows  # of the manifest
+    ids: np.ndarray  # [n] of these rows
+    clean: Pass  # their scores
 
 
 def write_deliveries(

@@ -57,23 +57,14 @@ def config_hash(resolved: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A detector with its weights.
+    """A detector with its weights."""
 
-    Attributes:
-        detector: in a state to score.
-        path: the checkpoint.
-        sha256: its hash.
-        about: the checkpoint's own entry (threshold, seen generators); empty for foreign weights.
-        node: configuration that the detector was built from.
-        calibration: what turns its scores into probabilities (``calibrated=true``), or None.
-    """
-
-    detector: Detector
-    path: Path
-    sha256: str
-    about: dict[str, Any]
-    node: Mapping[str, Any] = field(default_factory=dict)
-    calibration: Stored | None = None
+    detector: Detector  # in a state to score
+    path: Path  # the checkpoint
+    sha256: str  # its hash
+    about: dict[str, Any]  # the checkpoint's own entry (threshold, seen generators); empty for foreign weights
+    node: Mapping[str, Any] = field(default_factory=dict)  # configuration that the detector was built from
+    calibration: Stored | None = None  # what turns its scores into probabilities (``calibrated=true``), or None
 
     @property
     def threshold(self) -> float | None:

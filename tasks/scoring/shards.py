@@ -30,16 +30,11 @@ class Shards:
     """Shards of a manifest's rows, each of adjacent rows, so that shards read separate files.
 
     A shard's file has a hash of the images, weights and settings; shards with another hash are rejected.
-
-    Attributes:
-        folder: of the shards' files.
-        count: number of shards.
-        key: hash of the checkpoint and the configuration.
     """
 
-    folder: Path
-    count: int
-    key: str
+    folder: Path  # of the shards' files
+    count: int  # number of shards
+    key: str  # hash of the checkpoint and the configuration
 
     def rows(self, rows: Rows, number: int) -> Rows:
         """The rows of a shard."""

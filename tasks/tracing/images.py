@@ -22,17 +22,11 @@ THREADS = 4
 
 @dataclass(frozen=True)
 class Images:
-    """N images of equal size.
+    """N images of equal size."""
 
-    Attributes:
-        rows: [N] rows of the manifest.
-        keys: [N] hash of each image's content.
-        refused: rejected images with the reason.
-    """
-
-    rows: Rows
-    keys: tuple[str, ...]
-    refused: tuple[Failure, ...]
+    rows: Rows  # [N] rows of the manifest
+    keys: tuple[str, ...]  # [N] hash of each image's content
+    refused: tuple[Failure, ...]  # rejected images with the reason
 
 
 def look(datamodule: Any, rows: Rows, sizes: Iterable[int], refused: str) -> Images:

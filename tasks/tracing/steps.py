@@ -28,23 +28,14 @@ Compute = Callable[[NDArray[np.int64]], Arrays]
 
 @dataclass
 class Steps:
-    """Runs the steps and gathers their results.
+    """Runs the steps and gathers their results."""
 
-    Attributes:
-        tracer: the settings.
-        machine: the devices.
-        datamodule: data module of the images.
-        images: the images to trace.
-        cache: folder of all caches.
-        positions: tokens per slice of the softmax.
-    """
-
-    tracer: Tracer
-    machine: Machine
-    datamodule: Any
-    images: Images
-    cache: Path
-    positions: int
+    tracer: Tracer  # the settings
+    machine: Machine  # the devices
+    datamodule: Any  # data module of the images
+    images: Images  # the images to trace
+    cache: Path  # folder of all caches
+    positions: int  # tokens per slice of the softmax
 
     def __post_init__(self) -> None:
         self.keys = list(self.images.keys)

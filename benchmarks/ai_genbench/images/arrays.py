@@ -20,16 +20,12 @@ Levels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class RgbImage:
-    """An RGB image, held either as levels or as values.
-
-    Attributes:
-        pixels: uint8 of shape (H, W, 3), or a float32 tensor of shape (3, H, W), about [0, 1] (a bicubic resize
-            may leave that range).
-        pil: Whether the original has a PIL image at this point, which is resized in integers, not in floats.
-    """
+    """An RGB image, held either as levels or as values."""
 
     pixels: Levels | Tensor
-    pil: bool = False
+    """Uint8 of shape (H, W, 3), or a float32 tensor of shape (3, H, W), about [0, 1] (a bicubic resize may leave that
+    range)."""
+    pil: bool = False  # Whether the original has a PIL image at this point, which is resized in integers, not in floats
 
     @property
     def height(self) -> int:

@@ -24,27 +24,16 @@ TrainPipeline = Literal["baseline", "soft", "none"]
 
 @dataclass(frozen=True)
 class ChainOptions:
-    """How images are changed.
+    """How images are changed."""
 
-    Attributes:
-        protocol: `v1` or `fixed`.
-        base_seed: Seed of degradation and augmentation.
-        maximum_size: Longest side kept.
-        pipeline: Deterministic part of the training augmentations; `none` has neither part.
-        stochastic: Whether random quarter turns and mirroring follow.
-        train_cropping: See `cropping.train_crop`.
-        eval_cropping: See `cropping.evaluation_crops`.
-        size: Side of a crop.
-    """
-
-    protocol: Protocol
-    base_seed: int
-    maximum_size: int
-    pipeline: TrainPipeline
-    stochastic: bool
-    train_cropping: TrainCropping
-    eval_cropping: EvaluationCropping
-    size: int
+    protocol: Protocol  # `v1` or `fixed`
+    base_seed: int  # Seed of degradation and augmentation
+    maximum_size: int  # Longest side kept
+    pipeline: TrainPipeline  # Deterministic part of the training augmentations; `none` has neither part
+    stochastic: bool  # Whether random quarter turns and mirroring follow
+    train_cropping: TrainCropping  # See `cropping.train_crop`
+    eval_cropping: EvaluationCropping  # See `cropping.evaluation_crops`
+    size: int  # Side of a crop
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol)
@@ -58,19 +47,12 @@ class ChainOptions:
 
 @dataclass
 class AiGenBenchChain(Chain):
-    """The benchmark's images, each with its own seeds.
+    """The benchmark's images, each with its own seeds."""
 
-    Attributes:
-        options: How they are changed.
-        ids: Id of every row of the manifest.
-        positions: Position of every row in the order of evaluation, which seeds its degradation under `v1`.
-        cache: Degraded crops on disk, or None.
-    """
-
-    options: ChainOptions
-    ids: NDArray[np.object_]
-    positions: Rows
-    cache: CropCache | None = None
+    options: ChainOptions  # How they are changed
+    ids: NDArray[np.object_]  # Id of every row of the manifest
+    positions: Rows  # Position of every row in the order of evaluation, which seeds its degradation under `v1`
+    cache: CropCache | None = None  # Degraded crops on disk, or None
     _copies: int = field(default=1, init=False)
     _train_positions: Rows = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
 

@@ -24,15 +24,10 @@ _BLOCK = 3 * 2**14
 
 @dataclass(frozen=True)
 class GaussianNoise:
-    """Independent noise on every pixel and channel.
+    """Independent noise on every pixel and channel."""
 
-    Attributes:
-        std: Standard deviation as a fraction of 255.
-        seed: Seed of OpenCV's generator.
-    """
-
-    std: float
-    seed: int
+    std: float  # Standard deviation as a fraction of 255
+    seed: int  # Seed of OpenCV's generator
 
 
 def draw_noise(seed: int, probability: float, std_range: tuple[float, float]) -> GaussianNoise | None:

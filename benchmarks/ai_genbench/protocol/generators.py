@@ -21,17 +21,11 @@ DEFAULT_WINDOW_SIZE = 4
 
 @dataclass(frozen=True)
 class Generator:
-    """One generator of the benchmark.
+    """One generator of the benchmark."""
 
-    Attributes:
-        id: Index of the name among all names in byte order; 0 is real images.
-        name: Name as the data set's `generator` column spells it.
-        release_date: Public release, which orders the windows.
-    """
-
-    id: int
-    name: str
-    release_date: date
+    id: int  # Index of the name among all names in byte order; 0 is real images
+    name: str  # Name as the data set's `generator` column spells it
+    release_date: date  # Public release, which orders the windows
 
 
 @cache

@@ -7,15 +7,11 @@ from benchmarks.ai_genbench.protocol.seeds import Protocol
 
 @dataclass(frozen=True)
 class Rules:
-    """Protocol and deviations of a run, which its tables name.
+    """Protocol and deviations of a run, which its tables name."""
 
-    Attributes:
-        protocol: Protocol of the degradation.
-        deviations: Settings that the leaderboard does not allow, in words; empty if the run is comparable.
-    """
-
-    protocol: Protocol = "v1"
+    protocol: Protocol = "v1"  # Protocol of the degradation
     deviations: tuple[str, ...] = ()
+    """Settings that the leaderboard does not allow, in words; empty if the run is comparable."""
 
     def sentence(self) -> str:
         """A sentence that names the deviations, for below a table; empty if there are none."""

@@ -23,19 +23,12 @@ _MODULUS = 2**31
 
 @dataclass(frozen=True)
 class ItemSeeds:
-    """Seeds of the independent random streams of one image.
+    """Seeds of the independent random streams of one image."""
 
-    Attributes:
-        torch: Decisions, offsets and boxes (a torch CPU generator).
-        python: Codecs, qualities, sizes and interpolations (`random.Random`).
-        noise: Whether there is noise, how much, and the noise itself.
-        dropout: Whether there is a hole, its size and place.
-    """
-
-    torch: int
-    python: int
-    noise: int
-    dropout: int
+    torch: int  # Decisions, offsets and boxes (a torch CPU generator)
+    python: int  # Codecs, qualities, sizes and interpolations (`random.Random`)
+    noise: int  # Whether there is noise, how much, and the noise itself
+    dropout: int  # Whether there is a hole, its size and place
 
 
 def position_seed(row: int, copy: int = 0, base_seed: int = BASE_SEED) -> int:

@@ -30,25 +30,17 @@ Pairing = Literal["validate", "test"]
 class Selection:
     """Rows of a manifest by the benchmark's rules.
 
-    Attributes:
-        manifest: The data set.
-        names: Generators used; None for exactly the benchmark's 36.
-        window_size: Generators in a window.
-        window_step: Generators between starts of windows; None for `window_size`.
-        pairing: The one of the original's two stages that pairs the real images of the test set.
-        seed: Random seed of the images held out.
-
     Raises:
         DataError: Generators are missing or foreign, or there are no training images.
         ConfigError: An unknown generator's name, or impossible windows.
     """
 
-    manifest: Manifest
-    names: Sequence[str] | None = None
-    window_size: int = 4
-    window_step: int | None = None
-    pairing: Pairing = "validate"
-    seed: int = 0
+    manifest: Manifest  # The data set
+    names: Sequence[str] | None = None  # Generators used; None for exactly the benchmark's 36
+    window_size: int = 4  # Generators in a window
+    window_step: int | None = None  # Generators between starts of windows; None for `window_size`
+    pairing: Pairing = "validate"  # The one of the original's two stages that pairs the real images of the test set
+    seed: int = 0  # Random seed of the images held out
 
     def __post_init__(self) -> None:
         if not len(self.rows("train")):

@@ -33,17 +33,11 @@ def as_rows(values: ArrayLike) -> Rows:
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """Training rows of every window, built once from the generator id of every row.
+    """Training rows of every window, built once from the generator id of every row."""
 
-    Attributes:
-        generator_ids: Shape (rows,), the generator id of each row of the training split, 0 being real.
-        windows: Windows from `generators.sliding_windows`.
-        seed: Random seed of window 0's real images; window w adds w.
-    """
-
-    generator_ids: NDArray[np.int64]
-    windows: Sequence[Sequence[Generator]]
-    seed: int = REAL_SPLIT_SEED
+    generator_ids: NDArray[np.int64]  # Shape (rows,), the generator id of each row of the training split, 0 being real
+    windows: Sequence[Sequence[Generator]]  # Windows from `generators.sliding_windows`
+    seed: int = REAL_SPLIT_SEED  # Random seed of window 0's real images; window w adds w
 
     @cached_property
     def own(self) -> tuple[tuple[Rows, Rows], ...]:

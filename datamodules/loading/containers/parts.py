@@ -10,19 +10,13 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Parts:
-    r"""The parts of one file.
+    r"""The parts of one file."""
 
-    Attributes:
-        data: the same image file with only the data needed for its pixels.
-        exif: payloads that claim to be EXIF, the most trusted first, with or without their ``Exif\0\0``.
-        xmp: the XMP packet, b"" if there is none.
-        notes: damaged metadata that was ignored, in words.
-    """
-
-    data: bytes
+    data: bytes  # the same image file with only the data needed for its pixels
     exif: tuple[bytes, ...] = ()
-    xmp: bytes = b""
-    notes: tuple[str, ...] = ()
+    r"""Payloads that claim to be EXIF, the most trusted first, with or without their ``Exif\0\0``."""
+    xmp: bytes = b""  # the XMP packet, b"" if there is none
+    notes: tuple[str, ...] = ()  # damaged metadata that was ignored, in words
 
 
 Split = Callable[[bytes], Parts]

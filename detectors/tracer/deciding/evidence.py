@@ -14,25 +14,16 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence on N images under all variants.
+    """Evidence on N images under all variants."""
 
-    Attributes:
-        families: Variant → family, in the order of the classes.
-        lengths: Variant → tokens of every scale.
-        names: Family → names of the F features.
-        features: Variant → float32 [N, F].
-        lp: Variant → float32 [N, L, 2], conditional and null log-probability of each token.
-        quant_loss: Family → [N].
-        enc_loss: Family → [N].
-    """
-
-    families: Mapping[str, str]
-    lengths: Mapping[str, tuple[int, ...]]
-    names: Mapping[str, tuple[str, ...]]
-    features: Mapping[str, npt.NDArray[np.float32]]
+    families: Mapping[str, str]  # Variant → family, in the order of the classes
+    lengths: Mapping[str, tuple[int, ...]]  # Variant → tokens of every scale
+    names: Mapping[str, tuple[str, ...]]  # Family → names of the F features
+    features: Mapping[str, npt.NDArray[np.float32]]  # Variant → float32 [N, F]
     lp: Mapping[str, npt.NDArray[np.float32]]
-    quant_loss: Mapping[str, npt.NDArray[np.float32]]
-    enc_loss: Mapping[str, npt.NDArray[np.float32]]
+    """Variant → float32 [N, L, 2], conditional and null log-probability of each token."""
+    quant_loss: Mapping[str, npt.NDArray[np.float32]]  # Family → [N]
+    enc_loss: Mapping[str, npt.NDArray[np.float32]]  # Family → [N]
 
     def __len__(self) -> int:
         return len(next(iter(self.quant_loss.values())))

@@ -10,23 +10,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """Softmax of a linear map of standardised features.
+    """Softmax of a linear map of standardised features."""
 
-    Attributes:
-        classes: [C] names.
-        features: [D] names.
-        mean: [D].
-        scale: [D], standard deviations; 1 where a feature never varies.
-        coef: [C, D].
-        intercept: [C].
-    """
-
-    classes: npt.NDArray[np.str_]
-    features: npt.NDArray[np.str_]
-    mean: Floats
-    scale: Floats
-    coef: Floats
-    intercept: Floats
+    classes: npt.NDArray[np.str_]  # [C] names
+    features: npt.NDArray[np.str_]  # [D] names
+    mean: Floats  # [D]
+    scale: Floats  # [D], standard deviations; 1 where a feature never varies
+    coef: Floats  # [C, D]
+    intercept: Floats  # [C]
 
     def log_proba(self, x: Floats) -> Floats:
         """Log-probabilities [N, C] of rows [N, D] of :attr:`features`, as if classes were equally frequent."""

@@ -17,19 +17,12 @@ STRATEGIES = ("percentile", "gaussian", "supervised")
 
 @dataclass(frozen=True)
 class Thresholding:
-    """How a family's threshold is chosen.
+    """How a family's threshold is chosen."""
 
-    Attributes:
-        strategy: ``percentile``, ``gaussian`` or ``supervised``.
-        share: fraction of own images accepted (``percentile``).
-        k: standard deviations above the mean (``gaussian``).
-        criterion: the criterion of ``supervised``.
-    """
-
-    strategy: str = "percentile"
-    share: float = 0.95
-    k: float = 2.0
-    criterion: str = "youden"
+    strategy: str = "percentile"  # ``percentile``, ``gaussian`` or ``supervised``
+    share: float = 0.95  # fraction of own images accepted (``percentile``)
+    k: float = 2.0  # standard deviations above the mean (``gaussian``)
+    criterion: str = "youden"  # the criterion of ``supervised``
 
 
 def percentile_threshold(own: Scores, share: float = 0.95) -> float:

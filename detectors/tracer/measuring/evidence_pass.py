@@ -25,27 +25,17 @@ from detectors.tracer.models.var_vqvae import VarVqvae
 class EvidencePass:
     """The passes of ``task=trace`` without its cache: each model is loaded when first needed, then kept in memory.
 
-    Attributes:
-        zoo: the models.
-        inverse: family → file of its inverse decoder.
-        quantiser: as in :class:`detectors.tracer.tracer.Tracer`, as are the remaining settings.
-        soft_steps: see above.
-        labels: see above; ``given`` is rejected, since a batch has no class labels.
-        candidates: see above.
-        classifier: makes the label classifier.
-        spread: see above.
-
     Raises:
-        ConfigError: see ``labels``.
+        ConfigError: the policy is ``given``.
     """
 
-    zoo: Zoo
-    inverse: Mapping[str, Path]
-    quantiser: Method
+    zoo: Zoo  # the models
+    inverse: Mapping[str, Path]  # family → file of its inverse decoder
+    quantiser: Method  # as in :class:`detectors.tracer.tracer.Tracer`, as are the remaining settings
     soft_steps: int
-    labels: LabelPolicy
+    labels: LabelPolicy  # ``given`` is rejected, since a batch has no class labels
     candidates: int
-    classifier: Callable[[], nn.Module]
+    classifier: Callable[[], nn.Module]  # makes the label classifier
     spread: Spread
     _loaded: dict[str, nn.Module] = field(default_factory=dict, init=False)
 

@@ -21,19 +21,12 @@ Sampling = VarSampling | RarSampling
 
 @dataclass(frozen=True)
 class TokenScores:
-    """Per image, candidate label and token.
+    """Per image, candidate label and token."""
 
-    Attributes:
-        cond: Statistics [B, K, L] of the conditional softmax.
-        contrast: Statistics [B, K, L] of the softmax of conditional minus null logits.
-        lp_null: [B, L] log-probability without a class.
-        lp_guided: [B, K, L] log-probability under the variant's own sampling; −inf for tokens it cannot sample.
-    """
-
-    cond: TokenStatistics
-    contrast: TokenStatistics
-    lp_null: Tensor
-    lp_guided: Tensor
+    cond: TokenStatistics  # Statistics [B, K, L] of the conditional softmax
+    contrast: TokenStatistics  # Statistics [B, K, L] of the softmax of conditional minus null logits
+    lp_null: Tensor  # [B, L] log-probability without a class
+    lp_guided: Tensor  # [B, K, L] log-probability under the variant's own sampling; −inf for tokens it cannot sample
 
     def choose(self, index: Tensor) -> "TokenScores":
         """The scores [B, 1, L] of one candidate label per image; ``index`` int64 [B]."""

@@ -20,21 +20,13 @@ Spread = Literal["variance", "std"]
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Statistics of one softmax at each token, all [..., L].
+    """Statistics of one softmax at each token, all [..., L]."""
 
-    Attributes:
-        lp: Log-probability of the token.
-        mu: Mean log-probability Σ p ln p of the distribution (minus its entropy).
-        var: Variance of the log-probability under the distribution.
-        margin: Logit of the token minus the largest other one.
-        rank: Number of tokens with a larger logit.
-    """
-
-    lp: Tensor
-    mu: Tensor
-    var: Tensor
-    margin: Tensor
-    rank: Tensor
+    lp: Tensor  # Log-probability of the token
+    mu: Tensor  # Mean log-probability Σ p ln p of the distribution (minus its entropy)
+    var: Tensor  # Variance of the log-probability under the distribution
+    margin: Tensor  # Logit of the token minus the largest other one
+    rank: Tensor  # Number of tokens with a larger logit
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "TokenStatistics":
         """The statistics with a function applied to each tensor."""

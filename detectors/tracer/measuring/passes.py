@@ -43,19 +43,12 @@ def encode_pass(
 
 @dataclass(frozen=True)
 class Scored:
-    """Results of a variant's pass for B images.
+    """Results of a variant's pass for B images."""
 
-    Attributes:
-        features: float32 [B, F].
-        names: F names.
-        lp: float32 [B, L, 2], log-probability of each token with and without class, the input of PRADA.
-        label: int64 [B], the chosen class label.
-    """
-
-    features: Tensor
-    names: tuple[str, ...]
-    lp: Tensor
-    label: Tensor
+    features: Tensor  # float32 [B, F]
+    names: tuple[str, ...]  # F names
+    lp: Tensor  # float32 [B, L, 2], log-probability of each token with and without class, the input of PRADA
+    label: Tensor  # int64 [B], the chosen class label
 
 
 def lengths_of(model: TokenModel) -> tuple[int, ...]:

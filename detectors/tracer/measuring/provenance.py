@@ -19,25 +19,15 @@ EPSILON = 1e-10
 
 @dataclass(frozen=True)
 class ProvenanceSignals:
-    """Per image, float32; lower means "made by this family".
+    """Per image, float32; lower means "made by this family"."""
 
-    Attributes:
-        quant_loss: [B] mean square between features and their quantised version.
-        enc_loss: [B] first decode-encode error over the second one.
-        score: [B] product of the two.
-        reconstruction: [B] mean square between the image and the decoded tokens; None unless requested.
-        uncalibrated: [B] numerator of ``enc_loss``.
-        denominator: [B] denominator of ``enc_loss``.
-        tokens: int64 [B, L].
-    """
-
-    quant_loss: Tensor
-    enc_loss: Tensor
-    score: Tensor
-    reconstruction: Tensor | None
-    uncalibrated: Tensor
-    denominator: Tensor
-    tokens: Tensor
+    quant_loss: Tensor  # [B] mean square between features and their quantised version
+    enc_loss: Tensor  # [B] first decode-encode error over the second one
+    score: Tensor  # [B] product of the two
+    reconstruction: Tensor | None  # [B] mean square between the image and the decoded tokens; None unless requested
+    uncalibrated: Tensor  # [B] numerator of ``enc_loss``
+    denominator: Tensor  # [B] denominator of ``enc_loss``
+    tokens: Tensor  # int64 [B, L]
 
 
 def mean_square(a: Tensor, b: Tensor) -> Tensor:

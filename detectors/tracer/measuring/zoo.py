@@ -45,19 +45,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Zoo:
-    """Contents of a folder of weights.
+    """Contents of a folder of weights."""
 
-    Attributes:
-        tokenizers: family → weight file.
-        variants: in the order of the classes.
-        absent: published variants whose files are absent.
-        side: grid of RAR's tokens, which no weight file states; the published one by default.
-    """
-
-    tokenizers: dict[str, Path]
-    variants: tuple[Variant, ...]
-    absent: tuple[str, ...] = ()
-    side: int = RarVqganSize.side
+    tokenizers: dict[str, Path]  # family → weight file
+    variants: tuple[Variant, ...]  # in the order of the classes
+    absent: tuple[str, ...] = ()  # published variants whose files are absent
+    side: int = RarVqganSize.side  # grid of RAR's tokens, which no weight file states; the published one by default
 
     @classmethod
     def of(cls, folder: Path) -> "Zoo":

@@ -21,32 +21,20 @@ from detectors.tracer.models.var_quantiser import VarQuantiser
 
 @dataclass(frozen=True)
 class TokenGroup:
-    """Tokens of one scale that share no pixels, and their part of the scale's linear map.
+    """Tokens of one scale that share no pixels, and their part of the scale's linear map."""
 
-    Attributes:
-        index: int64 [g], indices within the scale.
-        spread: [g, side²], a unit at each token after bicubic upsampling.
-        gram: [g, C, C], G_j.
-        table: [g, V], ½ eᵀG_j e.
-    """
-
-    index: Tensor
-    spread: Tensor
-    gram: Tensor
-    table: Tensor
+    index: Tensor  # int64 [g], indices within the scale
+    spread: Tensor  # [g, side²], a unit at each token after bicubic upsampling
+    gram: Tensor  # [g, C, C], G_j
+    table: Tensor  # [g, V], ½ eᵀG_j e
 
 
 @dataclass(frozen=True)
 class ScaleMap:
-    """The linear part of one scale.
+    """The linear part of one scale."""
 
-    Attributes:
-        kernel: [C, C, 3, 3], the refinement ½ identity + ½ convolution as one convolution.
-        groups: All tokens of the scale, each in one group.
-    """
-
-    kernel: Tensor
-    groups: tuple[TokenGroup, ...]
+    kernel: Tensor  # [C, C, 3, 3], the refinement ½ identity + ½ convolution as one convolution
+    groups: tuple[TokenGroup, ...]  # All tokens of the scale, each in one group
 
 
 def _groups(spread: Tensor, side: int) -> tuple[Tensor, ...]:

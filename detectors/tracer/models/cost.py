@@ -15,19 +15,12 @@ from detectors.tracer.models.var_vqvae import VarVqvae
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one pass of a published model.
+    """Cost of one pass of a published model."""
 
-    Attributes:
-        name: label, or tokenizer.
-        what: the pass.
-        parameters: number of learnt parameters.
-        flop: floating-point operations of one pass of one image (a multiplication and an addition are two).
-    """
-
-    name: str
-    what: str
-    parameters: int
-    flop: float
+    name: str  # label, or tokenizer
+    what: str  # the pass
+    parameters: int  # number of learnt parameters
+    flop: float  # floating-point operations of one pass of one image (a multiplication and an addition are two)
 
 
 def variant_cost(name: str) -> Cost:

@@ -21,17 +21,11 @@ from detectors.tracer.models.var_vqvae import VarVqvae
 
 @dataclass(frozen=True)
 class Generated:
-    """A batch of generated images.
+    """A batch of generated images."""
 
-    Attributes:
-        images: uint8 [B, 3, S, S], truncated as the originals save them.
-        unit: float32 [B, 3, S, S] in [0, 1], before truncation.
-        tokens: int64 [B, L].
-    """
-
-    images: Tensor
-    unit: Tensor
-    tokens: Tensor
+    images: Tensor  # uint8 [B, 3, S, S], truncated as the originals save them
+    unit: Tensor  # float32 [B, 3, S, S] in [0, 1], before truncation
+    tokens: Tensor  # int64 [B, L]
 
 
 def var_guidance(cfg: float, scale: int, scales: int) -> float:
