@@ -1,36 +1,48 @@
 // The gallery.
 
 const PAGE = 60;
-let listed = [], limit = PAGE, current = 0;
+let listed = new Uint32Array(0), limit = PAGE, current = 0;
 const element = (tag, kind = "", text = "") => {
   const made = document.createElement(tag);
   if (kind) made.className = kind;
   if (text !== "") made.textContent = text;
   return made;
 };
-const passes = (i) => markPasses(i) && (state.source < 0 || source[i] === state.source) && (state.label === null || label[i] === state.label)
-  && (inSlice(i) || (state.label === 0 && besideSlice(i)))
-  && (state.generator < 0 || (label[i] === 1 ? generator[i] === state.generator : state.label === 0));
+/** 1 of each image that passes all filters but the pick. */
+const passingOutside = kept(() => [sliced(), state.label, state.generator, state.marked, state.marked && marksChanged], () => {
+  const found = new Uint8Array(N), has = sliced(), { label: kind, generator: only } = state;
+  for (let i = 0; i < N; i++) {
+    if (has[i] === 0 || (kind !== null && label[i] !== kind) || (has[i] === 1 && kind !== 0)) continue;
+    if (only >= 0 && (label[i] === 1 ? generator[i] !== only : kind !== 0)) continue;
+    found[i] = state.marked === "" || markPasses(i) ? 1 : 0;
+  }
+  return found;
+});
 
+const passing = kept(() => [passingOutside(), state.pick], () => ofPick(passingOutside()));
+
+/** The outcomes that each order lists, its key of the distance from the threshold in logits, and a further test. */
+const ANY = [HIT, MISSED, ALARM, PASSED, CALLED, UNCALLED];
 const ORDERS = {
-  wrong: [(d, i) => label[i] >= 0 && !right(d, i), (d, i) => -Math.abs(margin(d, i))],
-  missed: [(d, i) => label[i] === 1 && !called(d, i), (d, i) => margin(d, i)],
-  alarm: [(d, i) => label[i] === 0 && called(d, i), (d, i) => -margin(d, i)],
-  flips: [(d, i) => flipped(i), (d, i) => -apart(i)],
-  spread: [() => D.dumps.length > 1, (d, i) => -spread(i)],
-  hit: [(d, i) => label[i] === 1 && called(d, i), (d, i) => -margin(d, i)],
-  passed: [(d, i) => label[i] === 0 && !called(d, i), (d, i) => margin(d, i)],
-  undecided: [() => true, (d, i) => Math.abs(margin(d, i))],
-  right: [(d, i) => label[i] >= 0 && right(d, i), (d, i) => -Math.abs(margin(d, i))],
-  suspect: [() => true, (d, i) => -margin(d, i)],
-  all: [() => true, (d, i) => i],
+  wrong: [[MISSED, ALARM], (far) => -Math.abs(far)],
+  missed: [[MISSED], (far) => far],
+  alarm: [[ALARM], (far) => -far],
+  flips: [ANY, (far, i) => -apart(i), (i) => flipped(i)],
+  spread: [ANY, (far, i) => -spread(i)],
+  hit: [[HIT], (far) => -far],
+  passed: [[PASSED], (far) => far],
+  undecided: [ANY, (far) => Math.abs(far)],
+  right: [[HIT, PASSED], (far) => -Math.abs(far)],
+  suspect: [ANY, (far) => -far],
+  all: [ANY],
 };
 
 function list() {
-  const [test, key] = ORDERS[state.order], d = state.by;
-  const found = those((i) => held(d, i) && passes(i) && test(d, i)), matching = found.length;
-  const carried = state.pixels ? found.filter((i) => D.images[i]) : found;
-  listed = state.order === "all" ? carried : sortedBy(carried, (i) => key(d, i));
+  const [wanted, key, test] = ORDERS[state.order], d = state.by, codes = outcomes[d](), passes = passing();
+  const listable = Uint8Array.from({ length: UNCALLED + 1 }, (_, code) => wanted.includes(code));
+  const found = those((i) => listable[codes[i]] && passes[i] && (!test || test(i))), matching = found.length;
+  const carried = state.pixels ? found.filter((i) => D.images[i]) : found, { logit } = D.dumps[d], from = cut(d);
+  listed = key ? sortedBy(carried, (i) => key(clamp(logit[i], -1e3, 1e3) - from, i)) : carried;
   const hidden = matching - listed.length;
   document.getElementById("shown").textContent = `${matching} image${matching === 1 ? "" : "s"}${hidden ? `, ${hidden} of them not carried as pixels` : ""}`;
 }
@@ -54,13 +66,8 @@ function card(i, k) {
   box.tabIndex = k === current ? 0 : -1;
   box.dataset.k = k;
   const pane = element("div", "window"), pixels = D.images[i];
-  if (pixels) {
-    const image = new Image();
-    image.alt = "";
-    image.src = pixels.src;
-    image.addEventListener("load", () => centre(image, pane, state.zoom));
-    pane.append(image);
-  } else pane.append(element("div", "none", "pixels not included"));
+  if (pixels) pane.append(thumbnail(i));
+  else pane.append(element("div", "none", "pixels not included"));
   const text = element("div", "text"), line = element("div", "truth"), scores = element("span");
   D.dumps.forEach((_, e) => { if (held(e, i)) scores.append(verdict(e, i), " "); });
   line.append(truth(i));
@@ -76,18 +83,36 @@ function card(i, k) {
   return box;
 }
 
+const thumbnails = new Map();
+/** An image is decoded once, however often the gallery is drawn. */
+function thumbnail(i) {
+  if (!thumbnails.has(i)) {
+    const image = new Image();
+    image.alt = "";
+    image.src = D.images[i].src;
+    image.addEventListener("load", () => centre(image));
+    thumbnails.set(i, image);
+  }
+  return thumbnails.get(i);
+}
+
+let room = [0, 0];
 /** Whole pixels only: an image at half a pixel would be blurred. */
-function centre(image, pane, zoom) {
-  image.width = image.naturalWidth * zoom;
-  image.style.left = `${Math.floor((pane.clientWidth - image.naturalWidth * zoom) / 2)}px`;
-  image.style.top = `${Math.floor((pane.clientHeight - image.naturalHeight * zoom) / 2)}px`;
+function centre(image) {
+  image.width = image.naturalWidth * state.zoom;
+  image.style.left = `${Math.floor((room[0] - image.naturalWidth * state.zoom) / 2)}px`;
+  image.style.top = `${Math.floor((room[1] - image.naturalHeight * state.zoom) / 2)}px`;
 }
 
 function drawGallery(keep = false) {
   if (!keep) { limit = PAGE; current = 0; }
   list();
   const cards = document.getElementById("cards");
-  cards.replaceChildren(...Array.from(listed.slice(0, limit), card));
+  cards.replaceChildren(...Array.from(listed.subarray(0, limit), card));
+  // all windows have the same size, so one is measured
+  const pane = [...cards.querySelectorAll(".window")].find((found) => found.querySelector("img"));
+  if (pane) room = [pane.clientWidth, pane.clientHeight];
+  for (const image of cards.querySelectorAll("img")) if (image.complete) centre(image);
   if (!listed.length) cards.append(element("p", "note", "No image fits the filter."));
   document.getElementById("more").hidden = listed.length <= limit;
 }

@@ -70,25 +70,25 @@ function thresholdMoved() {
   moveThresholds(sets);
   showControls();
   clearTimeout(pending);
-  pending = setTimeout(() => { drawRuns(); drawGallery(); remember(); }, 120);
+  pending = setTimeout(() => { runs(); gallery(); remember(); }, 120);
 }
 
-let measuredFor = "", drawnFor = "", measuredPick = null;
-/** All plots and lists; the curves only if what they show has changed. */
+const measured = kept(() => [among(), state.generator], () => { const kinds = kindsNow(); return D.dumps.map((_, d) => scores(d, kinds)); });
+/** Each plot and list is drawn again only if what it shows has changed. */
+const roc = kept(() => [sets, state.log], () => drawRoc(sets));
+const pr = kept(() => [sets], () => drawPr(sets));
+const bins = kept(() => [sets], () => drawReliability(sets));
+const histograms = kept(() => [sets, state.axis], () => drawHistograms());
+const runs = kept(() => [passingOutside(), state.pick, state.axis, ...state.pair, ...state.t], () => drawRuns());
+const gallery = kept(() => [passing(), state.order, state.by, state.pixels, ...state.t], () => drawGallery());
+
 function everything() {
-  const filter = filterKey(), view = [filter, state.axis, state.log].join(), mask = state.pick && state.pick.mask, moved = mask !== measuredPick;
-  if (moved || filter !== measuredFor) { const kinds = kindsNow(); sets = D.dumps.map((_, d) => scores(d, kinds)); }
-  if (moved || view !== drawnFor) {
-    drawRoc(sets);
-    drawPr(sets);
-    drawReliability(sets);
-    drawHistograms();
-  }
-  [measuredFor, drawnFor, measuredPick] = [filter, view, mask];
+  sets = measured();
+  for (const draw of [roc, pr, bins, histograms]) draw();
   moveThresholds(sets);
   showControls();
-  drawRuns();
-  drawGallery();
+  runs();
+  gallery();
 }
 
 function changed(name, value) {
@@ -126,10 +126,10 @@ at("reset").addEventListener("click", () => {
   remember();
 });
 for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
-at("order").addEventListener("change", (event) => { state.order = event.target.value; drawGallery(); remember(); });
-if (at("by")) at("by").addEventListener("change", (event) => { state.by = Number(event.target.value); drawGallery(); remember(); });
+at("order").addEventListener("change", (event) => { state.order = event.target.value; gallery(); remember(); });
+if (at("by")) at("by").addEventListener("change", (event) => { state.by = Number(event.target.value); gallery(); remember(); });
 at("zoom").addEventListener("change", (event) => { state.zoom = Number(event.target.value); drawGallery(true); });
-at("pixels").addEventListener("change", (event) => { state.pixels = event.target.checked; drawGallery(); });
+at("pixels").addEventListener("change", (event) => { state.pixels = event.target.checked; gallery(); });
 at("more").addEventListener("click", () => { limit += PAGE; drawGallery(true); });
 at("cards").addEventListener("click", (event) => {
   const box = event.target.closest(".card");

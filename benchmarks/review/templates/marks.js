@@ -3,6 +3,7 @@
 const MARKS = `pixelproof-review-${D.hash}`;
 /** Position of an image to its marks. */
 const noted = new Map();
+let marksChanged = 0;
 const mark = (i) => noted.get(i) || { star: false, tags: [], note: "" };
 const isMarked = (i) => noted.has(i);
 const markPasses = (i) => state.marked === "" || (state.marked === "star" ? mark(i).star : isMarked(i));
@@ -14,6 +15,7 @@ const tagsOf = (text) => [...new Set(text.split(",").map((tag) => tag.trim()).fi
 const records = () => [...noted].sort((a, b) => a[0] - b[0]).map(([i, found]) => ({ id: D.ids[i], ...found }));
 
 function setMark(i, { star, tags, note }) {
+  marksChanged++;
   if (star || tags.length || note) noted.set(i, { star, tags, note }); else noted.delete(i);
 }
 
@@ -112,6 +114,7 @@ function loadMarks(name, text) {
   try { found = readMarks(text); } catch (error) { return say(`${name} holds no marks: ${error.message}`); }
   const known = setMarks(found), others = found.length - known;
   everything();
+  drawGallery(true);
   keepMarks();
   say(`${count(known, "mark")} loaded${others ? `; ${count(others, "other")} of images that are not on this page` : ""}`);
 }

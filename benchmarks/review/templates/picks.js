@@ -22,13 +22,6 @@ function pickMoved() {
   return true;
 }
 
-/** The result of a function that must see the images outside the pick too. */
-function unpicked(make) {
-  const kept = state.pick;
-  state.pick = null;
-  try { return make(); } finally { state.pick = kept; }
-}
-
 /** A count that picks its images. */
 function pickButton(number, address, name) {
   const button = element("button", "", number.toLocaleString("en"));

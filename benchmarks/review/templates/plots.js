@@ -137,27 +137,36 @@ const ROWS = (() => {
   if (label.includes(-1)) rows.push({ name: "unknown label", kind: "unknown", index: -1 });
   return rows;
 })();
-/** The row of each image, and whether it is counted there now. */
+/** The row of each image. */
 const rowOf = (() => {
   const kinds = { 0: ROWS.findIndex((r) => r.kind === "real"), "-1": ROWS.findIndex((r) => r.kind === "unknown") };
   const places = new Int32Array(D.generators.length);
   ROWS.forEach((r, k) => { if (r.kind === "fake") places[r.index] = k; });
   return Int32Array.from(label, (y, i) => (y === 1 ? places[generator[i]] : kinds[y]));
 })();
-const counted = new Uint8Array(N);
+const UNBINNED = 255;
+/** The bin of every image on each axis, for each dump. */
+const binned = { score: [], logit: [] };
+function binsOf(d, axis) {
+  if (binned[axis][d]) return binned[axis][d];
+  const bins = new Uint8Array(N).fill(UNBINNED), x = D.dumps[d][axis], { score } = D.dumps[d], range = axis === "score" ? SCORES : RANGE;
+  for (let i = 0; i < N; i++) if (!Number.isNaN(score[i])) bins[i] = Math.min(Math.floor(within(x[i], range) * BINS), BINS - 1);
+  return (binned[axis][d] = bins);
+}
+
+/** Scored images in each row of the table, for each dump. */
+let scored = [];
 
 function drawHistograms() {
-  const table = document.getElementById("histograms");
+  const table = document.getElementById("histograms"), has = among();
   const head = `<thead><tr><th class="who">images of</th><th class="n">images</th>${D.dumps.map((_, d) => `<th>${D.dumps.length > 1 ? `<i class="key k${d % 4}">${LETTERS[d]}</i> ` : ""}scores</th><th class="rate">called gen.</th>`).join("")}</tr></thead>`;
   const images = new Uint32Array(ROWS.length), all = D.dumps.map(() => new Uint32Array(ROWS.length * BINS));
-  for (let i = 0; i < N; i++) {
-    counted[i] = besideSlice(i) && (state.source < 0 || source[i] === state.source);
-    if (counted[i]) images[rowOf[i]]++;
-  }
-  D.dumps.forEach(({ score, logit }, d) => {
-    const x = state.axis === "score" ? score : logit, range = state.axis === "score" ? SCORES : RANGE;
-    for (let i = 0; i < N; i++) if (counted[i] && !Number.isNaN(score[i])) all[d][rowOf[i] * BINS + Math.min(Math.floor(within(x[i], range) * BINS), BINS - 1)]++;
+  for (let i = 0; i < N; i++) if (has[i]) images[rowOf[i]]++;
+  D.dumps.forEach((_, d) => {
+    const bins = binsOf(d, state.axis), counts = all[d];
+    for (let i = 0; i < N; i++) if (has[i] && bins[i] !== UNBINNED) counts[rowOf[i] * BINS + bins[i]]++;
   });
+  scored = all.map((counts) => ROWS.map((_, k) => counts.subarray(k * BINS, (k + 1) * BINS).reduce((a, b) => a + b, 0)));
   const body = ROWS.map((r, k) => {
     const cells = D.dumps.map((dump, d) => {
       const bins = Array.from(all[d].subarray(k * BINS, (k + 1) * BINS));
@@ -191,9 +200,9 @@ function moveThresholds(sets) {
       line.setAttribute("x1", thresholdOnAxis(d) * 600);
       line.setAttribute("x2", thresholdOnAxis(d) * 600);
     }
-    const { score } = D.dumps[d], above = new Uint32Array(ROWS.length), all = new Uint32Array(ROWS.length);
-    for (let i = 0; i < N; i++) if (counted[i] && !Number.isNaN(score[i])) { all[rowOf[i]]++; if (score[i] > state.t[d]) above[rowOf[i]]++; }
-    ROWS.forEach((r, k) => { document.getElementById(`rate-${k}-${d}`).textContent = all[k] ? `${((100 * above[k]) / all[k]).toFixed(1)} %` : "–"; });
+    const { score } = D.dumps[d], above = new Uint32Array(ROWS.length), has = among(), t = state.t[d];
+    for (let i = 0; i < N; i++) if (has[i] && score[i] > t) above[rowOf[i]]++;
+    ROWS.forEach((r, k) => { document.getElementById(`rate-${k}-${d}`).textContent = scored[d][k] ? `${((100 * above[k]) / scored[d][k]).toFixed(1)} %` : "–"; });
     const values = {
       tp: c.tp, fn: c.fn, fp: c.fp, tn: c.tn, tpr: fixed(tpr), fpr: fixed(fpr), precision: fixed(c.tp / (c.tp + c.fp)),
       accuracy: fixed((c.tp + c.tn) / (c.tp + c.tn + c.fp + c.fn)), balanced: fixed((tpr + 1 - fpr) / 2),

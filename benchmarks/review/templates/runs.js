@@ -154,13 +154,10 @@ function drawAgainst(chosen) {
 
 function drawRuns() {
   if (D.dumps.length < 2) return;
-  unpicked(() => {
-    const chosen = [], all = [];
-    for (let i = 0; i < N; i++) if (passes(i)) { all.push(i); if (both(i)) chosen.push(i); }
-    drawFlips(chosen);
-    shownPoints = chosen;
-    allPoints = all;
-  });
+  const passes = passingOutside();
+  allPoints = those((i) => passes[i]);
+  shownPoints = allPoints.filter(both);
+  drawFlips(shownPoints);
   drawFourfold(shownPoints);
   drawVotes(allPoints);
   drawAgainst(shownPoints);
