@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import MISSING, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import hydra
@@ -18,19 +19,34 @@ from conf.keys.written import register_source
 
 BASE: dict[str, str] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 """Hydra 1.3 warns where ``version_base`` is left out; 1.4 warns where it is given."""
+_LOCK = RLock()
 
 
 @contextmanager
 def hydra_on(folders: Sequence[Path]) -> Iterator[ConfigLoader]:
-    """Initialises Hydra on folders of YAML files, and yields its loader."""
-    _register()
+    """Initialises Hydra on folders of YAML files, and yields its loader; one thread at a time.
+
+    Hydra has one global state: that of a program which uses Hydra itself is put aside and restored.
+    """
     first, *further = [str(folder.resolve()) for folder in folders]
-    with hydra.initialize_config_dir(config_dir=first, **BASE):
-        loader: Any = GlobalHydra.instance().config_loader()
-        for folder in further:  # as Hydra's own command line does for --config-dir
-            loader.get_search_path().prepend("command-line", f"file://{folder}", "schema")
-        loader.repository.initialize_sources(loader.get_search_path())
-        yield loader
+    with _LOCK, _state_put_aside():
+        _register()
+        with hydra.initialize_config_dir(config_dir=first, **BASE):
+            loader: Any = GlobalHydra.instance().config_loader()
+            for folder in further:  # as Hydra's own command line does for --config-dir
+                loader.get_search_path().prepend("command-line", f"file://{folder}", "schema")
+            loader.repository.initialize_sources(loader.get_search_path())
+            yield loader
+
+
+@contextmanager
+def _state_put_aside() -> Iterator[None]:
+    other = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = other
 
 
 def only_allowed_targets() -> AbstractContextManager[Any]:

@@ -22,7 +22,7 @@ import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from contracts.errors import ConfigError, DataError, check_known
@@ -47,6 +47,8 @@ LARGEST = 2**31 - 1
 _DECODERS = {"JPEG": "decode_jpeg", "WEBP": "decode_webp"}
 _RGB = 3
 """`torchvision.io.ImageReadMode.RGB`."""
+ROTATED = ("TIFF", "HEIF", "JXL")
+"""Formats whose images Pillow, libheif and libjxl rotate."""
 _SIGNATURES = {
     jpeg.SIGNATURE: "JPEG",
     png.SIGNATURE: "PNG",
@@ -133,6 +135,26 @@ def decode_noted(
     except (*_BROKEN, MemoryError) as error:
         raise DataError(f"damaged or truncated {header.format} image: {error}") from error
     return _upright(torch.from_numpy(array).permute(2, 0, 1), header.orientation), header.notes
+
+
+def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of an image that Pillow has opened or made, by the same policy.
+
+    EXIF orientation applies only to an image as `Image.open` gives it: what Pillow makes of it keeps the EXIF data
+    even if it has been rotated.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+
+    Raises:
+        DataError: it is damaged or truncated, its file is closed, or it has floating-point samples.
+    """
+    try:
+        array = _to_rgb(image)
+    except (*_BROKEN, MemoryError) as error:
+        raise DataError(f"damaged or truncated {image.format or image.mode} image: {error}") from error
+    turned = _stored_orientation(image)[0] if isinstance(image, ImageFile.ImageFile) else 1
+    return _upright(torch.from_numpy(array).permute(2, 0, 1), turned).permute(1, 2, 0).numpy()
 
 
 @cache
@@ -257,11 +279,16 @@ def _reason(data: bytes, kind: str) -> str:
 
 
 def _orientation(image: Image.Image, parts: Parts) -> tuple[int, tuple[str, ...]]:
-    if image.format in ("TIFF", "HEIF", "JXL"):
-        return 1, ()  # Pillow, libheif and libjxl rotate it
-    if image.format != "AVIF":
-        return orientation(parts)
-    try:  # the container has its own orientation, which Pillow writes into the EXIF
+    if image.format in ROTATED or image.format == "AVIF":
+        return _stored_orientation(image)  # an AVIF container has its own, which Pillow writes into the EXIF
+    return orientation(parts)
+
+
+def _stored_orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
+    """The orientation that Pillow finds, and notes."""
+    if image.format in ROTATED:
+        return 1, ()
+    try:
         value = image.getexif().get(ORIENTATION, 1)
     except _BROKEN as error:
         return 1, (f"EXIF cannot be read: {error}",)

@@ -16,7 +16,7 @@ from contracts.view import SampleFunction
 from datamodules.deliveries.cache import delivered
 from datamodules.deliveries.deliveries import chosen
 from tasks.models.model import Model, load
-from tasks.models.registry import checkpoint, entries
+from tasks.models.registry import entries
 
 HELP = {"-h", "--help"}
 LOOK_HELP = """pixelproof look IMAGE|FOLDER … [OPTION=VALUE …] [--json] [--stdin]
@@ -230,7 +230,7 @@ def loaded(names: Sequence[str]) -> dict[str, Model]:
     """
     stems = [Path(name).stem for name in names]
     short = stems if len(set(stems)) == len(names) else names
-    return {title: load(checkpoint(name)) for title, name in zip(short, names, strict=True)}
+    return {title: load(name) for title, name in zip(short, names, strict=True)}
 
 
 def _batches(paths: Sequence[str], stdin: bool) -> Iterator[list[str]]:

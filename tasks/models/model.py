@@ -1,10 +1,11 @@
 """A checkpoint that scores images, in Python: ``load("best.ckpt").score(["photo.jpg"])``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,20 +19,25 @@ from callbacks.passport import passport
 from conf.build import build_for_scoring
 from contracts.errors import ConfigError, DataError
 from contracts.view import SampleFunction
-from datamodules.given import GivenImages, Held
+from datamodules.given import GivenImages, Held, held
 from datamodules.loading.decode import decode
+from datamodules.loading.options import FurtherLoading
 from datamodules.loading.transforms import evaluation_views
 from detectors.base import Detector
 from detectors.parts.exported_folder import weights_file
 from detectors.parts.weights import load_weights, read_checkpoint
 from tasks.experiment.stage_folder import file_hash
+from tasks.models.registry import checkpoint
 from tasks.scoring.evaluate import Loaded, with_calibration
 from tasks.scoring.score_frame import LEADING, scores_frame
 from tasks.scoring.scorer import Scorer, needs_trainer
 
+ONE_AT_A_TIME = Lock()
+"""Scoring puts a detector's modules into evaluation mode and back, so threads take turns; each uses all cores."""
+
 
 class Model:
-    """A detector with its weights.
+    """A detector with its weights, as `load` gives it; threads may share one.
 
     Attributes:
         loaded: detector, path, hash and the checkpoint's own entry.
@@ -41,6 +47,10 @@ class Model:
     def __init__(self, loaded: Loaded, device: str) -> None:
         self.loaded = loaded
         self.device = device
+
+    def __repr__(self) -> str:
+        name = type(self.loaded.detector).__name__
+        return f"Model({name}, {self.loaded.path}, threshold {self.threshold:.4f}, {self.device})"
 
     @property
     def threshold(self) -> float:
@@ -62,34 +72,46 @@ class Model:
         return type(self.loaded.detector).maps is not Detector.maps
 
     def score(
-        self, images: Any, batch_size: int = 32, delivery: SampleFunction | None = None, **loading: Any
+        self,
+        images: Any,
+        batch_size: int = 32,
+        delivery: SampleFunction | None = None,
+        **loading: Unpack[FurtherLoading],
     ) -> pd.DataFrame:
         """A row per image, in the order given, with the columns of ``predictions.csv``.
 
-        Images that could not be read have a reason in ``error`` and no score.
+        ``id`` is the path, or ``image 0`` and so on of images in memory, ``score`` P(generated) in [0, 1] and ``logit``
+        its log-odds, both float32; ``generated`` whether the score exceeds `threshold`; further columns are the
+        detector's own scores. An image that could not be read has the reason in ``error``, no score, and ``generated``
+        is ``pandas.NA``, which counts as false in ``frame[frame["generated"]]``.
 
         Args:
-            images: one image or several; each a path (of a folder: all images below it), the bytes of a file, an array
-                [H, W, 3] or [H, W] uint8, or a PIL image.
+            images: one image or several; each a path (of a folder: all images below it), the bytes of a file, an open
+                file, an array [H, W, 3] or [H, W] uint8, or a PIL image. A PIL image counts as its file if `Image.open`
+                gave it; one of 16 bits, with a palette or with alpha is read as files are. An array [N, H, W, 3] is N
+                images.
             batch_size: images scored together.
             delivery: function ``(image [3, H, W] uint8, rng) -> image`` applied first.
             **loading: further options of the data module, such as ``decoder`` or ``num_workers``.
 
         Raises:
             DataError: no image is given.
+            ConfigError: an image is of another kind, such as an array of floats.
         """
-        single = isinstance(images, str | Path | bytes | bytearray) or not isinstance(images, Sequence)
-        datamodule = GivenImages([images] if single else images, batch_size=batch_size, **loading)
-        predictions, collector = self._predictions(datamodule, delivery)
+        datamodule = GivenImages(images, batch_size=batch_size, **loading)
+        with ONE_AT_A_TIME:
+            predictions, collector = self._predictions(datamodule, delivery)
         order = {name: place for place, name in enumerate(datamodule.manifest().column("id").tolist())}
         if predictions is None:
-            rows = [{"id": f.id, "where": f.where, "label": -1, "error": f.reason} for f in collector.failures]
+            blank = {"label": -1, "generator": "", "group": "", "note": ""}
+            rows = [{"id": f.id, "where": f.where, "error": f.reason, **blank} for f in collector.failures]
             frame = pd.DataFrame(rows, columns=list(LEADING))
         else:
             frame = scores_frame(
                 predictions, self.threshold, self.loaded.detector.first_columns, collector.failures, collector.notes
             )
-        return frame.sort_values("id", key=lambda ids: ids.map(order)).reset_index(drop=True)
+        frame = frame.sort_values("id", key=lambda ids: ids.map(order)).reset_index(drop=True)
+        return frame.astype({"score": "float32", "logit": "float32", "generated": "boolean"})
 
     def _predictions(
         self, datamodule: GivenImages, delivery: SampleFunction | None
@@ -108,32 +130,36 @@ class Model:
         """The detector's maps of an image, each [h, w] float32 by name, of what its view shows (the central crop).
 
         Args:
-            image: see `score`.
+            image: one, as `score` takes it.
 
         Raises:
-            ConfigError: the detector has no maps.
+            ConfigError: the detector has no maps, or it is no image of a known kind.
             DataError: the image cannot be read.
         """
         detector = self.loaded.detector
-        stored = Held([Path(image) if isinstance(image, str) else image]).read(0)
+        stored = Held([held(image)]).read(0)
         pixels = torch.from_numpy(stored).permute(2, 0, 1) if isinstance(stored, np.ndarray) else decode(stored)
         (seen,) = evaluation_views(pixels, replace(detector.eval_view, crops="one"), 0)
-        return {name: values.numpy() for name, values in detector.maps(seen).items()}
+        with ONE_AT_A_TIME:
+            return {name: values.numpy() for name, values in detector.maps(seen).items()}
 
 
 def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     """A checkpoint, ready to score.
 
     Args:
-        path: checkpoint of ours, a folder that ``task=export`` wrote, or published weights.
+        path: checkpoint of ours, a folder that ``task=export`` wrote, or published weights; a string may also be the
+            name of a model that ``pixelproof models`` lists, or of an experiment, whose last stage it stands for, in
+            the current folder.
         words: of the command line, which choose the detector of published weights: ``"detector=npr"``.
         device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
 
     Raises:
         CheckpointError: it cannot be read, or is no checkpoint.
-        ConfigError: it does not say which detector it is, and neither do ``words``; or it needs a trainer.
+        ConfigError: there is no such file, model or experiment; it does not say which detector it is, and neither do
+            ``words``; or it needs a trainer.
     """
-    file = Path(path).expanduser()
+    file = path.expanduser() if isinstance(path, Path) else checkpoint(path)
     content = read_checkpoint(file)
     entry = passport(content, file)
     if words:

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,13 +171,6 @@ def test_paths_from_standard_input(
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["image"] for one in found] == [str(images[0]), "missing.png", str(images[1])]
     assert [one["error"] == "" for one in found] == [True, False, True]
-
-
-def test_the_package_imports_nothing_until_asked() -> None:
-    code = "import sys, pixelproof; print({'torch', 'pandas', 'hydra'} & sys.modules.keys()); pixelproof.nothing"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "set()\n"
-    assert "it has Model, compose, evaluate, load, read_dump, review" in done.stderr
 
 
 def test_a_calibrated_checkpoint_gives_its_probability_and_says_what_it_cannot_decide(
