@@ -1,6 +1,8 @@
 """``task=review``: turn dumps of predictions into a page, tables and tidy files."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -20,14 +22,17 @@ def review(run: Run) -> None:
     """Writes the page of ``review.inputs`` and ``review.people`` to ``review.out`` and prints each table.
 
     Without inputs, the dumps are the experiment's of its test images, or of its validation images if it has not been
-    tested.
+    tested. With ``review.serve=true`` the page is then served on this machine.
 
     Raises:
-        ConfigError: there is no dump.
+        ConfigError: there is no dump, or the page cannot be served.
         DataError: a dump or a person's answers cannot be read, or they are inconsistent.
     """
     people = [given_path(name) for name in run.config.review.people]
+    serve = _server(run.config.review)
     if people and not run.config.review.inputs and run.config.experiment_id is None:
+        if serve:
+            raise ConfigError("review.serve=true needs dumps, whose images it serves", "Give review.inputs=[a.npz].")
         _people_alone(people, run.config.review.out)
         return
     named = [path for name in run.config.review.inputs for path in dumps_of("review.inputs", name)]
@@ -55,6 +60,29 @@ def review(run: Run) -> None:
     for problem, count in made.problems.items():
         display(Text(f"{counted(count, 'image')} cannot be shown: {problem}", style="yellow"))
     print(f"Page: {made.page.resolve()}")
+    if serve:
+        serve(made.page, made.joined, run.config.review.port, _announce)
+
+
+def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - a test ends the server with it
+    print(f"Open {address} in a browser on this machine. Ctrl-C ends.", flush=True)
+
+
+def _server(options: Any) -> Callable[..., None] | None:
+    """Serves the page if asked to; checked before the page is made.
+
+    Raises:
+        ConfigError: the port is no port, or the packages of the server are missing.
+    """
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"review.port={options.port}", "Give 1 to 65535, or 0 for a free port.")
+    if not options.serve:
+        return None
+    try:
+        from benchmarks.review.serving import serve_review
+    except ImportError as error:
+        raise ConfigError("review.serve=true needs Starlette and uvicorn", "pip install 'pixelproof[serve]'") from error
+    return serve_review
 
 
 def _people_alone(paths: list[Path], given: str | None) -> None:

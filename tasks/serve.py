@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,6 @@ from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from tasks.experiment.run import Run
 
-LOOPBACK = ("127.0.0.1", "localhost")
 HEADROOM = 64
 """Connections beyond the images that may wait; these get an answer of status 503."""
 
@@ -26,13 +24,12 @@ def serve(run: Run) -> None:
     options = run.config.serve
     if run.ckpt is None:
         raise ConfigError("task=serve needs weights to score with", "Give ckpt=FILE.")
-    _check(options)
     try:
-        import uvicorn
-
+        from contracts.serving import serve as listen
         from tasks.serving.server import Limits, Server
     except ImportError as error:
         raise ConfigError("task=serve needs Starlette and uvicorn", "pip install 'pixelproof[serve]'") from error
+    _check(options)
     from datamodules.deliveries.cache import delivered  # slow: OpenCV
     from datamodules.deliveries.deliveries import chosen
     from tasks.models.look import loaded
@@ -43,43 +40,23 @@ def serve(run: Run) -> None:
     scoring = Scoring(models, ways, options.waiting, options.batch, options.max_pixels)
     limits = Limits(options.max_bytes, options.max_pixels, options.waiting, options.seconds)
     keep = Kept(Path(options.keep).expanduser()) if options.keep else None
-    with socket.socket() as here:
-        here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            here.bind((options.host, options.port))
-        except OSError as error:
-            raise ConfigError(
-                f"serve.host={options.host} serve.port={options.port} cannot be used: {error.strerror or error}",
-                "Give serve.port=0 for a free port.",
-            ) from error
-        here.listen()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                Server(scoring, limits, options.token, keep).app(), log_level="warning", access_log=False,
-                server_header=False, lifespan="off", limit_concurrency=options.waiting + HEADROOM,
-                timeout_keep_alive=5, timeout_graceful_shutdown=5,
-            )
+    scoring.start()
+    try:
+        listen(
+            lambda _end: Server(scoring, limits, options.token, keep).app(), "serve.port", options.port, _announce,
+            host=options.host, connections=options.waiting + HEADROOM,
         )  # fmt: skip
-        scoring.start()
-        try:
-            _announce(f"http://{options.host}:{here.getsockname()[1]}/", _ender(server))
-            server.run(sockets=[here])
-        finally:
-            scoring.stop()
+    finally:
+        scoring.stop()
 
 
 def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - a test ends the server with it
     print(f"Open {address} in a browser, or send an image to {address}score. Ctrl-C ends.", flush=True)
 
 
-def _ender(server: Any) -> Callable[[], None]:
-    def end() -> None:
-        server.should_exit = True
-
-    return end
-
-
 def _check(options: Any) -> None:
+    from contracts.serving import LOOPBACK  # needs optional packages
+
     for name, least in (("waiting", 1), ("batch", 1), ("max_bytes", 1), ("max_pixels", 1)):
         if getattr(options, name) < least:
             raise ConfigError(f"serve.{name}={getattr(options, name)}", f"Give {least} or more.")

@@ -5,39 +5,24 @@ generator, no header or size that depends on them. No image is served before the
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.people.answers import Journal
 from benchmarks.people.transfer import stored_png
+from contracts.serving import POLICY, QUIET, application, static
 
 TEMPLATES = Path(__file__).parent / "templates"
-HOSTS = ["127.0.0.1", "localhost"]
-"""Names by which a browser may call this server: a page of another site cannot reach it under a name of its own."""
 LONGEST = 1024
 """Bytes of the longest request body."""
-QUIET = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-POLICY = (
-    "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Guessing:
@@ -66,15 +51,15 @@ class Guessing:
         """The application."""
         routes = [
             Route("/", self.page),
-            Route("/guess.js", _file("guess.js", "text/javascript")),
-            Route("/guess.css", _file("guess.css", "text/css")),
+            Route("/guess.js", static(TEMPLATES / "guess.js", "text/javascript")),
+            Route("/guess.css", static(TEMPLATES / "guess.css", "text/css")),
             Route("/state", self.state),
             Route("/image/{position:int}", self.image),
             Route("/answer", self.answer, methods=["POST"]),
             Route("/undo", self.undo, methods=["POST"]),
             Route("/result", self.show_result),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+        return application(routes)
 
     async def page(self, _request: Request) -> Response:
         """The page."""
@@ -170,12 +155,3 @@ async def _body(request: Request) -> dict[str, Any]:
 
 def _refusal(why: str, status: int) -> Response:
     return JSONResponse({"error": why}, status_code=status, headers=QUIET)
-
-
-def _file(name: str, kind: str) -> Endpoint:
-    content = (TEMPLATES / name).read_bytes()
-
-    async def serve(_request: Request) -> Response:
-        return Response(content, headers=QUIET | {"Content-Type": f"{kind}; charset=utf-8"})
-
-    return serve

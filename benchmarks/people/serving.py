@@ -1,18 +1,11 @@
-"""Runs the server of a sitting (uvicorn), reachable from this machine alone."""
+"""Runs the server of a sitting, reachable from this machine alone."""
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
-
 from benchmarks.people.answers import Journal
 from benchmarks.people.server import Guessing
-from contracts.errors import ConfigError
-
-HOST = "127.0.0.1"
-CONNECTIONS = 32
-"""Connections served at once; further ones get status 503."""
+from contracts import serving
 
 
 def serve(
@@ -34,25 +27,6 @@ def serve(
     Raises:
         ConfigError: the port cannot be used.
     """
-
-    def ended() -> None:
-        server.should_exit = True
-
-    with socket.socket() as here:
-        here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            here.bind((HOST, port))
-        except OSError as error:
-            raise ConfigError(
-                f"guess.port={port} cannot be used: {error.strerror or error}", "Give guess.port=0 for a free one."
-            ) from error
-        here.listen()
-        app = Guessing(journal, pixels, result, ended).app()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, lifespan="off",
-                limit_concurrency=CONNECTIONS, timeout_keep_alive=5, timeout_graceful_shutdown=5,
-            )
-        )  # fmt: skip
-        announce(f"http://{HOST}:{here.getsockname()[1]}/")
-        server.run(sockets=[here])
+    serving.serve(
+        lambda end: Guessing(journal, pixels, result, end).app(), "guess.port", port, lambda at, _end: announce(at)
+    )

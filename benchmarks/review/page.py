@@ -64,6 +64,7 @@ class Reviewed:
         files: tidy files beside it.
         tables: name of each dump to its table.
         problems: why images are missing, if any are.
+        joined: the dumps, in the page's order of images.
         people: the people beside the dumps, if any are.
     """
 
@@ -71,6 +72,7 @@ class Reviewed:
     files: list[Path]
     tables: dict[str, Table]
     problems: dict[str, int]
+    joined: Joined
     people: "People | None" = None
 
 
@@ -121,7 +123,7 @@ def review(
     temporary = page.with_name(f".index.html.{os.getpid()}.tmp")
     temporary.write_text(_render(joined, results, gallery, bootstrap, asked, images), encoding="utf-8")
     temporary.replace(page)
-    return Reviewed(page, files, dict(zip(joined.names, tables, strict=True)), gallery.problems, asked)
+    return Reviewed(page, files, dict(zip(joined.names, tables, strict=True)), gallery.problems, joined, asked)
 
 
 def _texts(joined: Joined, results: Sequence[Sequence[Result]], tables: Sequence[Table]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,16 +127,36 @@ def page_image(content: bytes | NDArray[np.uint8]) -> PageImage:
     """
     if not isinstance(content, bytes):
         return _cropped(Image.fromarray(content), "", 0)
+    with _opened(content) as image:
+        kind = image.format or ""
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        width, height = (image.height, image.width) if turned else image.size
+        if kind in SHOWN_BY_BROWSERS and max(width, height) <= WHOLE_SIDE and len(content) <= WHOLE_BYTES:
+            return PageImage(data_url(content, SHOWN_BY_BROWSERS[kind]), width, height, True, kind, len(content))
+        return _cropped(ImageOps.exif_transpose(image), kind, len(content))
+
+
+def whole_image(content: bytes | NDArray[np.uint8]) -> tuple[bytes, str]:
+    """The original bytes if browsers show their format, else a PNG of all pixels; and the media type.
+
+    Raises:
+        DataError: the bytes are no image, or one of more than `MAX_PIXELS` pixels.
+    """
+    if not isinstance(content, bytes):
+        return _png(Image.fromarray(content)), "image/png"
+    with _opened(content) as image:
+        if image.format in SHOWN_BY_BROWSERS:
+            return content, SHOWN_BY_BROWSERS[image.format]
+        return _png(ImageOps.exif_transpose(image)), "image/png"
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{image.width}×{image.height} pixels are too many to show")
-            kind = image.format or ""
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            width, height = (image.height, image.width) if turned else image.size
-            if kind in SHOWN_BY_BROWSERS and max(width, height) <= WHOLE_SIDE and len(content) <= WHOLE_BYTES:
-                return PageImage(data_url(content, SHOWN_BY_BROWSERS[kind]), width, height, True, kind, len(content))
-            return _cropped(ImageOps.exif_transpose(image), kind, len(content))
+            yield image
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"no image could be decoded: {error}") from error
 
@@ -144,14 +166,19 @@ def _cropped(image: Image.Image, kind: str, size: int) -> PageImage:
     side_x, side_y = min(width, CROP_SIDE), min(height, CROP_SIDE)
     left, top = (width - side_x) // 2, (height - side_y) // 2
     part = image.crop((left, top, left + side_x, top + side_y))
-    if part.mode.startswith("I"):
-        part = Image.fromarray((np.asarray(part, dtype=np.uint32) >> 8).astype(np.uint8))
-    if part.mode not in ("RGB", "L"):
-        part = part.convert("RGBA" if "A" in part.mode or "transparency" in part.info else "RGB")
-    file = io.BytesIO()
-    part.save(file, "PNG")
     whole = (side_x, side_y) == (width, height)
-    return PageImage(data_url(file.getvalue()), width, height, whole, kind, size)
+    return PageImage(data_url(_png(part, 6)), width, height, whole, kind, size)
+
+
+def _png(image: Image.Image, level: int = 1) -> bytes:
+    """In 8 bits, without metadata."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))
+    if image.mode not in ("RGB", "L"):
+        image = image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=level)
+    return file.getvalue()
 
 
 def data_url(content: bytes, kind: str = "image/png") -> str:

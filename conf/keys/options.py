@@ -159,6 +159,8 @@ class ReviewOptions:
     resamples: int | None = option(
         None, "number of bootstrap resamples for intervals; by default 1000, or no intervals above 250,000 images"
     )
+    serve: bool = option(False, "serves the page on this machine, with whole images, until Ctrl-C")
+    port: int = option(0, "port to listen on with review.serve=true; 0 takes a free one")
 
 
 @dataclass

@@ -6,7 +6,6 @@ memory at once; the header of an image is checked before the image waits.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,33 +13,19 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from contracts.errors import DataError
+from contracts.serving import LOOPBACK, POLICY, QUIET, application, static
 from datamodules.loading.decode import read_header
 from tasks.serving.openapi import description
 from tasks.serving.scoring import Asked, FullError, Keep, Scoring
 
 TEMPLATES = Path(__file__).parent / "templates"
-LOOPBACK = ["127.0.0.1", "localhost"]
-"""Names by which a browser may call a server on loopback: a page of another site cannot reach it under its own name."""
-QUIET = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-POLICY = (
-    "default-src 'none'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 RETRY = 1
 """Seconds after which a client may try again if the server is full."""
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class RefusedError(Exception):
@@ -95,15 +80,14 @@ class Server:
     def app(self) -> Starlette:
         """The routes."""
         routes = [
-            Route("/", _file("index.html", "text/html", {"Content-Security-Policy": POLICY})),
-            Route("/serve.js", _file("serve.js", "text/javascript")),
-            Route("/serve.css", _file("serve.css", "text/css")),
+            Route("/", static(TEMPLATES / "index.html", "text/html", {"Content-Security-Policy": POLICY})),
+            Route("/serve.js", static(TEMPLATES / "serve.js", "text/javascript")),
+            Route("/serve.css", static(TEMPLATES / "serve.css", "text/css")),
             Route("/models", self.models),
             Route("/score", self.score, methods=["POST"]),
             Route("/openapi.json", self.openapi),
         ]
-        hosts = ["*"] if self.token else LOOPBACK
-        return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)])
+        return application(routes, ("*",) if self.token else LOOPBACK)
 
     async def openapi(self, _request: Request) -> Response:
         """The interface in the OpenAPI format."""
@@ -188,12 +172,3 @@ class Server:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self.token and not secrets.compare_digest(given.encode(), self.token.encode()):
             raise RefusedError(401, "the token is missing or wrong: send Authorization: Bearer TOKEN")
-
-
-def _file(name: str, kind: str, further: dict[str, str] | None = None) -> Endpoint:
-    content = (TEMPLATES / name).read_bytes()
-
-    async def serve(_request: Request) -> Response:
-        return Response(content, headers=QUIET | {"Content-Type": f"{kind}; charset=utf-8"} | (further or {}))
-
-    return serve

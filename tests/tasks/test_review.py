@@ -9,7 +9,9 @@ from tasks.review import review
 
 
 def run(inputs, out=None):
-    review = SimpleNamespace(inputs=[str(path) for path in inputs], people=[], out=out and str(out), resamples=None)
+    review = SimpleNamespace(
+        inputs=[str(path) for path in inputs], people=[], out=out and str(out), resamples=None, serve=False, port=0
+    )
     return SimpleNamespace(config=SimpleNamespace(experiment_id=None, review=review))
 
 

@@ -41,7 +41,7 @@ function list() {
   const [wanted, key, test] = ORDERS[state.order], d = state.by, codes = outcomes[d](), passes = passing();
   const listable = Uint8Array.from({ length: UNCALLED + 1 }, (_, code) => wanted.includes(code));
   const found = those((i) => listable[codes[i]] && passes[i] && (!test || test(i))), matching = found.length;
-  const carried = state.pixels ? found.filter((i) => D.images[i]) : found, { logit } = D.dumps[d], from = cut(d);
+  const carried = state.pixels ? found.filter(thumbnailOf) : found, { logit } = D.dumps[d], from = cut(d);
   listed = key ? sortedBy(carried, (i) => key(clamp(logit[i], -1e3, 1e3) - from, i)) : carried;
   const hidden = matching - listed.length;
   document.getElementById("shown").textContent = `${matching} image${matching === 1 ? "" : "s"}${hidden ? `, ${hidden} of them not carried as pixels` : ""}`;
@@ -65,8 +65,8 @@ function card(i, k) {
   box.setAttribute("role", "option");
   box.tabIndex = k === current ? 0 : -1;
   box.dataset.k = k;
-  const pane = element("div", "window"), pixels = D.images[i];
-  if (pixels) pane.append(thumbnail(i));
+  const pane = element("div", "window");
+  if (thumbnailOf(i)) pane.append(thumbnail(i));
   else pane.append(element("div", "none", "pixels not included"));
   const text = element("div", "text"), line = element("div", "truth"), scores = element("span");
   D.dumps.forEach((_, e) => { if (held(e, i)) scores.append(verdict(e, i), " "); });
@@ -83,14 +83,20 @@ function card(i, k) {
   return box;
 }
 
+/** On a server an image's place serves all of its pixels; a page that is a file has only those that it holds. */
+const SERVED = document.documentElement.dataset.served === "1";
+const servedAt = (i) => `image/${i}`;
+const thumbnailOf = (i) => (D.images[i] ? D.images[i].src : SERVED ? servedAt(i) : null);
 const thumbnails = new Map();
 /** An image is decoded once, however often the gallery is drawn. */
 function thumbnail(i) {
   if (!thumbnails.has(i)) {
     const image = new Image();
     image.alt = "";
-    image.src = D.images[i].src;
+    image.loading = "lazy";
+    image.src = thumbnailOf(i);
     image.addEventListener("load", () => centre(image));
+    image.addEventListener("error", () => image.replaceWith(element("div", "none", "this image cannot be shown")));
     thumbnails.set(i, image);
   }
   return thumbnails.get(i);

@@ -183,7 +183,7 @@ new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${
 
 if (!label.some((y) => y >= 0)) state.order = "suspect";
 recall();
-if (!Object.keys(D.images).length) { state.pixels = false; at("pixels").checked = false; at("pixels").disabled = true; }
+if (SERVED || !Object.keys(D.images).length) { state.pixels = false; at("pixels").checked = false; at("pixels").disabled = true; }
 everything();
 if (state.open >= 0) open(state.open);
 document.body.dataset.ready = "1";

@@ -2,13 +2,21 @@
 
 /** Pixels of an image of the page as RGBA on white, without the browser's colour management. */
 async function pixelsOf(src) {
+  if (!src.startsWith("data:")) return drawn(await decoded(src));
   const [head, text] = src.split(","), raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let k = 0; k < raw.length; k++) bytes[k] = raw.charCodeAt(k);
   return drawn(new Blob([bytes], { type: head.slice(5).split(";")[0] }));
 }
 
-async function drawn(blob) {
-  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+async function decoded(src) {
+  const image = new Image();
+  image.src = src;
+  await image.decode();
+  return image;
+}
+
+async function drawn(source) {
+  const bitmap = await createImageBitmap(source, { colorSpaceConversion: "none" });
   const canvas = canvasOf(bitmap.width, bitmap.height), brush = canvas.getContext("2d", { willReadFrequently: true });
   brush.fillStyle = "#fff";
   brush.fillRect(0, 0, canvas.width, canvas.height);

@@ -55,7 +55,10 @@ function described(canvas, name) {
   return sized(canvas);
 }
 
-const carried = (pixels) => (!pixels.whole ? `the central part of ${pixels.width} × ${pixels.height} pixels, kept without loss`
+/** An image's pixels: those in the page, or, from a server, all of an image that the page does not hold as a whole. */
+const pixelsFor = (i) => (SERVED && !(D.images[i] && D.images[i].whole) ? { ...D.images[i], src: servedAt(i), served: true } : D.images[i]);
+
+const carried = (pixels) => (pixels.served ? "all pixels, from the server" : !pixels.whole ? `the central part of ${pixels.width} × ${pixels.height} pixels, kept without loss`
   : pixels.src.startsWith("data:image/png") && pixels.format !== "PNG" ? "all pixels, kept without loss" : "the original file, byte for byte");
 
 /** Greatest of eight means, the next one, and where blocks begin if the greatest is the last position before a block. */
@@ -75,7 +78,7 @@ function gridOf({ grid }) {
 
 /** Adds the panels that need decoded pixels, unless the reader has gone on to another image. */
 async function measure(i, panels) {
-  const shown = D.images[i], pixels = await pixelsOf(shown.src), offset = offsetOf(shown, pixels), made = [];
+  const shown = pixelsFor(i), pixels = await pixelsOf(shown.src), offset = shown.served ? [0, 0] : offsetOf(shown, pixels), made = [];
   const add = (key, name, note, canvas, tied) => { if (canvas) made.push(panel(name, note, described(canvas, `${name} of ${D.ids[i]}`), tied)); };
   if (shownPanels.has("n")) add("n", PANELS.n, `2 × 2 blocks less their top left pixel, ${GAIN} × enlarged; grey is 0`, residualOf(pixels, offset));
   if (shownPanels.has("e")) add("e", PANELS.e, `difference from itself saved as JPEG by this browser, quality ${SAVED * 100}; ${LOUDER} × enlarged`, await errorLevel(pixels, offset));
@@ -87,7 +90,7 @@ async function measure(i, panels) {
 }
 
 function stageOf(i) {
-  const panels = element("div", "panels"), pixels = D.images[i], measured = element("div", "measured");
+  const panels = element("div", "panels"), pixels = pixelsFor(i), measured = element("div", "measured");
   if (!pixels) {
     panels.append(element("p", "note", "This page does not contain this image's pixels."));
     return panels;
@@ -174,10 +177,11 @@ function neighbours(i) {
     const button = element("button", "", ""), line = element("span", "truth");
     button.type = "button";
     button.title = D.ids[k];
-    if (D.images[k]) {
+    if (thumbnailOf(k)) {
       const image = new Image();
       image.alt = "";
-      image.src = D.images[k].src;
+      image.loading = "lazy";
+      image.src = thumbnailOf(k);
       button.append(image);
     }
     line.append(truth(k));
@@ -233,14 +237,14 @@ function listOf(pairs) {
 }
 
 function factsOf(i) {
-  const pairs = [], pixels = D.images[i], fact = (name, value) => { if (value !== "" && value !== null && value !== undefined) pairs.push([name, value]); };
+  const pairs = [], pixels = pixelsFor(i), fact = (name, value) => { if (value !== "" && value !== null && value !== undefined) pairs.push([name, value]); };
   fact("id", element("span", "id", D.ids[i]));
   fact("truth", truth(i));
   fact("source", D.sources[source[i]]);
   fact("group", D.groups[group[i]]);
   if (pixels) {
-    fact("size", `${pixels.width} × ${pixels.height}`);
-    fact("format", pixels.format ? `${pixels.format}, ${pixels.size.toLocaleString("en")} bytes` : "pixels");
+    if (pixels.width) fact("size", `${pixels.width} × ${pixels.height}`);
+    if (pixels.width) fact("format", pixels.format ? `${pixels.format}, ${pixels.size.toLocaleString("en")} bytes` : "pixels");
     fact("shown", carried(pixels));
   }
   fact("where", D.places[place[i]] + (row[i] >= 0 && D.places[place[i]] ? ` [${row[i]}]` : ""));
