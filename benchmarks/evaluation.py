@@ -1,7 +1,7 @@
 """Metrics of predictions: pooled, for each generator, and averaged over generators."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isnan, nan
 from typing import Any
 
@@ -48,7 +48,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; undefined numbers are null."""
-        return {name: None if isinstance(v, float) and isnan(v) else v for name, v in asdict(self).items()}
+        return {name: None if isinstance(v, float) and isnan(v) else v for name, v in vars(self).items()}
 
 
 def subsets(predictions: Predictions) -> list[Subset]:

@@ -1,7 +1,9 @@
 """From (row, look) to a batch: read, decode, degrade, apply the view, stack."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,6 +41,10 @@ class Loaded(NamedTuple):
     failures: list[Failure]
     notes: dict[str, str] = {}  # noqa: RUF012 - never changed
     """Damaged metadata ignored in an image's file, by id."""
+
+
+Prepared = tuple[Tensor, tuple[str, ...]]
+"""A decoded image, and notes of damaged metadata that was ignored."""
 
 
 class ImageDataset(Dataset[Loaded]):
@@ -96,11 +102,11 @@ class ImageDataset(Dataset[Loaded]):
         labels: list[int] = []
         failures: list[Failure] = []
         notes: dict[str, str] = {}
-        for row, look in items:
-            key = sample_key(self._seed, look, self._manifest.image_id(row))
+        uses = [(row, look, sample_key(self._seed, look, self._manifest.image_id(row))) for row, look in items]
+        for (row, look, key), prepared in zip(uses, self._prepared(uses), strict=True):
             self._found = []
             try:
-                made = self._labelled(row, look, key)
+                made = self._labelled(row, look, key, prepared)
                 for _, seen in made:
                     for image in seen:
                         self._sides.check(*image.shape[-2:])
@@ -127,11 +133,43 @@ class ImageDataset(Dataset[Loaded]):
         )
         return Loaded(batch, failures, notes)
 
-    def _labelled(self, row: int, look: int, key: int) -> list[tuple[int, list[Tensor]]]:
+    def _prepared(self, uses: Sequence[tuple[int, int, int]]) -> Iterator[Future[Prepared] | None]:
+        """Evaluated images, decoded and degraded by as many threads as torch uses; None where `_images` does it.
+
+        The store is read by this thread alone, and few images at native size are in memory at a time.
+        """
+        threads = min(torch.get_num_threads(), len(uses))
+        if threads == 1 or self._training or isinstance(self._degrade, Chain):
+            yield from [None] * len(uses)
+            return
+        waiting: deque[Future[Prepared]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for row, _, key in uses:
+                waiting.append(pool.submit(self._prepare, self._read(row), key))
+                if len(waiting) > threads:
+                    yield waiting.popleft()
+            yield from waiting
+
+    def _read(self, row: int) -> Encoded | DataError:
+        try:
+            return self._store.read(row)
+        except DataError as error:
+            return error  # to be reported when it is this image's turn
+
+    def _prepare(self, stored: Encoded | DataError, key: int) -> Prepared:
+        if isinstance(stored, DataError):
+            raise stored
+        image, notes = self._decoded(stored)
+        degrade = None if isinstance(self._degrade, Chain) else self._degrade
+        return degraded(image, degrade, key), notes
+
+    def _labelled(
+        self, row: int, look: int, key: int, prepared: Future[Prepared] | None
+    ) -> list[tuple[int, list[Tensor]]]:
         """Label and views of an image; of several where it is paired, all by the same random numbers."""
         if self._pair is None:
-            seen = [view for image in self._images(row, look, key) for view in self._views(image, key=key)]
-            return [(int(self._labels[row]), seen)]
+            images = self._images(row, look, key) if prepared is None else [self._noted(prepared.result())]
+            return [(int(self._labels[row]), [view for image in images for view in self._views(image, key=key)])]
         stored = self._store.read(row)
         made = self._pair.made(stored, self._image(stored), generator(key, "pair"))
         degrade = None if isinstance(self._degrade, Chain) else self._degrade
@@ -140,17 +178,20 @@ class ImageDataset(Dataset[Loaded]):
     def _images(self, row: int, look: int, key: int) -> list[Tensor]:
         """The image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""
         if not isinstance(self._degrade, Chain):
-            return [degraded(self._image(self._store.read(row)), self._degrade, key)]
+            return [self._noted(self._prepare(self._store.read(row), key))]
         sample = Sample(row, look, partial(self._store.read, row), self._image, self._decoder)
         make = self._degrade.train if self._training else self._degrade.evaluate
         return make(sample, generator(key, "degrade"))
 
     def _image(self, data: Encoded) -> Tensor:
-        if isinstance(data, np.ndarray):
-            return torch.from_numpy(data).permute(2, 0, 1)
-        image, notes = self._decode(data)
-        self._found += notes
-        return image
+        return self._noted(self._decoded(data))
+
+    def _decoded(self, data: Encoded) -> Prepared:
+        return (torch.from_numpy(data).permute(2, 0, 1), ()) if isinstance(data, np.ndarray) else self._decode(data)
+
+    def _noted(self, prepared: Prepared) -> Tensor:
+        self._found += prepared[1]
+        return prepared[0]
 
     def _together(self, views: list[list[Tensor]], rows: list[int]) -> Tensor:
         first = views[0][0]

@@ -203,6 +203,32 @@ def test_unreadable_images_are_left_out_of_evaluation_and_recorded_once(num_work
     assert all("no image of a known format" in failure.reason for failure in module.failures)
 
 
+def jittered_late(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Earlier images take longer, so that threads finish in another order."""
+    sum(range(200_000 // (1 + int(image[0, 1, 0]))))
+    return jitter(image, rng)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_threads_change_neither_images_nor_order_nor_failures(encoded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded() -> tuple[list[Batch], list[str]]:
+        module = ready(
+            evaluation=View(crop=4), degrade=jittered_late, broken=frozenset({0, 7, 8}), encoded=encoded,
+            eval_batch_size=9,
+        )  # fmt: skip
+        return list(module.test_dataloader()), [f"{failure.id} {failure.reason}" for failure in module.failures]
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    one = loaded()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    three = loaded()
+    assert [len(batch.row) for batch in one[0]] == [6, 9, 4]
+    assert one[1] == three[1]
+    assert len(one[1]) == 3
+    for first, second in zip(one[0], three[0], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_training_stops_at_an_unreadable_image(num_workers: int) -> None:
     module = ready(broken=frozenset({7}), batch_size=11, num_workers=num_workers)
