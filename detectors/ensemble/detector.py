@@ -58,7 +58,10 @@ class Ensemble(Detector):
 
     def __init__(self, members: Mapping[str, Detector], rule: Rule = "linear", reference: int = 0) -> None:
         if len(members) < 2:
-            raise ConfigError(f"detector.members has {len(members)}", "Give two members or more.")
+            raise ConfigError(
+                f"detector.members has {len(members)}",
+                "Give ckpt=FILE, a checkpoint of task=combine combine.checkpoint=FILE, which holds its members.",
+            )
         if rule not in get_args(Rule):
             raise ConfigError(f"detector.rule={rule!r} is unknown", nearest(rule, get_args(Rule)))
         (first_name, first), *others = members.items()

@@ -88,9 +88,19 @@ def test_a_checkpoint_of_p_values_keeps_the_independent_members(
     values = asked.values[:, [asked.names.index(name) for name in found.columns]]
     logits = detector.combined(torch.from_numpy(values))
     np.testing.assert_allclose(logits.numpy(), found.logits, rtol=1e-9, atol=1e-9)
-    zoo.run(f"task=test ckpt={rule}.ckpt experiment_id={rule} datamodule=hdf5 datamodule.path=data.h5")
-    dump = read_predictions(f"experiments_data/{rule}/window_0/predictions_test_all.npz")
+    robust = "benchmark=robustness benchmark.deliveries=[side-9999,noise-5]"
+    data = "datamodule=hdf5 datamodule.path=data.h5"
+    zoo.run(f"task=test detector=real_stats ckpt={rule}.ckpt {robust} experiment_id={rule} {data}")
+    stage = Path(f"experiments_data/{rule}/window_0")
+    dump = read_predictions(stage / "predictions_test_all.npz")
     np.testing.assert_allclose(dump.extra["p_value"], 1 - dump.fused_scores, atol=1e-5)
+    same = read_predictions(stage / "deliveries/predictions_side-9999_all.npz")
+    assert np.array_equal(same.extra["p_value"], dump.extra["p_value"])
+
+
+def test_the_option_needs_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detector=real_stats", "datamodule=sample", "trainer=cpu"]) == 2
+    assert "members has 0\n  → Give ckpt=FILE, a checkpoint of task=combine" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore")
