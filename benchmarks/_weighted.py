@@ -12,6 +12,18 @@ from benchmarks.evaluation import Subset
 from benchmarks.metrics import Labels, Scores, confident_first
 
 Values = dict[tuple[str, str], NDArray[np.float64]]
+LIMITS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}
+"""Metrics at a limited false positive rate."""
+
+
+def size(images: int) -> int:
+    """Draws to measure at once."""
+    return max(1, 200_000 // max(1, images))
+
+
+def stacked(draws: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """[B, K] weights of the photographs, from those [K] of each draw."""
+    return np.stack(draws)
 
 
 class Family:
@@ -22,10 +34,11 @@ class Family:
         scores: [N] of all images.
         labels: [N].
         thresholds: name to value.
+        photo: [N] photograph of each image.
     """
 
     def __init__(
-        self, subsets: Sequence[Subset], scores: Scores, labels: Labels, thresholds: Mapping[str, float]
+        self, subsets: Sequence[Subset], scores: Scores, labels: Labels, thresholds: Mapping[str, float], photo: Labels
     ) -> None:
         self.subsets = list(subsets)
         self.thresholds = dict(thresholds)
@@ -34,8 +47,8 @@ class Family:
         shared = all(np.array_equal(reals[0], other) for other in reals[1:])
         segments = [rows[np.argsort(scores[rows], kind="stable")] for rows in (reals[:1] if shared else reals)]
         fakes = [rows[np.argsort(-scores[rows], kind="stable")] for rows in fakes]
-        self.fakes, self.reals = np.concatenate(fakes), np.concatenate(segments)
-        self.fake_scores, self.real_scores = scores[self.fakes], scores[self.reals]
+        self.fake_scores, self.real_scores = scores[np.concatenate(fakes)], scores[np.concatenate(segments)]
+        self.fakes, self.reals = photo[np.concatenate(fakes)], photo[np.concatenate(segments)]
         self.column = np.repeat(np.arange(len(fakes)), [rows.size for rows in fakes])
         self.start, self.stop = _bounds([rows.size for rows in fakes])
         real_start, real_stop = _bounds([rows.size for rows in segments])
@@ -65,7 +78,7 @@ class Family:
         """(metric, threshold name) to [B, C] values; NaN where the weights leave too little.
 
         Args:
-            weights: [B, N] of all images in B draws, not negative.
+            weights: [B, K] of the photographs in B draws, not negative.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._values(weights)
@@ -75,37 +88,31 @@ class Family:
         fake_sum, real_sum = _cumulate(fake), _cumulate(real)
         positives = fake_sum[:, self.stop] - fake_sum[:, self.start]
         negatives = real_sum[:, self.real_stop] - real_sum[:, self.real_start]
-        total = positives + negatives
         below = real_sum[:, self.first_not_below] - real_sum[:, self.real_start][:, self.column]
         tied = real_sum[:, self.first_above] - real_sum[:, self.first_not_below]
         found = fake_sum[:, self.last_equal] - fake_sum[:, self.start][:, self.column]
         precision = found / np.maximum(found + negatives[:, self.column] - below, 1e-300)
         squares = _cumulate(real * self.real_scores**2)
-        brier = self._sum(fake * (1 - self.fake_scores) ** 2) + squares[:, self.real_stop] - squares[:, self.real_start]
-        both = np.where((positives > 0) & (negatives > 0), 1.0, np.nan)
-        values: Values = {
-            ("auroc", ""): both * self._sum(fake * (below + tied / 2)) / (positives * negatives),
-            ("average_precision", ""): both * self._sum(fake * precision) / positives,
-            ("brier", ""): brier / total,
-        }
-        for name, limit in (("tpr_at_fpr_1", 0.01), ("tpr_at_fpr_5", 0.05)):
+        reached = {}
+        for name, limit in LIMITS.items():
             needed = real_sum[:, self.real_start] + negatives * (1 - limit * (1 + 1e-12))
             place = np.stack([np.searchsorted(row, least, "left") for row, least in zip(real_sum, needed, strict=True)])
-            reached = self.first_not_below >= place[:, self.column]
-            values[name, ""] = both * self._sum(fake * reached) / positives
-        for name, (fake_place, real_place) in self.called.items():
-            tp = fake_sum[:, fake_place] - fake_sum[:, self.start]
-            fp = real_sum[:, self.real_stop] - real_sum[:, real_place]
-            tn = negatives - fp
-            values |= {
-                ("accuracy", name): (tp + tn) / total,
-                ("balanced_accuracy", name): (tp / positives + tn / negatives) / 2,
-                ("precision", name): np.where(positives > 0, tp / (tp + fp), np.nan),
-                ("recall", name): tp / positives,
-                ("specificity", name): tn / negatives,
-                ("f1", name): np.where(positives > 0, 2 * tp / (tp + fp + positives), np.nan),
-            }
-        return values
+            reached[name] = self._sum(fake * (self.first_not_below >= place[:, self.column]))
+        return values(
+            positives,
+            negatives,
+            self._sum(fake * (below + tied / 2)),
+            self._sum(fake * precision),
+            self._sum(fake * (1 - self.fake_scores) ** 2) + squares[:, self.real_stop] - squares[:, self.real_start],
+            reached,
+            {
+                name: (
+                    fake_sum[:, fake_place] - fake_sum[:, self.start],
+                    real_sum[:, self.real_stop] - real_sum[:, real_place],
+                )
+                for name, (fake_place, real_place) in self.called.items()
+            },
+        )
 
     def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """[B, F] to [B, C]."""
@@ -114,17 +121,20 @@ class Family:
 
 
 class Calibration:
-    """Weighted expected calibration error of one subset."""
+    """Weighted expected calibration error of one subset; ``photo`` [N] is the photograph of each image."""
 
-    def __init__(self, subset: Subset, scores: Scores, labels: Labels, bins: int = 15) -> None:
-        self.images = subset.images[np.argsort(scores[subset.images], kind="stable")]
-        self.scores, self.labels, self.bins = scores[self.images], labels[self.images], bins
+    def __init__(self, subset: Subset, scores: Scores, labels: Labels, photo: Labels, bins: int = 15) -> None:
+        images = subset.images[labels[subset.images] >= 0]
+        images = images[np.argsort(scores[images], kind="stable")]
+        self.photo, self.scores, self.labels, self.bins = photo[images], scores[images], labels[images], bins
         self.first = np.flatnonzero(np.append(True, np.diff(self.scores) != 0))
         self.distinct = np.repeat(np.arange(self.first.size), np.diff(np.append(self.first, self.scores.size)))
 
-    def __call__(self, weights: NDArray[np.float64]) -> float:
-        """ECE with these weights [N] of all images; NaN if they are all zero."""
-        own = weights[self.images]
+    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[B] ECE with weights [B, K] of the photographs; NaN if they are all zero."""
+        return np.array([self._of(row[self.photo]) for row in weights])
+
+    def _of(self, own: NDArray[np.float64]) -> float:
         mass = np.add.reduceat(own, self.first)
         total = float(mass.sum())
         if total == 0:
@@ -137,13 +147,16 @@ class Calibration:
 class Selective:
     """Weighted area under the risk-coverage curve of one subset, of images repeated as often as whole weights say."""
 
-    def __init__(self, subset: Subset, scores: Scores, labels: Labels, threshold: float) -> None:
-        order, self.wrong, self.first = confident_first(scores[subset.images], labels[subset.images], threshold)
-        self.images = subset.images[order]
+    def __init__(self, subset: Subset, scores: Scores, labels: Labels, threshold: float, photo: Labels) -> None:
+        images = subset.images[labels[subset.images] >= 0]
+        order, self.wrong, self.first = confident_first(scores[images], labels[images], threshold)
+        self.photo = photo[images[order]]
 
-    def __call__(self, weights: NDArray[np.float64]) -> float:
-        """The area with these weights [N] of all images; NaN if they are all zero."""
-        own = weights[self.images]
+    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[B] areas with weights [B, K] of the photographs; NaN if they are all zero."""
+        return np.array([self._of(row[self.photo]) for row in weights])
+
+    def _of(self, own: NDArray[np.float64]) -> float:
         mass = np.add.reduceat(own, self.first)
         if not mass.sum():
             return float("nan")
@@ -151,6 +164,47 @@ class Selective:
         share = np.add.reduceat(own * self.wrong, self.first)[held] / mass[held]
         errors = np.repeat(share, mass[held].astype(np.int64))
         return float((np.cumsum(errors) / np.arange(1, errors.size + 1)).mean())
+
+
+def values(
+    positives: NDArray[np.float64],
+    negatives: NDArray[np.float64],
+    outranked: NDArray[np.float64],
+    precision: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    reached: Mapping[str, NDArray[np.float64]],
+    called: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> Values:
+    """(metric, threshold name) to [B, C] values, from weighted sums [B, C]; NaN where the weights leave too little.
+
+    Args:
+        positives: generated images.
+        negatives: real images.
+        outranked: real images below each generated one, summed over these; equal ones count half.
+        precision: precision at the score of each generated image, summed over these.
+        squares: squared errors.
+        reached: name in `LIMITS` to the generated images with few enough real ones at or above.
+        called: name of a threshold to true and false positives.
+    """
+    total = positives + negatives
+    both = np.where((positives > 0) & (negatives > 0), 1.0, np.nan)
+    found: Values = {
+        ("auroc", ""): both * outranked / (positives * negatives),
+        ("average_precision", ""): both * precision / positives,
+        ("brier", ""): squares / total,
+        **{(name, ""): both * images / positives for name, images in reached.items()},
+    }
+    for name, (tp, fp) in called.items():
+        tn = negatives - fp
+        found |= {
+            ("accuracy", name): (tp + tn) / total,
+            ("balanced_accuracy", name): (tp / positives + tn / negatives) / 2,
+            ("precision", name): np.where(positives > 0, tp / (tp + fp), np.nan),
+            ("recall", name): tp / positives,
+            ("specificity", name): tn / negatives,
+            ("f1", name): np.where(positives > 0, 2 * tp / (tp + fp + positives), np.nan),
+        }
+    return found
 
 
 def _cumulate(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._weighted import Calibration, Family, Selective
+from benchmarks import _weighted
 from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
@@ -25,10 +25,8 @@ FAST = {
     "auroc", "average_precision", "brier", "tpr_at_fpr_1", "tpr_at_fpr_5", "accuracy", "balanced_accuracy", "precision",
     "recall", "specificity", "f1", "ece", "aurc",
 }  # fmt: skip
-FAMILIES = (("pooled",), ("seen", "unseen"), ("generator",), ("paired",))
-"""Kinds of subsets that fit into one `Family`; sets may share some of their real images: each is its own family."""
-BLOCK = 200_000
-"""Weights held at once."""
+COMPILED = 50_000_000
+"""Images times resamples from which compiled loops are worth their start, which takes seconds."""
 Key = tuple[str, str, str, str]
 """(kind, generator, metric, threshold name) of a result."""
 Draws = dict[Key, NDArray[np.float64]]
@@ -57,13 +55,20 @@ class Bootstrap:
 
     def weights(self, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
         """[N] weights of the images, one array per resample; 0 for images of unknown label."""
-        labels = predictions.fused_labels
-        cluster = clusters(predictions)
+        cluster, known = clusters(predictions), predictions.fused_labels >= 0
+        return (counts[cluster] * known for counts in self.counts(cluster, predictions.fused_labels))
+
+    def counts(self, cluster: NDArray[np.int64], labels: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+        """[K] how often each cluster was sampled, one array per resample.
+
+        Args:
+            cluster: [N] number of the cluster that each image is in.
+            labels: [N]; images of unknown label decide no stratum.
+        """
         size = int(cluster.max(initial=-1)) + 1
         holds = [np.bincount(cluster[labels == kind], minlength=size) > 0 for kind in (0, 1)]
         strata = [np.flatnonzero(mask) for mask in (holds[0] & ~holds[1], holds[1] & ~holds[0], holds[0] & holds[1])]
         rng = np.random.default_rng(self.seed)
-        known = labels >= 0
         for _ in range(self.resamples):
             samples = np.zeros(size)
             for members in strata:
@@ -71,7 +76,7 @@ class Bootstrap:
                     samples[members] = np.bincount(
                         rng.integers(members.size, size=members.size), minlength=members.size
                     )
-            yield samples[cluster] * known
+            yield samples
 
     def __call__(
         self,
@@ -117,16 +122,18 @@ class Bootstrap:
         thresholds = {r.at: r.threshold for r in results if r.at}
         wanted = sorted({r.key for r in results})
         values: Draws = {key: np.full(self.resamples, nan) for key in wanted}
+        cluster = clusters(predictions)
         weights: dict[Key, list[float]] = {}
         samples: dict[Key, list[NDArray[np.float64]]] = {}
         for part in parts:
             own = [local for subset in found for one, local in seen_alike(parts, subset) if one is part]
             if not own:
                 continue
-            stream = (row[part.images] for row in self.weights(predictions))
+            stream = self.counts(cluster, predictions.fused_labels)
             labels = part.predictions.fused_labels
             counts = {(s.kind, s.name): np.bincount(labels[s.images], minlength=2).tolist() for s in own}
-            for key, column in self._draw(part.predictions, own, stream, wanted, thresholds, specs).items():
+            drawn = self._draw(part.predictions, cluster[part.images], own, stream, wanted, thresholds, specs)
+            for key, column in drawn.items():
                 if (counted := share(specs[key[2]], *counts[key[:2]])) > 0:
                     weights.setdefault(key, []).append(counted)
                     samples.setdefault(key, []).append(column)
@@ -141,50 +148,51 @@ class Bootstrap:
     def _draw(
         self,
         predictions: Predictions,
+        cluster: NDArray[np.int64],
         found: Sequence[Subset],
         stream: Iterator[NDArray[np.float64]],
         wanted: Sequence[Key],
         thresholds: Mapping[str, float],
         specs: Mapping[str, Spec],
     ) -> Draws:
-        """Draws of the subsets of images that were seen through one view; ``stream`` gives their weights [N]."""
+        """Draws of the subsets of images that were seen through one view; ``stream`` gives weights [K] of clusters."""
         scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
         names = {(s.kind, s.name) for s in found}
         keys = {key for key in wanted if key[:2] in names}
-        together = [[s for s in found if s.kind in kinds] for kinds in FAMILIES]
-        together += [[s] for s in found if s.kind == "set"]
-        families = [Family(members, scores, labels, thresholds) for members in together if members]
+        way = _way(len(predictions) * self.resamples)
+        families = [way.Family(s, scores, labels, thresholds, cluster) for s in _families(found, labels)]
         pooled = next((s for s in found if s.kind == "pooled"), None)
-        calibrated = pooled is not None and ("pooled", "", "ece", "") in keys and pooled.images.size > 0
-        calibration = Calibration(pooled, scores, labels) if calibrated and pooled is not None else None
-        risks = {
-            key: Selective(pooled, scores, labels, thresholds[key[3]])
-            for key in sorted(keys)
-            if key[:3] == ("pooled", "", "aurc") and pooled is not None and pooled.images.size > 0
-        }
+        once: dict[Key, Any] = {}
+        if pooled is not None and pooled.images.size > 0:
+            for key in sorted(keys):
+                if key[:3] == ("pooled", "", "ece"):
+                    once[key] = way.Calibration(pooled, scores, labels, cluster)
+                elif key[:3] == ("pooled", "", "aurc"):
+                    once[key] = way.Selective(pooled, scores, labels, thresholds[key[3]], cluster)
         own: dict[tuple[str, str], list[Key]] = {}
         for key in sorted(keys):
             if key[2] not in FAST and specs[key[2]].resampled:
                 own.setdefault(key[:2], []).append(key)
         values: Draws = {key: np.full(self.resamples, nan) for key in sorted(keys)}
-        size = max(1, BLOCK // max(1, len(predictions)))
+        size, known = way.size(len(predictions)), labels >= 0
         for begin in range(0, self.resamples, size):
-            weights = np.stack(list(islice(stream, size)))
-            block = slice(begin, begin + len(weights))
+            counts = list(islice(stream, size))
+            weights = way.stacked(counts)
+            block = slice(begin, begin + len(counts))
             for family in families:
                 for (metric, at), samples in family(weights).items():
                     for subset, column in zip(family.subsets, samples.T, strict=True):
                         if (subset.kind, subset.name, metric, at) in keys:
-                            values[subset.kind, subset.name, metric, at][block] = column
-            if calibration is not None:
-                values["pooled", "", "ece", ""][block] = [calibration(row) for row in weights]
-            for key, risk in risks.items():
-                values[key][block] = [risk(row) for row in weights]
+                            values[subset.kind, subset.name, metric, at][block] = column[: len(counts)]
+            for key, measured in once.items():
+                values[key][block] = measured(weights)[: len(counts)]
             for subset in found:
                 for key in own.get((subset.kind, subset.name), ()):
                     values[key][block] = [
-                        _repeated(specs[key[2]], subset, row, scores, labels, thresholds.get(key[3], nan))
-                        for row in weights
+                        _repeated(
+                            specs[key[2]], subset, row[cluster] * known, scores, labels, thresholds.get(key[3], nan)
+                        )
+                        for row in counts
                     ]
         return values
 
@@ -217,6 +225,24 @@ def clusters(predictions: Predictions) -> NDArray[np.int64]:
     number = number.astype(np.int64)
     number[alone] = number.max(initial=0) + 1 + np.arange(int(alone.sum()))
     return np.unique(number, return_inverse=True)[1].astype(np.int64)
+
+
+def _way(work: int) -> Any:
+    """The module that measures draws of this many images in all: each has the same classes."""
+    if work < COMPILED:
+        return _weighted
+    from benchmarks import _swept  # it imports numba, which takes a second
+
+    return _swept
+
+
+def _families(found: Sequence[Subset], labels: NDArray[np.int64]) -> list[list[Subset]]:
+    """Subsets that are measured in one pass: those with the same real images, and those paired with disjoint ones."""
+    families: dict[Any, list[Subset]] = {}
+    for subset in found:
+        real = subset.images[labels[subset.images] == 0]
+        families.setdefault("paired" if subset.kind == "paired" else real.tobytes(), []).append(subset)
+    return list(families.values())
 
 
 def _repeated(

@@ -267,6 +267,10 @@ def reliability(scores: Scores, labels: Labels, bins: int = 15) -> tuple[Scores,
 
 def reliability_bins(scores: Scores, bins: int) -> Labels:
     """[N] bin of each score; equal scores always share a bin, so the order of images does not matter."""
-    _, group, size = np.unique(scores, return_inverse=True, return_counts=True)
-    middle = np.cumsum(size) - size / 2
-    return np.minimum((middle * bins / scores.size).astype(np.int64), bins - 1)[group]
+    order = np.argsort(-scores, kind="stable")
+    first = np.flatnonzero(np.append(True, scores[order][1:] != scores[order][:-1]))
+    size = np.diff(np.append(first, scores.size))
+    middle = scores.size - np.cumsum(size) + size / 2
+    place = np.empty(scores.size, np.int64)
+    place[order] = np.repeat(np.minimum((middle * bins / scores.size).astype(np.int64), bins - 1), size)
+    return place

@@ -48,6 +48,7 @@ INNER = {
     "benchmarks": (
         "review", "exploring", "people", "leaderboard", "comparison", "robustness", "real_stats", "forensynths_tables",
         "thresholds", "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
+        "sweeps",
     ),
     "detectors": (
         "exported", "ensemble", "drift", "fgts", "rine",

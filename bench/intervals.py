@@ -1,0 +1,73 @@
+"""Metrics and their intervals: 1,000,000 predictions, 36 generators, 1,000 draws of photographs.
+
+Half of the images are real. Each of 250,000 photographs has two real and two generated images; half of the generators
+count as seen. All metrics of all subsets are measured at two thresholds. The baseline draws with numpy alone.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from bench.parts.memory import peak_memory
+from bench.parts.table import Row, rate
+from bench.parts.timing import interleaved, pick
+from benchmarks import intervals
+from benchmarks.evaluation import evaluate
+from benchmarks.intervals import Bootstrap
+from benchmarks.predictions import Predictions, from_crops
+
+GENERATORS = [f"generator {k:02d}" for k in range(36)]
+DRAWS = 32
+
+
+def measure() -> list[Row]:
+    """CPU seconds and peak memory of all of it; draws a second against the plain way."""
+    images = pick(20_000, 1_000_000)
+    dump = predictions(images)
+    everything = interleaved({"all": partial(whole, dump)}, 2)["all"]
+    results = evaluate(dump)
+
+    def drawn(compiled: bool) -> None:
+        before, intervals.COMPILED = intervals.COMPILED, 0 if compiled else sys.maxsize
+        try:
+            Bootstrap(DRAWS).draw(dump, results)
+        finally:
+            intervals.COMPILED = before
+
+    timings = interleaved({"plain": partial(drawn, False), "compiled": partial(drawn, True)}, 2)
+    with TemporaryDirectory() as folder:
+        root = str(Path(__file__).resolve().parent.parent)
+        code = f"import sys; sys.path.insert(0, {root!r}); from bench.intervals import *; whole(predictions({images}))"
+        peak, _ = peak_memory([sys.executable, "-c", code], Path(folder))
+    way = f"{images:,} predictions, {len(GENERATORS)} generators"
+    thousand = f"{way}, 1,000 draws of {images // 4:,} photographs"
+    wall = f"metrics included; wall {everything.best:.1f} s"
+    return [
+        Row("intervals", thousand, None, everything.best_cpu, "CPU s", None, pick(None, 10.0), wall),
+        Row("intervals, peak memory", thousand, None, peak, "GB", None, 1.0, "the dump included"),
+        rate(
+            "intervals", f"{way}, {DRAWS} draws", timings["plain"], timings["compiled"], DRAWS,
+            note="baseline numpy; sorting included", unit="draws/s",
+        ),
+    ]  # fmt: skip
+
+
+def predictions(images: int) -> Predictions:
+    """A dump with scores of normal logits."""
+    rng, half = np.random.default_rng(0), images // 2
+    labels = np.repeat([0, 1], half)
+    photo = np.tile(np.arange(half) % (images // 4), 2)
+    made = rng.permutation(np.arange(half) % len(GENERATORS)) + 1
+    return from_crops(
+        rng.normal(2.0 * labels - 1, 1.3), np.arange(images), labels, np.concatenate([np.zeros(half, np.int64), made]),
+        np.char.mod("%d", np.arange(images)), generator_id_to_name=["", *GENERATORS], group=np.char.mod("p%d", photo),
+        provenance={"threshold": 0.4, "seen_generators": GENERATORS[:18]},
+    )  # fmt: skip
+
+
+def whole(dump: Predictions) -> None:
+    """All metrics and 1,000 draws."""
+    Bootstrap()(dump, evaluate(dump))

@@ -1,0 +1,1 @@
+"""Compiled loops over sorted images, for many draws of a bootstrap at once."""
