@@ -9,17 +9,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
+from bench.parts.large_dump import GENERATORS, predictions, whole
 from bench.parts.memory import peak_memory
 from bench.parts.table import Row, rate
 from bench.parts.timing import interleaved, pick
 from benchmarks import intervals
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap
-from benchmarks.predictions import Predictions, from_crops
 
-GENERATORS = [f"generator {k:02d}" for k in range(36)]
 DRAWS = 32
 
 
@@ -40,7 +37,8 @@ def measure() -> list[Row]:
     timings = interleaved({"plain": partial(drawn, False), "compiled": partial(drawn, True)}, 2)
     with TemporaryDirectory() as folder:
         root = str(Path(__file__).resolve().parent.parent)
-        code = f"import sys; sys.path.insert(0, {root!r}); from bench.intervals import *; whole(predictions({images}))"
+        path = f"import sys; sys.path.insert(0, {root!r})"
+        code = f"{path}; from bench.parts.large_dump import *; whole(predictions({images}))"
         peak, _ = peak_memory([sys.executable, "-c", code], Path(folder))
     way = f"{images:,} predictions, {len(GENERATORS)} generators"
     thousand = f"{way}, 1,000 draws of {images // 4:,} photographs"
@@ -53,21 +51,3 @@ def measure() -> list[Row]:
             note="baseline numpy; sorting included", unit="draws/s",
         ),
     ]  # fmt: skip
-
-
-def predictions(images: int) -> Predictions:
-    """A dump with scores of normal logits."""
-    rng, half = np.random.default_rng(0), images // 2
-    labels = np.repeat([0, 1], half)
-    photo = np.tile(np.arange(half) % (images // 4), 2)
-    made = rng.permutation(np.arange(half) % len(GENERATORS)) + 1
-    return from_crops(
-        rng.normal(2.0 * labels - 1, 1.3), np.arange(images), labels, np.concatenate([np.zeros(half, np.int64), made]),
-        np.char.mod("%d", np.arange(images)), generator_id_to_name=["", *GENERATORS], group=np.char.mod("p%d", photo),
-        provenance={"threshold": 0.4, "seen_generators": GENERATORS[:18]},
-    )  # fmt: skip
-
-
-def whole(dump: Predictions) -> None:
-    """All metrics and 1,000 draws."""
-    Bootstrap()(dump, evaluate(dump))

@@ -128,8 +128,9 @@ class Selective:
     def __call__(self, weights: Weights) -> Floats:
         """[LANES] areas; NaN where the weights are all zero."""
         total = masses(weights, self.sizes)
-        harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(total.max()) + int(weights.max()) + 1)))
-        sums: Floats = risk(weights, self.photo, self.ends, self.wrong, total, harmonic)
+        most = weights.max(axis=1).astype(np.int64)
+        harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(total.max()) + int(most.max()) + 1)))
+        sums: Floats = risk(weights, most, self.photo, self.ends, self.wrong, total, harmonic)
         return np.where(total > 0, sums, np.nan) / np.maximum(total, 1)
 
 

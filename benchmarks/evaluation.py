@@ -105,13 +105,13 @@ def measured(
 ) -> list[Result]:
     """The metrics of subsets of a dump; generated images are compared with real ones seen through the same view."""
     parts = by_view(predictions)
-    sorted_once = {part.view: falling(part.predictions.fused_scores.astype(np.float64)) for part in parts}
+    order = {part.view: np.argsort(-part.predictions.fused_scores, kind="stable") for part in parts}
     results = []
     for subset in found:
         seen = seen_alike(parts, subset)
         measures = [
             measure(local, part.predictions.fused_scores.astype(np.float64), part.predictions.fused_labels,
-                    thresholds, specs, sorted_once[part.view])
+                    thresholds, specs, order[part.view])
             for part, local in seen
         ]  # fmt: skip
         if len(seen) == 1:
@@ -175,24 +175,28 @@ def measure(
     labels: NDArray[np.int64],
     thresholds: Mapping[str, float],
     specs: Mapping[str, Spec],
-    order: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    order: NDArray[np.int64] | None = None,
 ) -> list[Result]:
     """The metrics of one subset of scores [N] and labels [N].
 
     Our own metrics get its images by falling score, so that each of them sorts in linear time.
 
     Args:
-        subset: the images; one that is there twice counts twice.
+        subset: the images.
         scores: of all images.
         labels: of all images.
         thresholds: name to value.
         specs: the metrics.
-        order: the `falling` order of all images, to sort them once for many subsets.
+        order: all images by falling score, to sort them once for many subsets, which hold no image twice.
     """
     given = scores[subset.images], labels[subset.images]
-    images, place = falling(scores) if order is None else order
-    sorted_images = images[np.sort(place[subset.images])]
-    ordered = scores[sorted_images], labels[sorted_images]
+    if order is None:
+        images = subset.images[np.argsort(-given[0], kind="stable")]
+    else:
+        held = np.zeros(scores.size, np.bool_)
+        held[subset.images] = True
+        images = order[held[order]]
+    ordered = scores[images], labels[images]
     truth = given[1]
     fakes = int((truth == 1).sum())
     results = []
@@ -208,14 +212,6 @@ def measure(
                 Result(subset.kind, subset.name, spec.name, at, threshold, value, reason, truth.size - fakes, fakes)
             )
     return results
-
-
-def falling(scores: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """([N] images by falling score, [N] place of each image among them)."""
-    images = np.argsort(-scores, kind="stable")
-    place = np.empty(images.size, np.int64)
-    place[images] = np.arange(images.size)
-    return images, place
 
 
 def _macro(results: Sequence[Result], real: int) -> list[Result]:

@@ -60,13 +60,16 @@ def calibration(weights: Weights, photo: Ints, ends: Ints, excess: Floats, total
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def risk(weights: Weights, photo: Ints, ends: Ints, wrong: Floats, total: Floats, harmonic: Floats) -> Floats:
+def risk(
+    weights: Weights, most: Ints, photo: Ints, ends: Ints, wrong: Floats, total: Floats, harmonic: Floats
+) -> Floats:
     """[LANES] sums over all coverages k of the share of wrong calls among the k most confident images.
 
     A wrong call at place i adds 1/k for every k from i on: the harmonic number of all places less that of i - 1.
 
     Args:
         weights: [K, LANES] of the photographs.
+        most: [K] the largest weight of each photograph.
         photo: [M] photograph of each image, by falling confidence.
         ends: [G] where each group of equal confidence ends; its images have the share of errors among all of them.
         wrong: [M] 1 where the call is wrong, else 0.
@@ -75,11 +78,11 @@ def risk(weights: Weights, photo: Ints, ends: Ints, wrong: Floats, total: Floats
     """
     passed, own, errors = np.zeros((1, LANES)), np.zeros((1, LANES)), np.zeros((1, LANES))
     alone, missed, tied = np.zeros((1, LANES)), np.zeros((1, LANES)), np.zeros(LANES)
-    begin, heaviest = 0, int(weights.max())
+    begin = 0
     for end in ends:
         if end - begin == 1 and wrong[begin]:
             add(alone, 0, weights, photo[begin], 1.0)
-            collect(missed, passed, weights, photo[begin], harmonic, heaviest)
+            collect(missed, passed, weights, photo[begin], harmonic, most[photo[begin]])
         elif end - begin > 1 and wrong[begin:end].any():
             own[:], errors[:] = 0, 0
             for i in range(begin, end):
