@@ -182,19 +182,19 @@ def measure(
     Our own metrics get its images by falling score, so that each of them sorts in linear time.
 
     Args:
-        subset: the images.
+        subset: the images; one that is there twice counts twice.
         scores: of all images.
         labels: of all images.
         thresholds: name to value.
         specs: the metrics.
-        order: all images by falling score, to sort them once for many subsets, which hold no image twice.
+        order: all images by falling score, to sort them once for many subsets.
     """
     given = scores[subset.images], labels[subset.images]
-    if order is None:
+    held = np.zeros(scores.size, np.bool_)
+    held[subset.images] = True
+    if order is None or np.count_nonzero(held) < subset.images.size:
         images = subset.images[np.argsort(-given[0], kind="stable")]
     else:
-        held = np.zeros(scores.size, np.bool_)
-        held[subset.images] = True
         images = order[held[order]]
     ordered = scores[images], labels[images]
     truth = given[1]
