@@ -104,13 +104,26 @@ def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
 
 
 def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
-    bases = [base_name(base, module, root) for base in node.bases]
-    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-    inherited = Signature({})
-    if is_own(module) or init is None or init.args.kwarg is not None:  # attributes of libraries are of no interest
-        for base in reversed(bases):
-            inherited = _base_signature(base, root, inherited)
-    attributes = inherited.attributes | _attributes(node)
+    name = f"{module}.{node.name}"
+    init = _constructor(node)
+    if not is_own(module) and init is not None and init.args.kwarg is None:
+        return _signature_in([name], root)  # attributes of libraries are of no interest
+    return _signature_in(_order(name, root), root)
+
+
+def _signature_in(order: list[str], root: Path) -> Signature:
+    """The signature of the first class in a method resolution order; ``super()`` is the class behind it."""
+    if not order:
+        return Signature({})
+    name, *further = order
+    if not _readable(name, root):
+        behind = _signature_in(further, root)
+        # abstract bases and protocols have no constructor of interest
+        known = name.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing")
+        return behind if known else replace(behind, library=name)
+    module, node = find(name, root)
+    assert isinstance(node, ast.ClassDef)  # noqa: S101 - Python itself would refuse another base
+    init, inherited = _constructor(node), _signature_in(further, root)
     if init is not None:
         own = dict(list(_parameters(init).items())[1:])
         taken = Signature(own)
@@ -118,17 +131,41 @@ def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
             handed = _handed(init, list(inherited.parameters))
             named = _open(init.args.kwarg.annotation, module, root)
             defaults = _changed_defaults(init)
-            further = {
+            passed = {
                 name: replace(parameter, default=defaults.get(name, parameter.default))
                 for name, parameter in inherited.parameters.items()
                 if name not in handed | own.keys() and (named is None or name in named)
             }
-            taken = replace(inherited, parameters=own | further, anything=inherited.anything or not bases)
-    elif "typing.NamedTuple" in bases or any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+            taken = replace(inherited, parameters=own | passed, anything=inherited.anything or not further)
+    elif "typing.NamedTuple" in further or any("dataclass" in ast.unparse(d) for d in node.decorator_list):
         taken = replace(inherited, parameters=inherited.parameters | _fields(node), library="")
     else:
         taken = inherited
-    return replace(taken, attributes=attributes, doc=first_line(node))
+    return replace(taken, attributes=inherited.attributes | _attributes(node), doc=first_line(node))
+
+
+def _order(name: str, root: Path) -> list[str]:
+    """Python's method resolution order (C3), in which classes that are not read have no bases."""
+    if not _readable(name, root):
+        return [name]
+    module, node = find(name, root)
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    waiting = [_order(base_name(base, module, root), root) for base in bases]
+    waiting.append([order[0] for order in waiting])
+    found = [f"{module}.{node.name}"]
+    while waiting := [order for order in waiting if order]:
+        heads = (order[0] for order in waiting if not any(order[0] in other[1:] for other in waiting))
+        found.append(next(heads, waiting[0][0]))  # Python refuses bases that have no common order
+        waiting = [order[1:] if order[0] == found[-1] else order for order in waiting]
+    return found
+
+
+def _readable(name: str, root: Path) -> bool:
+    return is_own(name) or (root != ROOT and module_file(name.rpartition(".")[0], root) is not None)
+
+
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    return next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
 
 
 def base_name(base: ast.expr, module: str, root: Path) -> str:
@@ -137,15 +174,6 @@ def base_name(base: ast.expr, module: str, root: Path) -> str:
     head, dot, rest = name.partition(".")
     home = f"builtins.{head}" if hasattr(builtins, head) else f"{module}.{head}"
     return imports(module, root).get(head, home) + dot + rest
-
-
-def _base_signature(base: str, root: Path, behind: Signature) -> Signature:
-    """The signature of a base class, or that inherited from the other bases."""
-    if is_own(base) or (root != ROOT and module_file(base.rpartition(".")[0], root)):
-        return signature(base, root)
-    if base.partition(".")[0] in ("abc", "builtins", "collections", "enum", "typing"):
-        return behind  # abstract bases and protocols have no constructor of interest
-    return replace(behind, library=base)
 
 
 def _handed(init: ast.FunctionDef, names: list[str]) -> set[str]:

@@ -65,6 +65,23 @@ class Changed(Base):
     def __init__(self, own: str, **given: Unpack[Long]) -> None:
         super().__init__(**(Long(depth=7) | given))
 
+class First(Base):
+    kind = "first"
+
+class Second(Base):
+    kind = "second"
+    mark = 2
+    name = "second"
+    def __init__(self, width: int) -> None: ...
+
+class Diamond(First, Second): ...
+
+class Mixin:
+    def __init__(self, share: float = 0.5, **kwargs) -> None:
+        super().__init__(**kwargs)
+
+class Mixed(Mixin, Base): ...
+
 class Open:
     def __init__(self, **kwargs): ...
 
@@ -116,6 +133,8 @@ def root(tmp_path: Path) -> Path:
         ("Partly", [], ["depth", "size"]),
         ("Twice", [], ["depth"]),
         ("Narrow", ["own"], ["depth"]),
+        ("Diamond", ["width"], []),
+        ("Mixed", ["size"], ["depth", "share"]),
         ("Data", ["x"], ["y"]),
         ("More", ["x"], ["y", "z"]),
         ("function", ["q"], ["p"]),
@@ -145,6 +164,8 @@ def test_library_signatures_behind(root: Path) -> None:
     assert signature("detectors.mine.Bare", root).library == "torch.nn.Module"
     plain = signature("detectors.mine.Plain", root)
     assert plain.attributes == {"name": "base", "serves": ("test",)}
+    diamond = signature("detectors.mine.Diamond", root)
+    assert diamond.attributes == {"name": "second", "kind": "first", "mark": 2}
     assert plain.doc == "Its own constructor."
     assert plain.parameters["b"].annotation == "str"
 
