@@ -21,10 +21,11 @@ from callbacks.passport import passport
 from callbacks.preemption import Preemption, cluster_plugins, without_own_signals
 from callbacks.reporting.progress_lines import ProgressLines
 from callbacks.reporting.quiet import quieten
-from conf.build import build_for_scoring
+from conf.build import TRAINING_ONLY, build_for_scoring
 from conf.cli.typed import typed_node
 from conf.cli.words import parse
 from conf.keys.targets import current
+from conf.keys.written import typed_characters
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.process.lightning import as_lightning
 from contracts.stage import Rows
@@ -40,8 +41,7 @@ from tasks.scoring.scorer import Scorer, needs_trainer
 if TYPE_CHECKING:
     import pytorch_lightning as L
 
-TRAINING = ("train_view", *Training.__annotations__)
-"""Options of a detector that its scores do not depend on."""
+TRAINING = ("train_view", *Training.__annotations__)  # Options of a detector that its scores do not depend on
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow", "timm", "pixelproof")
 
 
@@ -124,6 +124,7 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: the command line chooses another detector than the checkpoint's.
+        ConfigError: it sets a key of something that the checkpoint's detector was built without.
     """
     words = [word for word in parse(run.composed.overrides) if word.key_or_group.split(".")[0] == "detector"]
     wanted = run.composed.resolved["detector"].get("_target_")
@@ -134,7 +135,17 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
     config = OmegaConf.create(dict(node))
     for word in words:
         if word.key_or_group != "detector":
-            OmegaConf.update(config, word.key_or_group.removeprefix("detector."), word.value(), force_add=True)
+            key = word.key_or_group.removeprefix("detector.")
+            holder, _, name = key.rpartition(".")
+            top = holder.partition(".")[0]
+            if holder and top not in TRAINING_ONLY and not OmegaConf.is_config(OmegaConf.select(config, holder)):
+                value = "null" if word.value() is None else typed_characters(word.value())
+                kind = "contracts.view.View" if holder.endswith("_view") else "CLASS"
+                raise ConfigError(
+                    f"detector.{key}={value}: the detector of {path} was built without {holder}",
+                    f"Set all of it: 'detector.{holder}={{_target_: {kind}, {name}: {value}}}'.",
+                )
+            OmegaConf.update(config, key, word.value(), force_add=True)
     laid = OmegaConf.to_container(config)
     return typed_node({str(key): value for key, value in laid.items()}) if isinstance(laid, dict) else dict(node)
 

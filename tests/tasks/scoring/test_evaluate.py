@@ -35,6 +35,16 @@ def test_a_checkpoint_describes_itself() -> None:
     assert loaded.detector.make_optimizer is None
 
 
+@pytest.mark.usefixtures("trained")
+def test_a_key_of_a_view_that_the_checkpoint_lacks_is_refused_and_the_next_step_works() -> None:
+    with pytest.raises(ConfigError, match=r"best\.ckpt was built without eval_view") as refused:
+        load_detector(run("detector.eval_view.resize=64"), BEST)
+    word = refused.value.step.removeprefix("Set all of it: '").removesuffix("'.")
+    assert word == "detector.eval_view={_target_: contracts.view.View, resize: 64}"
+    assert load_detector(run(word), BEST).detector.eval_view.resize == 64
+    assert load_detector(run("detector.optimizer.lr=0.5"), BEST).detector.make_optimizer is None
+
+
 def test_foreign_weights_need_the_configuration(tmp_path: Path) -> None:
     torch.manual_seed(0)
     node = compose([]).resolved["detector"]
