@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-NAME = "pixelproof_golden"
-"""Of the entry point."""
+NAME = "pixelproof_golden"  # Of the entry point
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

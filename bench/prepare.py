@@ -31,8 +31,7 @@ SOURCES = ((1024, 1152, 4.0), (512, 1536, 1.7), (512, 6144, 1.7))
 """Side and number of the source images, and the ratio wanted; a small set fits the page cache, a large one does not."""
 
 OF_PURE = 0.8
-READ = 1024
-"""Rows the notebook converts at a time."""
+READ = 1024  # Rows the notebook converts at a time
 
 
 def measure() -> list[Row]:

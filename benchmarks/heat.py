@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 DPI = 100
-BAR = 90
-"""Pixels the colour bar takes on the right."""
-HEAD = 22
-"""Pixels the title takes above."""
-LEAST = 64
-"""Minimum height of the panel, which keeps the colour bar legible."""
+BAR = 90  # Pixels the colour bar takes on the right
+HEAD = 22  # Pixels the title takes above
+LEAST = 64  # Minimum height of the panel, which keeps the colour bar legible
 
 
 def limits(values: NDArray[np.floating], robust: float = 1.0) -> tuple[float, float]:

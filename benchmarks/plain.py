@@ -35,8 +35,7 @@ class Plain:
     deliveries: Mapping[str, SampleFunction] = MappingProxyType({})
     """Further ways in which ``task=test`` sees each test image, by name; each has a dump of its own."""
     features: Path | None
-    copies: int = 1
-    """Fixed variants of each training image per epoch, see `Stage.copies`."""
+    copies: int = 1  # Fixed variants of each training image per epoch, see `Stage.copies`
     dumps: Mapping[str, tuple[str, ...]] = MappingProxyType({"validate": ("validate",), "test": ("test",)})
     """For each task, the names in ``predictions_<name>_all.npz`` of its dump in a stage's folder."""
     global_batch: int | None = None

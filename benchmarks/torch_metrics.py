@@ -88,9 +88,6 @@ class TorchMetric:
     def check(self, classes: int = 2) -> None:
         """Tries the metric on a few images.
 
-        Args:
-            classes: that the detector tells apart.
-
         Raises:
             ConfigError: torchmetrics refuses an argument, or gives more than one number.
         """

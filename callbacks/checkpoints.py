@@ -91,10 +91,6 @@ class Checkpoints(Callback):
     def keep_if_best(self, trainer: L.Trainer, logged: Mapping[str, Any]) -> None:
         """Saves the weights just validated as ``best.ckpt`` if they are the best so far.
 
-        Args:
-            trainer: the trainer with those weights.
-            logged: the values logged in their validation.
-
         Raises:
             ConfigError: the monitored value was not logged.
         """

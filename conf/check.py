@@ -19,14 +19,11 @@ from conf.paths import missing_paths
 from contracts.errors import ConfigError, nearest
 
 GROUPS = tuple(name for name, field in root_keys().items() if field.metadata.get("group") and name != "local")
-SEVERAL = ("logger", "callbacks", "metrics")
-"""Groups that hold several members by name."""
+SEVERAL = ("logger", "callbacks", "metrics")  # Groups that hold several members by name
 
-CALIBRATED = ("test", "predict")
-"""Tasks that apply a checkpoint's calibration."""
+CALIBRATED = ("test", "predict")  # Tasks that apply a checkpoint's calibration
 
-OPTIONAL = ("launcher",)
-"""Groups that may be left empty."""
+OPTIONAL = ("launcher",)  # Groups that may be left empty
 
 
 def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:

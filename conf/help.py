@@ -22,8 +22,7 @@ EXAMPLES = """
     pixelproof task=doctor trainer=ddp                               show the configuration and its problems
 """
 
-WIDEST = 48
-"""Characters of the first column; a longer name gets its own line."""
+WIDEST = 48  # Characters of the first column; a longer name gets its own line
 
 
 def help_for(words: Sequence[str], folder: Path) -> str:

@@ -30,10 +30,8 @@ from conf.sources import leaves
 from contracts.errors import ConfigError, nearest
 
 Lines = dict[str, str]
-Part = tuple[str, Lines]
-"""A title or a paragraph, and what is listed under it."""
-_SETTINGS = "It sets"
-"""Title of an option's values."""
+Part = tuple[str, Lines]  # A title or a paragraph, and what is listed under it
+_SETTINGS = "It sets"  # Title of an option's values
 
 
 def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:

@@ -11,8 +11,7 @@ from contracts.errors import ConfigError
 RESULTS = Path("experiments_data")
 LOGS = Path("experiments_logs")
 
-FILES = ("prepare.out", "convert.out", "sweep.study")
-"""Options that name a file; the others name a folder."""
+FILES = ("prepare.out", "convert.out", "sweep.study")  # Options that name a file; the others name a folder
 
 ELSEWHERE = ("doctor", "review", "compare", "leaderboard", "explain", "convert", "export", "serve", "candidates")
 """Tasks that write next to their inputs, or nothing."""

@@ -68,8 +68,7 @@ def glob_pattern(path: Path) -> tuple[Path, str]:
     return fixed, os.path.join(escape(str(fixed)), *rest)  # noqa: PTH118 - Path would drop a leading "./"
 
 
-EXPORTED = "config.json"
-"""File that describes the weights in a folder of ``task=export``."""
+EXPORTED = "config.json"  # File that describes the weights in a folder of ``task=export``
 
 
 def is_exported(path: Path) -> bool:

@@ -11,8 +11,7 @@ from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
-WIDE = 10_000
-"""Columns of an output that is not a terminal, where lines may have any length."""
+WIDE = 10_000  # Columns of an output that is not a terminal, where lines may have any length
 
 
 def screen() -> Console:
@@ -30,7 +29,8 @@ def display(*parts: RenderableType, console: Console | None = None) -> None:
     """
     console = console or screen()
     for part in parts:
-        if isinstance(part, Table) and _width(part, console) > console.width:
+        wide = console.options.update(width=WIDE)
+        if isinstance(part, Table) and Measurement.get(console, wide, part).maximum > console.width:
             part = stacked(part)
         console.print(part)
 
@@ -62,10 +62,6 @@ def _rows(table: Table) -> Iterator[tuple[RenderableType, list[tuple[RenderableT
     columns = [list(column.cells) for column in others]
     for row, name in enumerate(first.cells):
         yield name, [(c.header, cells[row]) for c, cells in zip(others, columns, strict=True) if str(cells[row])]
-
-
-def _width(table: Table, console: Console) -> int:
-    return Measurement.get(console, console.options.update(width=WIDE), table).maximum
 
 
 def reader_is_gone() -> bool:

@@ -29,8 +29,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Content Security Policy of a page whose script and style are files of the server."""
-CONNECTIONS = 32
-"""Connections served at once; further ones get status 503."""
+CONNECTIONS = 32  # Connections served at once; further ones get status 503
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

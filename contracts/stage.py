@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
-"""Rows of a manifest, in the order of evaluation; training samples them in random order."""
+Rows = NDArray[np.int64]  # Rows of a manifest, in the order of evaluation; training samples them in random order
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ class Sizing(Protocol):
         """Whether it returns every image of this size as it is."""
 
 
-Encoded = bytes | NDArray[np.uint8]
-"""An image as a store returns it: the bytes of a file, or pixels [H, W, 3]."""
+Encoded = bytes | NDArray[np.uint8]  # An image as a store returns it: the bytes of a file, or pixels [H, W, 3]
 
 
 class Sample(NamedTuple):
@@ -99,8 +98,7 @@ class Sides:
 
 
 FILLS = ("tile", "zero", "error")
-CROPS = {"one": 1, "five": 5, "ten": 10}
-"""How many crops an evaluated image gives, by word."""
+CROPS = {"one": 1, "five": 5, "ten": 10}  # How many crops an evaluated image gives, by word
 PLACES = ("random", "centre")
 INTERPOLATIONS = ("bilinear", "bicubic")
 

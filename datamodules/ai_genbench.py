@@ -19,8 +19,7 @@ from datamodules.tables.columns import as_labels, as_texts, class_names
 from datamodules.tables.manifest import Manifest
 
 IMAGE = "image"
-NEEDED = (IMAGE, "label", "generator", "file_id")
-"""Required columns of the release."""
+NEEDED = (IMAGE, "label", "generator", "file_id")  # Required columns of the release
 FURTHER = ("origin_dataset", "width", "height")
 LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
 

@@ -17,8 +17,7 @@ from datamodules.loading.decode import pixels_of
 from datamodules.loading.options import Loading
 from datamodules.tables.manifest import Manifest
 
-Stored = Path | bytes | Image.Image | NDArray[np.uint8]
-"""An image as it is held until it is read."""
+Stored = Path | bytes | Image.Image | NDArray[np.uint8]  # An image as it is held until it is read
 
 
 class GivenImages(ImageDataModule):

@@ -38,8 +38,7 @@ COLUMNS: dict[str, str | None] = {"id": "id", "image": "image", "label": "label"
 
 TEXTS = ("generator", "source", "group", "split")
 SIZES = ("width", "height")
-FILLED = ("label", "split", "where", "row", *SIZES)
-"""Columns that are converted file by file."""
+FILLED = ("label", "split", "where", "row", *SIZES)  # Columns that are converted file by file
 
 OWN = ("where", "row", "format", "origin", "origin_row")
 """Columns that are filled in here or when a prepared file is read."""

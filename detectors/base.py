@@ -41,8 +41,7 @@ class Training(Optimisation, total=False):
     compile: bool
 
 
-PASSPORT = "pixelproof"
-"""Entry of a checkpoint that describes it, in plain containers."""
+PASSPORT = "pixelproof"  # Entry of a checkpoint that describes it, in plain containers
 
 
 @dataclass(frozen=True)
@@ -86,22 +85,16 @@ class Detector(LightningModule):
     """
 
     net: nn.Module
-    trains_on: Literal["all", "real"] = "all"
-    """Which images may be used for training and for choosing the checkpoint."""
-    takes_paired: bool = True
-    """Whether the argument ``paired`` makes sense: of detectors trained on labels."""
+    trains_on: Literal["all", "real"] = "all"  # Which images may be used for training and for choosing the checkpoint
+    takes_paired: bool = True  # Whether the argument ``paired`` makes sense: of detectors trained on labels
     monitor: str = "val/auroc"
     """Logged value by which the best checkpoint is chosen, unless the configuration names another."""
-    monitor_mode: Literal["max", "min"] = "max"
-    """Whether a higher or a lower monitored value is better."""
+    monitor_mode: Literal["max", "min"] = "max"  # Whether a higher or a lower monitored value is better
     first_columns: tuple[str, ...] = ()
     """Extras shown first in the table of ``task=predict`` and summarised in its last lines."""
-    map_unit: str = ""
-    """Of the values of `maps`, for their titles."""
-    sources: Mapping[str, str] = {}
-    """A tracer's classes, in the order of `Scores.classes`, each with its family."""
-    layout: str = ""
-    """How `on_load_weights` interpreted weights in another layout; part of the log line about the file."""
+    map_unit: str = ""  # Of the values of `maps`, for their titles
+    sources: Mapping[str, str] = {}  # A tracer's classes, in the order of `Scores.classes`, each with its family
+    layout: str = ""  # How `on_load_weights` interpreted weights in another layout; part of the log line about the file
     passport: dict[str, Any] | None = None
     """Description of the detector that checkpoints store under `PASSPORT`; set by the callback of that name."""
 
@@ -164,8 +157,7 @@ class Detector(LightningModule):
 
     graph_outputs: tuple[str, ...] = ()
     """Names of what `forward` gives of images, the logits first, if that is all of `score`; see ``task=export``."""
-    no_graph = "its score is more than a network of one image"
-    """Why there are no `graph_outputs`."""
+    no_graph = "its score is more than a network of one image"  # Why there are no `graph_outputs`
 
     def frozen_part(self) -> FrozenPart | None:
         """Hook: the part whose output can be computed once per image; None if the whole detector is trained."""
@@ -184,11 +176,7 @@ class Detector(LightningModule):
         return dict(self.net.state_dict())
 
     def exported(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Hook: the constructor arguments of the detector that the weights of `merged` are of.
-
-        Args:
-            arguments: those of this detector.
-        """
+        """Hook: the constructor arguments of the detector that the weights of `merged` are of."""
         return arguments
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

@@ -17,8 +17,7 @@ from datamodules.auditing.audit import audit as audit_set
 from tasks.experiment.run import Run
 
 SHOWN = 12
-CHANCE = "not better than chance"
-"""Rows of a table on the screen and in Markdown; the JSON file holds all."""
+CHANCE = "not better than chance"  # Rows of a table on the screen and in Markdown; the JSON file holds all
 
 
 def audit(run: Run) -> None:

@@ -22,8 +22,7 @@ from tasks.multirun.past_runs import Past, past_runs
 
 PROGRAM: Path = ROOT / "lightning_main.py"
 
-FULL = "_full"
-"""Suffix of a retrained experiment's name."""
+FULL = "_full"  # Suffix of a retrained experiment's name
 
 
 @dataclass(frozen=True)

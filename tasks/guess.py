@@ -21,11 +21,10 @@ from datamodules.loading.dataset import Failure
 from datamodules.loading.pixels import pixels_of
 from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import DATA, Run
-from tasks.scoring.drawn_maps import file_name
 from tasks.scoring.failures import write_failures
+from tasks.scoring.map_files import file_name
 
-MOST = 10_000
-"""Maximum number of images in one sitting."""
+MOST = 10_000  # Maximum number of images in one sitting
 
 
 def guess(run: Run) -> None:

@@ -23,9 +23,9 @@ from contracts.stage import Rows
 from contracts.words import counted
 from tasks.experiment.run import Run
 from tasks.scoring.cost import Meter
-from tasks.scoring.drawn_maps import draw_maps
 from tasks.scoring.evaluate import Loaded, config_hash, load_detector, quiet_trainer, score, with_provenance
 from tasks.scoring.failures import failures_listed, write_failures
+from tasks.scoring.map_files import draw_maps
 from tasks.scoring.redelivered import Again, again, asked, counted_verdicts, curves, verdict, verdicts, write_dumps
 from tasks.scoring.score_frame import called, csv_text, scores_frame, summary
 from tasks.scoring.shards import Scored, Shards, shard_number

@@ -22,8 +22,7 @@ from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import SELECTION
 
-CHANCE = 0.05
-"""p-value from which a direction found from the images gets a warning."""
+CHANCE = 0.05  # p-value from which a direction found from the images gets a warning
 FILE = "threshold.json"
 """File in an experiment's folder that its ``task=predict`` uses; ``predict.threshold=`` names another."""
 

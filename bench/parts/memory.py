@@ -10,8 +10,7 @@ from pathlib import Path
 from bench.parts.images import jpegs, parquet
 from bench.parts.table import Row
 
-LIMIT = 1.5
-"""GB (10⁹ bytes), at any number of images."""
+LIMIT = 1.5  # GB (10⁹ bytes), at any number of images
 
 PROGRAM = Path(__file__).resolve().parents[2] / "lightning_main.py"
 

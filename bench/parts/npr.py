@@ -15,8 +15,7 @@ from detectors.base import Detector
 from detectors.npr.net import NPRNet
 
 D = TypeVar("D", bound=Detector)
-TOLERANCE = 1e-5
-"""Largest difference of a logit in ways that have a target."""
+TOLERANCE = 1e-5  # Largest difference of a logit in ways that have a target
 
 
 def textured(count: int, size: int = 256, seed: int = 0) -> Batch:

@@ -101,7 +101,8 @@ def markdown(rows: Sequence[Row]) -> list[str]:
 
 
 def _row(row: Row) -> str:
-    target = "" if row.target is None else f"{'≤' if row.ratio is None else '≥'} {row.target:g}{_mark(row)}"
+    missed = "" if row.met else " (missed)"
+    target = "" if row.target is None else f"{'≤' if row.ratio is None else '≥'} {row.target:g}{missed}"
     return _line(
         [
             f"{row.subject}: {row.way}",
@@ -113,10 +114,6 @@ def _row(row: Row) -> str:
             row.note,
         ]
     )
-
-
-def _mark(row: Row) -> str:
-    return "" if row.met else " (missed)"
 
 
 def _line(cells: Sequence[str]) -> str:

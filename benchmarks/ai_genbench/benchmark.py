@@ -28,8 +28,7 @@ from contracts.errors import ConfigError, check_known
 from contracts.stage import Stage
 from datamodules.tables.manifest import Manifest
 
-COPIES_ALLOWED = 4
-"""Largest augmentation factor of the leaderboard's rules."""
+COPIES_ALLOWED = 4  # Largest augmentation factor of the leaderboard's rules
 
 
 class AiGenBench(Plain):

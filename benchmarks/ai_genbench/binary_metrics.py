@@ -9,11 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-THRESHOLD = 0.5
-"""Default decision threshold; a score must exceed it to count as generated."""
+THRESHOLD = 0.5  # Default decision threshold; a score must exceed it to count as generated
 
-F1_STEPS = 1001
-"""Points of the grid on which the benchmark searches for the threshold of highest F1."""
+F1_STEPS = 1001  # Points of the grid on which the benchmark searches for the threshold of highest F1
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import Any
 from benchmarks.ai_genbench.foreign_merge import merged, nested
 from contracts.errors import ConfigError, nearest
 
-Values = dict[str, Any]
-"""Values by our dotted keys."""
+Values = dict[str, Any]  # Values by our dotted keys
 
 WINDOWS = "experiment_info.sliding_windows_definition"
 MODES = {"cumulative": "cumulative", "continual_learning": "continual", "none": "full"}

@@ -14,8 +14,7 @@ from benchmarks.ai_genbench.tables import matrix_table, over_time_table, save_he
 from benchmarks.predictions import Predictions, read_predictions
 from contracts.errors import DataError
 
-DUMPS = "window_*/predictions_{stage}_all.npz"
-"""Pattern of the dumps in an experiment's folder, ours or the original's."""
+DUMPS = "window_*/predictions_{stage}_all.npz"  # Pattern of the dumps in an experiment's folder, ours or the original's
 
 WINDOW = re.compile(r"window_(\d+)")
 

@@ -30,12 +30,7 @@ class Plot:
 
 
 def figures(predictions: Predictions, folder: Path) -> list[Plot]:
-    """All plots of a tracer's dump; plots of the evidence only where its diagnosis is in the same folder.
-
-    Args:
-        predictions: with class names.
-        folder: that holds the dump.
-    """
+    """All plots of a tracer's dump; plots of the evidence only where its diagnosis is in the same folder."""
     answers = Attribution.of(predictions)
     made = []
     if len(answers):

@@ -94,8 +94,7 @@ class Figure:
         return {k: None if isinstance(value, float) and isnan(value) else value for k, value in vars(self).items()}
 
 
-Measure = Callable[[Floats], float]
-"""From weights [N] of the images to a number."""
+Measure = Callable[[Floats], float]  # From weights [N] of the images to a number
 
 
 def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> list[Figure]:

@@ -12,10 +12,8 @@ from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 
-REFITS = 200
-"""Calibrations fitted to resampled photographs."""
-GRID = 1000
-"""Logits at which they are compared, at most."""
+REFITS = 200  # Calibrations fitted to resampled photographs
+GRID = 1000  # Logits at which they are compared, at most
 
 
 @dataclass(frozen=True)

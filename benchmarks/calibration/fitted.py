@@ -13,8 +13,7 @@ from benchmarks.metrics import reliability_bins
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 
-FOLDS = 5
-"""Fewer where a class has fewer photographs."""
+FOLDS = 5  # Fewer where a class has fewer photographs
 Figures = dict[str, dict[str, tuple[float, float, float]]]
 """``before``, ``after`` and ``order`` to each figure's value and the ends of its interval."""
 

@@ -8,8 +8,7 @@ from contracts.errors import DataError
 
 Floats = NDArray[np.float64]
 METHODS = ("temperature", "platt", "beta", "isotonic", "shift")
-MOST = 100.0
-"""Largest temperature, and largest inverse of one, that is searched."""
+MOST = 100.0  # Largest temperature, and largest inverse of one, that is searched
 
 
 def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) -> Calibration:

@@ -16,8 +16,7 @@ from benchmarks.predictions import Predictions, sigmoid
 from contracts.errors import CheckpointError, DataError
 
 FORMAT = 2
-RAW = "uncalibrated"
-"""Column of a calibrated dump with the detector's own logit."""
+RAW = "uncalibrated"  # Column of a calibrated dump with the detector's own logit
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from benchmarks.forensynths_tables.real_images import UNNAMED, RealImages
 from datamodules.folders.names import CORPORA
 
 Positions = NDArray[np.int64]
-Key = tuple[str, ...]
-"""Folder names of an image, then its generator ("" for a real one)."""
+Key = tuple[str, ...]  # Folder names of an image, then its generator ("" for a real one)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from contracts.errors import ConfigError, nearest
 
 FOLDER = Path(__file__).parent / "tables"
 
-Figures = tuple[float | None, float | None]
-"""Accuracy and average precision in percent; None where it is not published."""
+Figures = tuple[float | None, float | None]  # Accuracy and average precision in percent; None where it is not published
 
 
 @dataclass(frozen=True)

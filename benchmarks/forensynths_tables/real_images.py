@@ -5,8 +5,7 @@ from collections.abc import Collection, Sequence
 from benchmarks.forensynths_tables.published import PublishedTable
 from datamodules.folders.names import COLLECTIONS
 
-UNNAMED = "(unnamed)"
-"""Last part of the key of generated images whose generator is not known."""
+UNNAMED = "(unnamed)"  # Last part of the key of generated images whose generator is not known
 HOLDERS = {name.lower() for name in COLLECTIONS}
 
 
@@ -31,11 +30,6 @@ class RealImages:
 
     def of(self, chosen: Collection[int], table: PublishedTable, name: str) -> tuple[set[int], str]:
         """Real images for a set without any: those of its own folder, those its table names, or the nearest.
-
-        Args:
-            chosen: the set's keys.
-            table: its table.
-            name: its name.
 
         Returns:
             Keys; and, where they are a set of their own, its name.

@@ -19,11 +19,9 @@ SPECS = {
     for name, spec in choose(("accuracy", "average_precision", "auroc", "specificity", "recall")).items()
 }
 """ACC, AP, AUROC, real-ACC, fake-ACC. Published ACC is of both classes; that of one class is not comparable."""
-POOLED = "all images"
-"""Name of all images together, among sets."""
+POOLED = "all images"  # Name of all images together, among sets
 
-Draws = dict[tuple[str, str, str], NDArray[np.float64]]
-"""(set, metric, threshold name) to [resamples] values."""
+Draws = dict[tuple[str, str, str], NDArray[np.float64]]  # (set, metric, threshold name) to [resamples] values
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from benchmarks.predictions import Predictions, read_predictions
 HEADLINE = ("auroc", "average_precision", "balanced_accuracy", "tpr_at_fpr_5", "ece", "brier")
 SHARED = 0.99
 """Share of a protocol's images that a detector must have scored; figures are of the images that all have scored."""
-SAME_TEST = {"Robustness": "Plain"}
-"""Benchmarks whose undelivered test images are another's."""
+SAME_TEST = {"Robustness": "Plain"}  # Benchmarks whose undelivered test images are another's
 
 
 @dataclass(frozen=True)

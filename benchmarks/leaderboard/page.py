@@ -16,8 +16,7 @@ from benchmarks.svg import Plot, short
 from contracts.words import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_SETS = 20
-"""Sets of which the page shows the rank correlation; the table of figures holds all."""
+MOST_SETS = 20  # Sets of which the page shows the rank correlation; the table of figures holds all
 
 
 def render(found: Sequence[Board], out: Path) -> str:

@@ -26,11 +26,9 @@ from contracts.pages import policy
 
 TEMPLATES = Path(__file__).parent / "templates"
 THRESHOLDED = (("accuracy", "0.5"), ("balanced_accuracy", "0.5"))
-SHOWN = 12
-"""Images shown of each list; the files name all."""
+SHOWN = 12  # Images shown of each list; the files name all
 
-Source = Callable[[str], str]
-"""Data URL of an image by its id; raises `DataError` where it has none."""
+Source = Callable[[str], str]  # Data URL of an image by its id; raises `DataError` where it has none
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ generator, no header or size that depends on them. No image is served before the
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,17 @@ from benchmarks.people.transfer import stored_png
 from contracts.serving import POLICY, QUIET, application, static
 
 TEMPLATES = Path(__file__).parent / "templates"
-LONGEST = 1024
-"""Bytes of the longest request body."""
+LONGEST = 1024  # Bytes of the longest request body
 
 
+@dataclass(eq=False)
 class Guessing:
-    """The requests of one sitting.
+    """The requests of one sitting."""
 
-    Args:
-        journal: the open file of answers.
-        pixels: pixels [H, W, 3] of the image at a position.
-        result: makes the page with the result; called once all images are answered.
-        ended: called after the browser has received that page.
-    """
-
-    def __init__(
-        self,
-        journal: Journal,
-        pixels: Callable[[int], Any],
-        result: Callable[[], str],
-        ended: Callable[[], None],
-    ) -> None:
-        self.journal = journal
-        self.pixels = pixels
-        self.result = result
-        self.ended = ended
+    journal: Journal  # the open file of answers
+    pixels: Callable[[int], Any]  # pixels [H, W, 3] of the image at a position
+    result: Callable[[], str]  # makes the page with the result; called once all images are answered
+    ended: Callable[[], None]  # called after the browser has received that page
 
     def app(self) -> Starlette:
         """The application."""

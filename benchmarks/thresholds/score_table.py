@@ -21,8 +21,7 @@ REAL, GENERATED = (
 )
 DECIMAL_COMMA = r"^\s*([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)\s*$"
 NOT_SCORES = ("path", "id", "where", "label", "generator", "source", "group", "generated", "error", "note", "row")
-OWN = ("score", "logit")
-"""What a detector gives every image: P(generated), and its logit."""
+OWN = ("score", "logit")  # What a detector gives every image: P(generated), and its logit
 COLUMNS = ["column", "subset", "auroc", "low", "high", "real", "generated"]
 
 

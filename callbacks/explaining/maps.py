@@ -18,11 +18,9 @@ from contracts.explain import Explainable
 from contracts.files import write_atomically
 from contracts.names import utf8_path
 
-GAIN = 4.0
-"""Brightness of a map: the colour scale ends at a difference of a quarter of the range."""
+GAIN = 4.0  # Brightness of a map: the colour scale ends at a difference of a quarter of the range
 
-INDEX = "index.json"
-"""File in the folder of single maps: image id → title → file, for the review page."""
+INDEX = "index.json"  # File in the folder of single maps: image id → title → file, for the review page
 
 GAP = 4
 HEAD = 30

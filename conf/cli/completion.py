@@ -17,8 +17,7 @@ from conf.keys.targets import MARKS, SUPPLIED, TAKEN, is_own
 from conf.keys.verbs import verbs
 from contracts.errors import ConfigError
 
-PLAIN = re.compile(r"[\w.@%+-]+")
-"""Names of files that need no quotes, neither for a shell nor for Hydra."""
+PLAIN = re.compile(r"[\w.@%+-]+")  # Names of files that need no quotes, neither for a shell nor for Hydra
 
 
 def complete(line: Sequence[str]) -> list[str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from conf.keys.schema import root_keys
 from contracts.errors import ConfigError
 
-CONF = Path(__file__).resolve().parents[1]
-"""The folder of YAML groups, wherever this package is installed."""
+CONF = Path(__file__).resolve().parents[1]  # The folder of YAML groups, wherever this package is installed
 
 DIR = "--config-dir="
 NAME = "--config-name="

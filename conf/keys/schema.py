@@ -5,8 +5,7 @@ from typing import Any
 
 from conf.keys import options as of
 
-GROUP = {"group": True}
-"""Marks a field that is filled from a folder of YAML files in ``conf/``."""
+GROUP = {"group": True}  # Marks a field that is filled from a folder of YAML files in ``conf/``
 
 
 @dataclass

@@ -25,8 +25,7 @@ LIBRARIES = (
 HOMES = (*LIBRARIES, "pytorch_lightning.trainer.trainer.Trainer", "lightning_fabric.plugins.")
 """Where those classes are really defined."""
 
-MARKS = frozenset({"_target_", "_partial_"})
-"""Keys of a node that are not arguments."""
+MARKS = frozenset({"_target_", "_partial_"})  # Keys of a node that are not arguments
 
 SUPPLIED = {
     "callbacks": frozenset({"folder", "monitor", "mode"}),

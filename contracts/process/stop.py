@@ -107,8 +107,7 @@ class StopSignals:
             raise Stopped(signum)
 
 
-STOP = StopSignals()
-"""The handlers of this process."""
+STOP = StopSignals()  # The handlers of this process
 
 
 def ignore_in_worker(_worker: int = 0) -> None:

@@ -19,8 +19,7 @@ from datamodules.loading.versioned_folder import versioned_folder
 from datamodules.tables.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
-LIBRARIES = ("numpy", "pillow", "torchvision")
-"""Libraries on whose versions aligned images depend."""
+LIBRARIES = ("numpy", "pillow", "torchvision")  # Libraries on whose versions aligned images depend
 LOSSLESS = ("PNG", "GIF", "BMP", "TIFF")
 SAMPLING = {((1, 1), (1, 1)): 0, ((2, 1), (1, 1)): 1, ((2, 2), (1, 1)): 2}
 """Sampling factors of luminance and chrominance, and Pillow's number for them; others count as 4:2:0."""

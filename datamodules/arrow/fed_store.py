@@ -18,14 +18,11 @@ from datamodules.arrow.pieces import batched, deal
 from datamodules.arrow.stream import ParquetStreamStore, Read, Rows
 from datamodules.loading.stores import ImageStore
 
-BATCH = 8
-"""Rows per message between two processes."""
+BATCH = 8  # Rows per message between two processes
 
-BUDGET = 384 * 2**20
-"""Bytes of Parquet pages that all workers together may hold before a separate reader is started."""
+BUDGET = 384 * 2**20  # Bytes of Parquet pages that all workers together may hold before a separate reader is started
 
-COPIES = 3
-"""Copies of a page while it is read: compressed, decompressed, and split into images."""
+COPIES = 3  # Copies of a page while it is read: compressed, decompressed, and split into images
 
 
 class FedStore:

@@ -18,8 +18,7 @@ from datamodules.folders.walk import PassedOver, below, is_hidden, matches, unli
 from datamodules.loading.arrow_source import arrow_source
 
 ARROW = ".arrow"
-KNOWN_SPLITS = SPLITS | {"dev": "valid"}
-"""Split names of files and folders → ours."""
+KNOWN_SPLITS = SPLITS | {"dev": "valid"}  # Split names of files and folders → ours
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 

@@ -14,11 +14,9 @@ Rows = NDArray[np.int64]
 T = TypeVar("T")
 Cell = bytes | NDArray[np.uint8] | DataError
 
-RUN = 64
-"""Images in a piece of work if the store has no row groups."""
+RUN = 64  # Images in a piece of work if the store has no row groups
 
-PIECES = 2
-"""Pieces per worker into which each of the last row groups is divided."""
+PIECES = 2  # Pieces per worker into which each of the last row groups is divided
 
 
 @runtime_checkable

@@ -17,8 +17,7 @@ from contracts.errors import DataError, nearest
 from datamodules.loading.arrow_source import arrow_source
 from datamodules.loading.stores import ColumnStore
 
-END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-"""Last eight bytes of a finished Arrow stream."""
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Last eight bytes of a finished Arrow stream
 
 COPY_AGAIN = "Copy the complete data set again, and compare sizes with the source."
 

@@ -19,8 +19,7 @@ BATCH_BYTES = 2 * 2**20
 BATCH_ROWS = 64
 """Maximum rows taken at a time: repeated images may be stored once, so a row group's size may be misleading."""
 
-PAGE_ROWS = 1024
-"""Rows that pyarrow's writer puts into a page before it checks the page's size (``write_batch_size``)."""
+PAGE_ROWS = 1024  # Rows that pyarrow's writer puts into a page before it checks the page's size (``write_batch_size``)
 
 Rows = NDArray[np.int64]
 Read = tuple[int, bytes | DataError]

@@ -16,8 +16,7 @@ LUMINANCE = np.array(
 )  # fmt: skip
 """Quantisation of quality 50, row by row (ITU-T T.81, table K.1)."""
 
-CHROMINANCE = np.full(64, 99)
-"""The same for chrominance (table K.2)."""
+CHROMINANCE = np.full(64, 99)  # The same for chrominance (table K.2)
 CHROMINANCE[[0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 24, 25]] = [17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 47, 66]
 
 

@@ -7,8 +7,7 @@ from PIL import Image
 BITS = 64
 CHUNKS = 4  # of 16 bits: two hashes fewer than four bits apart share at least one chunk (pigeonhole)
 BLOCK = 4096
-CANDIDATES = 2_000_000
-"""Pairs compared at once."""
+CANDIDATES = 2_000_000  # Pairs compared at once
 
 Hashes = NDArray[np.uint64]
 

@@ -10,8 +10,7 @@ FOLDS = 5
 DEPTH = 3
 FORMAT = "format is "
 WARN_AUROC = 0.6
-CHANCE = 1e-3
-"""A value seen in only one class is reported if chance would produce that with less than this probability."""
+CHANCE = 1e-3  # A value seen in only one class is reported if chance would produce that with less than this probability
 
 Columns = dict[str, NDArray[Any]]
 

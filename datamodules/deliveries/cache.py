@@ -22,8 +22,7 @@ from contracts.view import SampleFunction, Sizing
 from datamodules.deliveries.steps import Rng
 from datamodules.loading.versioned_folder import versioned_folder
 
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow")
-"""Libraries on whose versions the pixels depend."""
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow")  # Libraries on whose versions the pixels depend
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,10 @@ from PIL import Image, ImageFilter
 
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator
-Size = tuple[int, int]
-"""Height and width in pixels."""
+Size = tuple[int, int]  # Height and width in pixels
 Step = Callable[[Pixels, float, Rng], Pixels]
 
-AVIF_SPEED = 8
-"""Of 0 (slow) to 10; the quality decides what is lost, the speed mostly the size of the file."""
+AVIF_SPEED = 8  # Of 0 (slow) to 10; the quality decides what is lost, the speed mostly the size of the file
 
 
 def size_of(pixels: Pixels) -> Size:

@@ -11,8 +11,7 @@ VEHICLES = frozenset([
 ])  # fmt: skip
 """Object classes of ForenSynths's ProGAN images; beside these, ``train`` is also a class (the vehicle)."""
 
-Split = tuple[str, Path]
-"""A split and the folder that names it."""
+Split = tuple[str, Path]  # A split and the folder that names it
 
 
 def split_below(above: Split | None, path: Path, beside: Sequence[str], splits: Mapping[str, str]) -> Split | None:

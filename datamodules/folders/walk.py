@@ -147,11 +147,6 @@ def below(root: Path, suffixes: Collection[str], passed: PassedOver) -> list[Pat
 
     A folder that several links lead to is read once.
 
-    Args:
-        root: folder to search.
-        suffixes: in lower case, with their dot.
-        passed: collects what is skipped.
-
     Raises:
         DataError: a folder cannot be read.
     """

@@ -19,15 +19,13 @@ class Text(NamedTuple):
     content: bytes
 
 
-Cell = bytes | Text | list[Any] | None
-"""An encoded image, a text that refers to one, or a list of cells."""
+Cell = bytes | Text | list[Any] | None  # An encoded image, a text that refers to one, or a list of cells
 
 MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM|II\*\x00|MM\x00\*|RIFF.{4}WEBP|.{4}ftyp", re.DOTALL)
 """First bytes of encoded images of supported formats."""
 
 DATA_URI = re.compile(rb"data:([^,]{0,200}),", re.IGNORECASE)
-LONGEST_PATH = 4096
-"""Length in bytes of the longest path that Linux opens."""
+LONGEST_PATH = 4096  # Length in bytes of the longest path that Linux opens
 
 
 def cell_kind(kind: pa.DataType) -> str:

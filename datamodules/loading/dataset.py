@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,8 +44,7 @@ class Loaded(NamedTuple):
     """Damaged metadata ignored in an image's file, by id."""
 
 
-Prepared = tuple[Tensor, tuple[str, ...]]
-"""A decoded image, and notes of damaged metadata that was ignored."""
+Prepared = tuple[Tensor, tuple[str, ...]]  # A decoded image, and notes of damaged metadata that was ignored
 
 
 class ImageDataset(Dataset[Loaded]):
@@ -233,10 +233,10 @@ def _size(image: Tensor) -> str:
 class BatchLoader:
     """The length of a loader, and the empty state that Lightning asks for."""
 
-    _batches: TrainingBatches | EvaluationBatches | ItemBatches
+    batches: TrainingBatches | EvaluationBatches | ItemBatches
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self.batches)
 
     def state_dict(self) -> dict[str, int]:
         """Empty: Lightning's counters hold the position in the epoch, and the method's existence tells Lightning so."""
@@ -246,52 +246,38 @@ class BatchLoader:
         """See `state_dict`."""
 
 
+@dataclass(eq=False)
 class ImageLoader(BatchLoader):
     """Batches for Lightning; failures go to a callback in the main process.
 
     Deliberately not a ``DataLoader``: Lightning rebuilds those with its own samplers, while the batches here already
     belong to their rank. Iteration is lazy up to the first batch: Lightning opens the iterator before its counters are
     restored.
-
-    Args:
-        dataset: the data set to load from.
-        batches: rows of each batch.
-        report: called with the failures of a batch and whether any image of it is left; may raise.
-        num_workers: worker processes; 0 loads in the main process.
-        prefetch: batches that each worker prepares in advance.
-        pin_memory: copy batches to page-locked memory.
-        start_method: how workers start: "fork", "spawn", "forkserver", or None for Python's default.
-        note: called with the notes of a batch.
-        keep_empty: yield None if no image of a batch is left, so that ranks stay in step in evaluation.
     """
 
-    def __init__(
-        self,
-        dataset: ImageDataset,
-        batches: TrainingBatches | EvaluationBatches | ItemBatches,
-        report: Callable[[list[Failure], bool], None],
-        num_workers: int = 0,
-        prefetch: int = 2,
-        pin_memory: bool = False,
-        start_method: str | None = None,
-        note: Callable[[dict[str, str]], None] | None = None,
-        keep_empty: bool = False,
-    ) -> None:
-        self._batches = batches
-        self._report = report
-        self._note = note
-        self._keep_empty = keep_empty
+    dataset: ImageDataset  # the data set to load from
+    batches: TrainingBatches | EvaluationBatches | ItemBatches  # rows of each batch
+    report: Callable[[list[Failure], bool], None]
+    """Called with the failures of a batch and whether any image of it is left; may raise."""
+    num_workers: int = 0  # worker processes; 0 loads in the main process
+    prefetch: int = 2  # batches that each worker prepares in advance
+    pin_memory: bool = False  # copy batches to page-locked memory
+    start_method: str | None = None  # how workers start: "fork", "spawn", "forkserver", or None for Python's default
+    note: Callable[[dict[str, str]], None] | None = None  # called with the notes of a batch
+    keep_empty: bool = False  # yield None if no image of a batch is left, so that ranks stay in step in evaluation
+
+    def __post_init__(self) -> None:
         # PyTorch gives every worker one thread. Its base seed comes from a generator of ours, because the global one
         # belongs to training, whose random numbers must not depend on how often a loader was started
         self._loader: DataLoader[Loaded] = DataLoader(
-            dataset,
-            batch_sampler=batches,
-            num_workers=num_workers,
+            self.dataset,
+            batch_sampler=self.batches,
+            num_workers=self.num_workers,
             collate_fn=_as_is,
-            pin_memory=pin_memory,
-            persistent_workers=num_workers > 0,
-            prefetch_factor=prefetch if num_workers else None,
-            multiprocessing_context=start_method if num_workers else None,
+            pin_memory=self.pin_memory,
+            persistent_workers=self.num_workers > 0,
+            prefetch_factor=self.prefetch if self.num_workers else None,
+            multiprocessing_context=self.start_method if self.num_workers else None,
             generator=torch.Generator(),
             worker_init_fn=ignore_in_worker,
         )
@@ -306,10 +292,10 @@ class ImageLoader(BatchLoader):
         try:
             for loaded in self._loader:
                 if loaded.failures:
-                    self._report(loaded.failures, loaded.batch is not None)
-                if loaded.notes and self._note is not None:
-                    self._note(loaded.notes)
-                if loaded.batch is not None or self._keep_empty:
+                    self.report(loaded.failures, loaded.batch is not None)
+                if loaded.notes and self.note is not None:
+                    self.note(loaded.notes)
+                if loaded.batch is not None or self.keep_empty:
                     yield loaded.batch
         except PixelProofError:
             self.close()  # Lightning tears nothing down after an error

@@ -39,16 +39,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image decoded by default: Pillow's own limit, about 13377 squared (half a GiB of RGB)."""
-LARGEST = 2**31 - 1
-"""The highest limit: pixels that decoders count in 32 bits (6 GiB of RGB)."""
+LARGEST = 2**31 - 1  # The highest limit: pixels that decoders count in 32 bits (6 GiB of RGB)
 
 # not decode_png: in torchvision 0.29.2 one damaged byte in a PNG's pixels ends the process with a segmentation
 # fault, and Pillow, with equal pixels, takes only a tenth longer
 _DECODERS = {"JPEG": "decode_jpeg", "WEBP": "decode_webp"}
-_RGB = 3
-"""`torchvision.io.ImageReadMode.RGB`."""
-ROTATED = ("TIFF", "HEIF", "JXL")
-"""Formats whose images Pillow, libheif and libjxl rotate."""
+_RGB = 3  # `torchvision.io.ImageReadMode.RGB`
+ROTATED = ("TIFF", "HEIF", "JXL")  # Formats whose images Pillow, libheif and libjxl rotate
 _SIGNATURES = {
     jpeg.SIGNATURE: "JPEG",
     png.SIGNATURE: "PNG",

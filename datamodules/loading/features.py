@@ -1,6 +1,7 @@
 """Features of a frozen backbone in place of images: computed once and kept in a memory-mapped file."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,7 @@ from datamodules.loading.dataset import BatchLoader, ImageLoader
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.versioned_folder import grown
 
-Extract = Callable[[Tensor], Tensor]
-"""Images [B, 3, H, W] as a batch holds them → features [B, D] float32, on the CPU."""
+Extract = Callable[[Tensor], Tensor]  # Images [B, 3, H, W] as a batch holds them → features [B, D] float32, on the CPU
 
 RECORD = np.dtype([("key", "<i8"), ("crops", "<i4")])
 
@@ -70,50 +70,37 @@ class Features:
         return torch.from_numpy(np.concatenate(parts)), counts
 
 
+@dataclass(eq=False)
 class FeatureLoader(BatchLoader):
-    """Batches whose images are features; same interface as `datamodules.loading.dataset.ImageLoader`.
+    """Batches whose images are features; same interface as `datamodules.loading.dataset.ImageLoader`."""
 
-    Args:
-        features: filled for everything in the batches except unreadable images.
-        batches: rows and looks of each batch.
-        labels: [N] label of every row of the manifest.
-        generators: [N] generator index of every row of the manifest.
-        keep_empty: yield None if no image of a batch is left, so that ranks stay in step in evaluation.
-    """
+    features: Features  # filled for everything in the batches except unreadable images
+    batches: TrainingBatches | EvaluationBatches  # rows and looks of each batch
+    labels: Tensor  # [N] label of every row of the manifest
+    generators: Tensor  # [N] generator index of every row of the manifest
+    keep_empty: bool = False  # yield None if no image of a batch is left, so that ranks stay in step in evaluation
 
-    def __init__(
-        self,
-        features: Features,
-        batches: TrainingBatches | EvaluationBatches,
-        labels: Tensor,
-        generators: Tensor,
-        keep_empty: bool = False,
-    ) -> None:
-        self._keep_empty = keep_empty
-        self._features = features
-        self._batches = batches
-        self._training = isinstance(batches, TrainingBatches)
-        self._labels = labels
-        self._generators = generators
+    def __post_init__(self) -> None:
+        self._training = isinstance(self.batches, TrainingBatches)
 
     def close(self) -> None:
         """Do nothing: no resource is open."""
 
     def __iter__(self) -> Iterator[Batch | None]:
-        copies = self._features.copies
-        for items in self._batches:
+        copies = self.features.copies
+        for items in self.batches:
             rows, looks = np.array(items, dtype=np.int64).reshape(-1, 2).T
-            vectors, counts = self._features.get(rows, looks % copies if self._training else looks + copies)
+            vectors, counts = self.features.get(rows, looks % copies if self._training else looks + copies)
             row = torch.from_numpy(rows[counts > 0])
             if not len(row):
-                if self._keep_empty:
+                if self.keep_empty:
                     yield None
                 continue
             kept = torch.from_numpy(counts[counts > 0])
             yield Batch(
                 images=vectors,
-                label=self._labels[row],
-                generator=self._generators[row],
+                label=self.labels[row],
+                generator=self.generators[row],
                 row=row,
                 crop_to_image=torch.arange(len(row)).repeat_interleave(kept),
                 key=torch.zeros(len(row), dtype=torch.int64),

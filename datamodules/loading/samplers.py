@@ -1,6 +1,7 @@
 """The images of each batch, by rank and in order."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,68 +14,53 @@ Item = tuple[int, int]
 """A request to a data set: (row of the manifest, number of the look at it, counted over epochs and copies)."""
 
 
-PIXELS = 2**24
-"""Maximum pixels in a batch of native-size images: 256 of 256x256, or one photograph of 16 megapixels."""
+PIXELS = 2**24  # Maximum pixels in a batch of native-size images: 256 of 256x256, or one photograph of 16 megapixels
 
 
+@dataclass(eq=False)
 class TrainingBatches:
     """Batches of one rank in shuffled order, resumable in the middle of an epoch.
 
     The order is a permutation of the rows keyed by (seed, epoch); each rank takes every world-th row. The last
     rows, which do not fill a batch on all ranks, are left out (different ones in each epoch).
 
-    Args:
-        rows: rows to train on.
-        batch_size: images in a batch on one rank.
-        seed: random seed of the order.
-        position: returns, at the start of every iteration, the epoch and the number of its batches already done.
-        rank: this process, from 0.
-        world: number of processes.
-        copies: looks at each row per epoch, shuffled like that many images.
-
     Raises:
         DataError: there are too few rows for one batch on every rank.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        batch_size: int,
-        seed: int,
-        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
-        rank: int = 0,
-        world: int = 1,
-        copies: int = 1,
-    ) -> None:
-        self._rows = np.asarray(rows, dtype=np.int64)
-        self._copies = copies
-        self._batch_size = batch_size
-        self._seed = seed
-        self._position = position
-        self._rank = rank
-        self._world = world
+    rows: Rows  # rows to train on
+    batch_size: int  # images in a batch on one rank
+    seed: int  # random seed of the order
+    position: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """Returns, at the start of every iteration, the epoch and the number of its batches already done."""
+    rank: int = 0  # this process, from 0
+    world: int = 1  # number of processes
+    copies: int = 1  # looks at each row per epoch, shuffled like that many images
+
+    def __post_init__(self) -> None:
+        self.rows = np.asarray(self.rows, dtype=np.int64)
         if not len(self):
-            ranks = f" on each of {world} devices" if world > 1 else ""
+            ranks = f" on each of {self.world} devices" if self.world > 1 else ""
             raise DataError(
-                f"{len(self._rows)} training images are fewer than one batch of {batch_size}{ranks}",
+                f"{len(self.rows)} training images are fewer than one batch of {self.batch_size}{ranks}",
                 "Lower datamodule.batch_size, or give more images.",
             )
 
     def __len__(self) -> int:
         """Batches in a whole epoch, wherever iteration starts."""
-        return len(self._rows) * self._copies // (self._batch_size * self._world)
+        return len(self.rows) * self.copies // (self.batch_size * self.world)
 
     def __iter__(self) -> Iterator[list[Item]]:
-        epoch, done = self._position()
+        epoch, done = self.position()
         # sorted raw numbers: NumPy keeps these, but not its shuffles, the same across versions
-        numbers = generator(random_key(self._seed, epoch), "order").bit_generator.random_raw(
-            len(self._rows) * self._copies
+        numbers = generator(random_key(self.seed, epoch), "order").bit_generator.random_raw(
+            len(self.rows) * self.copies
         )
-        mine = np.argsort(numbers, kind="stable")[self._rank :: self._world]
-        rows, looks = self._rows[mine // self._copies].tolist(), (epoch * self._copies + mine % self._copies).tolist()
+        mine = np.argsort(numbers, kind="stable")[self.rank :: self.world]
+        rows, looks = self.rows[mine // self.copies].tolist(), (epoch * self.copies + mine % self.copies).tolist()
         for batch in range(done, len(self)):
-            start = batch * self._batch_size
-            stop = start + self._batch_size
+            start = batch * self.batch_size
+            stop = start + self.batch_size
             yield list(zip(rows[start:stop], looks[start:stop], strict=True))
 
 
@@ -123,19 +109,19 @@ class EvaluationBatches:
         return np.concatenate([np.zeros(0, np.int64), *self._batches])
 
 
+@dataclass(eq=False)
 class ItemBatches:
     """Given items, in order, in batches of a fixed size."""
 
-    def __init__(self, items: Sequence[Item], batch_size: int) -> None:
-        self._items = items
-        self._batch_size = batch_size
+    items: Sequence[Item]
+    batch_size: int
 
     def __len__(self) -> int:
-        return (len(self._items) + self._batch_size - 1) // self._batch_size
+        return (len(self.items) + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[list[Item]]:
-        for start in range(0, len(self._items), self._batch_size):
-            yield list(self._items[start : start + self._batch_size])
+        for start in range(0, len(self.items), self.batch_size):
+            yield list(self.items[start : start + self.batch_size])
 
 
 def _chunks(rows: Rows, size: int) -> list[Rows]:

@@ -25,8 +25,7 @@ from datamodules.tables.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
 
-GROUP_SEPARATOR = "::"
-"""Separates an HDF5 file from the group in it in a manifest's ``where``: ``data.h5::train``."""
+GROUP_SEPARATOR = "::"  # Separates an HDF5 file from the group in it in a manifest's ``where``: ``data.h5::train``
 
 
 class ImageStore(Protocol):

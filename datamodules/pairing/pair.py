@@ -20,8 +20,7 @@ from datamodules.auditing.jpeg_tables import jpeg_tables
 from datamodules.loading.versioned_folder import versioned_folder
 from datamodules.pairing.mixing import KERNELS, Pixels, frequency_mix, jpeg, pixel_mix, rebuilt, resized
 
-LIBRARIES = ("numpy", "pillow", "torch")
-"""Packages on which reconstructions depend."""
+LIBRARIES = ("numpy", "pillow", "torch")  # Packages on which reconstructions depend
 
 
 class Autoencoder(Protocol):

@@ -21,8 +21,7 @@ from datamodules.tables.manifest import SCHEMA, Manifest
 
 Offsets = NDArray[np.int64]
 
-PAGE = 4096
-"""Page size in bytes."""
+PAGE = 4096  # Page size in bytes
 
 
 def check_columns(manifest: Manifest) -> None:

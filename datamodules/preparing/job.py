@@ -22,8 +22,7 @@ from datamodules.preparing.plan import Plan
 from datamodules.preparing.work import Copy, Facts, PreparePixels, Task, Verify
 from datamodules.tables.manifest import Manifest
 
-SPARE = 2**20
-"""Bytes kept free for everything except images, in addition to one KiB per row."""
+SPARE = 2**20  # Bytes kept free for everything except images, in addition to one KiB per row
 
 
 @dataclass(frozen=True)
@@ -55,35 +54,28 @@ class TooManyFailuresError(DataError):
         self.failures = failures
 
 
+@dataclass(eq=False)
 class Job:
     """One call of `Hdf5Writer.write`: what is known about each row, and the remaining work.
-
-    Args:
-        plan: settings.
-        manifest: manifest of all images.
-        store: store to read them from.
-        rows: rows of the manifest to write.
-        journal: record of earlier calls.
 
     Attributes:
         read: number of images read by this call.
     """
 
-    def __init__(
-        self, plan: Plan, manifest: Manifest, store: ImageStore, rows: NDArray[np.int64], journal: Journal
-    ) -> None:
-        self.plan = plan
-        self.manifest = manifest
-        self.store = store
-        self.rows = rows
-        self.groups = layout.split_rows(manifest, rows)
-        self.journal = journal
-        self.facts = Facts(len(manifest))
-        self.copied = np.zeros(len(manifest), bool)
+    plan: Plan  # settings
+    manifest: Manifest  # manifest of all images
+    store: ImageStore  # store to read them from
+    rows: NDArray[np.int64]  # rows of the manifest to write
+    journal: Journal  # record of earlier calls
+
+    def __post_init__(self) -> None:
+        self.groups = layout.split_rows(self.manifest, self.rows)
+        self.facts = Facts(len(self.manifest))
+        self.copied = np.zeros(len(self.manifest), bool)
         self.failed: dict[int, str] = {}
         self.room = False
         self.read = 0
-        for entry in journal.entries:
+        for entry in self.journal.entries:
             self._note(entry)
 
     def run(self) -> list[Failure]:

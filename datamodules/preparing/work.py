@@ -19,14 +19,12 @@ from datamodules.preparing.plan import Plan
 from datamodules.preparing.write_back import CachedWriter
 from datamodules.preparing.write_direct import DirectWriter
 
-REPORT = 32
-"""Images per message to the parent process."""
+REPORT = 32  # Images per message to the parent process
 
 FIELDS = ("rows", "width", "height", "length", "format")
 """Content of a message: rows, and one value of each kind per row."""
 
-PIXELS = "PIXELS"
-"""Format name used if the store holds pixels."""
+PIXELS = "PIXELS"  # Format name used if the store holds pixels
 
 MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 
@@ -77,8 +75,7 @@ class Task:
 class Writer(Protocol):
     """Writes blocks to their places in the file."""
 
-    count: int
-    """Number of blocks written so far."""
+    count: int  # Number of blocks written so far
 
     def put(self, block: NDArray[np.uint8], offset: int) -> None:
         """Write a block, possibly later."""

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from datamodules.preparing.hdf5_layout import write_all
 
-PENDING = 4 * 2**20
-"""Bytes collected before writing to disk is requested, enough for one large write."""
+PENDING = 4 * 2**20  # Bytes collected before writing to disk is requested, enough for one large write
 
 
 class WriteBack:

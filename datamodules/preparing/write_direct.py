@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 
 from datamodules.preparing.hdf5_layout import PAGE, write_all
 
-LEAST = 128 * 2**10
-"""Block size in bytes below which the page cache, which collects blocks, is faster."""
+LEAST = 128 * 2**10  # Block size in bytes below which the page cache, which collects blocks, is faster
 
-TOGETHER = 4 * 2**20
-"""Bytes collected before writing: enough for a disk, and few enough for processor caches."""
+TOGETHER = 4 * 2**20  # Bytes collected before writing: enough for a disk, and few enough for processor caches
 
-ROUNDS = 3
-"""Number of buffers: one being filled, one being written, and one spare, since neither speed is constant."""
+ROUNDS = 3  # Number of buffers: one being filled, one being written, and one spare, since neither speed is constant
 
-HUGE = 2**21
-"""Bytes of a huge page, which the disk handles as one piece instead of one per 4 KiB."""
+HUGE = 2**21  # Bytes of a huge page, which the disk handles as one piece instead of one per 4 KiB
 
 REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
 """Errors of a file system that opens a file for direct writes, but then refuses them or their alignment."""

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import DataError
 
-PACKED = "arrow"
-"""Dataset of a group that contains all columns for which HDF5 has no type."""
+PACKED = "arrow"  # Dataset of a group that contains all columns for which HDF5 has no type
 
 
 def plain(column: pa.ChunkedArray, place: str, step: str) -> pa.ChunkedArray:

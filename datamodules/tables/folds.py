@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError
 
-DEALT = "folds"
-"""Value of ``datamodule.split`` that requests folds."""
+DEALT = "folds"  # Value of ``datamodule.split`` that requests folds
 FOLDS = 10
 VALID_FOLDS = (0,)
 TEST_FOLDS = (1, 2)

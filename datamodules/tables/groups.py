@@ -11,8 +11,7 @@ from contracts.process.ranks import rank_zero_only
 
 logger = logging.getLogger(__name__)
 
-NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
-"""The text before and after a name's last number."""
+NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # The text before and after a name's last number
 FRAME = re.compile(r"(.*?)(?:[ _.-]*(?:frames?|frm)|[ _.-]+(?:fr|f))[ _.-]*(\d+)", re.IGNORECASE)
 CLIP = re.compile(r"((?:video|vid|clip|sequence|seq|scene|shot)[ _.-]*\d+)\D+(\d+)", re.IGNORECASE)
 PARTS = re.compile(
@@ -74,10 +73,6 @@ class Groups:
 
     def check(self, ids: Sequence[str], found: Sequence[str]) -> None:
         """Warn where groups seem to be missing.
-
-        Args:
-            ids: ids of all images.
-            found: their groups.
 
         Raises:
             DataError: there is a rule, but it groups no image.

@@ -15,8 +15,7 @@ from contracts.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-SINGLE = "\x1f"
-"""Delimiter of a table with one column, in which file names may contain every common delimiter."""
+SINGLE = "\x1f"  # Delimiter of a table with one column, in which file names may contain every common delimiter
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
@@ -25,8 +24,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
-SINGLE_BYTE = ("cp1252", "latin-1")
-"""Tried in this order if a line is not UTF-8; the second defines every byte."""
+SINGLE_BYTE = ("cp1252", "latin-1")  # Tried in this order if a line is not UTF-8; the second defines every byte
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ from detectors.tracer.models.tokenizer import from_unit, to_uint8, to_unit
 from detectors.tracer.models.var_vqvae import VarVqvae
 from detectors.zed.calibration import calibrate
 
-Reconstruct = Callable[[Tensor], Tensor]
-"""Unit-range images [B, 3, H, W] → what an autoencoder makes of them."""
+Reconstruct = Callable[[Tensor], Tensor]  # Unit-range images [B, 3, H, W] → what an autoencoder makes of them
 
 
 class Tokenizer(nn.Module):

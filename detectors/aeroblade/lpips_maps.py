@@ -20,8 +20,7 @@ from detectors.parts.weights import check_state, find_state, read_checkpoint
 ENDS = (4, 9, 16, 23, 30)
 """Where each layer's features leave VGG16: after relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3."""
 CHANNELS = (64, 128, 256, 512, 512)
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""Of images on [-1, 1], before VGG16."""
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # Of images on [-1, 1], before VGG16
 VGG_KEY = re.compile(r"(?:features\.|(?:net\.)?slice\d\.)?(\d+)\.(weight|bias)")
 LINEAR_KEY = re.compile(r"lin(\d)\.model\.1\.weight")
 EPSILON = 1e-10

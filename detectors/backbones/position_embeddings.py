@@ -41,8 +41,7 @@ def resample(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[
     return fitted
 
 
-RULES = ("timm", "dinov2")
-"""``timm``: bicubic, antialiased, as `resample`; ``dinov2``: as the authors' hub code."""
+RULES = ("timm", "dinov2")  # ``timm``: bicubic, antialiased, as `resample`; ``dinov2``: as the authors' hub code
 
 
 def resample_dinov2(positions: Tensor, side: int) -> Tensor:

@@ -44,9 +44,6 @@ def split_alias(name: str) -> tuple[str, str] | None:
 def expanded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A classifier's arguments, with a name of AI-GenBench replaced by what it stands for.
 
-    Args:
-        arguments: the constructor's arguments, including ``backbone``.
-
     Raises:
         ConfigError: the name contradicts ``mode``.
     """

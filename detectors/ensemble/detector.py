@@ -13,8 +13,7 @@ from detectors.base import Detector, Scores
 from detectors.ensemble.p_values import combined_p_value, exact_p_values
 
 Rule = Literal["linear", "rank_mean", "stouffer", "minimum"]
-P_VALUES = ("stouffer", "minimum")
-"""Rules that combine p-values among real images (RealStats)."""
+P_VALUES = ("stouffer", "minimum")  # Rules that combine p-values among real images (RealStats)
 
 
 class EnsembleNet(nn.Module):

@@ -5,8 +5,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-EPSILON = 2.0**-23
-"""P-values are kept this far from 0 and 1 before they are combined (RealStats, AISTATS 2026)."""
+EPSILON = 2.0**-23  # P-values are kept this far from 0 and 1 before they are combined (RealStats, AISTATS 2026)
 
 
 def exact_p_values(reference: Tensor, values: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from detectors.base import Detector, Scores
 from detectors.parts.slices import in_slices
 from detectors.parts.weights import first_line
 
-GRAPH = "graph"
-"""Name of the only tensor of such a checkpoint: the bytes of the ONNX file, [N] uint8."""
+GRAPH = "graph"  # Name of the only tensor of such a checkpoint: the bytes of the ONNX file, [N] uint8
 
 
 class OnnxDetector(Detector):

@@ -7,8 +7,7 @@ from torch import Tensor
 
 EPSILON = 1e-8
 
-Passes = Callable[[], Iterable[tuple[Tensor, Tensor]]]
-"""Begins a pass: tokens [B, T, D] and labels [B] of each batch."""
+Passes = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # Begins a pass: tokens [B, T, D] and labels [B] of each batch
 
 
 def fisher_scores(passes: Passes, total: Callable[[Tensor], Tensor] = lambda x: x) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-KINDS = "biufcSU"
-"""NumPy's kinds that hold only values: Booleans, numbers, text."""
+KINDS = "biufcSU"  # NumPy's kinds that hold only values: Booleans, numbers, text
 
 
 class Attributes:

@@ -16,8 +16,7 @@ STEPS = {
     "SE": (1, 1),
 }
 """Rows down and columns right of each neighbour, in the order of the first-order filters."""
-ROUND = ("NW", "N", "NE", "E", "SE", "S", "SW", "W")
-"""Directions in the order of the third-order filters."""
+ROUND = ("NW", "N", "NE", "E", "SE", "S", "SW", "W")  # Directions in the order of the third-order filters
 SQUARE_3 = [[-1, 2, -1], [2, -4, 2], [-1, 2, -1]]
 SQUARE_5 = [[-1, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]]
 HALVES = (

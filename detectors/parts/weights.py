@@ -27,8 +27,7 @@ STATE_KEYS = (
 """Entries in which training scripts store weights, possibly nested, in order of preference. Averaged weights come
 first: they are the ones such scripts evaluate."""
 
-MAGIC = (b"PK", b"\x80")
-"""First bytes of checkpoints: zip archives, and pickles of protocol 2 or later in older ones."""
+MAGIC = (b"PK", b"\x80")  # First bytes of checkpoints: zip archives, and pickles of protocol 2 or later in older ones
 
 WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
 """Prefixes that DataParallel, an outer module, Lightning modules and ``torch.compile`` add to every key."""
@@ -166,12 +165,6 @@ def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path:
     """Compare a state dict with a module's.
 
     Files of torch before 1.0 lack the counters ``num_batches_tracked``, which torch sets to 0.
-
-    Args:
-        state: tensors read.
-        wanted: ``module.state_dict()``.
-        path: the file, for the message.
-        what: the module, for the message.
 
     Raises:
         CheckpointError: names the missing and unexpected keys, and those with another shape.

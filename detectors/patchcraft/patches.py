@@ -14,8 +14,7 @@ from torch import Tensor
 from contracts.errors import ConfigError
 from contracts.keys import generator, random_key
 
-TIMES = 3
-"""Patches taken at random for each one used in an image of patches; the middle third is not used."""
+TIMES = 3  # Patches taken at random for each one used in an image of patches; the middle third is not used
 
 
 class TexturePatches:

@@ -21,8 +21,7 @@ from detectors.residual.bodies import make_body
 from detectors.residual.front_ends import make_front_end
 from detectors.residual.patch_nets import PatchNet
 
-UNIT = "unit"
-"""Name of the normalisation that leaves images on the unit range."""
+UNIT = "unit"  # Name of the normalisation that leaves images on the unit range
 
 
 class Residual(Detector):

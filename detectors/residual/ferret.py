@@ -12,8 +12,7 @@ from detectors.npr.fold import conv_bn
 from detectors.parts.precision import in_fours, linear_float32
 from detectors.parts.slices import in_slices
 
-STEM_PIXELS = 256 * 256
-"""Pixels that pass the stem together on a CPU: its first layer's output is the largest of all."""
+STEM_PIXELS = 256 * 256  # Pixels that pass the stem together on a CPU: its first layer's output is the largest of all
 
 
 class DilatedPair(nn.Module):

@@ -11,8 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-SHARE = 4
-"""Frequencies below n // `SHARE` are removed."""
+SHARE = 4  # Frequencies below n // `SHARE` are removed
 
 
 def high_pass(images: Tensor, symmetric: bool = True) -> Tensor:

@@ -174,10 +174,6 @@ FRONT_ENDS: dict[str, type[FrontEnd]] = {
 def make_front_end(name: str, options: Mapping[str, Any] | None = None) -> FrontEnd:
     """A front end by its name.
 
-    Args:
-        name: of `FRONT_ENDS`.
-        options: arguments of its class.
-
     Raises:
         ConfigError: an unknown name or option.
     """

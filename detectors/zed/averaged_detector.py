@@ -7,20 +7,14 @@ from typing import Any
 from detectors.base import Detector
 from detectors.zed.models.averaging import WeightAverage
 
-ENTRY = "zed"
-"""Entry of a resumable checkpoint that holds the averaged weights and the smoothed loss."""
+ENTRY = "zed"  # Entry of a resumable checkpoint that holds the averaged weights and the smoothed loss
 
 
 class AveragedDetector(Detector):
-    """A detector with an exponential moving average of its weights, unless ``ema_decay`` is None.
+    """A detector with an exponential moving average of its weights, unless ``ema_decay`` is None."""
 
-    Attributes:
-        ema_decay: fraction of the old average kept at each step; None for no average.
-        smoothed: running mean of the training loss, None before the first step.
-    """
-
-    ema_decay: float | None = None
-    smoothed: float | None = None
+    ema_decay: float | None = None  # fraction of the old average kept at each step; None for no average
+    smoothed: float | None = None  # running mean of the training loss, None before the first step
     _average: WeightAverage | None = None
     _restored: Mapping[str, Any] = MappingProxyType({})
 

@@ -15,22 +15,15 @@ from detectors.zed.entropy.logistic import Mixture
 from detectors.zed.models.density import DensityModel, StepOptions, Steps
 from detectors.zed.models.pyramid import Rounding, build_pyramid
 
-POSITIONS = 2**18
-"""Positions of the half-resolution grid evaluated at once, halo excluded; about 1 GB for SReC."""
+POSITIONS = 2**18  # Positions of the half-resolution grid evaluated at once, halo excluded; about 1 GB for SReC
 
 
 class LevelMaps(NamedTuple):
-    """Surprise of one level, nats per subpixel (mean of a pixel's three channels).
+    """Surprise of one level, nats per subpixel (mean of a pixel's three channels)."""
 
-    Attributes:
-        nll: Negative log-likelihood of the actual pixels, float32 ``[B, H, W]``; 0 where not coded.
-        entropy: Its expectation under the model, float32 ``[B, H, W]``; 0 where not coded.
-        coded: Which pixels carry cost, bool ``[H, W]``.
-    """
-
-    nll: Tensor
-    entropy: Tensor
-    coded: Tensor
+    nll: Tensor  # Negative log-likelihood of the actual pixels, float32 ``[B, H, W]``; 0 where not coded
+    entropy: Tensor  # Its expectation under the model, float32 ``[B, H, W]``; 0 where not coded
+    coded: Tensor  # Which pixels carry cost, bool ``[H, W]``
 
     @property
     def d(self) -> Tensor:

@@ -20,11 +20,6 @@ from contracts.errors import ConfigError
 def fit_to_epoch(trainer: L.Trainer, batches: int, logs_every: int | None) -> None:
     """Checks limits and intervals against the number of batches in an epoch, and logs at least once per epoch.
 
-    Args:
-        trainer: about to train.
-        batches: of an epoch, on this rank.
-        logs_every: ``trainer.log_every_n_steps`` as configured.
-
     Raises:
         ConfigError: an epoch would have no batch, or validation would never run.
     """

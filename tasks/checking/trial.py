@@ -13,8 +13,7 @@ from conf.keys.verbs import groups_used
 from contracts.errors import ConfigError
 from tasks.checking.ordinary import ordinary_device
 
-SUPPLIED = {"folder": Path("checkpoints"), "monitor": "val/loss", "mode": "min"}
-"""What `task=fit` gives to callbacks."""
+SUPPLIED = {"folder": Path("checkpoints"), "monitor": "val/loss", "mode": "min"}  # What `task=fit` gives to callbacks
 
 
 def refuse_trainer(composed: Composed) -> None:

@@ -17,15 +17,11 @@ from tasks.experiment.run import DATA, LOCK
 SHARED_KEYS = ("task", "experiment_id", "predict.shard", "prepare.shard")
 """Keys in which jobs of one experiment may differ."""
 
-LONGEST = 100
-"""Maximum length of a label in characters; file systems allow 255 for a whole name."""
+LONGEST = 100  # Maximum length of a label in characters; file systems allow 255 for a whole name
 
 
 def labels_of(jobs: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     """A label for each of several jobs: the keys in which they differ, with their values.
-
-    Args:
-        jobs: their arguments, without `SHARED_KEYS`.
 
     Returns:
         Unique labels of letters, digits and ``. _ -``, which do not depend on the order of the jobs.

@@ -11,8 +11,7 @@ from conf.cli.words import parse
 from tasks.experiment.names import former_name
 from tasks.experiment.run import DATA, LOCK
 
-RECALLING = ("fit", "validate", "test", "explain")
-"""Verbs that reuse an experiment's own settings."""
+RECALLING = ("fit", "validate", "test", "explain")  # Verbs that reuse an experiment's own settings
 
 OWN = ("task", "experiment_id", "logger", "prepare", "audit", "predict", "review")
 """Root keys that belong to a command rather than to the experiment."""

@@ -16,8 +16,7 @@ from contracts.process.stop import slurm_started
 
 DATA = Path("experiments_data")
 LOGS = Path("experiments_logs")
-LOCK = "config.lock.yaml"
-"""File in an experiment's folder: the configuration with which it was started."""
+LOCK = "config.lock.yaml"  # File in an experiment's folder: the configuration with which it was started
 HANDED = "PIXELPROOF_EXPERIMENT_ID"
 """Environment variable that passes the experiment's id to the other local ranks, which cannot find it themselves."""
 

@@ -1,7 +1,7 @@
 """A checkpoint that scores images, in Python: ``load("best.ckpt").score(["photo.jpg"])``."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -36,17 +36,12 @@ ONE_AT_A_TIME = Lock()
 """Scoring puts a detector's modules into evaluation mode and back, so threads take turns; each uses all cores."""
 
 
+@dataclass(eq=False)
 class Model:
-    """A detector with its weights, as `load` gives it; threads may share one.
+    """A detector with its weights, as `load` gives it; threads may share one."""
 
-    Attributes:
-        loaded: detector, path, hash and the checkpoint's own entry.
-        device: ``cpu`` or ``cuda``.
-    """
-
-    def __init__(self, loaded: Loaded, device: str) -> None:
-        self.loaded = loaded
-        self.device = device
+    loaded: Loaded  # detector, path, hash and the checkpoint's own entry
+    device: str  # ``cpu`` or ``cuda``
 
     def __repr__(self) -> str:
         name = type(self.loaded.detector).__name__

@@ -25,11 +25,9 @@ from contracts.screen import display
 from contracts.words import counted
 from tasks.experiment.run import DATA
 
-PATIENCE = 300
-"""Seconds that SQLite waits for another worker."""
+PATIENCE = 300  # Seconds that SQLite waits for another worker
 
-CAP = 20
-"""Number of runs if neither the file nor the command sets it."""
+CAP = 20  # Number of runs if neither the file nor the command sets it
 
 
 @dataclass
@@ -68,7 +66,8 @@ class LocalSearch:
         file = Path(options.study).expanduser() if options.study else folder / "study.db"
         file.parent.mkdir(parents=True, exist_ok=True)
         self.name = file.parent.name
-        grid = list(product(*map(_choices, sweep.parameters))) if sweep.method == "grid" else []
+        choices = (p.values or range(int(p.low), int(p.high) + 1) for p in sweep.parameters)
+        grid = list(product(*choices)) if sweep.method == "grid" else []
         with _alone(file.with_name(f"{file.name}.lock")):
             self.study = self.optuna.create_study(
                 study_name=sweep.name,
@@ -226,11 +225,6 @@ def _suggested(trial: Any, parameter: Parameter) -> Scalar:
     return float(
         trial.suggest_float(parameter.key, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
     )
-
-
-def _choices(parameter: Parameter) -> list[Scalar]:
-    """All values of a parameter of a grid."""
-    return list(parameter.values or range(int(parameter.low), int(parameter.high) + 1))
 
 
 def _short(value: Any) -> str:

@@ -56,12 +56,9 @@ def names_of(jobs: Sequence[Composed]) -> set[str | None]:
 
 def _shared_name(jobs: Sequence[Composed]) -> str:
     """The given name that the jobs' names begin with."""
-    given = {words[0].partition("=")[2].strip("'\"") for job in jobs if len(words := _id_words(job)) > 1}
+    ids = [[word for word in job.overrides if word.startswith("experiment_id=")] for job in jobs]
+    given = {words[0].partition("=")[2].strip("'\"") for words in ids if len(words) > 1}
     return given.pop() if len(given) == 1 else "sweep"
-
-
-def _id_words(job: Composed) -> list[str]:
-    return [word for word in job.overrides if word.startswith("experiment_id=")]
 
 
 def with_tests(words: Sequence[str], conf: Path) -> list[str]:

@@ -42,7 +42,7 @@ def past_runs(path: str, tags: Sequence[str], filters: Mapping[str, Any], metric
         raise ConfigError(f"candidates.wandb={path}: {error}", step) from error
     last: dict[str, Any] = {}
     for run in runs:
-        name = _experiment(run)
+        name = str(run.name).partition("/window_")[0]
         if name not in last or _window(run) > _window(last[name]):
             last[name] = run
     if not last:
@@ -50,11 +50,6 @@ def past_runs(path: str, tags: Sequence[str], filters: Mapping[str, Any], metric
             f"candidates.wandb={path}: no run matches {wanted}", "Check candidates.tags and candidates.filters."
         )
     return [Past(name, _epochs(run, metric), _words(run.config)) for name, run in last.items()]
-
-
-def _experiment(run: Any) -> str:
-    """The experiment in a run's name, ``<experiment>/window_<k>``."""
-    return str(run.name).partition("/window_")[0]
 
 
 def _window(run: Any) -> int:

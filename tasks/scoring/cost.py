@@ -13,10 +13,8 @@ import torch
 from contracts.files import write_atomically
 from detectors.base import Detector
 
-FILE = "cost.json"
-"""Beside the dump in a stage's folder, or in the folder of ``task=predict``."""
-_MAXRSS = 1 if sys.platform == "darwin" else 1024
-"""Bytes in a unit of ``ru_maxrss``."""
+FILE = "cost.json"  # Beside the dump in a stage's folder, or in the folder of ``task=predict``
+_MAXRSS = 1 if sys.platform == "darwin" else 1024  # Bytes in a unit of ``ru_maxrss``
 
 
 class Meter:

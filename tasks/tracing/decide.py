@@ -46,14 +46,7 @@ class Decisions:
     def write_checkpoint(
         self, path: Path, evidence: Evidence, detector: Mapping[str, Any], about: Mapping[str, Any]
     ) -> None:
-        """Write the first route's decision as a checkpoint like that of any detector.
-
-        Args:
-            path: path of the checkpoint.
-            evidence: evidence the decision was fitted on.
-            detector: the tracer's node of the configuration.
-            about: further metadata of the checkpoint.
-        """
+        """Write the first route's decision as a checkpoint like that of any detector."""
         route = self.tracer.routes[0]
         of = fingerprint(self.tracer.zoo, self.tracer.inverse)
         state, decision = decision_entries(route, self.fitted[route], evidence.lengths, of)

@@ -22,7 +22,7 @@ import tasks.guess
 from benchmarks.people.answers import read_answers
 from benchmarks.predictions import from_crops, write_predictions
 from lightning_main import main
-from tasks.scoring.drawn_maps import file_name
+from tasks.scoring.map_files import file_name
 
 HOUSE = Path(__file__).parents[2]
 DATA = ["task=guess", "datamodule=parquet", "datamodule.path=data/drawn.parquet", "datamodule.columns.split=split",

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Levels = NDArray[np.uint8]
-"""uint8 RGB, shape (H, W, 3)."""
+Levels = NDArray[np.uint8]  # uint8 RGB, shape (H, W, 3)
 
 
 @dataclass(frozen=True)

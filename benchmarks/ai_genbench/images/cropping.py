@@ -11,8 +11,7 @@ from contracts.errors import ConfigError, nearest
 TrainCropping = Literal["resize", "random_crop", "center_crop", "as_is"]
 EvaluationCropping = Literal["resize", "crop", "multicrop", "as_is"]
 
-CROP_SIZE = 224
-"""Side of every crop in the benchmark's configurations."""
+CROP_SIZE = 224  # Side of every crop in the benchmark's configurations
 
 
 def evaluation_crops(image: RgbImage, cropping: EvaluationCropping, size: int = CROP_SIZE) -> list[RgbImage]:

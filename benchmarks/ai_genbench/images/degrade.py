@@ -19,8 +19,7 @@ from benchmarks.ai_genbench.images.resized_crop import ResizedCrop, apply_resize
 from benchmarks.ai_genbench.protocol.seeds import PROTOCOLS, ItemSeeds, Protocol
 from contracts.errors import ConfigError, nearest
 
-MAXIMUM_SIZE = 1080
-"""`maximum_processing_size`: longer sides are cropped to this many pixels."""
+MAXIMUM_SIZE = 1080  # `maximum_processing_size`: longer sides are cropped to this many pixels
 
 GRAYSCALE_PROBABILITY = 0.1
 JPEG_PROBABILITIES = (0.5, 0.2, 0.1)

@@ -15,8 +15,7 @@ from benchmarks.ai_genbench.images.arrays import Levels
 Codec = Literal["cv2", "pil"]
 CODECS: tuple[Codec, ...] = ("cv2", "pil")
 
-V1_QUALITIES = (50, 101)
-"""The original chooses one of the two ends of the range it meant; both codecs treat 101 as 100."""
+V1_QUALITIES = (50, 101)  # The original chooses one of the two ends of the range it meant; both codecs treat 101 as 100
 
 MAX_QUALITY = 100
 

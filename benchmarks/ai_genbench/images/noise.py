@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.ai_genbench.images.arrays import Levels
 
 EVALUATION_STD_RANGE = (0.015, 0.075)
-LIBRARY_STD_RANGE = (0.2, 0.44)
-"""Defaults of albumentations 2.0.8, which the baseline training chain uses."""
+LIBRARY_STD_RANGE = (0.2, 0.44)  # Defaults of albumentations 2.0.8, which the baseline training chain uses
 
 _CV2_SEEDS = 2**16
-_BLOCK = 3 * 2**14
-"""Elements handled at a time, few enough for the processor's cache."""
+_BLOCK = 3 * 2**14  # Elements handled at a time, few enough for the processor's cache
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from contracts.errors import ConfigError, DataError, nearest
 
-REAL_NAME = ""
-"""The benchmark's generator name of a real image; its id is 0."""
+REAL_NAME = ""  # The benchmark's generator name of a real image; its id is 0
 
-DEFAULT_WINDOW_SIZE = 4
-"""Generators in a window of the official protocol, which has nine windows without overlap."""
+DEFAULT_WINDOW_SIZE = 4  # Generators in a window of the official protocol, which has nine windows without overlap
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,9 @@ from contracts.errors import ConfigError, nearest
 
 Replay = Literal["none", "uniform", "harmonic"]
 
-REPLAY_SEED = 1337
-"""Default random seed of the replayed images; window k adds k."""
+REPLAY_SEED = 1337  # Default random seed of the replayed images; window k adds k
 
-_ROUNDING = 1e-9
-"""Shares this close below a whole number are that number."""
+_ROUNDING = 1e-9  # Shares this close below a whole number are that number
 
 
 def replay_quotas(strategy: Replay, capacities: list[int], memory: int) -> list[int]:

@@ -14,8 +14,7 @@ Protocol = Literal["v1", "fixed"]
 
 PROTOCOLS: tuple[Protocol, ...] = ("v1", "fixed")
 
-BASE_SEED = 4321
-"""Default `augmentations_base_seed`; evaluation always uses it with copy 0."""
+BASE_SEED = 4321  # Default `augmentations_base_seed`; evaluation always uses it with copy 0
 
 _COPY_STRIDE = 2**27
 _MODULUS = 2**31

@@ -15,11 +15,9 @@ from contracts.errors import DataError
 
 BALANCE_SEED = 1338
 ORDER_SEED = 1340
-PAIRING_SEEDS = {"validate": 1341, "test": 1340}
-"""The original pairs the same images differently in its two stages."""
+PAIRING_SEEDS = {"validate": 1341, "test": 1340}  # The original pairs the same images differently in its two stages
 
-UNPAIRED = -1
-"""Pairing of a generated image."""
+UNPAIRED = -1  # Pairing of a generated image
 
 
 def validation_order(generator_ids: NDArray[np.int64], names: tuple[str, ...] | None = None) -> Rows:

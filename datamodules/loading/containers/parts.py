@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-SHOWN = 6
-"""Kinds of remarks listed for one image; the rest are counted."""
+SHOWN = 6  # Kinds of remarks listed for one image; the rest are counted
 
 
 @dataclass(frozen=True)

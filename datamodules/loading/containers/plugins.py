@@ -4,8 +4,7 @@ from functools import cache
 
 from contracts.errors import DataError
 
-JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-"""First bytes of a JPEG XL codestream, and of its container."""
+JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # First bytes of a JPEG XL codestream, and of its container
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 """Brands of images coded by HEVC (ISO/IEC 23008-12); AVIF has the same container and others."""
 

@@ -13,8 +13,7 @@ _RAW_EXIF = b"Raw profile type exif"
 _MAX_TEXT = 2**20
 # minimum lengths in bytes, from the specification
 _LENGTHS = {b"gAMA": 4, b"pHYs": 9, b"cHRM": 32, b"sRGB": 1, b"tIME": 7, b"cICP": 4, b"acTL": 8, b"fcTL": 26}
-_TRANSPARENCY = {0: 2, 2: 6, 3: 1}
-"""Bytes of tRNS by colour type; colour types with an alpha channel have none."""
+_TRANSPARENCY = {0: 2, 2: 6, 3: 1}  # Bytes of tRNS by colour type; colour types with an alpha channel have none
 
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 

@@ -61,10 +61,6 @@ class Paired:
     def __call__(self, detector: Any, batch: Batch) -> Tensor:
         """The term for one batch of images.
 
-        Args:
-            detector: its ``score`` gives the logits.
-            batch: of images.
-
         Raises:
             ConfigError: the batch holds features of a frozen backbone.
         """

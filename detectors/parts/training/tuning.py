@@ -21,8 +21,7 @@ from detectors.base import Detector
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.98
-DIVERGED = 4.0
-"""The range test stops if the smoothed loss exceeds the best one by this factor."""
+DIVERGED = 4.0  # The range test stops if the smoothed loss exceeds the best one by this factor
 
 FEWEST_STEPS = 8
 """Smallest number of optimiser steps per epoch: the largest batch that fits in memory may leave too few."""

@@ -68,14 +68,7 @@ def load_decision(path: Path, route: str, evidence: Evidence) -> Decision:
 def decision_of(
     route: str, learnt: Arrays, families: Mapping[str, str], lengths: Mapping[str, tuple[int, ...]]
 ) -> Decision:
-    """Rebuild a decision from its ``arrays()``.
-
-    Args:
-        route: one of :data:`detectors.tracer.tracer.ROUTES`.
-        learnt: arrays by name.
-        families: variant → family.
-        lengths: variant → tokens of every scale.
-    """
+    """Rebuild a decision from its ``arrays()``."""
     if route == "rule":
         thresholds = {k.removeprefix("threshold/"): float(v) for k, v in learnt.items() if k.startswith("threshold/")}
         return Rule(thresholds, _variants(learnt, families))

@@ -22,8 +22,7 @@ from detectors.tracer.deciding.thresholds import (
 from detectors.tracer.models.sizes import OUTLIER
 
 Names = npt.NDArray[np.str_]
-IMPOSSIBLE = -30.0
-"""Log-probability of a class that a hard rule excludes."""
+IMPOSSIBLE = -30.0  # Log-probability of a class that a hard rule excludes
 
 
 class Decision(Protocol):

@@ -19,8 +19,7 @@ from detectors.tracer.models.quantise import Method
 from detectors.tracer.models.tokenizer import from_unit
 from detectors.tracer.models.var_transformer import VarTransformer
 
-NULL = -1
-"""Candidate label that means "no class"."""
+NULL = -1  # Candidate label that means "no class"
 
 
 def encode_pass(

@@ -160,14 +160,7 @@ class Zoo:
 def save_zoo(
     folder: Path, tokenizers: Mapping[str, nn.Module], variants: Mapping[str, tuple[nn.Module, Any]], side: int
 ) -> None:
-    """Write models of one's own in the layout of :meth:`Zoo.of`.
-
-    Args:
-        folder: Created if absent.
-        tokenizers: Family → tokenizer.
-        variants: Name → (transformer, its sampling settings).
-        side: Grid of RAR's tokens.
-    """
+    """Write models of one's own in the layout of :meth:`Zoo.of`."""
     folder.mkdir(parents=True, exist_ok=True)
     for family, tokenizer in tokenizers.items():
         _save(tokenizer, folder / f"{TOKENIZERS[family]}.safetensors")

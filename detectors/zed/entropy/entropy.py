@@ -15,8 +15,7 @@ from detectors.zed.entropy.logistic import VALUES, Mixture, mixture_log_prob
 from detectors.zed.entropy.nll_numba import nll_numpy
 
 Backend = Literal["auto", "torch", "numba", "triton"]
-CHUNK = 2**11
-"""Subpixels whose 256 bins are held at once by the plain route: 2 MB in float32, which a CPU cache holds."""
+CHUNK = 2**11  # Subpixels whose 256 bins are held at once by the plain route: 2 MB in float32, which a CPU cache holds
 
 
 def entropy(mixture: Mixture, backend: Backend = "auto") -> Tensor:

@@ -5,8 +5,7 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
-BLOCK = 64
-"""Mixtures per program."""
+BLOCK = 64  # Mixtures per program
 
 
 @triton.jit  # type: ignore[untyped-decorator]

@@ -11,8 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_FAST = {"contract", "nsz", "arcp"}
-"""No "reassoc": it would undo the subtraction in two steps."""
+_FAST = {"contract", "nsz", "arcp"}  # No "reassoc": it would undo the subtraction in two steps
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 _LOG2E = np.float32(1 / log(2))
 _MOST = np.float32(87)

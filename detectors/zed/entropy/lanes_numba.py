@@ -12,8 +12,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 16
-STRIDE = 2 * LANES
-"""Edges handled together."""
+STRIDE = 2 * LANES  # Edges handled together
 
 _FAST = ("contract", "reassoc", "nsz", "arcp")
 _INDEX = ir.IntType(64)

@@ -12,22 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 VALUES = 256
-SREC_CLAMP = 1e-12
-"""Floor of each component's mass in SReC and ZED_Rep."""
+SREC_CLAMP = 1e-12  # Floor of each component's mass in SReC and ZED_Rep
 
 
 class Mixture(NamedTuple):
-    """A one-dimensional mixture of logistics per subpixel, components on the last axis.
+    """A one-dimensional mixture of logistics per subpixel, components on the last axis."""
 
-    Attributes:
-        logits: Unnormalised log-weights ``[..., K]``; -inf marks an unused component.
-        mu: Means ``[..., K]`` in pixel units.
-        log_s: Log-scales ``[..., K]`` in log pixel units.
-    """
-
-    logits: Tensor
-    mu: Tensor
-    log_s: Tensor
+    logits: Tensor  # Unnormalised log-weights ``[..., K]``; -inf marks an unused component
+    mu: Tensor  # Means ``[..., K]`` in pixel units
+    log_s: Tensor  # Log-scales ``[..., K]`` in log pixel units
 
 
 def log_prob(value: Tensor, mu: Tensor, log_s: Tensor, clamp_p: float | None = None) -> Tensor:

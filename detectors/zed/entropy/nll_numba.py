@@ -13,8 +13,7 @@ import numpy as np
 from detectors.zed.entropy.exp_numba import exp64
 from detectors.zed.entropy.rows_numba import BLOCK, FloatArray, in_threads, load_block
 
-LEAST = 1e-290
-"""Smallest mass whose logarithm is trusted."""
+LEAST = 1e-290  # Smallest mass whose logarithm is trusted
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
-BLOCK = 128
-"""Rows whose exponentials are computed together: loops long enough to become vector code."""
-MIN_ROWS = 2048
-"""Fewest rows worth a thread."""
+BLOCK = 128  # Rows whose exponentials are computed together: loops long enough to become vector code
+MIN_ROWS = 2048  # Fewest rows worth a thread
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -13,15 +13,10 @@ from detectors.zed.models.pyramid import Rounding, build_pyramid
 
 
 class LevelCost(NamedTuple):
-    """Cost of one level.
+    """Cost of one level."""
 
-    Attributes:
-        bits: Total over the coded subpixels of each image, float32 ``[B]``.
-        subpixels: Number of coded subpixels in an image.
-    """
-
-    bits: Tensor
-    subpixels: int
+    bits: Tensor  # Total over the coded subpixels of each image, float32 ``[B]``
+    subpixels: int  # Number of coded subpixels in an image
 
     @property
     def per_subpixel(self) -> Tensor:

@@ -15,38 +15,26 @@ from detectors.zed.entropy.logistic import Mixture, sample
 
 InputScale = Literal["uint8", "unit", "tanh"]
 
-MIN_LOG_SCALE = -7.0
-"""Smallest log-scale of a component, in log pixel units."""
+MIN_LOG_SCALE = -7.0  # Smallest log-scale of a component, in log pixel units
 
 _AFFINE: dict[str, tuple[float, float]] = {"uint8": (1.0, 0.0), "unit": (1 / 255, 0.0), "tanh": (1 / 127.5, -1.0)}
 
 
 class CodedBlock(NamedTuple):
-    """One phase of the 2x2 grid and the model's prediction of it.
+    """One phase of the 2x2 grid and the model's prediction of it."""
 
-    Attributes:
-        offset: Row and column inside the 2x2 block.
-        value: Actual pixels, float32 ``[B, 3, h, w]`` in 0..255, padded where the phase is one short.
-        mixture: Prediction of each subpixel given all coded before it, ``[B, 3, h, w, K]``.
-    """
-
-    offset: tuple[int, int]
-    value: Tensor
-    mixture: Mixture
+    offset: tuple[int, int]  # Row and column inside the 2x2 block
+    value: Tensor  # Actual pixels, float32 ``[B, 3, h, w]`` in 0..255, padded where the phase is one short
+    mixture: Mixture  # Prediction of each subpixel given all coded before it, ``[B, 3, h, w, K]``
 
 
 class StepOptions(NamedTuple):
-    """How a level is predicted.
+    """How a level is predicted."""
 
-    Attributes:
-        coded: False skips the predictions where only the context is wanted.
-        temperature: Divides the logits of the mixture weights.
-        draw: Sample the pixels from the model, given the averages, instead of taking those of the image.
-    """
-
-    coded: bool = True
-    temperature: float = 1.0
+    coded: bool = True  # False skips the predictions where only the context is wanted
+    temperature: float = 1.0  # Divides the logits of the mixture weights
     draw: torch.Generator | None = None
+    """Sample the pixels from the model, given the averages, instead of taking those of the image."""
 
 
 Steps = Iterator[tuple[CodedBlock | None, Tensor | None]]
@@ -54,17 +42,11 @@ PLAIN = StepOptions()
 
 
 class DensityModel(nn.Module, ABC):
-    """A conditional density of the pixels of each level given the average image above it.
+    """A conditional density of the pixels of each level given the average image above it."""
 
-    Attributes:
-        levels: Levels of the pyramid it models, 0 being full resolution.
-        chained: Whether a level takes context from the coarser one.
-        lossless: Whether its coding costs add up to that of a decodable file.
-    """
-
-    levels: int
-    chained: bool
-    lossless: bool
+    levels: int  # Levels of the pyramid it models, 0 being full resolution
+    chained: bool  # Whether a level takes context from the coarser one
+    lossless: bool  # Whether its coding costs add up to that of a decodable file
 
     @abstractmethod
     def networks(self) -> list[nn.Module]:

@@ -7,8 +7,7 @@ PyTorch's route for them also loses digits where the mean is large compared with
 import torch
 from torch import Tensor, nn
 
-ROWS = 8192
-"""Pixels whose channels are squared at a time: 3 MB at 96 channels, which fits a cache."""
+ROWS = 8192  # Pixels whose channels are squared at a time: 3 MB at 96 channels, which fits a cache
 
 LARGE = 256 * 256
 """Pixels from which it is faster. Smaller images go to PyTorch, with which published scores were computed."""

@@ -32,13 +32,9 @@ PHASES = len(OFFSETS)
 
 
 class Head(nn.Module):
-    """A network that predicts one level.
+    """A network that predicts one level."""
 
-    Attributes:
-        reach: Rows of the half-resolution grid a prediction sees on each side; None for the whole image.
-    """
-
-    reach: int | None
+    reach: int | None  # Rows of the half-resolution grid a prediction sees on each side; None for the whole image
 
     def forward(self, y: Tensor) -> Mixture:
         """Predict the four phases of each block.

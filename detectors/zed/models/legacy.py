@@ -20,17 +20,11 @@ MULTIPLE = 8
 
 
 class LegacyMaps(NamedTuple):
-    """One level's maps, nats.
+    """One level's maps, nats."""
 
-    Attributes:
-        nll: ``[B, H, W]``, for residual heads ``[B, 3, H, W]``.
-        entropy: ``[B, H, W]``.
-        d: Their difference, shaped like ``nll``.
-    """
-
-    nll: Tensor
-    entropy: Tensor
-    d: Tensor
+    nll: Tensor  # ``[B, H, W]``, for residual heads ``[B, 3, H, W]``
+    entropy: Tensor  # ``[B, H, W]``
+    d: Tensor  # Their difference, shaped like ``nll``
 
 
 def load_legacy(image: Image.Image, max_side: int | None = 1536) -> Tensor:

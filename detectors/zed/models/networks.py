@@ -19,13 +19,9 @@ Kind = Literal["srec", "heads", "zed_rep"]
 
 
 class Net(nn.Module):
-    """A density model and the calibration of its score, so that one checkpoint holds both.
+    """A density model and the calibration of its score, so that one checkpoint holds both."""
 
-    Attributes:
-        calibration: ``[2]``, centre and spread of the score: the logit is ``(score - centre) / spread``.
-    """
-
-    calibration: Tensor
+    calibration: Tensor  # ``[2]``, centre and spread of the score: the logit is ``(score - centre) / spread``
 
     def __init__(self, model: DensityModel) -> None:
         super().__init__()

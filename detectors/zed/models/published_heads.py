@@ -22,17 +22,11 @@ from detectors.zed.models.pyramid import OFFSETS, upsample_nearest
 
 
 class RawMaps(NamedTuple):
-    """Predictions at full resolution.
+    """Predictions at full resolution."""
 
-    Attributes:
-        logits: Shared mixture logits ``[B, K, H, W]``.
-        mu: Means ``[B, K, 3, H, W]``, pixel units.
-        log_s: Log-scales ``[B, K, 3, H, W]``.
-    """
-
-    logits: Tensor
-    mu: Tensor
-    log_s: Tensor
+    logits: Tensor  # Shared mixture logits ``[B, K, H, W]``
+    mu: Tensor  # Means ``[B, K, 3, H, W]``, pixel units
+    log_s: Tensor  # Log-scales ``[B, K, 3, H, W]``
 
 
 class PublishedHead(Head):

@@ -16,15 +16,10 @@ OFFSETS: tuple[tuple[int, int], ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 class Pyramid(NamedTuple):
-    """Rounded images and the exact averages they were rounded from.
+    """Rounded images and the exact averages they were rounded from."""
 
-    Attributes:
-        x: Images from full resolution to coarsest, uint8 ``[..., H_l, W_l]``, ``levels + 1`` of them.
-        y: Averages, float32 multiples of 0.25 in 0..255; ``y[l]`` belongs to ``x[l + 1]``.
-    """
-
-    x: list[Tensor]
-    y: list[Tensor]
+    x: list[Tensor]  # Images from full resolution to coarsest, uint8 ``[..., H_l, W_l]``, ``levels + 1`` of them
+    y: list[Tensor]  # Averages, float32 multiples of 0.25 in 0..255; ``y[l]`` belongs to ``x[l + 1]``
 
 
 def pad_to_even(x: Tensor) -> Tensor:

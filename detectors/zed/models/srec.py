@@ -27,8 +27,7 @@ from detectors.zed.models.density import (
 )  # fmt: skip
 from detectors.zed.models.pyramid import OFFSETS, subimages
 
-CODED = 3
-"""Phases of the 2x2 grid that carry cost."""
+CODED = 3  # Phases of the 2x2 grid that carry cost
 _DILATIONS = (1, 2, 4)
 
 Means = Literal["absolute", "residual"]

@@ -19,7 +19,7 @@ from detectors.zed.detector import ZED
 from detectors.zed.scores import FIRST_COLUMNS
 from tasks.experiment.run import Run
 from tasks.predict import predict
-from tasks.scoring.drawn_maps import file_name
+from tasks.scoring.map_files import file_name
 from tasks.scoring.score_frame import LEADING
 from tasks.threshold import threshold
 from tests.detectors.zed.scored import score_image

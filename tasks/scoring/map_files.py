@@ -22,8 +22,7 @@ from datamodules.loading.transforms import evaluation_views
 from detectors.base import Detector
 
 FOLDER = "maps"
-INDEX = "index.json"
-"""File in that folder: image id to files of its maps, by map name."""
+INDEX = "index.json"  # File in that folder: image id to files of its maps, by map name
 
 
 def draw_maps(
