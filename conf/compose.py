@@ -116,7 +116,6 @@ def _explained(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def _in_short(error: Exception, folders: Sequence[Path]) -> ConfigError:
-    """A library's error in short, with a next step."""
     lines = [line.strip() for line in as_text(f"{error}\n{error.__cause__ or ''}").splitlines() if line.strip()]
     place = lines[0].partition(": ")[0]
     if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):

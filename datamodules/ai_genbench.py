@@ -122,7 +122,6 @@ class AiGenBenchDataModule(ImageDataModule):
 
 
 def _label_map(schema: pa.Schema) -> dict[str, int] | None:
-    """The label map where the column has class names."""
     return LABELS if class_names(schema, "label") else None
 
 

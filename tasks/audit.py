@@ -81,7 +81,6 @@ def markdown(found: Audit) -> str:
 
 
 def _is_number(rows: list[list[str]], place: int) -> bool:
-    """Whether a column other than the first contains only numbers."""
     return place > 0 and all(row[place].replace(".", "", 1).isdigit() for row in rows)
 
 
@@ -90,7 +89,6 @@ def _row(cells: list[str]) -> str:
 
 
 def _tables(found: Audit) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, header and rows of each table."""
     tables = []
     for name, table in found.tables.items():
         labels = sorted({label for counts in table.values() for label in counts}, reverse=True)

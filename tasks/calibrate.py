@@ -97,7 +97,6 @@ def _input(run: Run) -> Path:
 
 
 def _weights(whole: Predictions, path: Path) -> str:
-    """The weights that the dump is from."""
     if "calibration" in whole.about:
         raise DataError(f"{path} has calibrated scores already", "Give a dump made without calibrated=true.")
     if not whole.about.get("weights_sha256") or not whole.about.get("detector_hash"):

@@ -92,7 +92,6 @@ def found(patterns: Sequence[str]) -> list[str]:
 
 
 def _local(names: Sequence[str]) -> list[Past]:
-    """Experiments from their own files."""
     locks = [DATA / name / LOCK for name in names]
     words = [yaml.safe_load(lock.read_text())["command"] if lock.is_file() else None for lock in locks]
     return [Past(name, read_epochs(DATA / name), recorded) for name, recorded in zip(names, words, strict=True)]

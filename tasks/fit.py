@@ -77,7 +77,6 @@ def _fit(run: Run) -> None:
 
 @rank_zero_only
 def _say(text: str) -> None:
-    """Prints on the first rank only."""
     print(text)
 
 

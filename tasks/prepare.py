@@ -84,7 +84,6 @@ def _in_shards(run: Run, writer: Hdf5Writer, datamodule: Any) -> Prepared | None
 
 
 def _next(prepared: Prepared, out: Path) -> str:
-    """The command that uses the file."""
     where = f"datamodule=hdf5 datamodule.path={out}"
     if any(split == "train" and count for (split, _), count in prepared.images.items()):
         return f"train on it: {where}"

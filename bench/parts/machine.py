@@ -24,7 +24,6 @@ def machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name as the system gives it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -49,7 +49,6 @@ def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
 
 
 def _temperature(x: Floats, labels: NDArray[np.int64]) -> float:
-    """One over the temperature."""
     from scipy.optimize import minimize_scalar  # slow to import
 
     sign, limit = np.where(labels == 1, -1.0, 1.0), np.log(MOST)

@@ -215,7 +215,6 @@ def _keys(target: str, root: Path) -> set[str]:
 
 
 def _fields(node: ast.ClassDef) -> dict[str, Parameter]:
-    """Fields of a dataclass or named tuple."""
     found = {}
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
@@ -228,7 +227,6 @@ def _fields(node: ast.ClassDef) -> dict[str, Parameter]:
 
 
 def _attributes(node: ast.ClassDef) -> dict[str, Any]:
-    """Class attributes whose values are literals."""
     found = {}
     for item in node.body:
         target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)

@@ -116,7 +116,6 @@ def _leaves(tree: Any, names: list[str], label: NDArray[np.int8], leaf: NDArray[
 
 
 def _words(limits: dict[str, tuple[float, float]]) -> str:
-    """Conditions in words."""
     formats = {name: low > 0 for name, (low, _) in limits.items() if name.startswith(FORMAT)}
     parts = [name for name, present in formats.items() if present]
     parts = parts or [name.replace(" is ", " is not ") for name in formats]

@@ -146,5 +146,4 @@ class TreeReader:
 
 
 def _real_path(root: Path, folder: Folder) -> str:
-    """The folder's path with links resolved."""
     return str(folder.linked or root.resolve().joinpath(*folder.parts))

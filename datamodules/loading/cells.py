@@ -136,7 +136,6 @@ def _base64(text: bytes) -> bytes | None:
 
 
 def _file(text: bytes, root: Path | None, place: str) -> bytes:
-    """Bytes of a file below the root."""
     name = os.fsdecode(text)
     if name.lower().startswith("file://"):
         name = unquote(urlsplit(name).path)

@@ -97,7 +97,6 @@ class DeviceAugment:
         return images
 
     def _resample(self, images: Tensor, key: Tensor) -> Tensor:
-        """Crop and rotate in one sampling."""
         b, _, h, w = images.shape
         angle = torch.deg2rad((2 * uniform(key, 6) - 1) * self.max_rotation)
         if self.use_crop:

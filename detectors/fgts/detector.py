@@ -169,7 +169,6 @@ class FGTS(OnFrozen):
 
 
 def _over_ranks(x: Tensor) -> Tensor:
-    """The sum over all ranks."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(x)
     return x

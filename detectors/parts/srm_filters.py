@@ -60,7 +60,6 @@ def _taps(taps: Mapping[tuple[int, int], float]) -> Tensor:
 
 
 def _square(rows: list[list[int]]) -> Tensor:
-    """A square filter in the middle of 5x5."""
     made, margin = torch.zeros(5, 5), (5 - len(rows)) // 2
     made[margin : 5 - margin, margin : 5 - margin] = torch.tensor(rows, dtype=torch.float32)
     return made

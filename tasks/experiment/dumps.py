@@ -45,7 +45,6 @@ def write_dump(folder: StageFolder, benchmark: Any, task: str, predictions: Pred
 
 
 def _task_of(path: Path) -> str | None:
-    """The task that wrote a dump; None if it cannot be read."""
     try:
         return str(read_predictions(path).about.get("stage"))
     except DataError:

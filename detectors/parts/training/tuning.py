@@ -150,7 +150,6 @@ def _peak_memory() -> int:
 
 
 def _free_memory() -> int:
-    """Free main memory in bytes."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
