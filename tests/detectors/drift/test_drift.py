@@ -1,5 +1,6 @@
 """Drift: nothing moves under no perturbation, noise belongs to the image, strength and sign are fitted."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 import zoo_commands as zoo
+from drawn_ai_genbench import miniature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+import lightning_main
+from benchmarks.ai_genbench.protocol.generators import load_generators
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
 from detectors.drift.choice import choose, delong
@@ -143,3 +147,24 @@ def test_it_is_fitted_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert set(best["state_dict"]) == {"net.chosen", "net.line"}
     assert best["state_dict"]["net.line"].dtype == torch.float64
     assert zoo.area_of_twins(tmp_path, "drift") == 0.5
+
+
+def test_warpad_goes_through_a_protocol_whose_crops_are_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its 16 crops are cut from 4 times the backbone's size, so evaluated images are left to the detector's view."""
+    monkeypatch.chdir(tmp_path)
+    names = [generator.name for generator in load_generators()[:4]]
+    miniature(tmp_path / "mini", train=1, validation=1, size=48, names=names)
+    words = [
+        *f"{zoo.QUIET} experiment=warpad detector.backbone=timm/test_vit detector.image_size=32".split(),
+        *f"detector.weights={zoo.backbone(tmp_path)} datamodule=ai_genbench datamodule.path=mini".split(),
+        *["benchmark=ai_genbench", "benchmark.crop_size=32", "benchmark.global_batch=4", "datamodule.batch_size=4"],
+        *["benchmark.augmentation_factor=1", f"benchmark.generators=[{','.join(names)}]", "experiment_id=warpad"],
+    ]
+    assert lightning_main.main(words) == 2
+    assert "benchmark.eval_cropping=as_is" in capsys.readouterr().err
+    assert lightning_main.main([*words, "benchmark.eval_cropping=as_is"]) == 0
+    assert lightning_main.main(["task=test", "experiment_id=warpad", "trainer.enable_progress_bar=false"]) == 0
+    tables = json.loads((tmp_path / "experiments_data/warpad/ai_genbench.json").read_text())["warpad"]
+    assert 0 <= tables["stages"][0]["auroc_per_window"][0] <= 1

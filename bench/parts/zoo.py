@@ -1,0 +1,106 @@
+"""What is known of the published detectors, kept in docs/zoo.json, and the table of docs/zoo.md made of it."""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import yaml
+
+from conf.build import build
+from conf.compose import compose
+from contracts.errors import DataError
+from contracts.files import write_atomically
+from detectors.backbones.libraries import LIBRARIES
+from detectors.backbones.library import Built
+from detectors.base import Detector
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+MARKS = ("<!-- python -m bench zoo writes from here -->", "<!-- to here -->")
+HEAD = "| detector | parameters (trained) | images/s | AUROC | generators seen | not seen | note |"
+
+Facts = Mapping[str, Any]
+
+
+def methods() -> dict[str, dict[str, Any]]:
+    """Facts of docs/zoo.yaml by name, where ``words`` are whole: the method's own after the recipe's."""
+    page = yaml.safe_load((DOCS / "zoo.yaml").read_text())
+    found: dict[str, dict[str, Any]] = page["methods"]
+    for facts in found.values():
+        if "weights" not in facts:
+            crops = page["crops"] if facts.get("crops", True) else ""
+            facts["words"] = " ".join(f"{page['recipe']} {crops} {facts['words']}".split())
+    return found
+
+
+def kept() -> dict[str, dict[str, Any]]:
+    """What docs/zoo.json holds, by name; empty without the file."""
+    file = DOCS / "zoo.json"
+    found: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
+def keep(name: str, found: Facts) -> None:
+    """Add what was measured of one method to docs/zoo.json, and rewrite the table."""
+    known = kept()
+    known[name] = known.get(name, {}) | dict(found)
+    write_atomically(DOCS / "zoo.json", (json.dumps(known, indent=1) + "\n").encode())
+    rewrite()
+
+
+def rewrite() -> None:
+    """Write the table of docs/zoo.md anew."""
+    page = DOCS / "zoo.md"
+    write_atomically(page, written(page.read_text(), methods(), kept()).encode())
+
+
+def untrained(facts: Facts) -> Detector:
+    """A method's detector with random weights, ready to score: neither its parameters nor its speed depend on them."""
+    words = [*shlex.split(facts["words"]), "datamodule=hdf5", "datamodule.path=unread.h5"]
+    with ExitStack() as stack:
+        for library in LIBRARIES.values():
+            stack.enter_context(patch.object(library, "build", partial(_random, library.build)))
+        detector: Detector = build(compose(words).resolved["detector"])
+    detector.eval()
+    detector.configure_model()
+    return detector
+
+
+def _random(build_backbone: Callable[..., Built], name: str, pretrained: bool, *rest: Any) -> Built:  # noqa: ARG001
+    """A backbone with random weights, whatever is asked for."""
+    return build_backbone(name, False, *rest)
+
+
+def written(page: str, facts_of: Mapping[str, Facts], found: Mapping[str, Facts]) -> str:
+    """The page with a new table between `MARKS`.
+
+    Args:
+        page: text of docs/zoo.md.
+        facts_of: facts by name, which order the rows.
+        found: what was measured, by name; methods without it have no row.
+
+    Raises:
+        DataError: the page lacks a mark.
+    """
+    before, first, rest = page.partition(MARKS[0])
+    _, second, after = rest.partition(MARKS[1])
+    if not first or not second:
+        raise DataError(f"docs/zoo.md lacks {MARKS[1] if first else MARKS[0]}", "Restore the marks of its table.")
+    lines = [HEAD, "|---|--:|--:|--:|--:|--:|---|"]
+    for name, facts in facts_of.items():
+        if name in found:
+            one = found[name]
+            rate = f"{one['rate']:.2g} ({facts.get('size', 256)}²)" if one.get("rate") else ""
+            counts = f"{one['parameters']:,} ({one['trained']:,})" if "parameters" in one else ""
+            areas = [_area(one.get(kind)) for kind in ("pooled", "seen", "unseen")]
+            note = f"needs weights of {facts['weights']}" if "weights" in facts else facts.get("note", "")
+            lines.append("| " + " | ".join([f"`{name}`", counts, rate, *areas, note]) + " |")
+    return "\n".join([before + first, *lines, second + after])
+
+
+def _area(found: Mapping[str, float] | None) -> str:
+    return "" if found is None else f"{found['value']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
