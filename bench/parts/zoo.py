@@ -94,7 +94,7 @@ def written(page: str, facts_of: Mapping[str, Facts], found: Mapping[str, Facts]
     for name, facts in facts_of.items():
         if name in found:
             one = found[name]
-            rate = f"{one['rate']:.2g} ({facts.get('size', 256)}²)" if one.get("rate") else ""
+            rate = f"{_short(one['rate'])} ({facts.get('size', 256)}²)" if one.get("rate") else ""
             counts = f"{one['parameters']:,} ({one['trained']:,})" if "parameters" in one else ""
             areas = [_area(one.get(kind)) for kind in ("pooled", "seen", "unseen")]
             note = f"needs weights of {facts['weights']}" if "weights" in facts else facts.get("note", "")
@@ -104,3 +104,8 @@ def written(page: str, facts_of: Mapping[str, Facts], found: Mapping[str, Facts]
 
 def _area(found: Mapping[str, float] | None) -> str:
     return "" if found is None else f"{found['value']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+
+
+def _short(rate: float) -> str:
+    """Two significant digits, without an exponent."""
+    return f"{float(f'{rate:.2g}'):g}"
