@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PEOPLE = Path(__file__).parents[1] / "people" / "templates"
-NAMES = ("plots", "marks", "gallery", "measures", "sheet", "picks", "slices", "runs", "main")
+NAMES = ("plots", "marks", "gallery", "measures", "sheet", "picks", "slices", "runs", "matrix", "main")
 SCRIPTS = (
     TEMPLATES / "data.js", PEOPLE / "points.js", *(TEMPLATES / f"{name}.js" for name in NAMES),
 )  # fmt: skip

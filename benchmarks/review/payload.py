@@ -52,6 +52,7 @@ def payload(
         "facts": {str(position): facts for position, facts in gallery.facts.items()},
         "deliveries": collect_deliveries(joined, gallery.shown),
         "people": list(people),
+        "windows": _windows(joined),
         "slices": [_slice(column, packer) for column in slices],
     }
     # "<" would end the script element that holds it, or open a comment
@@ -72,10 +73,17 @@ def negative(dumps: Sequence[Predictions]) -> str:
     return "outlier" if all(dump.class_names is not None for dump in dumps) else "real"
 
 
+def _windows(joined: Joined) -> dict[str, int]:
+    """AI-GenBench's window of each generator, from 1 on."""
+    timeline = next((dump.windows_timeline for dump in joined.dumps if dump.windows_timeline.size), ())
+    return {str(name): k for k, window in enumerate(timeline, 1) for name in window if name}
+
+
 def _slice(column: Column, packer: Packer) -> dict[str, Any]:
     """What the page filters by."""
     codes = packer.numbers(column.codes, "u1")
-    return {"name": column.name, "values": column.values, "codes": codes, "against": column.against}
+    shown = {"name": column.name, "values": column.values, "against": column.against, "answers": column.answers}
+    return shown | {"codes": codes}
 
 
 def _dump(joined: Joined, d: int, packer: Packer) -> dict[str, Any]:
@@ -92,6 +100,7 @@ def _dump(joined: Joined, d: int, packer: Packer) -> dict[str, Any]:
         }
     return {
         "name": joined.names[d],
+        "seen": list(dump.about.get("seen_generators") or ()),
         "chosen": None if chosen is None else float(chosen),
         "score": packer.numbers(joined.measured(d, "fused_scores"), "f4"),
         "logit": packer.numbers(joined.measured(d, "fused_logits"), "f4"),

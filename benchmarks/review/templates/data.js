@@ -93,7 +93,7 @@ function those(test) {
 /** What the reader has chosen; kept in the address, so that a view can be linked to. */
 const state = {
   t: D.dumps.map((dump) => (dump.chosen === null ? 0.5 : dump.chosen)),
-  generator: -1, source: -1, label: null, marked: "", column: 0, value: -1, pick: null, pair: [0, 1], axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
+  generator: -1, source: -1, label: null, marked: "", column: 0, value: -1, pick: null, matrix: [D.dumps.length > 1 ? -1 : 0, D.dumps.length > 1 ? 0 : 1, "auroc"], pair: [0, 1], axis: "score", log: false, order: "wrong", by: 0, zoom: 1, pixels: true, open: -1,
 };
 
 /** A function of no argument whose result is kept until what it depends on, a list of values, has changed. */
@@ -119,9 +119,8 @@ const sliced = kept(() => [state.source, state.value < 0 ? -1 : state.column, st
   return found;
 });
 
-/** A column with 0 of each image outside the pick. */
-const ofPick = (column) => (state.pick ? column.map((value, i) => value * state.pick.mask[i]) : column);
-const among = kept(() => [sliced(), state.pick], () => ofPick(sliced()));
+/** The same with the pick. */
+const among = kept(() => [sliced(), state.pick], () => (state.pick ? sliced().map((value, i) => Math.min(value, state.pick.mask[i])) : sliced()));
 
 /** What a dump makes of an image at its threshold. */
 const UNSCORED = 0, HIT = 1, MISSED = 2, ALARM = 3, PASSED = 4, CALLED = 5, UNCALLED = 6;

@@ -8,18 +8,19 @@ const element = (tag, kind = "", text = "") => {
   if (text !== "") made.textContent = text;
   return made;
 };
-/** 1 of each image that passes all filters but the pick. */
-const passingOutside = kept(() => [sliced(), state.label, state.generator, state.marked, state.marked && marksChanged], () => {
-  const found = new Uint8Array(N), has = sliced(), { label: kind, generator: only } = state;
+/** 1 of each image that passes the filters of label, generator and marks too. */
+function passingOf(has) {
+  const found = new Uint8Array(N), { label: kind, generator: only } = state;
   for (let i = 0; i < N; i++) {
     if (has[i] === 0 || (kind !== null && label[i] !== kind) || (has[i] === 1 && kind !== 0)) continue;
     if (only >= 0 && (label[i] === 1 ? generator[i] !== only : kind !== 0)) continue;
     found[i] = state.marked === "" || markPasses(i) ? 1 : 0;
   }
   return found;
-});
-
-const passing = kept(() => [passingOutside(), state.pick], () => ofPick(passingOutside()));
+}
+const further = () => [state.label, state.generator, state.marked, state.marked && marksChanged];
+const passing = kept(() => [among(), ...further()], () => passingOf(among()));
+const passingOutside = kept(() => [sliced(), ...further()], () => passingOf(sliced()));
 
 /** The outcomes that each order lists, its key of the distance from the threshold in logits, and a further test. */
 const ANY = [HIT, MISSED, ALARM, PASSED, CALLED, UNCALLED];

@@ -2,6 +2,7 @@
 
 let sets = [];
 
+const MATRIX = state.matrix.join();
 function remember() {
   const parts = [`t=${state.t.join(",")}`];
   const add = (key, value) => parts.push(`${key}=${encodeURIComponent(value)}`);
@@ -11,6 +12,7 @@ function remember() {
   if (state.column) add("c", D.slices[state.column].name);
   if (state.value >= 0) add("v", D.slices[state.column].values[state.value]);
   if (state.pick) add("k", state.pick.address);
+  if (state.matrix.join() !== MATRIX) add("m", state.matrix.join());
   if (state.pair.join() !== "0,1") add("w", state.pair.join());
   if (state.order !== "wrong") add("o", state.order);
   if (state.axis !== "score") add("x", state.axis);
@@ -34,6 +36,10 @@ function recall() {
     if (key === "c") state.column = Math.max(0, D.slices.findIndex((column) => column.name === value));
     if (key === "v" && D.slices.length) state.value = D.slices[state.column].values.indexOf(value);
     if (key === "k") pickAddress = value;
+    if (key === "m") {
+      const [a, b, shows] = value.split(",");
+      if (D.slices[b] && (D.slices[a] || (Number(a) === RUNS && D.dumps.length > 1)) && shows in MATRIX_SHOWS) state.matrix = [Number(a), Number(b), shows];
+    }
     if (key === "w") { const [a, b] = value.split(",").map(Number); if (a !== b && D.dumps[a] && D.dumps[b]) state.pair = [a, b]; }
     if (key === "o" && value in ORDERS && (!["flips", "spread"].includes(value) || D.dumps.length > 1)) state.order = value;
     if (key === "x" && value === "logit") state.axis = value;
@@ -70,7 +76,7 @@ function thresholdMoved() {
   moveThresholds(sets);
   showControls();
   clearTimeout(pending);
-  pending = setTimeout(() => { runs(); gallery(); remember(); }, 120);
+  pending = setTimeout(() => { matrix(); markCell(); runs(); gallery(); remember(); }, 120);
 }
 
 const measured = kept(() => [among(), state.generator], () => { const kinds = kindsNow(); return D.dumps.map((_, d) => scores(d, kinds)); });
@@ -84,7 +90,8 @@ const gallery = kept(() => [passing(), state.order, state.by, state.pixels, ...s
 
 function everything() {
   sets = measured();
-  for (const draw of [roc, pr, bins, histograms]) draw();
+  for (const draw of [matrix, roc, pr, bins, histograms]) draw();
+  markCell();
   moveThresholds(sets);
   showControls();
   runs();
@@ -127,7 +134,7 @@ at("reset").addEventListener("click", () => {
 });
 for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
 at("order").addEventListener("change", (event) => { state.order = event.target.value; gallery(); remember(); });
-if (at("by")) at("by").addEventListener("change", (event) => { state.by = Number(event.target.value); gallery(); remember(); });
+if (at("by")) at("by").addEventListener("change", (event) => { state.by = Number(event.target.value); everything(); remember(); });
 at("zoom").addEventListener("change", (event) => { state.zoom = Number(event.target.value); drawGallery(true); });
 at("pixels").addEventListener("change", (event) => { state.pixels = event.target.checked; gallery(); });
 at("more").addEventListener("click", () => { limit += PAGE; drawGallery(true); });

@@ -1,13 +1,16 @@
 // Images picked in a plot or table: one filter for everything below it, kept in the address as k=KIND:…
 
-/** Kind of pick to what makes it of the texts after its name: title, test(i), and whether thresholds move it. */
+/**
+ * Kind of pick to what makes it of the texts after its name: title, test(i), whether thresholds move it, and beside(i) of
+ * the real images that it is only compared with. Its mask has 2 and 1 of these.
+ */
 const PICKS = {};
 
 function picked(address) {
   const [kind, ...rest] = address.split(":"), found = kind in PICKS ? PICKS[kind](rest) : null;
   if (!found) return null;
   const mask = new Uint8Array(N);
-  for (let i = 0; i < N; i++) mask[i] = found.test(i) ? 1 : 0;
+  for (let i = 0; i < N; i++) mask[i] = found.test(i) ? 2 : found.beside && found.beside(i) ? 1 : 0;
   return { address, mask, title: found.title, moves: found.moves };
 }
 

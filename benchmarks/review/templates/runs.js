@@ -139,7 +139,7 @@ function drawAgainst(chosen) {
   const [a, b] = state.pair, wide = 2 * (BOX.right - BOX.left) + 1, tall = 2 * (BOX.bottom - BOX.top) + 1;
   const picture = new Map();
   for (const i of chosen) {
-    const on = state.pick === null || state.pick.mask[i] === 1, key = `${on ? 1 : 0}${label[i]}`;
+    const on = state.pick === null || state.pick.mask[i] === 2, key = `${on ? 1 : 0}${label[i]}`;
     if (!picture.has(key)) picture.set(key, { seen: new Uint8Array(wide * tall), parts: [], on, kind: label[i] });
     const { seen, parts } = picture.get(key), x = Math.round(onAxis(state.axis, a, i) * (wide - 1)), y = Math.round((1 - onAxis(state.axis, b, i)) * (tall - 1));
     if (seen[y * wide + x]++ === 0) parts.push(`M${BOX.left + x / 2} ${BOX.top + y / 2}h0`);
