@@ -14,9 +14,12 @@ demo: $(VENV)/.installed ## installs, then trains and tests a small detector and
 	$(PIXELPROOF) task=prepare experiment_id=demo datamodule=sample
 	$(PIXELPROOF) task=fit experiment=demo experiment_id=demo datamodule.path=experiments_data/demo/data.h5
 	$(PIXELPROOF) task=test experiment_id=demo
-	$(PIXELPROOF) task=review experiment_id=demo
 	$(PIXELPROOF) models add experiments_data/demo/window_0/checkpoints/best.ckpt name=demo
-	@echo "Next, with $(PIXELPROOF): look photo.jpg; task=explore datamodule=sample; task=guess datamodule=sample guess.person=me"
+	$(PIXELPROOF) task=review experiment_id=demo
+	@echo "Open that page in a browser. Then try:"
+	@echo "  $(PIXELPROOF) look photo.jpg"
+	@echo "  $(PIXELPROOF) task=explore datamodule=sample"
+	@echo "  $(PIXELPROOF) task=guess datamodule=sample guess.person=me   # needs: $(RUN) pip install '.[serve]'"
 
 test: $(VENV)/.installed-dev ## installs, then runs every test that this machine can run
 	$(RUN) pytest -n 2 --dist loadfile

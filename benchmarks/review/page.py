@@ -23,7 +23,7 @@ from benchmarks.review.export import export
 from benchmarks.review.gallery import Gallery, ImageSource, collect
 from benchmarks.review.join import Joined, join
 from benchmarks.review.learning import learning_curves
-from benchmarks.review.payload import negative, payload
+from benchmarks.review.payload import aligned, negative, payload
 from benchmarks.review.pixels import PixelReader, data_url, page_image
 from benchmarks.review.selective import risk_coverage_plot
 from benchmarks.review.slices import Line, columns
@@ -191,6 +191,7 @@ def _render(
         training=_training(joined),
         risk=Markup(risk_coverage_plot(joined.names, joined.dumps, bootstrap)),  # noqa: S704  names are escaped there
         negative=negative(joined.dumps),
+        aligned=sorted({mode for dump in joined.dumps if (mode := aligned(dump))}),
         clustered=any((dump.group != "").any() for dump in joined.dumps),
         data=Markup(packed.data),  # noqa: S704  escaped there
         columns=packed.columns,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,6 +73,12 @@ def negative(dumps: Sequence[Predictions]) -> str:
     return "outlier" if all(dump.class_names is not None for dump in dumps) else "real"
 
 
+def aligned(dump: Predictions) -> str | None:
+    """How its generated images were aligned with real ones before they were scored (``datamodule.align``)."""
+    protocol = dump.about.get("protocol")
+    return protocol.get("align") if isinstance(protocol, Mapping) else None
+
+
 def _windows(joined: Joined) -> dict[str, int]:
     """AI-GenBench's window of each generator, from 1 on."""
     timeline = next((dump.windows_timeline for dump in joined.dumps if dump.windows_timeline.size), ())
@@ -100,6 +106,7 @@ def _dump(joined: Joined, d: int, packer: Packer) -> dict[str, Any]:
         }
     return {
         "name": joined.names[d],
+        "aligned": aligned(dump),
         "seen": list(dump.about.get("seen_generators") or ()),
         "chosen": None if chosen is None else float(chosen),
         "score": packer.numbers(joined.measured(d, "fused_scores"), "f4"),

@@ -61,6 +61,12 @@ const pixelsFor = (i) => (SERVED && !(D.images[i] && D.images[i].whole) ? { ...D
 const carried = (pixels) => (pixels.served ? "all pixels, from the server" : !pixels.whole ? `the central part of ${pixels.width} × ${pixels.height} pixels, kept without loss`
   : pixels.src.startsWith("data:image/png") && pixels.format !== "PNG" ? "all pixels, kept without loss" : "the original file, byte for byte");
 
+/** What tells the image that a detector scored from the original that is shown. */
+function differsBy(i) {
+  const aligned = label[i] === 1 && D.dumps.filter((dump, d) => dump.aligned && held(d, i));
+  return aligned && aligned.length ? `; the original, not aligned as it was scored (datamodule.align=${aligned[0].aligned})` : "";
+}
+
 /** Greatest of eight means, the next one, and where blocks begin if the greatest is the last position before a block. */
 function greatest(means) {
   const at = means.indexOf(Math.max(...means)), next = Math.max(...means.filter((_, k) => k !== at));
@@ -245,7 +251,7 @@ function factsOf(i) {
   if (pixels) {
     if (pixels.width) fact("size", `${pixels.width} × ${pixels.height}`);
     if (pixels.width) fact("format", pixels.format ? `${pixels.format}, ${pixels.size.toLocaleString("en")} bytes` : "pixels");
-    fact("shown", carried(pixels));
+    fact("shown", carried(pixels) + differsBy(i));
   }
   fact("where", D.places[place[i]] + (row[i] >= 0 && D.places[place[i]] ? ` [${row[i]}]` : ""));
   return [pairs, fact];

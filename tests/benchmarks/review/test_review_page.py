@@ -57,6 +57,15 @@ def test_one_page_that_needs_nothing_else(tmp_path):
         assert shown in text
 
 
+def test_originals_of_aligned_images_are_named_as_such(tmp_path):
+    path = dump(tmp_path, provenance={"experiment": "drawn", "protocol": {"align": "jpeg"}})
+    page = review([path], tmp_path / "out", pixels, bootstrap=FEW).page
+    assert "scored after datamodule.align=jpeg; this page shows their originals" in page.read_text()
+    assert payload(page)["dumps"][0]["aligned"] == "jpeg"
+    other = review([dump(tmp_path, "b")], tmp_path / "other", pixels, bootstrap=FEW).page
+    assert "this page shows their originals" not in other.read_text()
+
+
 def test_the_export_is_tidy_and_exact(tmp_path):
     made = review([dump(tmp_path), dump(tmp_path, "b", seed=0, crops=3)], tmp_path / "out", pixels, bootstrap=FEW)
     table = pq.read_table(tmp_path / "out" / "predictions.parquet")
