@@ -122,6 +122,6 @@ def _interactions(page: Path, rounds: int) -> tuple[float, dict[str, float]]:
         shown.goto(page.as_uri(), wait_until="commit")
         shown.wait_for_selector("body[data-ready]", state="attached")
         ready = float(shown.evaluate("() => performance.now()")) / 1e3
-        found = [dict(shown.evaluate(STEPS)) for _ in range(rounds)]
+        timed: list[dict[str, float]] = [shown.evaluate(STEPS) for _ in range(rounds)]
         window.close()
-    return ready, {step: min(times[step] for times in found) for step in found[0]}
+    return ready, {step: min(times[step] for times in timed) for step in timed[0]}
