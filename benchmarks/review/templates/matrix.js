@@ -75,6 +75,7 @@ function drawMatrix() {
   head.append(element("td"), ...order.map((v) => {
     const th = element("th"), window = b.name === "generator" && D.windows[b.values[v]];
     th.scope = "col";
+    th.title = b.values[v];
     th.append(element("bdi", "", b.values[v]));
     if (window) th.append(element("small", "", `window ${window}`));
     return th;
@@ -82,6 +83,7 @@ function drawMatrix() {
   for (const { name, value, d, at: y, of } of lines) {
     const line = body.insertRow(), th = element("th");
     th.scope = "row";
+    th.title = name;
     th.append(element("bdi", "", name));
     line.append(th);
     for (const v of order) {
