@@ -123,7 +123,7 @@ def _write(folder: Path, run: Run, loaded: Loaded, datamodule: Any) -> Compared:
         settings["calibration"] = calibration
     theirs: Callable[[Tensor], Tensor] = score_of(again.eval())
     if program is not None:
-        theirs = program.module()
+        theirs = graphs.logits_of(program)
     reference = node["eval_view"] if options.format == "onnx" else None
     found = compared(detector, theirs, datamodule, rows, (whole, len(content)), reference)
     if options.precision == "fp32" and not found.logits <= TOLERANCE:

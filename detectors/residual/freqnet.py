@@ -4,6 +4,8 @@ Tan et al., AAAI 2024 (arXiv 2403.07240). State-dict keys are those of the autho
 high-pass filter, of the image, is the front end ``fft_high_pass``.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,11 +63,18 @@ class FreqNet(nn.Module):
     def spectral(self, number: int, x: Tensor) -> Tensor:
         """1x1 convolutions of the real and of the imaginary part of the spectrum; then ReLU.
 
-        The spectrum of a real image is Hermitian, and so it stays: its half is enough, and the result is real.
+        The spectrum of a real image is Hermitian, and so it stays: its half is enough, and the result is real. Unless
+        ``exact``, there is no transform at all: the real part is the spectrum of the image's even part, (x + x') / 2
+        with x' the image reflected at its first pixel, and the imaginary part that of its odd part, (x - x') / 2.
         """
+        real, imaginary = (self.get_submodule(f"{part}conv{number}") for part in ("real", "imag"))
         with torch.autocast(x.device.type, enabled=False):
-            spectrum = torch.fft.rfft2(x.float(), norm="ortho")
-            real = self.get_submodule(f"realconv{number}")(spectrum.real)
-            imaginary = self.get_submodule(f"imagconv{number}")(spectrum.imag)
-            made: Tensor = torch.fft.irfft2(torch.complex(real, imaginary), s=x.shape[-2:], norm="ortho")
+            if self.exact:
+                spectrum = torch.fft.rfft2(x.float(), norm="ortho")
+                both = torch.complex(real(spectrum.real), imaginary(spectrum.imag))
+                made: Tensor = torch.fft.irfft2(both, s=x.shape[-2:], norm="ortho")
+            else:
+                even, odd = cast(Tensor, real.weight), cast(Tensor, imaginary.weight)
+                straight, reflected = F.conv2d(x.float(), torch.cat([even + odd, even - odd]) / 2).chunk(2, dim=1)
+                made = straight + reflected.flip(-2, -1).roll((1, 1), (-2, -1))
         return F.relu(made, inplace=True)

@@ -8,7 +8,9 @@ of both gains, 1/2, at ±n//4, which needs the half spectrum of real images alon
 
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 SHARE = 4  # Frequencies below n // `SHARE` are removed
@@ -26,9 +28,22 @@ def high_pass(images: Tensor, symmetric: bool = True) -> Tensor:
     """
     with torch.autocast(images.device.type, enabled=False):
         images = images.float()
+        if torch.compiler.is_exporting():
+            return _by_matrices(images, symmetric).relu_()
         gain = _rectangle(images.shape[-2], images.shape[-1], symmetric).to(images.device)
         filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=images.shape[-2:])
     return filtered.relu_()
+
+
+def _by_matrices(images: Tensor, symmetric: bool) -> Tensor:
+    """The same filter as matrix products, which runtimes of graphs compute faster than Fourier transforms.
+
+    The removed rectangle is the product of a filter of the rows and one of the columns, whose responses are real where
+    ``symmetric``; otherwise the real part of the product is taken.
+    """
+    down, across = (_block_response(side, symmetric) for side in images.shape[-2:])
+    low = down[0] @ (images @ across[0].T)
+    return images - (low if symmetric else low - down[1] @ (images @ across[1].T))
 
 
 def channel_high_pass(features: Tensor, symmetric: bool = True) -> Tensor:
@@ -39,29 +54,37 @@ def channel_high_pass(features: Tensor, symmetric: bool = True) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # a tensor of inference mode, kept by a validation, could not be trained with
-def _removed(size: int, symmetric: bool) -> Tensor:
+def _removed(size: int, symmetric: bool) -> NDArray[np.bool_]:
     """Which signed frequencies, in FFT order, lie in the block that is cleared: [size] bool."""
-    place = torch.arange(size)
-    frequency = torch.where(place < (size + 1) // 2, place, place - size)
+    place = np.arange(size)
+    frequency = np.where(place < (size + 1) // 2, place, place - size)
     edge = size // SHARE
-    removed: Tensor = (frequency >= -edge) & ((frequency <= edge) if symmetric and edge else (frequency < edge))
-    return removed
+    return (frequency >= -edge) & ((frequency <= edge) if symmetric and edge else (frequency < edge))
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a tensor of inference mode, kept by a validation, could not be trained with
+def _rectangle(height: int, width: int, symmetric: bool) -> Tensor:
+    """Gain of each frequency of the half spectrum, [height, width // 2 + 1]."""
+    whole = ~(_removed(height, symmetric)[:, None] & _removed(width, symmetric)[None])
+    return _both_ways(torch.from_numpy(whole).double())[:, : width // 2 + 1].float()
 
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _rectangle(height: int, width: int, symmetric: bool) -> Tensor:
-    """Gain of each frequency of the half spectrum, [height, width // 2 + 1]."""
-    whole = ~(_removed(height, symmetric)[:, None] & _removed(width, symmetric)[None])
-    return _both_ways(whole.double())[:, : width // 2 + 1].float()
+def _block_response(size: int, symmetric: bool) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of the matrix [size, size] that leaves the cleared block of frequencies alone."""
+    response = np.fft.ifft(_removed(size, symmetric))  # NumPy, so that a graph gets the matrix and not its computation
+    place = np.arange(size)
+    matrix = response[(place[:, None] - place[None]) % size].astype(np.complex64)
+    return torch.from_numpy(matrix.real.copy()), torch.from_numpy(matrix.imag.copy())
 
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _circulant(size: int, symmetric: bool) -> Tensor:
     """The filter of ``size`` channels as a matrix [size, size]."""
-    gain = _both_ways((~_removed(size, symmetric)).double())
+    gain = _both_ways(torch.from_numpy(~_removed(size, symmetric)).double())
     response: Tensor = torch.fft.ifft(gain).real
     place = torch.arange(size)
     return response[(place[:, None] - place[None]) % size].float()

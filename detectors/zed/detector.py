@@ -14,15 +14,17 @@ from contracts.view import Sides, View
 from detectors.base import Scores, Training
 from detectors.zed.averaged_detector import AveragedDetector
 from detectors.zed.calibration import calibrate
+from detectors.zed.graph import graph_scores
 from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
 from detectors.zed.models.coding import coding_cost, lossless_bits_per_subpixel
 from detectors.zed.models.density import InputScale
+from detectors.zed.models.heads import Heads
 from detectors.zed.models.legacy import image_scores
 from detectors.zed.models.networks import Kind, Net, foreign_model, freeze_idle, make_model
 from detectors.zed.models.published_heads import PublishedHead
 from detectors.zed.models.pyramid import Rounding
 from detectors.zed.models.srec import Means
-from detectors.zed.scores import FIRST_COLUMNS, Upsampling, delta_map, filled, score_names, scored_maps
+from detectors.zed.scores import FIRST_COLUMNS, Upsampling, delta_map, filled, score_names, scored_maps, scores_of_means
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -71,7 +73,6 @@ class ZED(AveragedDetector):
     monitor_mode = "min"
     first_columns = FIRST_COLUMNS
     map_unit = "nats a subpixel"
-    no_graph = "the entropy of every pixel takes 765 numbers in a graph, which is 37 GB for a photo of 12 megapixels"
     net: Net
 
     def __init__(
@@ -126,6 +127,7 @@ class ZED(AveragedDetector):
         self.max_side, self.conv_dtype, self.positions = max_side, PRECISIONS[conv_dtype], positions
         self.ema_decay = ema_decay
         self._real: list[float] = []
+        self._describe_graph()
         if self.make_optimizer is not None:
             freeze_idle(self.net.model, self.train_levels)
         if max_side is not None and not legacy:
@@ -172,6 +174,28 @@ class ZED(AveragedDetector):
         centre, spread = self.net.calibration.double()
         logits = (found[self.score_name].double() - centre) / spread
         return Scores(logits.float(), {name: value.float() for name, value in found.items()})
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images ``[B, 3, H, W]`` uint8 → `graph_outputs`, each ``[B]`` float32, as operators of a graph."""
+        model = self.net.model
+        if not isinstance(model, Heads):
+            raise TypeError(f"{type(model).__name__} has no graph")
+        found = graph_scores(model, images, self.score_levels, self.temperature, self.rounding, self.clamp_p)
+        centre, spread = self.net.calibration.double()
+        return tuple(one.float() for one in ((found[self.score_name] - centre) / spread, *found.values()))
+
+    def _describe_graph(self) -> None:
+        """Set `graph_outputs`, or `no_graph`."""
+        none = torch.zeros(1)
+        names = tuple(scores_of_means(dict.fromkeys(self.score_levels, (none, none))))
+        reasons = {
+            "it covers the models of heads, not SReC": not isinstance(self.net.model, Heads),
+            "detector.legacy repeats another program's arithmetic": self.legacy,
+            "detector.max_side resamples larger images": self.max_side is not None,
+            f"detector.score={self.score_name} is a percentile, which sorts all pixels": self.score_name not in names,
+        }
+        self.no_graph = next((text for text, applies in reasons.items() if applies), "")
+        self.graph_outputs = () if self.no_graph else ("logits", *names)
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
         """All scores ``[B]`` of images ``[B, 3, H, W]``, uint8 or unit-range float32."""
@@ -254,6 +278,7 @@ class ZED(AveragedDetector):
             return state
         _known_levels(self.score_levels, model.levels, "score_levels")
         self.net.model = model
+        self._describe_graph()
         return dict(self.net.state_dict())
 
     def configure_model(self) -> None:

@@ -61,19 +61,42 @@ def scores_of_maps(maps: Mapping[int, LevelMaps], percentiles: Iterable[float] =
         raise ValueError(f"percentiles {ranks} must lie within 0..100")
     found: dict[str, Tensor] = {}
     for level, m in sorted(maps.items()):
-        nll, expected = _mean(m.nll, m.coded), _mean(m.entropy, m.coded)
-        found |= {f"D{level}": nll - expected, f"NLL{level}": nll, f"H{level}": expected}
-        found[f"bits{level}"] = nll / math.log(2)
+        found |= _of_level(level, _mean(m.nll, m.coded), _mean(m.entropy, m.coded))
         found |= _percentiles(f"D{level}", m.d, m.coded, ranks)
-    if 0 in maps:
-        found["AbsD0"] = found["D0"].abs()
-    for fine, coarse in ((0, 1), (1, 2), (0, 2)):
-        if fine in maps and coarse in maps:
-            gap = found[f"D{fine}"] - found[f"D{coarse}"]
-            found |= {f"Delta{fine}{coarse}": gap, f"AbsDelta{fine}{coarse}": gap.abs()}
+    found |= _between_levels(found)
     if ranks and 0 in maps and 1 in maps:
         found |= _percentiles("AbsDelta01", delta_map(maps).abs(), maps[0].coded, ranks)
     return {name: found[name] for name in (*FIRST_COLUMNS, *found) if name in found}
+
+
+def scores_of_means(means: Mapping[int, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """The scores without percentiles.
+
+    Args:
+        means: NLL and entropy of each level ``[B]``, means over the coded subpixels.
+
+    Returns:
+        Name to ``[B]``, first those of `FIRST_COLUMNS` that the levels allow.
+    """
+    found: dict[str, Tensor] = {}
+    for level, (nll, expected) in sorted(means.items()):
+        found |= _of_level(level, nll, expected)
+    found |= _between_levels(found)
+    return {name: found[name] for name in (*FIRST_COLUMNS, *found) if name in found}
+
+
+def _of_level(level: int, nll: Tensor, expected: Tensor) -> dict[str, Tensor]:
+    names = f"D{level}", f"NLL{level}", f"H{level}", f"bits{level}"
+    return dict(zip(names, (nll - expected, nll, expected, nll / math.log(2)), strict=True))
+
+
+def _between_levels(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    gaps = {"AbsD0": found["D0"].abs()} if "D0" in found else {}
+    for fine, coarse in ((0, 1), (1, 2), (0, 2)):
+        if f"D{fine}" in found and f"D{coarse}" in found:
+            gap = found[f"D{fine}"] - found[f"D{coarse}"]
+            gaps |= {f"Delta{fine}{coarse}": gap, f"AbsDelta{fine}{coarse}": gap.abs()}
+    return gaps
 
 
 def score_names(levels: Iterable[int], percentiles: Iterable[float] = (50, 90)) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,17 @@ def program(detector: Detector, view: View, least: int) -> Any:
         raise ConfigError(
             f"torch.export cannot trace {type(detector).__name__}: {text}", "Choose export.format=safetensors."
         ) from error
+
+
+def logits_of(traced: Any) -> Callable[[Tensor], Tensor]:
+    """A traced program as a function of images [B, 3, H, W] uint8 → logits [B]."""
+    module = traced.module()
+
+    def logits(images: Tensor) -> Tensor:
+        found = module(images)
+        return found if isinstance(found, Tensor) else found[0]
+
+    return logits
 
 
 def onnx_graph(traced: Any, outputs: Sequence[str]) -> bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import kept_features, residual
+from bench import export, kept_features, residual
 from bench.parts.table import Row
 from bench.parts.timing import EFFORT
 
@@ -20,6 +20,18 @@ def test_a_quick_run_measures_detectors_and_front_ends(monkeypatch: pytest.Monke
     assert [row.target for way, row in rows.items() if not way.startswith("front end")] == [3.0, 3.0]
     assert {row.target for way, row in rows.items() if way.startswith("front end")} == {5.0}
     assert all("differ by at most" in row.note for row in rows.values())
+
+
+def test_a_graph_is_timed_against_the_scores_it_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EFFORT, "quick")
+    monkeypatch.setattr(export, "NAMES", ("tiny_ladeda",))
+    monkeypatch.setattr(export, "FURTHER", {})
+    monkeypatch.setattr(export, "cores", export.torch.get_num_threads)
+    (row,) = export.measure()
+    assert (row.target, row.unit) == (0.9, "images/s")
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(AssertionError, match="tiny_ladeda: logits differ by"):
+        export.measure()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -81,7 +81,7 @@ def negative_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = N
 
 def entropy_by_edges(mixture: Mixture, chunk: int = CHUNK) -> Tensor:
     """Entropy by the cumulative function at the bin edges: the readable, differentiable reference."""
-    return _chunked(_by_edges, mixture, chunk)
+    return _chunked(by_edges, mixture, chunk)
 
 
 def entropy_by_log_probs(mixture: Mixture, chunk: int = CHUNK) -> Tensor:
@@ -101,7 +101,8 @@ def _flat(mixture: Mixture) -> tuple[torch.Size, Mixture]:
     return shape[:-1], Mixture(*(p.expand(shape).reshape(-1, shape[-1]) for p in mixture))
 
 
-def _by_edges(mixture: Mixture) -> Tensor:
+def by_edges(mixture: Mixture) -> Tensor:
+    """`entropy_by_edges` of all mixtures at once."""
     weights = torch.softmax(mixture.logits, dim=-1)
     edges = torch.arange(VALUES - 1, device=weights.device, dtype=weights.dtype) + 0.5
     inv_s = torch.exp(-mixture.log_s)

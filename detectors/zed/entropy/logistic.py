@@ -38,12 +38,26 @@ def log_prob(value: Tensor, mu: Tensor, log_s: Tensor, clamp_p: float | None = N
     inv_s = torch.exp(-log_s)
     centred = value - mu
     lower, upper = (centred - 0.5) * inv_s, (centred + 0.5) * inv_s
-    below = torch.where(value >= VALUES - 1, 0.0, F.logsigmoid(upper))
-    above = torch.where(value <= 0, 0.0, F.logsigmoid(-lower))
+    below = torch.where(value >= VALUES - 1, 0.0, _log_sigmoid(upper))
+    above = torch.where(value <= 0, 0.0, _log_sigmoid(-lower))
     interior = (value > 0) & (value < VALUES - 1)
-    width = torch.where(interior, torch.log(-torch.expm1(-inv_s)), 0.0)
+    width = torch.where(interior, _log_of_rest(inv_s), 0.0)
     result = below + above + width
     return result if clamp_p is None else result.clamp_min(math.log(clamp_p))
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    """log(1 / (1 + e^-x)); for graphs in operators that no runtime takes apart into the logarithm of 0."""
+    if torch.compiler.is_exporting():
+        return x.clamp(max=0) - torch.log(1 + torch.exp(-x.abs()))
+    return F.logsigmoid(x)
+
+
+def _log_of_rest(x: Tensor) -> Tensor:
+    """log(1 - e^-x) of positive x; for graphs as log(tanh(x / 2) (1 + e^-x)), since ONNX has no expm1."""
+    if torch.compiler.is_exporting():
+        return torch.log(torch.tanh(x / 2) * (1 + torch.exp(-x)))
+    return torch.log(-torch.expm1(-x))
 
 
 def mixture_log_prob(value: Tensor, mixture: Mixture, clamp_p: float | None = None) -> Tensor:

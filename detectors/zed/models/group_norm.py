@@ -25,7 +25,12 @@ def group_norm_(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     """
     here = x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous(memory_format=torch.channels_last)
     small = x.shape[-2] * x.shape[-1] < LARGE
-    if small or not here or (torch.is_grad_enabled() and (x.requires_grad or norm.weight.requires_grad)):
+    if (
+        torch.compiler.is_exporting()
+        or small
+        or not here
+        or (torch.is_grad_enabled() and (x.requires_grad or norm.weight.requires_grad))
+    ):
         return norm(x)  # type: ignore[no-any-return]
     for image in x:
         _normalise_(image, norm)

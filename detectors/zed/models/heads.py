@@ -119,20 +119,21 @@ class Heads(DensityModel):
 
     def halo(self, level: int) -> int | None:
         """See the base class."""
-        return self._head(level).reach
+        return self.head(level).reach
 
     def steps(self, level: int, x: Tensor, y: Tensor, context: Tensor | None, options: StepOptions = PLAIN) -> Steps:
         """See the base class; four blocks a level, none of which sees another."""
         if not options.coded:
             return
-        logits, mu, log_s = self._head(level)(y)
+        logits, mu, log_s = self.head(level)(y)
         for phase, (offset, value) in enumerate(zip(OFFSETS, subimages(x), strict=True)):
             shared = Mixture(logits[:, phase] / options.temperature, mu[:, phase], log_s[:, phase])
             predict = partial(chain_weights, shared=shared)
             pixels = value if options.draw is None else draw_pixels(predict, value, options.draw)
             yield CodedBlock(offset, pixels, predict(pixels)), context
 
-    def _head(self, level: int) -> Head:
+    def head(self, level: int) -> Head:
+        """The head of a level."""
         head = self.heads[level]
         if not isinstance(head, Head):
             raise TypeError(f"level {level} holds a {type(head).__name__}, which is not a Head")

@@ -136,7 +136,7 @@ class MixtureHead(PublishedHead):
         with torch.autocast(z.device.type, enabled=False):
             raw = F.conv2d(z if z.dtype == torch.float64 else z.float(), weight, bias, padding=1)
         logits, mu, log_s = raw.tensor_split([self.mixtures, 4 * self.mixtures], dim=1)
-        shape = (len(z), self.mixtures, 3, *z.shape[-2:])
+        shape = (z.shape[0], self.mixtures, 3, *z.shape[-2:])
         return RawMaps(logits, mu.reshape(shape), log_s.reshape(shape))
 
 

@@ -24,6 +24,11 @@ class Pyramid(NamedTuple):
 
 def pad_to_even(x: Tensor) -> Tensor:
     """Repeat the last column and the last row where a side is odd (SReC's padding)."""
+    if torch.compiler.is_exporting():  # for any size, which no branch may depend on
+        for dim in (-1, -2):
+            places = torch.arange(2 * ((x.shape[dim] + 1) // 2), device=x.device)
+            x = x.index_select(dim, places.clamp(max=x.shape[dim] - 1))
+        return x
     if x.shape[-1] % 2:
         x = torch.cat([x, x[..., -1:]], dim=-1)
     if x.shape[-2] % 2:
@@ -44,6 +49,9 @@ def subimages(x: Tensor) -> list[Tensor]:
     Where a side is odd, the phase that is one row or column short repeats *its own* last one, as SReC's networks do;
     for the average, the image's last row or column is repeated.
     """
+    if torch.compiler.is_exporting():
+        rows, columns = ([_places(side, offset, x) for offset in (0, 1)] for side in x.shape[-2:])
+        return [x.index_select(-2, rows[i]).index_select(-1, columns[j]) for i, j in OFFSETS]
     h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
     phases = []
     for i, j in OFFSETS:
@@ -55,6 +63,12 @@ def subimages(x: Tensor) -> list[Tensor]:
             phase = torch.cat([phase, phase[..., -1:, :]], dim=-2)
         phases.append(phase)
     return phases
+
+
+def _places(size: int, offset: int, x: Tensor) -> Tensor:
+    """Indices of the pixels of a phase along a side, the last one repeated where the phase is one short."""
+    places = 2 * torch.arange((size + 1) // 2, device=x.device) + offset
+    return torch.where(places < size, places, places - 2).clamp(min=0)
 
 
 def build_pyramid(image: Tensor, levels: int = 3, rounding: Rounding = "ties_down") -> Pyramid:

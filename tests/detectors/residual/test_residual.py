@@ -27,6 +27,7 @@ from detectors.residual import frequencies
 from detectors.residual.augment import ColourJitter, MaskCells, Rotate
 from detectors.residual.detector import Residual
 from detectors.residual.ferret import FerretNet
+from detectors.residual.freqnet import FreqNet
 from detectors.residual.frequencies import channel_high_pass, high_pass
 from detectors.residual.front_ends import FRONT_ENDS, make_front_end
 from detectors.residual.haar_detail import detail_at_image_size, diagonal_detail
@@ -108,6 +109,18 @@ def test_high_passes_are_those_of_shifted_spectra(height: int, width: int, symme
         spectrum[:, middle[0] - h : middle[0] + h + more] = 0
     wanted = torch.fft.ifft(torch.fft.ifftshift(spectrum, dim=1), dim=1).real.relu()
     assert torch.allclose(channel_high_pass(features, symmetric), wanted.float(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 12), (7, 5), (1, 2)])
+def test_convolved_spectra_are_convolved_images_and_reflections(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    plain, merged = FreqNet(exact=True), FreqNet()
+    merged.load_state_dict(plain.state_dict())
+    x = noise(2, 64, height, width)
+    with torch.inference_mode():
+        assert torch.allclose(merged.spectral(1, x), plain.spectral(1, x), atol=1e-5)
+    merged.spectral(1, x).sum().backward()
+    assert merged.get_parameter("imagconv1.weight").grad is not None
 
 
 def test_a_filter_first_used_by_a_validation_can_be_trained_with() -> None:

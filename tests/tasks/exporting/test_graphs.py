@@ -7,13 +7,15 @@ import zoo_commands as zoo
 
 from conf.build import build_for_scoring
 from conf.compose import compose
+from contracts.batch import Batch
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from detectors.base import Detector
 from detectors.classifier.detector import Classifier
 from detectors.exported.onnx_detector import session
 from detectors.npr.residual import nearest_sources
-from tasks.exporting.graphs import Graph, as_half, onnx_graph, program, refuse_without_graph
+from tasks.exporting.compared import score_of
+from tasks.exporting.graphs import Graph, as_half, logits_of, onnx_graph, program, refuse_without_graph
 
 
 def made(words: str) -> Detector:
@@ -39,6 +41,11 @@ def largest_difference(detector: Detector, sizes: list[tuple[int, int]]) -> floa
     return far
 
 
+def batch_of(images: np.ndarray) -> Batch:
+    rows = torch.arange(len(images))
+    return Batch(torch.from_numpy(images), rows, rows, rows, rows, rows)
+
+
 SMALL = "detector.eval_view.resize=64"
 
 
@@ -48,6 +55,7 @@ SMALL = "detector.eval_view.resize=64"
         "detector=npr detector.eval_view.resize=null",
         "detector=npr_multiscale detector.eval_view.resize=null detector.scales=[0.3,0.5]",
         f"detector=freqnet {SMALL}",
+        f"detector=freqnet detector.front_end_options.symmetric=true detector.body_options.symmetric=true {SMALL}",
         "detector=residual detector.body_options.width=16",
         "detector=residual detector.body=tiny_ladeda detector.front_end=bit_planes detector.normalisation=unit",
         "detector=residual detector.body=tiny_ladeda detector.front_end=dwt_hh detector.normalisation=unit",
@@ -59,14 +67,28 @@ def test_graphs_give_the_logits_of_torch(words: str) -> None:
 
 def test_programs_take_images_of_odd_sizes() -> None:
     detector = made("detector=npr_multiscale detector.eval_view.resize=null")
-    traced = program(detector, detector.eval_view, 8).module()
+    traced = logits_of(program(detector, detector.eval_view, 8))
     for height, width in ((67, 90), (64, 101)):
         images = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
         with torch.no_grad():
-            pairs = [
-                one if isinstance(one, torch.Tensor) else one[0] for one in (Graph(detector)(images), traced(images))
-            ]
-        torch.testing.assert_close(*pairs, atol=1e-5, rtol=0)
+            torch.testing.assert_close(traced(images), score_of(detector)(images), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("words", ["detector.hidden=16 detector.blocks=1", "detector.model=zed_rep detector.hidden=8"])
+def test_the_graph_of_zed_gives_its_scores_at_any_size(words: str) -> None:
+    detector = made(f"detector=zed {words} detector.temperature=[1.1,0.9]")
+    detector.net.calibration.copy_(torch.tensor([0.3, 0.4]))  # type: ignore[union-attr, operator]
+    graph = session(onnx_graph(program(detector, detector.eval_view, 2), detector.graph_outputs))
+    rng = np.random.default_rng(0)
+    for count, height, width in ((2, 64, 64), (1, 37, 50), (3, 18, 21), (1, 2, 2), (1, 3, 5)):
+        images = rng.integers(0, 256, (count, 3, height, width), np.uint8)
+        images[:, :, height // 2 :] //= 16  # dark parts: values far from the predicted ones, and tails
+        found = dict(zip(detector.graph_outputs, graph.run(None, {"images": images}), strict=True))
+        scores = detector.score(batch_of(images))
+        for name, values in {"logits": scores.logits, **scores.extras}.items():
+            if name in found:
+                np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+    assert {"D0", "D1", "Delta01", "H0", "NLL1"} < found.keys()
 
 
 @pytest.mark.parametrize("mode", ["tune", "probe"])
@@ -77,8 +99,14 @@ def test_so_do_those_of_classifiers_and_probes(mode: str, tmp_path: pytest.TempP
 
 
 def test_other_detectors_say_why_they_have_no_graph() -> None:
-    with pytest.raises(ConfigError, match="ZED cannot be exported as a graph: the entropy of every pixel"):
-        refuse_without_graph(made("detector=zed"), View())
+    for words, why in (
+        ("detector.model=srec", "not SReC"),
+        ("detector.score=D0_p90", "D0_p90 is a percentile"),
+        ("detector.max_side=512", "max_side resamples"),
+        ("detector.model=zed_rep detector.legacy=true", "another program's arithmetic"),
+    ):
+        with pytest.raises(ConfigError, match=f"ZED cannot be exported as a graph: .*{why}"):
+            refuse_without_graph(made(f"detector=zed {words}"), View())
     npr = made("detector=npr")
     with pytest.raises(ConfigError, match="augmentations"):
         refuse_without_graph(npr, View(augment=[lambda image, rng: image]))  # noqa: ARG005
