@@ -1,5 +1,6 @@
 """What MkDocs adds to docs/: pages of other folders, a reference made from the help, and links that fit the site."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "datamodules/sample_corpus/README.md": "sample_corpus.md",
     "datamodules/sample_corpus/CREDITS.md": "credits.md",
+    "docs/first_steps.ipynb": "first_steps.md",
 }
-"""Pages of the site that are kept outside docs/."""
+"""Pages of the site that are kept outside docs/, or made from a notebook."""
 OWN_PAGES = {
     "detector": "detectors",
     "datamodule": "datamodules",
@@ -38,7 +40,8 @@ TARGET = re.compile(r"\]\(([^)\s]+)\)")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are kept or made outside docs/."""
     for source, page in ELSEWHERE.items():
-        text = linked((ROOT / source).read_text(), (ROOT / source).parent, page)
+        written = (ROOT / source).read_text()
+        text = linked(notebook(written) if source.endswith(".ipynb") else written, (ROOT / source).parent, page)
         files.append(File.generated(config, page, content=text))
     for page, text in reference().items():
         files.append(File.generated(config, page, content=text))
@@ -66,7 +69,7 @@ def linked(text: str, folder: Path, page: str) -> str:
             return link
         path = Path(os.path.normpath(folder / name))
         inside = path.relative_to(DOCS).as_posix() if path.is_relative_to(DOCS) else None
-        known = inside or ELSEWHERE.get(path.relative_to(ROOT).as_posix())
+        known = ELSEWHERE.get(path.relative_to(ROOT).as_posix(), inside)
         return None if known is None else os.path.relpath(known, Path(page).parent) + hash_sign + anchor
 
     parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
@@ -74,6 +77,20 @@ def linked(text: str, folder: Path, page: str) -> str:
         kept = LINK.sub(lambda m: m[0] if target(m[2]) is not None else m[1], parts[place])
         parts[place] = TARGET.sub(lambda m: f"]({target(m[1]) or m[1]})", kept)
     return "".join(parts)
+
+
+def notebook(text: str) -> str:
+    """Markdown of a Jupyter notebook: its texts, code, printed lines, and values as HTML where they have it."""
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {"text/plain": output.get("text", [])})
+            plain = f"```\n{''.join(data['text/plain']).rstrip()}\n```"
+            table = "".join(data.get("text/html", [])).replace(' border="1" class="dataframe"', "")  # for the theme's
+            parts.append(table or plain)
+    return "\n\n".join(parts) + "\n"
 
 
 def reference() -> dict[str, str]:

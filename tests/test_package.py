@@ -82,3 +82,18 @@ def test_every_extra_is_explained() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE)
     assert sorted(table) == sorted(extras)
+
+
+def test_a_container_runs_the_commands_of_the_readme() -> None:
+    first = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    docker = (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"^(make \w+)", first, re.MULTILINE) == re.findall(r"docker run .* pixelproof (make \w+)", docker)
+    assert docker.rstrip().endswith('CMD ["make", "demo"]')
+
+
+def test_the_python_versions_named_are_those_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    tested = re.findall(r"python(3\.\d+)", re.findall(r"PYTHONS:-(.*)}", (ROOT / "tests" / "next.sh").read_text())[0])
+    assert named == tested
+    assert project["requires-python"] == f">={named[0]}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, opened
 
+import pixelproof
 from conf.cli.groups import CONF, group_options
 from conf.keys.verbs import verbs
 
@@ -41,6 +42,15 @@ def test_the_reference_explains_every_task_and_option(site: Path) -> None:
     words = [f"task={name}" for name in verbs()]
     words += [f"{group}={name}" for group in groups for name in group_options(group, CONF)]
     assert [word for word in words if f">{word}<" not in text] == []
+
+
+def test_python_names_and_the_notebook_are_explained(site: Path) -> None:
+    text = (site / "api.html").read_text()
+    assert [name for name in pixelproof.__all__ if f'id="pixelproof.{name}"' not in text] == []
+    assert "P(generated) in [0, 1]" in text
+    notebook = (site / "first_steps.html").read_text()
+    assert 'href="api.html"' in notebook
+    assert "nowhere.jpg</td>" in notebook  # an output
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
