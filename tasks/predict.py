@@ -50,8 +50,9 @@ def predict(run: Run) -> None:
     ways = asked(options)
     out = run.out(options.out)
     stored = Path(options.threshold).expanduser() if options.threshold else out / FILE
-    chosen = load(stored) if options.threshold or stored.is_file() else None
     loaded = load_detector(run, run.ckpt)
+    scored_by = {"weights_sha256": loaded.weights, "detector_hash": loaded.options}
+    chosen = load(stored, scored_by) if options.threshold or stored.is_file() else None
     calibration = loaded.calibration
     if options.calibration:
         calibration = load_calibration(Path(options.calibration).expanduser())

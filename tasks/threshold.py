@@ -55,7 +55,7 @@ def threshold(run: Run) -> None:
     out = run.out(asked.out)
     out.mkdir(parents=True, exist_ok=True)
     skipped = {"without_label": len(table.labels) - labelled, "without_score": labelled - len(kept)}
-    about = {"input": str(path), "skipped": skipped, "chosen_on": table.stage, "direction": why}
+    about = {"input": str(path), "skipped": skipped, "chosen_on": table.stage, "direction": why, **table.detector}
     write_atomically(out / FILE, as_json(chosen, list(found.values()), about).encode())
     areas = pd.DataFrame(aurocs(table), columns=COLUMNS)
     write_atomically(out / "auroc.csv", areas.to_csv(index=False, float_format="%.6g").encode())

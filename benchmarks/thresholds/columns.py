@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.metrics import auroc, curve
 from benchmarks.thresholds.conformal import calibration, conformal_threshold, p_values
 from benchmarks.thresholds.rules import OBJECTIVES, choose_threshold
-from contracts.errors import ConfigError, DataError, nearest
+from contracts.errors import CheckpointError, ConfigError, DataError, nearest
 
 Direction = Literal["auto", "higher", "lower"]
 DIRECTIONS = ("auto", "higher", "lower")
@@ -137,14 +137,28 @@ def as_json(chosen: ColumnThreshold, all_rules: Sequence[ColumnThreshold], about
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
-def load(path: Path) -> ColumnThreshold:
+def load(path: Path, detector: Mapping[str, str] | None = None) -> ColumnThreshold:
     """The chosen threshold of a file that ``task=threshold`` wrote.
+
+    Args:
+        path: the file.
+        detector: ``weights_sha256`` and ``detector_hash`` of the detector whose scores it is for; None for any. A table
+            that does not name its detector (any CSV) gives a threshold that names none, which is taken as it is.
 
     Raises:
         DataError: no such file, or not one of ours.
+        CheckpointError: it was chosen on scores of another detector.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        for key, own in (detector or {}).items():
+            if (chosen_on := content.get(key)) not in (None, own):
+                what = "weights" if key == "weights_sha256" else "options of the detector"
+                raise CheckpointError(
+                    f"{path}: the threshold was chosen on scores with other {what} ({str(chosen_on)[:12]}, not "
+                    f"{own[:12]})",
+                    "Run task=threshold on a validation dump of this checkpoint, scored with the same options.",
+                )
         return ColumnThreshold(**content["chosen"])
     except FileNotFoundError as error:
         raise DataError(f"no threshold file {path}", "Make one with task=threshold.") from error

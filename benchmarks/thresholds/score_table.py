@@ -1,6 +1,7 @@
 """Tables of scores: any CSV file with a label column, or a dump of predictions."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class ScoreTable:
     sources: NDArray[np.str_]  # [N] the set an image comes from, "" where unknown
     stage: str = ""  # "test", "validate" or "predict" where the file says what its images are, else ""
     probabilities: tuple[str, ...] = ()  # columns known to be P(generated), or its logit
+    detector: Mapping[str, str] = field(default_factory=dict)
+    """``weights_sha256`` and ``detector_hash`` of the detector that gave the scores, where the file names it."""
 
     def usable(self, column: str) -> NDArray[np.int64]:
         """Rows with a label and this score.
@@ -75,7 +78,10 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
             found |= own
         values = {name: v.astype(np.float64) for name, v in found.items() if v.dtype.kind in "fiu"}
         stage = str(dump.about.get("stage", ""))
-        return ScoreTable(path, values, dump.fused_labels, dump.generators, dump.group, dump.source, stage, OWN)
+        detector = {key: str(dump.about[key]) for key in ("weights_sha256", "detector_hash") if dump.about.get(key)}
+        return ScoreTable(
+            path, values, dump.fused_labels, dump.generators, dump.group, dump.source, stage, OWN, detector
+        )
     if not path.is_file():
         raise DataError(f"{path}: no such table of scores", "Give a CSV, or a predictions_*.npz.")
     table = read_table(path, (label.lower(), *NOT_SCORES))

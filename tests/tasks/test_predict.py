@@ -121,3 +121,20 @@ def test_a_conformal_threshold_and_a_prevalence_add_columns(
         assert float(row["posterior"]) == pytest.approx(odds / (1 + odds), rel=1e-3)
     assert main([*predict, "predict.prevalence=1", "experiment_id=q"]) == 2
     assert not (trained / "experiments_data/q/predictions.csv").exists()
+
+
+def test_a_threshold_of_another_detector_is_refused(
+    trained: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["task=threshold", "experiment_id=e", "threshold.rule=conformal", "threshold.fpr=0.25"]
+    assert main([*words, "threshold.out=p", "threshold.column=score"]) == 0
+    content = torch.load(best(trained).removeprefix("ckpt="), weights_only=True)
+    content["state_dict"] = {key: value + 0.01 for key, value in content["state_dict"].items()}
+    torch.save(content, trained / "other.ckpt")
+    predict = ["task=predict", "datamodule=folder", f"datamodule.path={pictures}", "predict.out=p", *QUIET]
+    options = "detector.eval_view={_target_: contracts.view.View, resize: 32}"
+    for scored_by, what in (["ckpt=other.ckpt"], "weights"), ([best(trained), options], "options of the detector"):
+        assert main([*predict, *scored_by]) == 1
+        assert f"threshold was chosen on scores with other {what}" in capsys.readouterr().err
+        assert not (trained / "p/predictions.csv").exists()
+    assert main([*predict, best(trained)]) == 0
