@@ -139,7 +139,7 @@ class ImageDataset(Dataset[Loaded]):
         The store is read by this thread alone, and few images at native size are in memory at a time.
         """
         threads = min(torch.get_num_threads(), len(uses))
-        if threads == 1 or self._training or isinstance(self._degrade, Chain):
+        if threads <= 1 or self._training or isinstance(self._degrade, Chain):  # 0: a rank may have no image
             yield from [None] * len(uses)
             return
         waiting: deque[Future[Prepared]] = deque()
