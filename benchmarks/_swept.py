@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._weighted import LIMITS, Values, values
+from benchmarks._weighted import LIMITS, Values, classes, values
 from benchmarks.evaluation import Subset
 from benchmarks.metrics import Labels, Scores, confident_first
 from benchmarks.sweeps.lanes_numba import LANES
@@ -31,24 +31,13 @@ def stacked(draws: Sequence[NDArray[np.float64]]) -> Weights:
 
 
 class Family:
-    """Subsets of any generated images, whose real images are either shared by all or disjoint.
-
-    Args:
-        subsets: C subsets.
-        scores: [N] of all images.
-        labels: [N].
-        thresholds: name to value.
-        photo: [N] photograph of each image.
-    """
+    """See its namesake."""
 
     def __init__(
         self, subsets: Sequence[Subset], scores: Scores, labels: Labels, thresholds: Mapping[str, float], photo: Ints
     ) -> None:
         self.subsets = list(subsets)
-        fakes = [s.images[labels[s.images] == 1] for s in subsets]
-        reals = [s.images[labels[s.images] == 0] for s in subsets]
-        shared = all(np.array_equal(reals[0], other) for other in reals[1:])
-        self.sets = reals[:1] if shared else reals
+        fakes, self.sets, shared = classes(subsets, labels)
         self.opponents = np.zeros(len(fakes), np.int64) if shared else np.arange(len(fakes))
         held = np.zeros(scores.size, np.bool_)
         for rows in chain(fakes, self.sets):

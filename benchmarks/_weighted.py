@@ -26,6 +26,13 @@ def stacked(draws: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.stack(draws)
 
 
+def classes(subsets: Sequence[Subset], labels: Labels) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]], bool]:
+    """Generated images of each subset; sets of real images, one if all subsets share it; and whether they do."""
+    fakes, reals = ([s.images[labels[s.images] == kind] for s in subsets] for kind in (1, 0))
+    shared = all(np.array_equal(reals[0], other) for other in reals[1:])
+    return fakes, reals[:1] if shared else reals, shared
+
+
 class Family:
     """Subsets of any generated images, whose real images are either shared by all or disjoint.
 
@@ -42,10 +49,8 @@ class Family:
     ) -> None:
         self.subsets = list(subsets)
         self.thresholds = dict(thresholds)
-        fakes = [s.images[labels[s.images] == 1] for s in subsets]
-        reals = [s.images[labels[s.images] == 0] for s in subsets]
-        shared = all(np.array_equal(reals[0], other) for other in reals[1:])
-        segments = [rows[np.argsort(scores[rows], kind="stable")] for rows in (reals[:1] if shared else reals)]
+        fakes, reals, shared = classes(subsets, labels)
+        segments = [rows[np.argsort(scores[rows], kind="stable")] for rows in reals]
         fakes = [rows[np.argsort(-scores[rows], kind="stable")] for rows in fakes]
         self.fake_scores, self.real_scores = scores[np.concatenate(fakes)], scores[np.concatenate(segments)]
         self.fakes, self.reals = photo[np.concatenate(fakes)], photo[np.concatenate(segments)]

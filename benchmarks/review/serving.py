@@ -57,10 +57,7 @@ class Reviewing:
             content, kind = await run_in_threadpool(self._whole, position)
         except DataError as error:
             return _refusal(error.what)
-        # an image that is opened as a document of its own may not do anything
-        return Response(
-            content, headers=QUIET | {"Content-Type": kind, "Content-Security-Policy": "default-src 'none'"}
-        )
+        return Response(content, headers=QUIET | INERT | {"Content-Type": kind})
 
     def _whole(self, position: int) -> tuple[bytes, str]:
         dump = int(self.owner[position])
