@@ -29,12 +29,9 @@ def limits(values: NDArray[np.floating], robust: float = 1.0) -> tuple[float, fl
 
 
 def draw(values: NDArray[np.floating], title: str, robust: float = 1.0) -> bytes:
-    """PNG of a map: every value one pixel, nothing interpolated, red above and blue below 0 where it has a sign.
+    """PNG of a map [H, W]: every value one pixel, nothing interpolated, red above and blue below 0 if it has a sign.
 
-    Args:
-        values: [H, W].
-        title: quantity and unit.
-        robust: see `limits`.
+    The title names quantity and unit; `limits` explains ``robust``.
     """
     from matplotlib import colormaps  # slow to import, needed for drawing only
     from matplotlib.cm import ScalarMappable

@@ -34,17 +34,11 @@ Draws = dict[Key, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are computed.
+    """How intervals are computed."""
 
-    Attributes:
-        resamples: number of bootstrap samples.
-        seed: random seed.
-        level: nominal coverage.
-    """
-
-    resamples: int = 1000
-    seed: int = 0
-    level: float = 0.95
+    resamples: int = 1000  # number of bootstrap samples
+    seed: int = 0  # random seed
+    level: float = 0.95  # nominal coverage
 
     def __post_init__(self) -> None:
         if self.resamples < 20 or not 0 < self.level < 1:

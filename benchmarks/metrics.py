@@ -27,23 +27,14 @@ class UndefinedMetricError(ValueError):
 
 @dataclass(frozen=True)
 class Spec:
-    """A registered metric.
+    """A registered metric."""
 
-    Attributes:
-        name: key in tables and files.
-        title: column head.
-        function: the metric.
-        thresholded: depends on the threshold, so it is reported at each one.
-        needs: classes that must be present, of 0 (real) and 1 (generated).
-        resampled: whether the bootstrap gives it an interval.
-    """
-
-    name: str
-    title: str
-    function: Metric
-    thresholded: bool
-    needs: tuple[int, ...]
-    resampled: bool = True
+    name: str  # key in tables and files
+    title: str  # column head
+    function: Metric  # the metric
+    thresholded: bool  # depends on the threshold, so it is reported at each one
+    needs: tuple[int, ...]  # classes that must be present, of 0 (real) and 1 (generated)
+    resampled: bool = True  # whether the bootstrap gives it an interval
 
     def __call__(self, scores: Scores, labels: Labels, threshold: float) -> float:
         """The value on these images.

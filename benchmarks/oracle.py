@@ -6,14 +6,10 @@ from benchmarks.metrics import Labels, Scores, UndefinedMetricError
 
 
 def oracle_threshold(scores: Scores, labels: Labels) -> float:
-    """The threshold of UnivFD's ``find_best_threshold``.
+    """The threshold of UnivFD's ``find_best_threshold``, from P(generated) [N] and labels [N] with both 0 and 1.
 
     Midway between the classes where they can be separated; otherwise the score t with the highest accuracy of
     "generated if score >= t", the last of several in the order real, generated.
-
-    Args:
-        scores: [N] P(generated).
-        labels: [N], 0 or 1, both present.
     """
     real, generated = scores[labels == 0], scores[labels == 1]
     if real.max() <= generated.min():

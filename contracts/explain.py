@@ -7,16 +7,11 @@ from torch import Tensor
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A detector that can show its input maps.
-
-    Attributes:
-        map_names: one name per map. If the detector has an extra ``attention`` of equal length, it contains the maps'
-            weights.
-    """
+    """A detector that can show its input maps."""
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """Short names of the maps."""
+        """Short names of the maps. An extra ``attention`` of equal length, if there is one, holds their weights."""
         ...
 
     def artefact_maps(self, images: Tensor) -> Tensor:

@@ -21,12 +21,7 @@ def screen() -> Console:
 
 
 def display(*parts: RenderableType, console: Console | None = None) -> None:
-    """Prints tables and texts; a table wider than the terminal is printed with one line per cell.
-
-    Args:
-        parts: tables and texts, printed below each other.
-        console: the console; `screen` by default.
-    """
+    """Prints tables and texts below each other; a table wider than the terminal is printed with one line per cell."""
     console = console or screen()
     for part in parts:
         wide = console.options.update(width=WIDE)

@@ -55,11 +55,7 @@ def round_to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class RankedScores:
-    """Scores sorted once; metrics of any subset follow without another sort.
-
-    Attributes:
-        order: Shape (N,), positions of the scores in descending order.
-    """
+    """Scores sorted once; metrics of any subset follow without another sort."""
 
     def __init__(self, scores: ArrayLike, labels: ArrayLike, bfloat16: bool = False) -> None:
         """Sort the scores.
@@ -85,7 +81,7 @@ class RankedScores:
         if not (np.all(score >= 0) and np.all(score <= 1)):
             raise ValueError("scores must be finite probabilities in [0, 1]; take the float32 sigmoid of logits first.")
         self._compared = round_to_bfloat16(f1_grid()) if bfloat16 else f1_grid()
-        self.order = np.argsort(-score, kind="stable")
+        self.order = np.argsort(-score, kind="stable")  # (N,) positions in descending order
         self._score = score[self.order]
         self._positive = label[self.order] == 1
 

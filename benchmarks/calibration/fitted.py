@@ -19,12 +19,9 @@ Figures = dict[str, dict[str, tuple[float, float, float]]]
 
 
 def cross_fitted(method: str, predictions: Predictions, seed: int) -> tuple[Floats, Floats]:
-    """[N] calibrated logits and the shares they assume, fitted on the folds without the image's photograph.
+    """[N] calibrated logits of labelled predictions, and the shares they assume.
 
-    Args:
-        method: see `benchmarks.calibration.methods.fit`.
-        predictions: labelled.
-        seed: of the folds.
+    Each image's are fitted (`benchmarks.calibration.methods.fit`) on the folds without its photograph.
 
     Raises:
         DataError: there are too few photographs of a class.
@@ -80,11 +77,7 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
 def reliability_curve(p: Floats, predictions: Predictions, bins: int, bootstrap: Bootstrap) -> list[dict[str, Any]]:
     """For each bin of equal mass: ``images``, ``mean`` probability, and ``share`` generated from ``low`` to ``high``.
 
-    Args:
-        p: [N] P(generated).
-        predictions: labelled.
-        bins: number of bins, at most.
-        bootstrap: of photographs; images keep their bin.
+    There are at most ``bins`` of them; p is [N] P(generated). Photographs are resampled, and images keep their bin.
     """
     labels, place = predictions.fused_labels, reliability_bins(p, bins)
     weights = np.stack([np.ones(len(p)), *bootstrap.weights(predictions)])

@@ -21,17 +21,11 @@ NEGATIVE, ZERO, POSITIVE = (np.array(c, float) for c in ((33, 102, 172), (247, 2
 
 @dataclass(frozen=True)
 class Strips:
-    """Histograms of one quantity below each other, on a common axis.
+    """Histograms of one quantity below each other, on a common axis."""
 
-    Attributes:
-        title: quantity and unit.
-        rows: name, label, number of images, median, and drawing of each.
-        ticks: place in percent and text of values on the axis.
-    """
-
-    title: str
-    rows: list[tuple[str, int, int, str, Markup]]
-    ticks: list[tuple[float, str]]
+    title: str  # quantity and unit
+    rows: list[tuple[str, int, int, str, Markup]]  # name, label, number of images, median and SVG of each
+    ticks: list[tuple[float, str]]  # place in percent and text of values on the axis
 
 
 def strips(

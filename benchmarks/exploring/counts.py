@@ -40,19 +40,13 @@ def generator_counts(look: Look) -> list[tuple[str, int, int, list[Part]]]:
 
 @dataclass(frozen=True)
 class ValueTable:
-    """How often the values of one property occur.
+    """How often the values of one property occur."""
 
-    Attributes:
-        title: the property.
-        classes: labels that occur.
-        rows: value, and for each class its number of images and their percentage of the class.
-        more: number of values left out.
-    """
-
-    title: str
-    classes: list[str]
+    title: str  # the property
+    classes: list[str]  # labels that occur
     rows: list[tuple[str, list[tuple[int, float]]]]
-    more: int
+    """Value, and for each class its number of images and their percentage of the class."""
+    more: int  # number of values left out
 
 
 def value_tables(look: Look) -> list[ValueTable]:

@@ -30,40 +30,24 @@ PAIRS = 24
 
 @dataclass(frozen=True)
 class Look:
-    """What a data set looks like.
+    """What a data set looks like."""
 
-    Attributes:
-        manifest: the data set.
-        seed: of every random choice.
-        groups: names of the groups, see `benchmarks.exploring.groups`.
-        kinds: label of each group.
-        group: [N] group of each image.
-        headers: columns of `datamodules.auditing.metadata.Metadata` for the images whose header could be read,
-            with their ``row``.
-        failed: row to the reason of each image that could not be read, or (of the sample) not be decoded.
-        sampled: number of images in the sample.
-        side: of the square whose spectrum was taken.
-        measured: of the sample.
-        pairs: [P, 2] rows of near copies in the sample.
-        distances: [P] bits in which their hashes differ.
-        rules: decision rules on metadata alone, best first; empty without files or with too few images.
-        one_sided: values of metadata that occur in one class only.
-    """
-
-    manifest: Manifest
-    seed: int
-    groups: list[str]
-    kinds: list[int]
-    group: NDArray[np.int64]
+    manifest: Manifest  # the data set
+    seed: int  # random seed
+    groups: list[str]  # names of the groups, see `benchmarks.exploring.groups`
+    kinds: list[int]  # label of each group
+    group: NDArray[np.int64]  # [N] group of each image
     headers: dict[str, NDArray[Any]]
-    failed: dict[int, str]
-    sampled: int
-    side: int
-    measured: Measured
-    pairs: NDArray[np.int64]
-    distances: NDArray[np.int64]
-    rules: list[Rule]
-    one_sided: list[str]
+    """Columns of `datamodules.auditing.metadata.Metadata` for the images whose header could be read, with their
+    ``row``."""
+    failed: dict[int, str]  # row to the reason of each image that could not be read, or (of the sample) not be decoded
+    sampled: int  # number of images in the sample
+    side: int  # side of the square whose spectrum was taken
+    measured: Measured  # measures of the sample
+    pairs: NDArray[np.int64]  # [P, 2] rows of near copies in the sample
+    distances: NDArray[np.int64]  # [P] bits in which their hashes differ
+    rules: list[Rule]  # decision rules on metadata alone, best first; empty without files or with too few images
+    one_sided: list[str]  # values of metadata that occur in one class only
 
     @property
     def shown(self) -> list[list[int]]:

@@ -28,23 +28,15 @@ UNIT = 2.0**20
 
 @dataclass(frozen=True)
 class Measured:
-    """Measures of the n sampled images that could be decoded, in the order of the manifest.
+    """Measures of the n sampled images that could be decoded, in the order of the manifest."""
 
-    Attributes:
-        rows: [n] rows of the manifest.
-        hashes: [n] 64-bit difference hashes of the pixels.
-        residual: [n] mean absolute residual, NaN where an image has none.
-        curves: [n, side / 2] mean log power by frequency, NaN where an image is smaller than ``side``.
-        spectra: [groups, side, side] mean log power of each group, NaN without images.
-        failed: row to the reason of each image that could not be decoded.
-    """
-
-    rows: NDArray[np.int64]
-    hashes: NDArray[np.uint64]
-    residual: NDArray[np.float64]
+    rows: NDArray[np.int64]  # [n] rows of the manifest
+    hashes: NDArray[np.uint64]  # [n] 64-bit difference hashes of the pixels
+    residual: NDArray[np.float64]  # [n] mean absolute residual, NaN where an image has none
     curves: NDArray[np.float64]
-    spectra: NDArray[np.float64]
-    failed: dict[int, str]
+    """[n, side / 2] mean log power by frequency, NaN where an image is smaller than ``side``."""
+    spectra: NDArray[np.float64]  # [groups, side, side] mean log power of each group, NaN without images
+    failed: dict[int, str]  # row to the reason of each image that could not be decoded
 
 
 class _Work:

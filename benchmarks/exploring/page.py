@@ -28,33 +28,20 @@ FAILURES = 200
 
 @dataclass(frozen=True)
 class Shown:
-    """An image of the page.
+    """An image of the page."""
 
-    Attributes:
-        id: the manifest's id.
-        label: "real", "generated" or "unknown".
-        generator: "" for a real image.
-        split: as in the manifest.
-        image: its two forms, None if it could not be decoded.
-        reason: why not, else "".
-    """
-
-    id: str
-    label: str
-    generator: str
-    split: str
-    image: Thumbnail | None
-    reason: str
+    id: str  # the manifest's id
+    label: str  # "real", "generated" or "unknown"
+    generator: str  # "" for a real image
+    split: str  # as in the manifest
+    image: Thumbnail | None  # both forms, None if it could not be decoded
+    reason: str  # why it could not, else ""
 
 
 def render(look: Look, pixels: Pixels, path: Path, name: str) -> str:
-    """The page of a data set; images that turn out to be unreadable are added to ``look.failed``.
+    """The page of the data set at ``path``, read by the data module ``name``.
 
-    Args:
-        look: what was measured.
-        pixels: reads the images that are shown.
-        path: of the data set.
-        name: of its data module.
+    Images that turn out to be unreadable are added to ``look.failed``.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

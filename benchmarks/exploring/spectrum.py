@@ -40,14 +40,8 @@ def side_for(shorter: dict[str, NDArray[np.int64]]) -> int:
 def log_power(pixels: NDArray[np.uint8], side: int) -> Floats | None:
     """Base-10 logarithm of the power of the central square, [side, side] with frequency 0 in the middle.
 
-    The mean is subtracted from the luma in 0..1; a Hann window is applied, and its power is divided out.
-
-    Args:
-        pixels: [H, W, 3].
-        side: of the square.
-
-    Returns:
-        The spectrum; None if the image is smaller.
+    The mean is subtracted from the luma in 0..1; a Hann window is applied, and its power is divided out. None if the
+    image [H, W, 3] is smaller than the square.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < side:

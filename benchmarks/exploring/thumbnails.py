@@ -16,21 +16,13 @@ QUALITY = 88
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image in two forms.
+    """An image in two forms."""
 
-    Attributes:
-        exact: data URL of the central square at most `SIDE` wide, lossless.
-        exact_size: its width and height.
-        fitted: data URL of the whole image, reduced; "" if ``exact`` is all of it.
-        width: of the original.
-        height: of the original.
-    """
-
-    exact: str
-    exact_size: tuple[int, int]
-    fitted: str
-    width: int
-    height: int
+    exact: str  # data URL of the central square at most `SIDE` wide, lossless
+    exact_size: tuple[int, int]  # width and height of that square
+    fitted: str  # data URL of the whole image, reduced; "" if ``exact`` is all of it
+    width: int  # width of the original
+    height: int  # height of the original
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> Thumbnail:

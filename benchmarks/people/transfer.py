@@ -8,12 +8,9 @@ from PIL import Image
 
 
 def stored_png(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG without metadata and without compression, whose size depends on width and height alone.
+    """A PNG of pixels [H, W, 3] without metadata and compression, whose size depends on width and height alone.
 
-    Compressed, an image that was a JPEG would be smaller than another, and so would be a smooth one.
-
-    Args:
-        pixels: [H, W, 3].
+    Compressed, an image that was a JPEG would be smaller than another, and so would a smooth one.
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=0)

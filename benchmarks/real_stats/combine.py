@@ -22,39 +22,25 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Columns:
-    """Scores of the images that all dumps hold.
+    """Scores of the images that all dumps hold."""
 
-    Attributes:
-        names: [k] of the columns.
-        values: [n, k] float64.
-        images: the first dump, of these images alone, in its order.
-    """
-
-    names: list[str]
-    values: Matrix
-    images: Predictions
+    names: list[str]  # [k] of the columns
+    values: Matrix  # [n, k] float64
+    images: Predictions  # the first dump, of these images alone, in its order
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A score combined from several.
+    """A score combined from several."""
 
-    Attributes:
-        logits: [n] float64, higher means more likely generated.
-        extra: further columns [n] by name.
-        about: what was fitted, in plain containers, for a reader.
-        fitted: what a checkpoint must keep: ``weights`` [k] and ``bias``, or the ``reference`` [n, k] of ranks or of
-            p-values.
-        rule: name of the rule in a checkpoint (`detectors.ensemble.detector.Rule`).
-        columns: [k] names of the columns that went into it; empty for all.
-    """
-
-    logits: Matrix
-    extra: dict[str, Matrix] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
+    logits: Matrix  # [n] float64, higher means more likely generated
+    extra: dict[str, Matrix] = field(default_factory=dict)  # further columns [n] by name
+    about: dict[str, Any] = field(default_factory=dict)  # what was fitted, in plain containers, for a reader
     fitted: dict[str, Any] = field(default_factory=dict)
-    rule: str = "linear"
-    columns: tuple[str, ...] = ()
+    """What a checkpoint must keep: ``weights`` [k] and ``bias``, or the ``reference`` [n, k] of ranks or of p-values.
+    """
+    rule: str = "linear"  # name of the rule in a checkpoint (`detectors.ensemble.detector.Rule`)
+    columns: tuple[str, ...] = ()  # [k] names of the columns that went into it; empty for all
 
 
 def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> Columns:

@@ -22,12 +22,7 @@ RULES = ("stouffer", "minimum", "scipy_stouffer")
 def exact_p_values(reference: Floats, values: Floats) -> NDArray[np.float64]:
     """Two-sided p-values by ranks: 2 · min of (1 + #{r ≤ x}) / (n + 1) and (1 + #{r ≥ x}) / (n + 1), at most 1.
 
-    Args:
-        reference: [n] a statistic of real images.
-        values: [m] the same of other images.
-
-    Returns:
-        [m], from 2 / (n + 1) to 1.
+    The reference [n] holds a statistic of real images, and values [m] the same of other images, with p-values [m].
 
     Raises:
         DataError: an empty reference, or a value that is not a number.
@@ -41,15 +36,10 @@ def exact_p_values(reference: Floats, values: Floats) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class BinnedReference:
-    """The published distribution of a statistic: a histogram between its least and greatest value.
+    """The published distribution of a statistic: a histogram between its least and greatest value."""
 
-    Attributes:
-        edges: [bins + 1] in the type of the statistic.
-        cdf: [bins] float64, the share of the reference in each bin and all before it.
-    """
-
-    edges: Floats
-    cdf: NDArray[np.float64]
+    edges: Floats  # [bins + 1] in the type of the statistic
+    cdf: NDArray[np.float64]  # [bins] float64, the share of the reference in each bin and all before it
 
     @classmethod
     def of(cls, reference: Floats, bins: int = 1000) -> "BinnedReference":

@@ -19,17 +19,11 @@ ImageSource = Callable[[str], "bytes | NDArray[np.uint8]"]
 
 @dataclass
 class Gallery:
-    """Images of a page.
+    """Images of a page."""
 
-    Attributes:
-        shown: position among the joined images to its pixels.
-        facts: position to what the original bytes say, see `described`.
-        problems: message to the number of images it kept from being shown.
-    """
-
-    shown: dict[int, PageImage] = field(default_factory=dict)
-    facts: dict[int, Facts] = field(default_factory=dict)
-    problems: dict[str, int] = field(default_factory=dict)
+    shown: dict[int, PageImage] = field(default_factory=dict)  # position among the joined images to its pixels
+    facts: dict[int, Facts] = field(default_factory=dict)  # position to what the original bytes say, see `described`
+    problems: dict[str, int] = field(default_factory=dict)  # message to the number of images it kept from being shown
 
 
 def collect(joined: Joined, images: ImageSource | None, number: int, size: int) -> Gallery:

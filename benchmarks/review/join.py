@@ -16,23 +16,14 @@ from contracts.words import counted
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """D dumps over the K images that any of them scored; the scores of each view count as a dump of their own.
+    """D dumps over the K images that any of them scored; the scores of each view count as a dump of their own."""
 
-    Attributes:
-        names: D short names.
-        paths: D files.
-        dumps: D predictions.
-        ids: [K] ids, in the order of the first dump, then of the others.
-        place: [D, K] position of each image in each dump, -1 where it was not scored.
-        whole: the dumps as they were read, all views of each together.
-    """
-
-    names: list[str]
-    paths: list[Path]
-    dumps: list[Predictions]
-    ids: Strings
-    place: NDArray[np.int64]
-    whole: list[Predictions]
+    names: list[str]  # D short names
+    paths: list[Path]  # D files
+    dumps: list[Predictions]  # D predictions
+    ids: Strings  # [K] ids, in the order of the first dump, then of the others
+    place: NDArray[np.int64]  # [D, K] position of each image in each dump, -1 where it was not scored
+    whole: list[Predictions]  # the dumps as they were read, all views of each together
 
     @property
     def owner(self) -> NDArray[np.int64]:

@@ -57,23 +57,14 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What `review` made.
+    """What `review` made."""
 
-    Attributes:
-        page: the HTML file.
-        files: tidy files beside it.
-        tables: name of each dump to its table.
-        problems: why images are missing, if any are.
-        joined: the dumps, in the page's order of images.
-        people: the people beside the dumps, if any are.
-    """
-
-    page: Path
-    files: list[Path]
-    tables: dict[str, Table]
-    problems: dict[str, int]
-    joined: Joined
-    people: "People | None" = None
+    page: Path  # the HTML file
+    files: list[Path]  # tidy files beside it
+    tables: dict[str, Table]  # name of each dump to its table
+    problems: dict[str, int]  # why images are missing, if any are
+    joined: Joined  # the dumps, in the page's order of images
+    people: "People | None" = None  # the people beside the dumps, if any are
 
 
 def review(

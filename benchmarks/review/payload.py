@@ -20,15 +20,10 @@ from benchmarks.review.slices import Column
 
 @dataclass(frozen=True)
 class Payload:
-    """What the page's script reads.
+    """What the page's script reads."""
 
-    Attributes:
-        data: JSON that is safe inside a script element.
-        columns: the columns that it refers to, as base64.
-    """
-
-    data: str
-    columns: str
+    data: str  # JSON that is safe inside a script element
+    columns: str  # the columns that it refers to, as base64
 
 
 def payload(

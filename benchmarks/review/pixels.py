@@ -100,23 +100,14 @@ class PixelReader:
 
 @dataclass(frozen=True)
 class PageImage:
-    """An image ready for the page.
+    """An image ready for the page."""
 
-    Attributes:
-        src: data URL: the original bytes, or a lossless PNG of the centre.
-        width: of the whole image, as displayed.
-        height: in pixels.
-        whole: all of it is in ``src``; else the central `CROP_SIDE` square.
-        format: of the original ("" for bare pixels).
-        size: bytes of the original (0 for bare pixels).
-    """
-
-    src: str
-    width: int
-    height: int
-    whole: bool
-    format: str
-    size: int
+    src: str  # data URL: the original bytes, or a lossless PNG of the centre
+    width: int  # width of the whole image, as displayed
+    height: int  # height of the same
+    whole: bool  # all of it is in ``src``; else the central `CROP_SIDE` square
+    format: str  # format of the original ("" for bare pixels)
+    size: int  # bytes of the original (0 for bare pixels)
 
 
 def page_image(content: bytes | NDArray[np.uint8]) -> PageImage:

@@ -25,22 +25,15 @@ METRICS = ("auroc", "accuracy", "specificity")
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column of the joined images.
+    """A column of the joined images."""
 
-    Attributes:
-        name: title of the column.
-        values: texts of its V values.
-        codes: [K] index of each image's value.
-        against: [V] whether a value is compared with all real images, because each value of the column has one class
-            only and this one is generated.
-        answers: the dump whose answers the column repeats, -1 if none; its metrics say nothing here.
-    """
-
-    name: str
-    values: list[str]
-    codes: NDArray[np.int64]
+    name: str  # title of the column
+    values: list[str]  # texts of its V values
+    codes: NDArray[np.int64]  # [K] index of each image's value
     against: list[bool]
-    answers: int = -1
+    """[V] whether a value is compared with all real images, because each value of the column has one class only and
+    this one is generated."""
+    answers: int = -1  # the dump whose answers the column repeats, -1 if none; its metrics say nothing here
 
 
 @dataclass(frozen=True)

@@ -38,28 +38,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Leaning:
-    """One delivery.
+    """One delivery."""
 
-    Attributes:
-        name: of the delivery.
-        real: real images that could be scored in both passes.
-        generated: generated ones.
-        aurocs: by condition of `CONDITIONS`.
-        robustness: AUROC with both classes delivered, minus that with neither.
-        bias: AUROC with only generated images delivered, minus that with only real ones. Above 0, delivered images look
-            more generated to the detector, below 0 more real.
-        shift_real: mean change of a real image's logit.
-        shift_generated: of a generated image's logit.
-    """
-
-    name: str
-    real: int
-    generated: int
-    aurocs: Mapping[str, Figure]
-    robustness: Figure
+    name: str  # name of the delivery
+    real: int  # real images that could be scored in both passes
+    generated: int  # generated images that could be scored in both
+    aurocs: Mapping[str, Figure]  # by condition of `CONDITIONS`
+    robustness: Figure  # AUROC with both classes delivered, minus that with neither
     bias: Figure
-    shift_real: Figure
-    shift_generated: Figure
+    """AUROC with only generated images delivered, minus that with only real ones. Above 0, delivered images look more
+    generated to the detector, below 0 more real."""
+    shift_real: Figure  # mean change of a real image's logit
+    shift_generated: Figure  # mean change of a generated image's logit
 
 
 def leanings(

@@ -21,19 +21,13 @@ Draws = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Point:
-    """One delivery.
+    """One delivery."""
 
-    Attributes:
-        name: of the delivery, `CLEAN` for none.
-        family: kind of its only step, "" if it has several.
-        strength: of that step, or NaN.
-        results: of all images and of each generator, with intervals; the false-positive rate among them.
-    """
-
-    name: str
-    family: str
-    strength: float
+    name: str  # name of the delivery, `CLEAN` for none
+    family: str  # kind of its only step, "" if it has several
+    strength: float  # strength of that step, or NaN
     results: tuple[Result, ...]
+    """Of all images and of each generator, with intervals; the false-positive rate among them."""
 
     def pooled(self, metric: str, at: str = "") -> Result | None:
         """A figure of all images."""
@@ -42,19 +36,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Every delivery's figures.
+    """Every delivery's figures."""
 
-    Attributes:
-        points: undelivered images first.
-        areas: for each family with two strengths or more, the mean AUROC over its range (trapezoids).
-        at: name of the threshold: "validation" if the checkpoint has one, else "0.5".
-        missing: deliveries after which no image could be scored, with the reason.
-    """
-
-    points: tuple[Point, ...]
-    areas: tuple[Result, ...]
-    at: str
+    points: tuple[Point, ...]  # undelivered images first
+    areas: tuple[Result, ...]  # for each family with two strengths or more, the mean AUROC over its range (trapezoids)
+    at: str  # name of the threshold: "validation" if the checkpoint has one, else "0.5"
     missing: Mapping[str, str] = field(default_factory=dict)
+    """Deliveries after which no image could be scored, with the reason."""
 
     def worst(self, metric: str, at: str = "") -> tuple[str, float]:
         """The delivery with the lowest value; ("", NaN) if there is none."""

@@ -39,9 +39,7 @@ def calibration(
 def conformal_threshold(units: Mapping[str, Sequence[float]], rate: float) -> float:
     """The lowest threshold that a real photograph exceeds with probability at most ``rate``, whatever its source.
 
-    Args:
-        units: from `calibration`.
-        rate: false-alarm rate, between 0 and 1.
+    `calibration` returns ``units``.
 
     Raises:
         ConfigError: the rate is not between 0 and 1.
@@ -69,11 +67,8 @@ def conformal_threshold(units: Mapping[str, Sequence[float]], rate: float) -> fl
 def p_values(units: Mapping[str, Sequence[float]], scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """[N] smallest false-alarm rate at which each image would be called generated; of several sources the largest.
 
-    For an image exchangeable with the real ones, P(p ≤ a) ≤ a for every a.
-
-    Args:
-        units: from `calibration`.
-        scores: [N], higher meaning generated.
+    For an image exchangeable with the real ones, P(p ≤ a) ≤ a for every a. `calibration` returns ``units``; a higher
+    score [N] means generated.
     """
     values = np.asarray(scores, dtype=np.float32).astype(np.float64)
     found = [(1 + len(u) - np.searchsorted(np.asarray(u), values, side="left")) / (len(u) + 1) for u in units.values()]

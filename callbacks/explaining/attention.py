@@ -15,16 +15,9 @@ Weights = NDArray[np.float64]
 
 
 def write_attention(predictions: Predictions, attention: Weights, names: Sequence[str], out: Path) -> list[Path]:
-    """Writes the four files; see `callbacks.explaining.explain.write_explanation`.
+    """Writes weights [N, S] of N images and S scales to four files in an existing folder, and returns their paths.
 
-    Args:
-        predictions: N images.
-        attention: [N, S] weights.
-        names: names of the S scales.
-        out: existing folder.
-
-    Returns:
-        The plots, then the text files.
+    The plots come first, then the text files; see `callbacks.explaining.explain.write_explanation`.
     """
     plots = [out / "attention_distribution.png", out / "attention_heat_map.png"]
     distribution(predictions, attention, names).savefig(plots[0])

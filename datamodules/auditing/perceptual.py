@@ -62,14 +62,9 @@ def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
 
 
 def nearest_copies(hashes: Hashes, others: Hashes, distance: int = 3) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each hash its nearest one among others, if they differ in at most ``distance`` bits.
+    """For each of N hashes its nearest one among M others, if they differ in at most ``distance`` bits (up to 3).
 
     Exact: the four-chunk index is complete for up to three bits. Flat images have none, as in `near_pairs`.
-
-    Args:
-        hashes: [N] uint64.
-        others: [M] uint64.
-        distance: at most 3.
 
     Returns:
         [N] position among the others (the first of equally near ones), -1 for none; and [N] bits that differ, -1 for

@@ -86,13 +86,7 @@ def median(image: Pixels, side: int = 3) -> Pixels:
 
 
 def motion(image: Pixels, angle: float, length: int = 5) -> Pixels:
-    """Mean along a line of pixels.
-
-    Args:
-        image: [H, W, 3].
-        angle: of the line in degrees.
-        length: of the line, odd.
-    """
+    """Mean of an image [H, W, 3] along a line of an odd number of pixels, at an angle in degrees."""
     steps = np.arange(length) - length // 2
     radians = np.deg2rad(angle)
     rows, columns = (np.rint(steps * part).astype(int) + length // 2 for part in (np.sin(radians), np.cos(radians)))

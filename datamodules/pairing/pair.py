@@ -121,12 +121,7 @@ class Pair:
                     write_atomically(file, buffer.getvalue())
 
     def made(self, stored: Encoded, decoded: Tensor, rng: np.random.Generator) -> list[tuple[int, Tensor]]:
-        """Labels and images [3, H, W] uint8 of one look at a real image.
-
-        Args:
-            stored: the image as it is stored.
-            decoded: [3, H, W] uint8.
-            rng: of the image and epoch.
+        """Labels and images [3, H, W] uint8 of one look at a real image, by the generator of the image and epoch.
 
         Raises:
             DataError: there is no reconstruction, because the image is too small.

@@ -56,11 +56,7 @@ class TooManyFailuresError(DataError):
 
 @dataclass(eq=False)
 class Job:
-    """One call of `Hdf5Writer.write`: what is known about each row, and the remaining work.
-
-    Attributes:
-        read: number of images read by this call.
-    """
+    """One call of `Hdf5Writer.write`: what is known about each row, and the remaining work."""
 
     plan: Plan  # settings
     manifest: Manifest  # manifest of all images
@@ -74,7 +70,7 @@ class Job:
         self.copied = np.zeros(len(self.manifest), bool)
         self.failed: dict[int, str] = {}
         self.room = False
-        self.read = 0
+        self.read = 0  # number of images read by this call
         for entry in self.journal.entries:
             self._note(entry)
 

@@ -30,23 +30,13 @@ MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 
 
 class Facts:
-    """Metadata of each row's image once it has been read.
-
-    Args:
-        count: number of rows in the manifest.
-
-    Attributes:
-        known: [N] whether it could be read.
-        width: [N] pixels as displayed.
-        height: [N] pixels as displayed.
-        length: [N] number of encoded bytes.
-    """
+    """Metadata of the image of each row of a manifest, once it has been read."""
 
     def __init__(self, count: int) -> None:
-        self.known = np.zeros(count, bool)
-        self.width = np.zeros(count, np.int32)
+        self.known = np.zeros(count, bool)  # whether it could be read
+        self.width = np.zeros(count, np.int32)  # pixels as displayed
         self.height = np.zeros(count, np.int32)
-        self.length = np.zeros(count, np.int64)
+        self.length = np.zeros(count, np.int64)  # number of encoded bytes
         self._format = np.zeros(count, np.int8)
         self._names: list[str] = ["", *FORMATS]
 
@@ -87,16 +77,11 @@ class Writer(Protocol):
 
 
 class _Pass:
-    """Processes the images of a piece of work, and reports every few of them.
-
-    Args:
-        task: settings that all workers share.
-        offsets: [N] offset in the file for each row, or None if nothing is written.
-    """
+    """Processes the images of a piece of work, and reports every few of them."""
 
     def __init__(self, task: Task, offsets: NDArray[np.int64] | None) -> None:
-        self.task = task
-        self.offsets = offsets
+        self.task = task  # settings that all workers share
+        self.offsets = offsets  # [N] offset in the file for each row, or None if nothing is written
         self._out: Writer | None = None  # a worker keeps it until it ends
         self._held: tuple[dict[str, Any], int] | None = None
 

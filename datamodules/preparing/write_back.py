@@ -48,16 +48,13 @@ class CachedWriter:
 
     Args:
         path: file with space for all blocks.
-
-    Attributes:
-        count: number of blocks written so far.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY)
         weakref.finalize(self, os.close, self._file)
         self._back = WriteBack(self._file)
-        self.count = 0
+        self.count = 0  # number of blocks written so far
 
     def put(self, block: NDArray[np.uint8], offset: int) -> None:
         """Write a block.

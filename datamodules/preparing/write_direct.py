@@ -36,9 +36,6 @@ class DirectWriter:
         path: file with space for all blocks.
         nbytes: bytes of a block.
 
-    Attributes:
-        count: number of blocks written so far.
-
     Raises:
         OSError: the file system cannot do this, or it is not worthwhile with such blocks.
     """
@@ -53,7 +50,7 @@ class DirectWriter:
         self._offsets: list[int] = []
         self._thread = ThreadPoolExecutor(1)
         self._writing: deque[tuple[int, Future[None]]] = deque()
-        self.count = 0
+        self.count = 0  # number of blocks written so far
 
     def put(self, block: NDArray[np.uint8], offset: int) -> None:
         """Write a block, possibly later.

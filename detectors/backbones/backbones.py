@@ -36,8 +36,7 @@ class Backbone(Built):
 def list_backbones(pattern: str = "*") -> list[str]:
     """Full names of all backbones that match a shell-style pattern, with or without their library's prefix.
 
-    Args:
-        pattern: e.g. ``"*convnext*"``, ``"torchvision/resnet*"``.
+    Examples are ``"*convnext*"`` and ``"torchvision/resnet*"``.
     """
     every = [(prefix, name) for prefix, library in LIBRARIES.items() for name in library.names()]
     match = fnmatch.fnmatchcase

@@ -21,14 +21,9 @@ SHARPNESS = 1.5
 
 
 def uniform(key: Tensor, stream: int) -> Tensor:
-    """Random numbers of keys: SplitMix64 (Steele et al., OOPSLA 2014) in wrapping 64-bit integers.
+    """Random numbers [B] of int64 keys: SplitMix64 (Steele et al., OOPSLA 2014) in wrapping 64-bit integers.
 
-    Args:
-        key: [B] int64.
-        stream: number of the stream; streams are independent.
-
-    Returns:
-        [B] float32 in [0, 1), equal on every device.
+    They are float32 in [0, 1), equal on every device; the streams of a key are independent.
     """
     # SplitMix64's constants: the golden-ratio increment, and two multipliers as signed integers
     increment = (stream + 1) * 0x9E3779B97F4A7C15 % 2**64
@@ -121,13 +116,7 @@ def _per_image(values: Tensor) -> Tensor:
 def random_crops(key: Tensor, h: int, w: int) -> Tensor:
     """Boxes of RandomResizedCrop: up to ten attempts at a random area and ratio, then the largest central box.
 
-    Args:
-        key: [B] int64.
-        h: height of the images in pixels.
-        w: width of the images in pixels.
-
-    Returns:
-        [B, 4] int64: top, left, height, width.
+    They are [B, 4] int64 (top, left, height, width), for keys [B] int64 and images of h x w pixels.
     """
     low, high = (math.log(ratio) for ratio in CROP_RATIO)
     ratio = min(max(w / h, CROP_RATIO[0]), CROP_RATIO[1])

@@ -44,14 +44,9 @@ class Choice:
 
 
 def delong(distances: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float, float]:
-    """AUROC with its 95 % interval (DeLong et al. 1988, by the ranks of Sun and Xu 2014).
+    """AUROC with both ends of its 95 % interval (DeLong et al. 1988, by the ranks of Sun and Xu 2014).
 
-    Args:
-        distances: [n], higher for label 1.
-        labels: [n], 0 or 1, both present.
-
-    Returns:
-        AUROC, lower and upper end; the interval is [0, 1] where a class has a single image.
+    Distances [n] are higher for label 1. The interval is [0, 1] where a class has a single image; both must be present.
     """
     positive, negative = distances[labels == 1], distances[labels == 0]
     m, n = len(positive), len(negative)

@@ -25,9 +25,7 @@ def noisy(unit: Tensor, noise: Tensor, sigma: float) -> Tensor:
 def blurred(unit: Tensor, sigma: float) -> Tensor:
     """Images [B, 3, H, W] on the unit range under a Gaussian of 3 x 3 taps, with reflected borders.
 
-    Args:
-        unit: images.
-        sigma: standard deviation in pixels.
+    Its standard deviation is in pixels.
     """
     taps = torch.exp(-0.5 * (torch.arange(-1.0, 2.0, device=unit.device) / sigma) ** 2)
     taps = (taps / taps.sum()).expand(3, 1, 3)

@@ -14,10 +14,7 @@ def fisher_scores(passes: Passes, total: Callable[[Tensor], Tensor] = lambda x: 
     """How far apart the classes are at each token, relative to their spread.
 
     ‖m₁ - m₀‖ / (½ (mean ‖x - m₀‖ over real + mean ‖x - m₁‖ over generated images) + ε), norms not squared.
-
-    Args:
-        passes: called twice.
-        total: adds a tensor up over ranks.
+    ``passes`` is called twice, and ``total`` adds a tensor up over ranks.
 
     Returns:
         Scores [T] and class means [2, T, D], float64.
@@ -66,11 +63,7 @@ def best_tokens(scores: Tensor, count: int, prefix: int) -> Tensor:
 def nearer_centroid(features: Tensor, centroids: Tensor) -> Tensor:
     """Logits [B] of features [B, D]: log of the distance to the real centroid over that to the generated one.
 
-    Its sigmoid is the original's score d_real / (d_real + d_generated).
-
-    Args:
-        features: [B, D].
-        centroids: [2, D], real and generated.
+    Its sigmoid is the original's score d_real / (d_real + d_generated). The centroids are [2, D], the real one first.
     """
     real, generated = (_length(features.double() - one.double()) + EPSILON / 2 for one in centroids)
     return torch.log(real / generated)

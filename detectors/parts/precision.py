@@ -10,11 +10,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def reference_arithmetic(device_type: str) -> Iterator[None]:
-    """Float32 without autocast, TF32 or cuDNN, as in the NPR authors' tests.
-
-    Args:
-        device_type: "cpu" or "cuda".
-    """
+    """Float32 without autocast, TF32 or cuDNN, as in the NPR authors' tests."""
     with torch.autocast(device_type, enabled=False), torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
         yield
 

@@ -11,16 +11,10 @@ from torch import Tensor
 
 
 def diagonal_detail(images: Tensor) -> Tensor:
-    """The band HH of ``bior1.3`` with symmetric borders.
+    """The band HH of ``bior1.3`` with symmetric borders: [B, C, H, W] → [B, C, floor((H + 5) / 2), floor((W + 5) / 2)].
 
     Along each axis d[k] = (x[2k - 2] - x[2k - 1]) / √2 for k = 0 … floor((n + 5) / 2) - 1, where x is mirrored at its
     borders (x[-1] = x[0], x[n] = x[n - 1]).
-
-    Args:
-        images: [B, C, H, W] float.
-
-    Returns:
-        [B, C, floor((H + 5) / 2), floor((W + 5) / 2)].
     """
     for axis in (-2, -1):
         images = _differences(images, axis)

@@ -51,9 +51,7 @@ class RineNet(nn.Module):
 def supervised_contrast(embeddings: Tensor, labels: Tensor) -> Tensor:
     """Supervised contrastive loss (Khosla et al. 2020), mean over all anchors; one without a partner counts as 0.
 
-    Args:
-        embeddings: [B, D]; scaled to length 1 here.
-        labels: [B].
+    The embeddings [B, D] of images with labels [B] are scaled to length 1 here.
     """
     unit = F.normalize(embeddings, dim=1)
     others = ~torch.eye(len(unit), dtype=torch.bool, device=unit.device)

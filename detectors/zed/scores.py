@@ -106,12 +106,7 @@ def score_names(levels: Iterable[int], percentiles: Iterable[float] = (50, 90)) 
 
 
 def filled(values: Tensor, coded: Tensor) -> Tensor:
-    """Fill pixels without cost with the mean of the coded ones in their 2x2 block.
-
-    Args:
-        values: ``[B, H, W]``, 0 where not coded.
-        coded: bool ``[H, W]``.
-    """
+    """Fill pixels of ``[B, H, W]`` that are not coded ``[H, W]`` with the mean of the coded ones in their 2x2 block."""
     if bool(coded.all()):
         return values
     H, W = coded.shape
@@ -123,12 +118,7 @@ def filled(values: Tensor, coded: Tensor) -> Tensor:
 
 
 def delta_map(maps: Mapping[int, LevelMaps], upsampling: Upsampling = "nearest") -> Tensor:
-    """D0 minus D1 upsampled to full resolution, ``[B, H, W]``, nats per subpixel.
-
-    Args:
-        maps: Maps of levels 0 and 1.
-        upsampling: How D1 is upsampled.
-    """
+    """D0 minus D1 upsampled to full resolution, ``[B, H, W]``, nats per subpixel."""
     fine, coarse = (filled(maps[level].d, maps[level].coded) for level in (0, 1))
     corners = None if upsampling == "nearest" else False
     up = F.interpolate(coarse[:, None], scale_factor=2, mode=upsampling, align_corners=corners)[:, 0]

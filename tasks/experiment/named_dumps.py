@@ -14,10 +14,7 @@ STAGES = ("test", SELECTION, "validate", "predict")
 def dumps_of(key: str, name: str, stages: Sequence[str] = STAGES) -> list[Path]:
     """The given file, or the dumps in an experiment or folder for the first stage name that has any, in stage order.
 
-    Args:
-        key: the option, for messages.
-        name: its value.
-        stages: stage names in order of preference.
+    Messages name the option ``key``.
 
     Raises:
         DataError: there is no such file or experiment, or it has no such dump.

@@ -30,24 +30,16 @@ CALIBRATION = 32
 
 @dataclass(frozen=True)
 class Compared:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-        images: number of images.
-        sizes: number of different sizes of them.
-        logits: largest difference of a logit; of logits above 1, in relation to them.
-        pixels: largest difference of a pixel of the reference preprocessing, in grey levels; None where it is not
-            needed.
-        auroc: AUROC of the checkpoint and of the export; None if the images have no labels of both classes.
-        bytes: of the checkpoint's weights in float32, and of the exported file.
-    """
-
-    images: int
-    sizes: int
-    logits: float
+    images: int  # number of images
+    sizes: int  # number of different sizes of them
+    logits: float  # largest difference of a logit; of logits above 1, in relation to them
     pixels: int | None
+    """Largest difference of a pixel of the reference preprocessing, in grey levels; None where it is not needed."""
     auroc: tuple[float, float] | None
-    bytes: tuple[int, int]
+    """AUROC of the checkpoint and of the export; None if the images have no labels of both classes."""
+    bytes: tuple[int, int]  # size of the checkpoint's weights in float32, and of the exported file
 
     def as_json(self) -> dict[str, Any]:
         """In plain containers."""

@@ -30,15 +30,10 @@ def pixels(image: Any) -> Pixels:
 
 
 def crops(image: Pixels, view: dict[str, Any]) -> Pixels:
-    """What the graph takes.
+    """Input [n, 3, h, w] uint8 of the graph, from pixels [H, W, 3] uint8 and the ``eval_view`` of ``config.json``.
 
-    Args:
-        image: pixels [H, W, 3] uint8.
-        view: ``eval_view`` of ``config.json``.
-
-    Returns:
-        [n, 3, h, w] uint8: the whole image or its central crop; or five crops (the corners and the centre), or ten
-        (those of the image and of its mirror image), whose probabilities are averaged.
+    It is the whole image or its central crop; or five crops (the corners and the centre), or ten (those of the image
+    and of its mirror image), whose probabilities are averaged.
 
     Raises:
         ValueError: the image is too small for the detector.
@@ -62,12 +57,7 @@ def crops(image: Pixels, view: dict[str, Any]) -> Pixels:
 
 
 def bilinear(image: Pixels, side: int) -> Pixels:
-    """Resize to a square as torchvision does 8-bit images: antialiased, in integers, rows of pixels first.
-
-    Args:
-        image: [H, W, 3].
-        side: of the result [side, side, 3].
-    """
+    """Resize to [side, side, 3] as torchvision does 8-bit images: antialiased, in integers, rows of pixels first."""
     if image.shape[:2] == (side, side):
         return image
     return _along(_along(image.transpose(1, 0, 2), side).transpose(1, 0, 2), side)

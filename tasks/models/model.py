@@ -124,9 +124,6 @@ class Model:
     def map(self, image: Any) -> Mapping[str, NDArray[np.float32]]:
         """The detector's maps of an image, each [h, w] float32 by name, of what its view shows (the central crop).
 
-        Args:
-            image: one, as `score` takes it.
-
         Raises:
             ConfigError: the detector has no maps, or it is no image of a known kind.
             DataError: the image cannot be read.

@@ -37,13 +37,7 @@ _STATUSES = {
 
 
 def description(version: str, most: int, token: bool) -> dict[str, Any]:
-    """The document.
-
-    Args:
-        version: of this project.
-        most: bytes of the largest body.
-        token: whether requests must carry one.
-    """
+    """The document for bodies of at most ``most`` bytes; ``token`` says whether requests must carry one."""
     error = {"type": "object", "properties": {"error": {"type": "string"}}}
     refusals = {
         status: {"description": text, "content": {"application/json": {"schema": error}}}

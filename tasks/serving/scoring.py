@@ -19,19 +19,13 @@ from tasks.models.model import Model
 
 @dataclass(frozen=True)
 class Asked:
-    """An image waiting to be scored.
+    """An image waiting to be scored."""
 
-    Attributes:
-        content: bytes of the file.
-        deliveries: also score it after each delivery.
-        maps: also draw the maps of detectors that have some.
-        answer: receives the answer as a dictionary for JSON, or an error.
-    """
-
-    content: bytes
-    deliveries: bool
-    maps: bool
+    content: bytes  # bytes of the file
+    deliveries: bool  # also score it after each delivery
+    maps: bool  # also draw the maps of detectors that have some
     answer: "Future[dict[str, Any]]" = field(default_factory=Future)
+    """Receives the answer as a dictionary for JSON, or an error."""
 
 
 class FullError(Exception):

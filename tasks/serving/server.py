@@ -48,34 +48,23 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a request.
+    """Limits of a request."""
 
-    Attributes:
-        bytes: of a body.
-        pixels: of an image.
-        waiting: bodies in memory at once, those that are being scored included.
-        seconds: from the first byte of a body to its answer.
-    """
-
-    bytes: int
-    pixels: int
-    waiting: int
-    seconds: float
+    bytes: int  # largest body
+    pixels: int  # largest image
+    waiting: int  # bodies in memory at once, those that are being scored included
+    seconds: float  # from the first byte of a body to its answer
 
 
+@dataclass(eq=False)
 class Server:
-    """The application.
+    """The application."""
 
-    Args:
-        scoring: scores images.
-        limits: of requests.
-        token: that requests must carry, or None on loopback.
-        keep: stores images and answers, or None.
-    """
-
-    def __init__(self, scoring: Scoring, limits: Limits, token: str | None, keep: Keep | None = None) -> None:
-        self.scoring, self.limits, self.token, self.keep = scoring, limits, token, keep
-        self.inside = 0
+    scoring: Scoring  # scores images
+    limits: Limits  # limits of requests
+    token: str | None  # what requests must carry, or None on loopback
+    keep: Keep | None = None  # stores images and answers, or None
+    inside: int = 0
 
     def app(self) -> Starlette:
         """The routes."""

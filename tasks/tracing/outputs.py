@@ -24,12 +24,7 @@ DIAGNOSIS = "trace_diagnosis_{split}.npz"
 def dump(manifest: Manifest, rows: Rows, log_posterior: Floats, classes: tuple[str, ...], **about: Any) -> Predictions:
     """Predictions with log-posteriors of all classes; the binary logit is the log-odds of "one of the generators".
 
-    Args:
-        manifest: manifest of the data module.
-        rows: [N] rows of the manifest.
-        log_posterior: [N, K], ``outlier`` last.
-        classes: names of the K classes.
-        about: metadata of the dump.
+    The log-posteriors [N, K] of N rows end with ``outlier``; ``about`` becomes metadata of the dump.
     """
     multi = log_posterior.astype(np.float32)
     return from_crops(

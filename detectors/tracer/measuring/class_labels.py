@@ -67,14 +67,9 @@ def screen_labels(
 
 
 def marginal_log_likelihood(log_likelihoods: Tensor, log_prior: Tensor) -> Tensor:
-    """Logarithm of Σ_y p(y) p(tokens | y) over the candidates, the prior renormalised to them.
+    """Logarithm [B] of Σ_y p(y) p(tokens | y) over K candidates, the prior renormalised to them.
 
-    Args:
-        log_likelihoods: [B, K] of whole token sequences.
-        log_prior: [B, K] from the classifier.
-
-    Returns:
-        [B].
+    The log-likelihoods [B, K] are those of whole token sequences, the log-prior [B, K] is the classifier's.
     """
     return (log_likelihoods + log_prior.log_softmax(-1)).logsumexp(-1)
 

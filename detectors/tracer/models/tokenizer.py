@@ -68,14 +68,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def nearest_code(x: Tensor, codebook: Tensor) -> Tensor:
-    """Index of the nearest codebook row, squared Euclidean distance, always in float32.
+    """Index of the row of a codebook [V, C] nearest to x [..., C], squared Euclidean distance, always in float32.
 
-    Args:
-        x: [..., C].
-        codebook: [V, C].
-
-    Returns:
-        int64 [...]; the lowest index wins a tie.
+    It is int64 [...]; the lowest index wins a tie.
     """
     with torch.autocast(x.device.type, enabled=False):
         flat, codes = x.reshape(-1, x.shape[-1]).float(), codebook.float()

@@ -83,10 +83,7 @@ class VarQuantiser(nn.Module):
         return pooled.flatten(2).transpose(1, 2)
 
     def quantise(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Greedy tokens of features, scale by scale, each on the residual of the coarser scales.
-
-        Args:
-            f: [B, C, side, side].
+        """Greedy tokens of features [B, C, side, side], scale by scale, each on the residual of the coarser scales.
 
         Returns:
             Tokens int64 [B, L], row-major, coarse scales first; quantised features float32 [B, C, side, side].

@@ -55,12 +55,7 @@ def _fill(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: FloatArr
 def nll_numpy(value: FloatArray, logits: FloatArray, mu: FloatArray, log_s: FloatArray, threads: int) -> FloatArray:
     """NLL ``[N]`` in nats of values ``[N]`` under mixtures ``[N, K]``; NaN where it is beyond float64.
 
-    Args:
-        value: Pixel values 0..255.
-        logits: Unnormalised log-weights.
-        mu: Means in pixel units.
-        log_s: Log-scales, at least -7.
-        threads: Threads that share the rows.
+    Values 0..255 and means are in pixel units, logits are unnormalised log-weights, and log-scales at least -7.
     """
     out = np.empty(len(value), dtype=np.float32)
     in_threads(_fill, (*(np.ascontiguousarray(a) for a in (value, logits, mu, log_s)), out), threads)
