@@ -31,8 +31,8 @@ def measure() -> list[Row]:
         rewrite()  # notes and order may have changed
     with TemporaryDirectory() as folder, chdir(folder):
         for name, facts in wanted.items():
-            if known.get(name, {}).get("words") != facts["words"]:
-                known[name] = _measured(name, facts["words"])
+            if known.get(name, {}).get("words") != facts["recipe"]:
+                known[name] = _measured(name, facts["recipe"])
                 if not quick:
                     keep(name, known[name])
     return [

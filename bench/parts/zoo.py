@@ -1,15 +1,20 @@
 """What is known of the published detectors, kept in docs/zoo.json, and the table of docs/zoo.md made of it."""
 
 import json
+import math
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+import torch
 import yaml
+from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
 
 from conf.build import build
 from conf.compose import compose
@@ -18,22 +23,26 @@ from contracts.files import write_atomically
 from detectors.backbones.libraries import LIBRARIES
 from detectors.backbones.library import Built
 from detectors.base import Detector
+from detectors.tracer.models.sizes import VarVqvaeSize
+from detectors.tracer.models.var_vqvae import VarVqvae
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 MARKS = ("<!-- python -m bench zoo writes from here -->", "<!-- to here -->")
 HEAD = "| detector | parameters (trained) | images/s | AUROC | generators seen | not seen | note |"
+PENDING = "not measured"  # A cell whose command has not been run, or was stopped before
 
 Facts = Mapping[str, Any]
 
 
 def methods() -> dict[str, dict[str, Any]]:
-    """Facts of docs/zoo.yaml by name, where ``words`` are whole: the method's own after the recipe's."""
+    """Facts of docs/zoo.yaml by name; without ``weights``, also ``recipe``, all words of the training."""
     page = yaml.safe_load((DOCS / "zoo.yaml").read_text())
     found: dict[str, dict[str, Any]] = page["methods"]
     for facts in found.values():
         if "weights" not in facts:
             crops = page["crops"] if facts.get("crops", True) else ""
-            facts["words"] = " ".join(f"{page['recipe']} {crops} {facts['words']}".split())
+            own = f"{facts['words']} {facts.get('training', '')}"
+            facts["recipe"] = " ".join(f"{page['recipe']} {crops} {own}".split())
     return found
 
 
@@ -62,12 +71,25 @@ def untrained(facts: Facts) -> Detector:
     """A method's detector with random weights, ready to score: neither its parameters nor its speed depend on them."""
     words = [*shlex.split(facts["words"]), "datamodule=hdf5", "datamodule.path=unread.h5"]
     with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        stack.enter_context(chdir(folder))
+        for file, made in facts.get("files", {}).items():
+            torch.save(RANDOM[made]().state_dict(), file)
         for library in LIBRARIES.values():
             stack.enter_context(patch.object(library, "build", partial(_random, library.build)))
         detector: Detector = build(compose(words).resolved["detector"])
     detector.eval()
     detector.configure_model()
     return detector
+
+
+def _vgg16() -> nn.Module:
+    """The convolutions of VGG16 under torchvision's names."""
+    return nn.ModuleDict({"features": make_layers(cfgs["D"], batch_norm=False)})
+
+
+RANDOM: Mapping[str, Callable[[], nn.Module]] = {"var_vqvae": partial(VarVqvae, VarVqvaeSize()), "vgg16": _vgg16}
+"""What ``files`` of docs/zoo.yaml may name: networks whose random weights are written where a method reads some."""
 
 
 def _random(build_backbone: Callable[..., Built], name: str, pretrained: bool, *rest: Any) -> Built:  # noqa: ARG001
@@ -94,18 +116,20 @@ def written(page: str, facts_of: Mapping[str, Facts], found: Mapping[str, Facts]
     for name, facts in facts_of.items():
         if name in found:
             one = found[name]
-            rate = f"{_short(one['rate'])} ({facts.get('size', 256)}²)" if one.get("rate") else ""
-            counts = f"{one['parameters']:,} ({one['trained']:,})" if "parameters" in one else ""
+            rate = f"{_short(one['rate'])} ({facts.get('size', 256)}²)" if one.get("rate") else PENDING
+            counts = f"{one['parameters']:,} ({one['trained']:,})" if "parameters" in one else PENDING
             areas = [_area(one.get(kind)) for kind in ("pooled", "seen", "unseen")]
-            note = f"needs weights of {facts['weights']}" if "weights" in facts else facts.get("note", "")
-            lines.append("| " + " | ".join([f"`{name}`", counts, rate, *areas, note]) + " |")
+            if "weights" in facts:
+                areas = [f"none: needs weights of {facts['weights']}", "–", "–"]
+            lines.append("| " + " | ".join([f"`{name}`", counts, rate, *areas, facts.get("note", "")]) + " |")
     return "\n".join([before + first, *lines, second + after])
 
 
 def _area(found: Mapping[str, float] | None) -> str:
-    return "" if found is None else f"{found['value']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+    return PENDING if found is None else f"{found['value']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
 
 
 def _short(rate: float) -> str:
     """Two significant digits, without an exponent."""
-    return f"{float(f'{rate:.2g}'):g}"
+    places = 1 - math.floor(math.log10(float(f"{rate:.1e}")))
+    return f"{round(rate, places):.{max(0, places)}f}"

@@ -81,7 +81,7 @@ class Aeroblade(FittedOnce):
         training: see `Detector`; there is nothing to optimise.
 
     Raises:
-        ConfigError: no autoencoder, or an unknown layer.
+        ConfigError: no autoencoder, tokenizers for images of different sizes, or an unknown layer.
         CheckpointError: weights that cannot be read or do not fit.
     """
 
@@ -106,6 +106,12 @@ class Aeroblade(FittedOnce):
         lpips = LpipsMaps(layer)
         lpips.load(vgg, linear)
         made = {n: a if isinstance(a, nn.Module) else Tokenizer(a) for n, a in autoencoders.items()}
+        sides = {name: one.model.image_size for name, one in made.items() if isinstance(one, Tokenizer)}
+        if len(set(sides.values())) > 1:
+            raise ConfigError(
+                f"detector.autoencoders take images of different sizes: {sides}",
+                "Give tokenizers of one size, each size in an experiment of its own.",
+            )
         self.net = AerobladeNet(made, lpips)
         self.half_precision = half
 

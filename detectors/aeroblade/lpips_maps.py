@@ -64,7 +64,9 @@ class LpipsMaps(nn.Module):
         state = find_state(read_checkpoint(vgg), vgg).state
         trunk = {".".join(m.groups()): value for key, value in state.items() if (m := VGG_KEY.fullmatch(key))}
         wanted = self.vgg.state_dict()
-        check_state({key: trunk[key] for key in wanted if key in trunk}, wanted, vgg, "VGG16")
+        with torch.device("meta"):
+            later = make_layers(cfgs["D"], batch_norm=False).state_dict().keys() - wanted.keys()
+        check_state({key: value for key, value in trunk.items() if key not in later}, wanted, vgg, "VGG16")
         self.vgg.load_state_dict({key: trunk[key] for key in wanted})
         found = _linear(state)
         if linear is not None or not found:

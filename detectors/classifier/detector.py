@@ -239,7 +239,7 @@ class Classifier(Detector):
             return ours
         head = {key: ours.pop(key) for key in ("head.weight", "head.bias")}
         known = {f"backbone.{key}": value for key, value in inside.items()}
-        if any(key not in known or not torch.equal(value, known[key]) for key, value in ours.items()):
+        if any(key not in known or not torch.equal(value, known[key].to(value.dtype)) for key, value in ours.items()):
             raise CheckpointError(
                 f"it contains another backbone, and detector.mode=probe uses that of {self.record.name}",
                 "Set detector.mode=tune.",

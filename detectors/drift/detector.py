@@ -1,5 +1,6 @@
 """Training-free detection by the drift of features under a perturbation, as a detector."""
 
+import sys
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import count, product
@@ -100,7 +101,8 @@ class Drift(OnFrozen, FittedOnce):
             if word not in known:
                 raise ConfigError(f"detector.{name}={word!r} is unknown", nearest(word, known))
         for name, values in (("strengths", strengths), ("blur_strengths", blur_strengths)):
-            if not values or min(values) < 0 or (name == "blur_strengths" and min(values) == 0):
+            least = 0 if name == "strengths" else sys.float_info.min
+            if not values or not all(least <= value < float("inf") for value in values):
                 raise ConfigError(f"detector.{name}={list(values)}", "Give at least one positive number.")
         if draws < 1:
             raise ConfigError(f"detector.draws={draws}", "Give 1 or more.")

@@ -53,6 +53,8 @@ def own_layout(
     layout = f"the head is {name!r}" if name else "they are a head alone"
     if outputs == 2:
         layout += " of two outputs, taken as real and generated"
+    if f"{dot}bias" not in state:
+        layout += ", without a bias"
     return {"head.weight": weight, "head.bias": bias} | {f"backbone.{k}": v for k, v in backbone.items()}, layout
 
 

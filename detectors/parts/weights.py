@@ -22,7 +22,7 @@ from detectors.parts.plain_pickle import Array, plain_globals
 
 STATE_KEYS = (
     "state_dict_ema", "model_ema", "ema", "params_ema", "state_dict", "model_state_dict", "model", "nets", "net",
-    "network", "module", "weights", "params", "teacher",
+    "network", "netC", "module", "weights", "params", "teacher",
 )  # fmt: skip
 """Entries in which training scripts store weights, possibly nested, in order of preference. Averaged weights come
 first: they are the ones such scripts evaluate."""
@@ -31,6 +31,8 @@ MAGIC = (b"PK", b"\x80")  # First bytes of checkpoints: zip archives, and pickle
 
 WRAPPERS = ("module.", "model.", "net.", "_orig_mod.")
 """Prefixes that DataParallel, an outer module, Lightning modules and ``torch.compile`` add to every key."""
+
+COUNT = "n_averaged"  # Beside the keys ``module.…`` of torch's ``AveragedModel``: the number of averaged models
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -115,7 +117,8 @@ class Found:
 def find_state(checkpoint: Mapping[str, Any], path: str | Path) -> Found:
     """Find the state dict of a checkpoint: the checkpoint itself, or its entry under one of `STATE_KEYS`.
 
-    Prefixes that all keys share because of a wrapper (see `WRAPPERS`, nested in any order) are removed.
+    Prefixes that all keys share because of a wrapper (see `WRAPPERS`, nested in any order) are removed, and so is the
+    count of torch's ``AveragedModel``.
 
     Raises:
         CheckpointError: no entry consists of tensors.
@@ -127,6 +130,8 @@ def find_state(checkpoint: Mapping[str, Any], path: str | Path) -> Found:
             f"Save the weights alone or under one of {', '.join(STATE_KEYS)}.",
         )
     entries, state = found
+    if COUNT in state and all(key.startswith("module.") for key in state.keys() - {COUNT}):
+        state = {key: value for key, value in state.items() if key != COUNT}
     whole = ""
     while True:
         prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in state)), None)

@@ -11,6 +11,7 @@ import torch
 import zoo_commands
 import zoo_golden as zoo
 from torch import Tensor, nn
+from torchvision.models.vgg import cfgs, make_layers
 
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError
@@ -144,7 +145,7 @@ def test_an_image_that_an_autoencoder_keeps_is_the_most_generated(random_vgg: Pa
     assert maps["mean"].double().mean() == pytest.approx(float(distances[0, 1]), rel=1e-5)
 
 
-def test_mistakes_are_named(random_vgg: Path) -> None:
+def test_mistakes_are_named(random_vgg: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="layer=6"):
         Aeroblade({"same": nn.Identity()}, random_vgg, layer=6)
     with pytest.raises(ConfigError, match="autoencoders is empty"):
@@ -153,6 +154,17 @@ def test_mistakes_are_named(random_vgg: Path) -> None:
         Aeroblade({"same": nn.Identity()}, random_vgg, layer=3)
     with pytest.raises(CheckpointError, match="no weights lin0"):
         Aeroblade({"same": nn.Identity()}, random_vgg, linear=random_vgg)
+    for name, patch_nums in (("small", (1, 2)), ("large", (1, 2, 3))):
+        torch.save(VarVqvae(VarVqvaeSize(32, 8, 16, patch_nums)).state_dict(), tmp_path / f"{name}.pth")
+    with pytest.raises(ConfigError, match=r"different sizes: \{'small': 32, 'large': 48\}"):
+        Aeroblade({name: tmp_path / f"{name}.pth" for name in ("small", "large")}, random_vgg)
+
+
+def test_another_vgg_is_refused(tmp_path: Path) -> None:
+    state = {f"features.{key}": value for key, value in make_layers(cfgs["E"], False).state_dict().items()}
+    torch.save(state, tmp_path / "vgg19.pth")
+    with pytest.raises(CheckpointError, match=r"does not fit VGG16\n.*unexpected: 16\.bias"):
+        LpipsMaps(2).load(tmp_path / "vgg19.pth")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -111,6 +111,8 @@ def test_the_haar_band_has_no_block_means() -> None:
     [
         ({"kind": "nois"}, "did you mean 'noise'"),
         ({"strengths": []}, "strengths"),
+        ({"strengths": [0.1, float("nan")]}, "strengths"),
+        ({"kind": "blur", "blur_strengths": [0.0]}, "blur_strengths"),
         ({"draws": 0}, "draws=0"),
         ({"kind": "haar", "perturb_side": 64}, "perturb_side"),
         ({"kind": "blur", "statistic": "token_norm"}, "statistic"),

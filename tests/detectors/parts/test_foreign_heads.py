@@ -89,6 +89,15 @@ def test_one_line_says_what_the_file_was(tmp_path: Path, caplog: pytest.LogCaptu
     assert [line for line in caplog.messages if "w.pth" in line] == [f"{tmp_path / 'w.pth'}: {wanted}"]
 
 
+def test_a_head_without_a_bias_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = dict(_resnet(1).state_dict())
+    del state["fc.bias"]
+    torch.save(state, tmp_path / "w.pth")
+    with caplog.at_level("INFO"):
+        assert _loaded(tmp_path / "w.pth").net.head.bias.tolist() == [0]
+    assert "the head is 'fc', without a bias" in caplog.text
+
+
 def test_a_classifier_of_a_thousand_classes_is_pointed_to_its_key(tmp_path: Path) -> None:
     torch.save(_resnet(1000).state_dict(), tmp_path / "w.pth")
     with pytest.raises(
@@ -115,6 +124,10 @@ def test_a_probe_takes_a_whole_net_of_its_own_backbone_alone(tmp_path: Path) -> 
     torch.save(net.state_dict(), tmp_path / "w.pth")
     detector = _loaded(tmp_path / "w.pth", "timm/test_resnet", mode="probe", weights=tmp_path / "w.pth")
     assert torch.equal(detector.net.head.weight, net.fc.weight)
+    half = {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}
+    torch.save(half, tmp_path / "half.pth")
+    detector = _loaded(tmp_path / "half.pth", "timm/test_resnet", mode="probe", weights=tmp_path / "w.pth")
+    assert torch.equal(detector.net.head.weight, net.fc.weight.half().float())
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"w\.pth: it contains another backbone.*\n.*mode=tune"):
         _loaded(tmp_path / "w.pth", "timm/test_resnet", mode="probe", weights=tmp_path / "other.pth")

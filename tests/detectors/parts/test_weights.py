@@ -34,6 +34,10 @@ FORMS = {
     "arrays": lambda state: {"state_dict": {k: v.numpy() for k, v in state.items()}},
     "simple namespace": lambda state: {"model": state, "args": types.SimpleNamespace(a=[1, np.bool_(True)])},
     "model_state_dict": lambda state: {"model_state_dict": state, "optimizer_state_dict": {}, "loss": 0.5},
+    "PatchCraft": lambda state: {"netC": state},
+    "AveragedModel": lambda state: {
+        "state_dict": {"n_averaged": torch.tensor(3), **{f"module.{key}": value for key, value in state.items()}}
+    },
 }
 
 
