@@ -33,9 +33,10 @@ def combine(run: Run) -> None:
     paths = [dumps_of("combine.inputs", name, ("test", "predict"))[-1] for name in options.inputs]
     names = [name.replace(".", "_") for name in titles(paths)]
     reference: Columns | None = None
-    if options.checkpoint and options.columns:
+    if options.checkpoint and options.published:
         raise ConfigError(
-            "combine.checkpoint with combine.columns", "A checkpoint combines logits: remove one of the two."
+            "combine.checkpoint with combine.published=true",
+            "A checkpoint combines exact p-values: remove one of the two.",
         )
     if options.rule != "mean" or options.checkpoint:
         others = options.reference or options.inputs
@@ -53,7 +54,7 @@ def combine(run: Run) -> None:
             )
         reference = columns_of(dict(zip(names, map(read_predictions, found), strict=True)), options.columns)
     columns = columns_of(dict(zip(names, map(read_predictions, paths), strict=True)), options.columns)
-    result = combined(columns, options.rule, reference, options.independence)
+    result = combined(columns, options.rule, reference, options.independence, options.published)
     provenance = {
         "experiment": run.experiment_id,
         "stage": "test",
@@ -66,7 +67,7 @@ def combine(run: Run) -> None:
     write_predictions(out / "predictions_test_all.npz", dump(columns, result, provenance))
     if options.checkpoint:
         members = {name: path.parent / "checkpoints" / "best.ckpt" for name, path in zip(names, paths, strict=True)}
-        write_ensemble(Path(options.checkpoint).expanduser(), members, result, reference)
+        write_ensemble(Path(options.checkpoint).expanduser(), members, result, columns, reference)
         print(f"the ensemble as one detector: ckpt={options.checkpoint}")
     if result.about:
         print(json.dumps(result.about))

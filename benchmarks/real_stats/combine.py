@@ -12,11 +12,14 @@ from benchmarks.calibration.forms import Affine
 from benchmarks.calibration.methods import fit
 from benchmarks.predictions import Predictions, from_crops
 from benchmarks.real_stats.independence import cliques, cramers_v, selected
-from benchmarks.real_stats.p_values import combined, exact_p_values
+from benchmarks.real_stats.p_values import BinnedReference, combined, exact_p_values
 from contracts.errors import ConfigError, DataError, nearest
 
 RULES = ("mean", "calibrated_mean", "rank_mean", "weighted", "stouffer", "minimum")
+P_VALUES = RULES[-2:]
 LOGIT = "logit"
+UNIFORM_LEVEL = 0.05  # Of the test whether combined p-values of real images are uniform
+PUBLISHED_LEVEL, PUBLISHED_SEED = 0.4, 38  # Of the command line of RealStats
 Matrix = NDArray[np.float64]
 
 
@@ -27,6 +30,7 @@ class Columns:
     names: list[str]  # [k] of the columns
     values: Matrix  # [n, k] float64
     images: Predictions  # the first dump, of these images alone, in its order
+    origins: Sequence[tuple[str, str]] = ()  # [k] dump and column that each came from
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> 
     if not shared:
         raise DataError(f"no image is in all of {', '.join(dumps)}", "Combine dumps of the same images.")
     images = first.select(np.isin(first.fused_ids, sorted(shared)))
-    names, values = [], []
+    names, values, origins = [], [], []
     for name, dump in dumps.items():
         place = {image: k for k, image in enumerate(dump.fused_ids.tolist())}
         own = dump.select(np.array([place[image] for image in images.fused_ids.tolist()]))
@@ -66,18 +70,25 @@ def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> 
             raise DataError(f"{name} and {first_name} disagree about labels", "Combine dumps of one data set.")
         for column in wanted or (LOGIT,):
             found = own.fused_logits if column == LOGIT else own.extra.get(column)
-            if found is None or found.dtype.kind not in "fiu":
+            if found is None or found.dtype.kind not in "fiu" or found.ndim > 1:
                 raise DataError(f"{name} has no column {column!r} of numbers", nearest(column, [LOGIT, *own.extra]))
             if not np.isfinite(found).all():
                 raise DataError(f"{name}: column {column!r} is not finite for every image", "Leave this column out.")
             names.append(name if not wanted else column if len(dumps) == 1 else f"{name}.{column}")
+            origins.append((name, column))
             values.append(found.astype(np.float64))
     if len(values) < 2:
         raise DataError("there is one column, so nothing to combine", "Give more dumps or columns.")
-    return Columns(names, np.stack(values, 1), images)
+    return Columns(names, np.stack(values, 1), images, origins)
 
 
-def combine(columns: Columns, rule: str, reference: Columns | None = None, independence: float = 0.05) -> Combination:
+def combine(
+    columns: Columns,
+    rule: str,
+    reference: Columns | None = None,
+    independence: float = 0.05,
+    published: bool = False,
+) -> Combination:
     """Combines several columns into one score.
 
     Args:
@@ -88,13 +99,21 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
             reference, of the largest set of columns that are independent there.
         reference: of other images, needed by all rules but ``mean``.
         independence: Cramér's V from which two columns count as dependent.
+        published: for p-values, everything as RealStats' code does it by default: a histogram of 1000 bins, dependence
+            of two-sided p-values, and a test of uniformity on 1000 real images that rejects too good a fit
+            (|p - 1/2| > 0.4).
 
     Raises:
-        ConfigError: an unknown rule, or one that needs a reference.
+        ConfigError: an unknown rule, one that needs a reference, or ``published`` with a rule without p-values.
         DataError: the reference has other columns or lacks a class, or no columns are independent.
     """
     if rule not in RULES:
         raise ConfigError(f"combine.rule={rule!r} is unknown", nearest(rule, RULES))
+    if published and rule not in P_VALUES:
+        raise ConfigError(
+            f"combine.published=true with combine.rule={rule}, which uses no p-values",
+            f"Remove combine.published, or choose combine.rule={' or '.join(P_VALUES)}.",
+        )
     if rule == "mean":
         count = len(columns.names)
         return Combination(columns.values.mean(1), fitted={"weights": np.full(count, 1 / count), "bias": 0.0})
@@ -120,16 +139,22 @@ def combine(columns: Columns, rule: str, reference: Columns | None = None, indep
     real = reference.values[labels == 0]
     if not len(real):
         raise DataError("the reference holds no real image", "Give a reference with images of label 0.")
-    sets = cliques(cramers_v(_ranks(real, real)), independence)
+    p_value = _published_p_values if published else exact_p_values
     p_real, p = (
-        np.stack([exact_p_values(real[:, k], values[:, k]) for k in range(real.shape[1])], 1)
+        np.stack([p_value(real[:, k], values[:, k]) for k in range(real.shape[1])], 1)
         for values in (real, columns.values)
     )
-    chosen = list(selected(p_real, sets, rule))
+    judged = cramers_v(p_real, published=True) if published else cramers_v(_ranks(real, real))
+    level, seed = (PUBLISHED_LEVEL, PUBLISHED_SEED) if published else (UNIFORM_LEVEL, None)
+    chosen = list(selected(p_real, cliques(judged, independence), rule, level, published_seed=seed))
     total = combined(p[:, chosen], rule)[1]
     names = tuple(columns.names[k] for k in chosen)
-    about = {"columns": list(names), "real_images": len(real)}
+    about = {"columns": list(names), "real_images": len(real), "published": published}
     return Combination(_logit(1 - total), {"p_value": total}, about, {"reference": real[:, chosen]}, rule, names)
+
+
+def _published_p_values(reference: Matrix, values: Matrix) -> Matrix:
+    return BinnedReference.of(reference).both(values)
 
 
 def _ranks(reference: Matrix, values: Matrix) -> Matrix:

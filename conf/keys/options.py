@@ -230,6 +230,9 @@ class CombineOptions:
     )
     reference: list[str] = option_list("dumps that the rule is fitted on; validation dumps of the inputs by default")
     independence: float = option(0.05, "Cramér's V at which two columns count as dependent")
+    published: bool = option(
+        False, "whether stouffer and minimum compute p-values as RealStats published them, flaws included"
+    )
     checkpoint: str | None = option(
         None, "checkpoint file to write that combines the inputs' best checkpoints; null writes none"
     )

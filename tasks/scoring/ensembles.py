@@ -17,24 +17,32 @@ from conf.keys.targets import resolve
 from contracts.errors import CheckpointError
 from contracts.files import write_atomically
 from detectors.base import PASSPORT
-from detectors.ensemble.detector import Ensemble
+from detectors.ensemble.detector import P_VALUES, THRESHOLDS, Ensemble
 from detectors.parts.weights import load_weights, read_checkpoint
 
 
-def write_ensemble(path: Path, members: Mapping[str, Path], found: Combination, reference: Columns | None) -> None:
+def write_ensemble(
+    path: Path, members: Mapping[str, Path], found: Combination, columns: Columns, reference: Columns | None
+) -> None:
     """Writes one checkpoint that holds all members and what was fitted.
+
+    A threshold depends on the rule. The checkpoint has one for each of the two rules of p-values, between which
+    ``detector.rule`` chooses.
 
     Args:
         path: of the new checkpoint.
-        members: checkpoints of ours by name.
+        members: checkpoints of ours by the name of the dump of their scores.
         found: how they are combined.
+        columns: what was combined.
         reference: validation images, on which the threshold is chosen; None without.
 
     Raises:
         ConfigError: members look at images differently.
         CheckpointError: a member was not written by PixelProof.
     """
-    members = {name: file for name, file in members.items() if name in (found.columns or members)}
+    origins = dict(zip(columns.names, columns.origins, strict=True))
+    origins = {name: origins[name] for name in found.columns or columns.names}
+    members = {name: file for name, file in members.items() if name in {dump for dump, _ in origins.values()}}
     nodes, seen = {}, set()
     for name, file in members.items():
         entry = passport(read_checkpoint(file), file)
@@ -49,17 +57,21 @@ def write_ensemble(path: Path, members: Mapping[str, Path], found: Combination, 
         "members": nodes,
         "rule": found.rule,
         "reference": len(among),
+        "columns": {name: list(origin) for name, origin in origins.items()},
     }
     detector = build_for_scoring(config, from_checkpoint=True)
     for name, file in members.items():
         load_weights(detector.members[name], file)
     for name, value in found.fitted.items():
         getattr(detector.net, name).copy_(torch.as_tensor(value))
-    entry = {"format": FORMAT, "detector": config, "threshold": None, "seen_generators": sorted(seen)}
+    thresholds = {}
     if reference is not None and len(set(reference.images.fused_labels.tolist())) == 2:
-        votes = reference.values[:, [reference.names.index(name) for name in members]]
-        logits = detector.combined(torch.from_numpy(votes)).numpy()
-        entry["threshold"] = asdict(choose_threshold(sigmoid(logits), reference.images.fused_labels))
+        votes = torch.from_numpy(reference.values[:, [reference.names.index(name) for name in origins]])
+        for rule in P_VALUES if found.rule in P_VALUES else (found.rule,):
+            scores = sigmoid(detector.combined(votes, rule).numpy())
+            thresholds[rule] = asdict(choose_threshold(scores, reference.images.fused_labels))
+    chosen = {"threshold": thresholds.get(found.rule), THRESHOLDS: thresholds}
+    entry = {"format": FORMAT, "detector": config, **chosen, "seen_generators": sorted(seen)}
     content = io.BytesIO()
     torch.save({"state_dict": detector.state_dict(), PASSPORT: entry}, content)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ from contracts.process.lightning import as_lightning
 from contracts.stage import Rows
 from contracts.words import counted
 from detectors.base import Detector, Training
+from detectors.ensemble.detector import Ensemble
 from detectors.parts.exported_folder import weights_file
 from detectors.parts.weights import load_weights, read_checkpoint, tensors_hash
 from tasks.checking.ordinary import ordinary_device
@@ -90,6 +91,8 @@ def load_detector(run: Run, path: Path) -> Loaded:
     configured = run.composed.resolved["detector"]
     node = _asked(entry["detector"], run, path) if entry else configured
     detector = build_for_scoring(node, from_checkpoint=node != configured)
+    if entry and isinstance(detector, Ensemble):
+        entry = Ensemble.described(entry, detector.rule, path)
     load_weights(detector, path)
     loaded = Loaded(detector, path, file_hash(weights_file(path)), entry or {}, node)
     return with_calibration(loaded) if run.config.calibrated else loaded

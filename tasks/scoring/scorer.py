@@ -10,6 +10,7 @@ import torch
 from rich.progress import track
 
 from contracts.batch import Batch
+from contracts.process.memory import keep_freed_memory
 from detectors.base import Detector
 
 BASES = ("detectors.base", "datamodules.image_datamodule")
@@ -32,6 +33,8 @@ class Scorer:
     loggers: Sequence[Any] = ()
 
     def __init__(self, callbacks: Sequence[Any], device: str, precision: Any = None, bar: bool = False) -> None:
+        if device == "cpu":
+            keep_freed_memory()
         self.callbacks = callbacks
         self.root_device = torch.device(device, 0) if device == "cuda" else torch.device(device)
         self.precision = "bf16-mixed" if precision == "bf16-mixed" else "32-true"

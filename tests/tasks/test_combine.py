@@ -12,7 +12,7 @@ from benchmarks.calibration.methods import fit
 from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops, read_predictions, write_predictions
 from benchmarks.real_stats.combine import RULES, Columns, columns_of, combine
-from benchmarks.real_stats.p_values import combined, exact_p_values
+from benchmarks.real_stats.p_values import BinnedReference, combined, exact_p_values
 from conf.compose import compose
 from contracts.errors import ConfigError, DataError
 from lightning_main import main
@@ -82,6 +82,32 @@ def test_a_rule_makes_a_dump_with_votes(rule: str) -> None:
         calls = made.extra["p_value"][made.fused_labels == 0] < 0.1
         assert calls.mean() < 0.2  # the rate promised, and chance
     assert main(["task=review", "review.inputs=[both]", "review.out=page"]) == 0
+
+
+@pytest.mark.usefixtures("two")
+def test_a_switch_gives_the_published_p_values(tmp_path: Path) -> None:
+    for name, seed in (("c", 0), ("d", 1)):  # as many real images as the published test of uniformity uses
+        experiment(name, seed, 4000)
+    words = ("combine.inputs=[c,d]", "combine.rule=stouffer", "combine.independence=0.9")
+    exact, published = run(*words), run(*words, "combine.published=true")
+    p = []
+    for name in "cd":
+        reference, asked = (
+            read_predictions(f"experiments_data/{name}/window_0/predictions_{stage}_all.npz")
+            for stage in ("validate", "test")
+        )
+        real = reference.fused_logits[reference.fused_labels == 0].astype(np.float64)
+        p.append(BinnedReference.of(real, 1000).both(asked.fused_logits.astype(np.float64)))
+    np.testing.assert_array_equal(published.extra["p_value"], combined(np.stack(p, 1), "stouffer")[1])
+    assert published.extra["p_value"].min() < 1e-6 < exact.extra["p_value"].min()  # 0 in the highest bin
+    assert json.loads(published.provenance)["published"]
+    assert not json.loads(exact.provenance)["published"]
+    with pytest.raises(DataError, match="published test uses 1000"):
+        run("combine.inputs=[a,b]", "combine.rule=minimum", "combine.independence=0.9", "combine.published=true")
+    with pytest.raises(ConfigError, match=r"published=true with combine\.rule=weighted"):
+        run("combine.inputs=[a,b]", "combine.rule=weighted", "combine.published=true")
+    with pytest.raises(ConfigError, match=r"checkpoint with combine\.published"):
+        run(*words, "combine.published=true", f"combine.checkpoint={tmp_path / 'both.ckpt'}")
 
 
 @pytest.mark.usefixtures("two")

@@ -13,15 +13,21 @@ from torch import nn
 
 from benchmarks.predictions import read_predictions
 from benchmarks.real_stats.combine import Columns, combine
+from benchmarks.real_stats.p_values import combined, exact_p_values
+from benchmarks.thresholds.rules import choose_threshold
 from conf.build import build_for_scoring
+from conf.compose import compose
 from contracts.batch import Batch
 from contracts.errors import ConfigError
 from contracts.view import View
+from detectors.base import Scores
 from detectors.ensemble.detector import Ensemble
 from detectors.parts.weights import load_weights
 from detectors.residual.detector import Residual
 from lightning_main import main
+from tasks.experiment.run import Run
 from tasks.scoring.ensembles import write_ensemble
+from tasks.scoring.evaluate import load_detector
 
 
 def member(view: View | None = None) -> Residual:
@@ -75,11 +81,12 @@ def test_a_checkpoint_of_p_values_keeps_the_independent_members(
     noise = rng.normal(size=(4000, 2)) + 2.0 * images.fused_labels[:, None]
     # c is a once more, so that the members are a and b, or b and c
     reference = Columns(["a", "b", "c"], np.stack([noise[:, 0], noise[:, 1], 3 * noise[:, 0]], 1), images)
-    asked = Columns(["a", "b", "c"], reference.values[:50] + 0.01, images.select(np.arange(50)))
+    origins = [(name, "logit") for name in "abc"]
+    asked = Columns(["a", "b", "c"], reference.values[:50] + 0.01, images.select(np.arange(50)), origins)
     found = combine(asked, rule, reference, independence=0.2)
     assert len(found.columns) == 2
     best = Path("experiments_data/a/window_0/checkpoints/best.ckpt")
-    write_ensemble(Path(f"{rule}.ckpt"), dict.fromkeys("abc", best), found, reference)
+    write_ensemble(Path(f"{rule}.ckpt"), dict.fromkeys("abc", best), found, asked, reference)
     entry = torch.load(f"{rule}.ckpt", weights_only=True)["pixelproof"]
     assert list(entry["detector"]["members"]) == list(found.columns)
     detector = build_for_scoring(entry["detector"], from_checkpoint=True)
@@ -88,6 +95,16 @@ def test_a_checkpoint_of_p_values_keeps_the_independent_members(
     values = asked.values[:, [asked.names.index(name) for name in found.columns]]
     logits = detector.combined(torch.from_numpy(values))
     np.testing.assert_allclose(logits.numpy(), found.logits, rtol=1e-9, atol=1e-9)
+    kept = reference.values[:, [reference.names.index(name) for name in found.columns]]
+    real = images.fused_labels == 0
+    for other in ("stouffer", "minimum"):  # its threshold is that of a checkpoint of this rule
+        used = load_detector(Run(compose([f"ckpt={rule}.ckpt", f"detector.rule={other}"])), Path(f"{rule}.ckpt"))
+        p = combined(np.stack([exact_p_values(column[real], column) for column in kept.T], 1), other)[1]
+        wanted = choose_threshold((1 - p).astype(np.float32), images.fused_labels)
+        assert used.threshold == pytest.approx(wanted.value, abs=1e-6)
+    assert entry["thresholds"]["stouffer"]["value"] != entry["thresholds"]["minimum"]["value"]
+    with pytest.raises(ConfigError, match=f"rank_mean: {rule}.ckpt was made for {rule}"):
+        load_detector(Run(compose([f"ckpt={rule}.ckpt", "detector.rule=rank_mean"])), Path(f"{rule}.ckpt"))
     robust = "benchmark=robustness benchmark.deliveries=[side-9999,noise-5]"
     data = "datamodule=hdf5 datamodule.path=data.h5"
     zoo.run(f"task=test detector=real_stats ckpt={rule}.ckpt {robust} experiment_id={rule} {data}")
@@ -123,13 +140,35 @@ def test_the_checkpoint_predicts_and_looks(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_single_columns_make_no_checkpoint(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_combines_the_columns_that_the_dump_does(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
-    words = "task=combine combine.inputs=[a,b] experiment_id=no combine.checkpoint=no.ckpt"
-    assert main([*words.split(), "combine.columns=[logit]"]) == 2
-    assert "A checkpoint combines logits" in capsys.readouterr().err
+    words = "combine.columns=[logit] experiment_id=columns combine.checkpoint=columns.ckpt"
+    zoo.run(f"task=combine combine.inputs=[a,b] combine.rule=weighted {words}")
+    wanted = read_predictions("experiments_data/columns/predictions_test_all.npz")
+    detector = load_detector(Run(compose(["ckpt=columns.ckpt"])), Path("columns.ckpt")).detector
+    assert isinstance(detector, Ensemble)
+    assert detector.columns == {"a.logit": ["a", "logit"], "b.logit": ["b", "logit"]}
+    votes = np.stack([wanted.extra["vote_a.logit"], wanted.extra["vote_b.logit"]], 1)
+    np.testing.assert_allclose(detector.combined(torch.from_numpy(votes).double()), wanted.fused_logits, rtol=1e-5)
+
+
+def test_columns_of_members_are_named_as_in_their_dumps() -> None:
+    class Stub(Residual):
+        def score(self, batch: Batch) -> Scores:
+            share = batch.images.float().mean((1, 2, 3))
+            return Scores(-share, {"mean": share, "pair": torch.stack([2 * share, 3 * share], 1)})
+
+    members = {name: Stub(View(), View(), "npr", "tiny_ladeda") for name in "ab"}
+    two = torch.arange(2)
+    batch = Batch(8 * two.byte().view(2, 1, 1, 1).expand(2, 3, 4, 4), two, two, two, two, two)
+    columns = {"x": ("a", "mean"), "y": ("a", "pair_1"), "z": ("b", "logit")}
+    found = Ensemble(members, columns=columns).score(batch)
+    assert {name: votes.tolist() for name, votes in found.extras.items()} == {
+        "vote_x": [0, 8], "vote_y": [0, 24], "vote_z": [0, -8],
+    }  # fmt: skip
+    assert found.logits.tolist() == [0, 8]
+    with pytest.raises(ConfigError, match="a gives no column 'pair_2'"):
+        Ensemble(members, columns={"x": ("a", "mean"), "y": ("a", "pair_2")}).score(batch)
 
 
 def test_members_must_look_alike() -> None:

@@ -1,0 +1,24 @@
+"""Freed memory is used again without being returned to the system in between."""
+
+import platform
+import resource
+
+import pytest
+import torch
+
+from contracts.process.memory import keep_freed_memory
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_tensors_reuse_the_memory_of_freed_ones() -> None:
+    assert keep_freed_memory()
+    faults = []
+    for _ in range(24):
+        torch.ones(60 << 18)  # 60 MiB
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    assert faults[-1] - faults[15] < 60 << 8  # the pages of one of eight tensors; the first ones grow the heap
+
+
+def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()
