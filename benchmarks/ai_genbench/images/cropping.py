@@ -6,6 +6,7 @@ import torch
 
 from benchmarks.ai_genbench.images.arrays import RgbImage
 from benchmarks.ai_genbench.images.resized_crop import resize_levels, resize_values
+from benchmarks.ai_genbench.images.squash import squash_levels
 from contracts.errors import ConfigError, nearest
 
 TrainCropping = Literal["resize", "random_crop", "center_crop", "as_is"]
@@ -68,7 +69,9 @@ def resize(image: RgbImage, size: int) -> RgbImage:
         return resize_levels(image, size, size)
     if (image.height, image.width) == (size, size):
         return image
-    return RgbImage(resize_values(image.values(), size, size))
+    if isinstance(image.pixels, torch.Tensor):
+        return RgbImage(resize_values(image.pixels, size, size))
+    return RgbImage(squash_levels(image.pixels, size))
 
 
 def center_crop(image: RgbImage, size: int) -> RgbImage:

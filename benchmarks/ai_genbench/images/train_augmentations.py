@@ -9,11 +9,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
-from scipy.ndimage import gaussian_filter
-from torchvision.transforms.v2 import functional as vision
 
 from benchmarks.ai_genbench.images.arrays import Levels, RgbImage
+from benchmarks.ai_genbench.images.blur_numba import gaussian_rows
 from benchmarks.ai_genbench.images.cropping import CROP_SIZE, TrainCropping, train_crop
 from benchmarks.ai_genbench.images.degrade import (
     MAXIMUM_SIZE,
@@ -25,6 +23,7 @@ from benchmarks.ai_genbench.images.degrade import (
     draw_size_crop,
     to_grayscale,
 )
+from benchmarks.ai_genbench.images.jitter_numba import CONTRAST, adjust
 from benchmarks.ai_genbench.images.jpeg import draw_jpeg, jpeg_round_trip
 from benchmarks.ai_genbench.images.noise import LIBRARY_STD_RANGE, add_noise, draw_noise
 from benchmarks.ai_genbench.images.resized_crop import draw_box, resize_levels
@@ -38,6 +37,7 @@ RESIZED_CROP_SIDE = 256
 JITTER_PROBABILITY = 0.8
 JITTER = (0.4, 0.4, 0.4, 0.1)
 """Brightness, contrast and saturation up to ± this factor, hue up to ± this fraction of the circle."""
+HUES = 255  # Levels of hue that torchvision counts in the circle
 GRAYSCALE_PROBABILITY = 0.2
 DROPOUT_PROBABILITY = 0.2
 DROPOUT_SIDES = (1, 48)
@@ -45,6 +45,7 @@ DROPOUT_FILL = 128
 NOISE_PROBABILITY = 0.2
 BLUR_PROBABILITY = 0.5
 MAX_BLUR_SIGMA = 3.0
+BLUR_REACH = 4.0  # Standard deviations beyond which SciPy's Gaussian is 0
 JPEG_PROBABILITY = 0.5
 LOWEST_QUALITY = 30
 FLIP_PROBABILITY = 0.5
@@ -97,14 +98,16 @@ def vary(image: RgbImage, seed: int, cropping: TrainCropping, size: int = CROP_S
 
 def color_jitter(levels: Levels, generator: torch.Generator) -> Levels:
     """Brightness, contrast, saturation and hue in random order, as torchvision's `ColorJitter` on PIL images."""
-    order = torch.randperm(4, generator=generator).tolist()
+    order = np.array(torch.randperm(4, generator=generator).tolist(), np.int32)
     ranges = [(1 - width, 1 + width) for width in JITTER[:3]] + [(-JITTER[3], JITTER[3])]
     factors = [float(torch.empty(1).uniform_(*bounds, generator=generator)) for bounds in ranges]
-    adjust = (vision.adjust_brightness, vision.adjust_contrast, vision.adjust_saturation, vision.adjust_hue)
-    image = Image.fromarray(levels)
-    for step in order:
-        image = adjust[step](image, factors[step])
-    return np.asarray(image)
+    blends, shift = np.array(factors, np.float32), int(factors[3] * HUES)
+    pixels = np.ascontiguousarray(levels).reshape(-1)
+    jittered = np.empty_like(pixels)
+    before = int(np.flatnonzero(order == CONTRAST)[0])  # contrast needs the mean of what came before
+    luma = adjust(pixels, jittered, order[:before], blends, shift, 0.0)
+    adjust(jittered, jittered, order[before:], blends, shift, float(int(luma / (pixels.size // 3) + 0.5)))
+    return jittered.reshape(levels.shape)
 
 
 def drop_hole(levels: Levels, seed: int) -> Levels:
@@ -129,15 +132,18 @@ def blur(levels: Levels, sigma: float, truncate: bool) -> Levels:
     Args:
         levels: uint8 of shape (H, W, 3).
         sigma: Standard deviation in pixels.
-        truncate: Truncate to uint8 after each of the two passes, as SciPy does on uint8 (on average about 0.95 levels
-            darker), instead of rounding once.
+        truncate: Truncate to uint8 after each of the two passes, as SciPy's `gaussian_filter` does on uint8 (on
+            average about 0.95 levels darker), instead of rounding once.
     """
-    if truncate:
-        planes = [gaussian_filter(levels[:, :, channel], sigma, output=np.uint8) for channel in range(3)]
-        return np.stack(planes, axis=-1)
-    smooth = gaussian_filter(levels, (sigma, sigma, 0), output=np.float32)
-    rounded: Levels = np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
-    return rounded
+    radius = int(BLUR_REACH * sigma + 0.5)
+    if not radius:
+        return levels
+    places = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 / (sigma * sigma) * places**2)
+    rows = np.ascontiguousarray(levels).reshape(len(levels), -1)
+    smooth = np.empty_like(rows)
+    gaussian_rows(rows, (weights / weights.sum())[radius:], truncate, smooth)
+    return smooth.reshape(levels.shape)
 
 
 def _baseline(levels: Levels, seeds: ItemSeeds, protocol: Protocol, maximum_size: int | None) -> Levels:

@@ -17,6 +17,7 @@ from benchmarks.ai_genbench.images.noise import LIBRARY_STD_RANGE, add_noise, dr
 from benchmarks.ai_genbench.images.train_augmentations import augment, blur, color_jitter, drop_hole, vary
 from benchmarks.ai_genbench.protocol.seeds import fixed_seeds, v1_seeds
 from contracts.errors import ConfigError
+from tests.benchmarks.ai_genbench.plain_chain import plain_training
 
 # albumentations 2.0.8, seeds 4321..4342 that fire: hole (top, left, height, width) in an image of 173 x 151, and sum
 # and digest of default GaussNoise on a grey (100) image of 31 x 17
@@ -95,6 +96,17 @@ def test_baseline_equals_the_plain_pipeline_without_holes_and_noise():
         np.testing.assert_array_equal(ours.pixels, image)
         compared += 1
     assert compared > 15
+
+
+@pytest.mark.parametrize("pipeline", ["baseline", "soft"])
+@pytest.mark.parametrize(("height", "width"), [(97, 120), (300, 241)])
+def test_training_images_are_those_of_the_plain_pipeline(pipeline, height, width):
+    """Every step at once, from the photograph to what the network sees."""
+    levels = photo(height, width)
+    for row in range(40):
+        image = augment(levels, v1_seeds(row), pipeline, "v1")
+        plain = plain_training(Image.fromarray(levels), row, pipeline, turn_seed=row)
+        assert torch.equal(vary(image, row, "resize").values(), plain)
 
 
 @pytest.mark.parametrize("protocol", ["v1", "fixed"])
