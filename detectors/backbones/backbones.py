@@ -72,6 +72,7 @@ def create_backbone(
     pooling: str | None = None,
     image_size: int | None = None,
     positions: str = "timm",
+    frozen: bool = False,
 ) -> Backbone:
     """Create a backbone.
 
@@ -84,6 +85,7 @@ def create_backbone(
         image_size: side of the images, or None for the size the weights were trained with.
         positions: rule for resampling a transformer's position embeddings to that size, see
             `position_embeddings.RULES`.
+        frozen: whether it is used untrained, so that an error does not offer to train it from scratch.
 
     Raises:
         ConfigError: the name is unknown, or the options do not work with it.
@@ -99,7 +101,7 @@ def create_backbone(
         pooling = "avg"
     with _explain_options(full, pooling, image_size):
         if pretrained and weights is None:
-            with _explain_download(full, library.source(model)):
+            with _explain_download(full, library.source(model), frozen):
                 built = library.build(model, True, pooling, image_size)
                 if positions == "dinov2":
                     original = library.build(model, True, pooling, None).module.state_dict()
@@ -136,7 +138,7 @@ def with_positions(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, 
 
 
 @contextmanager
-def _explain_download(name: str, source: str) -> Iterator[None]:
+def _explain_download(name: str, source: str, frozen: bool) -> Iterator[None]:
     """Name the file to download if pretrained weights are not available."""
     try:
         yield
@@ -144,7 +146,8 @@ def _explain_download(name: str, source: str) -> Iterator[None]:
         raise CheckpointError(
             f"the pretrained weights of {name} cannot be loaded: {type(error).__name__}: {first_line(error)}",
             f"Download {source} on a machine that can reach it and give detector.weights=FILE, or copy that machine's "
-            "caches ($HF_HOME, $TORCH_HOME) here, or train from scratch with detector.pretrained=false.",
+            "caches ($HF_HOME, $TORCH_HOME) here"
+            + ("." if frozen else ", or train from scratch with detector.pretrained=false."),
         ) from error
 
 

@@ -23,6 +23,7 @@ class OfBackbone(Optimisation, total=False):
     pooling: str | None
     image_size: int | None
     normalisation: str | None
+    positions: str
 
 
 class OnFrozen(Detector):
@@ -37,6 +38,8 @@ class OnFrozen(Detector):
         pooling: as `create_backbone`.
         image_size: side of the backbone's input; None for the size its weights were trained with.
         normalisation: "clip", "imagenet" or "half"; None for the backbone's own.
+        positions: rule for resampling position embeddings to ``image_size``: "timm", or "dinov2" for that of DINOv2's
+            hub code.
         training: see `Detector`.
 
     Raises:
@@ -54,6 +57,7 @@ class OnFrozen(Detector):
         pooling: str | None = None,
         image_size: int | None = None,
         normalisation: str | None = None,
+        positions: str = "timm",
         **training: Unpack[Optimisation],
     ) -> None:
         if not pretrained and weights is None:
@@ -65,10 +69,10 @@ class OnFrozen(Detector):
             raise ConfigError(
                 f"detector.normalisation={normalisation!r} is unknown", nearest(normalisation, NORMALISATIONS)
             )
-        made = create_backbone(backbone, pretrained, weights, pooling, image_size)
+        made = create_backbone(backbone, pretrained, weights, pooling, image_size, positions, True)
         whole = View(resize=made.image_size)
         super().__init__(train_view or whole, eval_view or whole, **(Training(channels_last=False) | training))
-        self.record = made
+        self.record, self.positions = made, positions
         self.mean, self.std = NORMALISATIONS[normalisation] if normalisation else (made.mean, made.std)
 
     def normalised(self, images: Tensor) -> Tensor:
@@ -78,7 +82,8 @@ class OnFrozen(Detector):
     def identity(self) -> dict[str, Any]:
         """The backbone, as the checkpoint names it."""
         activation = {"activation": "quick_gelu"} if self.record.quick_gelu else {}
-        return {"name": self.record.name, "sha256": self.record.sha256, **activation}
+        positions = {"positions": self.positions} if self.positions != "timm" else {}
+        return {"name": self.record.name, "sha256": self.record.sha256, **activation, **positions}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note the backbone."""
@@ -89,13 +94,13 @@ class OnFrozen(Detector):
         """Refuse what was fitted on another backbone.
 
         Raises:
-            CheckpointError: name, weights file or activation of the backbone differ.
+            CheckpointError: name, weights file, activation or positions of the backbone differ.
         """
         noted = checkpoint.get("backbone")
         if isinstance(noted, Mapping) and "name" in noted and dict(noted) != self.identity():
             raise CheckpointError(
                 f"the checkpoint was fitted on backbone {dict(noted)}, this one is {self.identity()}",
-                "Give the same detector.backbone and detector.weights.",
+                "Give the same detector.backbone, detector.weights and detector.positions.",
             )
 
     def feature_settings(self, tokens: str) -> dict[str, Any]:

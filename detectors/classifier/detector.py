@@ -163,7 +163,7 @@ class Classifier(Detector):
         tuning = Tuning(tune, rank, alpha, rank_stabilised, tuned_modules, regulariser)
         if mode == "probe" and tune != "all":
             raise ConfigError(f"detector.tune={tune} with detector.mode=probe", "Choose detector.mode=tune.")
-        made = create_backbone(backbone, pretrained, weights, pooling, image_size, positions)
+        made = create_backbone(backbone, pretrained, weights, pooling, image_size, positions, mode == "probe")
         for name, view in (("train_view", train_view), ("eval_view", eval_view)):
             if view is not None and made.fixed_size and view.square != made.image_size:
                 raise ConfigError(

@@ -131,7 +131,9 @@ def test_offline_failure_says_what_to_fetch_and_where_to_put_it(
         ),
         ("torchvision/resnet18", "https://download.pytorch.org/models/resnet18-"),
     ):
-        with pytest.raises(CheckpointError) as caught:
-            create_backbone(name, pretrained=True)
-        assert url in str(caught.value)
-        assert "detector.weights=FILE" in str(caught.value)
+        for frozen in (False, True):
+            with pytest.raises(CheckpointError) as caught:
+                create_backbone(name, pretrained=True, frozen=frozen)
+            assert url in str(caught.value)
+            assert "detector.weights=FILE" in str(caught.value)
+            assert ("train from scratch" in str(caught.value)) is not frozen

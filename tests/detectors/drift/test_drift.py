@@ -133,6 +133,11 @@ def test_another_backbone_is_refused(make: Callable[..., Drift], tmp_path: Path)
     torch.save({key: value + 0.1 for key, value in state.items()}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="fitted on backbone"):
         make(weights=tmp_path / "other.pth").check_checkpoint(checkpoint)
+    by_authors = make(positions="dinov2")
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert 1e-6 < float((by_authors.features(images) - detector.features(images)).abs().max()) < 1
+    with pytest.raises(CheckpointError, match=r"'positions': 'dinov2'\}"):
+        by_authors.check_checkpoint(checkpoint)
 
 
 @pytest.mark.filterwarnings("ignore")
