@@ -94,8 +94,9 @@ class Commands:
         return text
 
     def printed(self, name: str) -> str:
-        """All that commands of this name have printed."""
-        return (self.folder / f"{name}.out").read_text()
+        """All that commands of this name have printed; "" before the first has begun."""
+        file = self.folder / f"{name}.out"
+        return file.read_text() if file.exists() else ""
 
     def batches(self, name: str) -> list[tuple[int, int, list[str]]]:
         """(epoch, batch, ids) of every training batch that commands of this name have begun."""
