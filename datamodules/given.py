@@ -38,6 +38,8 @@ class GivenImages(ImageDataModule):
             one = held(image, number)
             if isinstance(one, Path):
                 files = below(one, SUFFIXES, self.ignored) if one.is_dir() else [one]
+                if not files:  # a row that cannot be read, so that it is not overlooked beside others
+                    files = [one]
                 self._given += [(as_text(file), file) for file in files]
             else:
                 self._given.append((f"image {number}", one))
@@ -46,12 +48,10 @@ class GivenImages(ImageDataModule):
         """A row for each image; an image given twice is numbered.
 
         Raises:
-            DataError: no image is given, or the folders hold none.
+            DataError: no image is given.
         """
         if not self._given:
-            skipped = f"; {self.ignored} skipped" if self.ignored else ""
-            known = f"Give at least one image; in folders, names of images end in {', '.join(sorted(SUFFIXES))}."
-            raise DataError(f"no image to score{skipped}", known)
+            raise DataError("no image to score", "Give at least one image.")
         names = [name for name, _ in self._given]
         seen: dict[str, int] = {}
         ids = []
@@ -85,6 +85,9 @@ class Held:
         """
         image = self._images[row]
         if isinstance(image, Path):
+            if image.is_dir():
+                known = ", ".join(sorted(SUFFIXES))
+                raise DataError(f"cannot be read: a folder without images, whose names end in {known}")
             try:
                 return image.read_bytes()
             except OSError as error:

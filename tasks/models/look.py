@@ -1,5 +1,6 @@
 """``pixelproof look photo.jpg``: a verdict on images in one line, with every checkpoint's vote and re-deliveries."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,9 @@ Options
                     {deliveries}
   maps=FOLDER       folder for maps of what the detectors respond to
   --json            print one line of JSON per image
-  --stdin           also read paths from standard input, one per line"""
+  --stdin           also read paths from standard input, one per line
+
+The exit code is 0, 1 if an image or a checkpoint could not be read, or 2 if an argument is wrong."""
 MODELS_HELP = """pixelproof models                                            lists the registered checkpoints
 pixelproof models add FILE [name=NAME] [licence=TEXT]        copies a checkpoint to models/ and registers it"""
 OPTIONS = ("ckpt", "deliveries", "maps")
@@ -45,7 +48,7 @@ class Look:
     """"generated", "real", or "unsure" where checkpoints or deliveries disagree, a checkpoint could not score it, or
     its calibration finds the score undecidable; "" if none could score it."""
     score: float | None  # mean P(generated) of the checkpoints that scored it, or None
-    threshold: float  # mean of their thresholds
+    threshold: float | None  # mean of their thresholds
     votes: dict[str, float]  # P(generated) by checkpoint
     deliveries: dict[str, float]  # mean P(generated) by delivery
     flips: list[str]  # deliveries that change the verdict of a checkpoint
@@ -140,7 +143,7 @@ def looks(
         reasons = set(errors.values())
         error = reasons.pop() if len(reasons) == 1 and not votes else "; ".join(f"{n}: {e}" for n, e in errors.items())
         if not votes:
-            found.append(Look(image, "", None, 0.5, {}, {}, [], [], error))
+            found.append(Look(image, "", None, None, {}, {}, [], [], error))
             continue
         calls = {name: votes[name] > models[name].threshold for name in votes}
         moved = {way: [float(frames[name]["score"][row]) for name in votes] for way, frames in again.items()}
@@ -199,11 +202,18 @@ def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
     options = [word for word in others if word.partition("=")[0] in OPTIONS and "=" in word]
     paths = [word for word in others if word not in options]
     for path in paths:
+        if not path:
+            raise ConfigError("the name of an image is empty", "Write . for all images of the current folder.")
+        if path == "-" and not Path(path).exists():
+            raise ConfigError("look reads no image from standard input", "Save it, or give --stdin to read paths.")
         if "=" in path and not Path(path).exists():
             raise ConfigError(
                 f"look has no option {path.partition('=')[0]!r}, and {path} is no file",
                 "See pixelproof look --help.",
             )
+    keys = [word.partition("=")[0] for word in options]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ConfigError(f"{twice[0]}= is given twice", f"Give it once; several are {twice[0]}=[a,b].")
     return flags, paths, dict(word.partition("=")[::2] for word in options)
 
 
@@ -238,6 +248,8 @@ def _batches(paths: Sequence[str], stdin: bool) -> Iterator[list[str]]:
     if paths:
         yield list(paths)
     if stdin:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes
         for line in sys.stdin:
             if line.strip():
                 yield [line.rstrip("\n")]

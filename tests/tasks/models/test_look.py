@@ -153,6 +153,9 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
         ("look", "--fast", "a.png"): "no flag --fast",
         ("look", "size=3", "a.png"): "no option 'size'",
         ("look", "maps=m", str(images[0])): "has maps",
+        ("look", ""): "the name of an image is empty",
+        ("look", "-"): "no image from standard input",
+        ("look", "a.png", "ckpt=e", "ckpt=mine"): "ckpt= is given twice",
         ("models", "remove", "mine"): "is unknown",
         ("look", "deliveries=jpg-5", str(images[0])): "not a delivery",
     }.items():
@@ -166,11 +169,13 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
 def test_paths_from_standard_input(
     trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.sys, "stdin", io.StringIO(f"{images[0]}\n\nmissing.png\n{images[1]}\n"))
+    monkeypatch.setattr(module.sys, "stdin", io.StringIO(f"{images[0]}\n\nmissing.png\nnothing\n{images[1]}\n"))
+    (trained / "nothing").mkdir()
     assert main(["look", "--stdin", "--json", f"ckpt={trained / BEST}", "deliveries=none"]) == 1
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["image"] for one in found] == [str(images[0]), "missing.png", str(images[1])]
-    assert [one["error"] == "" for one in found] == [True, False, True]
+    assert [one["image"] for one in found] == [str(images[0]), "missing.png", "nothing", str(images[1])]
+    assert [one["error"] == "" for one in found] == [True, False, False, True]
+    assert [one["threshold"] is None for one in found] == [False, True, True, False]
 
 
 def test_a_calibrated_checkpoint_gives_its_probability_and_says_what_it_cannot_decide(
