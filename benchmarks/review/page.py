@@ -265,10 +265,10 @@ def _changes(joined: Joined, bootstrap: Bootstrap) -> list[dict[str, str]]:
     return shown
 
 
-def _training(joined: Joined) -> list[dict[str, str]]:
-    """Learning curves of the stages the dumps belong to."""
-    drawn = ((name, learning_curves(path)) for name, path in zip(joined.names, joined.paths, strict=True))
-    return [{"name": name, "src": data_url(png)} for name, png in drawn if png is not None]
+def _training(joined: Joined) -> dict[str, Markup]:
+    """Learning curves of the stages the dumps belong to, by name of the dump."""
+    curves = {name: learning_curves(path) for name, path in zip(joined.names, joined.paths, strict=True)}
+    return {name: plots for name, plots in curves.items() if plots is not None}
 
 
 def _counts(dump: Predictions) -> str:
