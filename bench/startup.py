@@ -55,7 +55,8 @@ def _note(timing: Timing, base: float) -> str:
 
 def _run(folder: Path, words: Sequence[str], code: int = 0) -> None:
     """Run Python with these arguments in a folder; its output is shown if the exit code is not the expected one."""
-    added = {"PYTHONPATH": str(PROGRAM.parent), "OMP_NUM_THREADS": "1"}
+    # an empty PYTHONDONTWRITEBYTECODE keeps compiled modules for the next call, as Python does by default
+    added = {"PYTHONPATH": str(PROGRAM.parent), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(  # noqa: S603 - our own words
         [sys.executable, *words], cwd=folder, env=os.environ | added, capture_output=True, text=True, check=False
     )
