@@ -1,7 +1,7 @@
 """The training loader on prepared pixels, against the aiornot notebook's.
 
 The notebook reads one image at a time from an open HDF5 file, converts it to a float tensor and normalises it in the
-worker; PyTorch collates. Our loader gives uint8 batches in shared memory, which are normalised on the device; a second
+worker; PyTorch collates. Ours delivers uint8 batches in shared memory, which are normalised on the device; a second
 row includes that normalisation, on the CPU.
 """
 

@@ -51,7 +51,7 @@ STEPS = """async () => {
   at("reset").click();
   set("axis", "score");
   return times;
-}"""  # the slider's lists follow when it rests, so steps are apart from each other
+}"""  # the slider's lists are updated when it rests, so there is a pause between its steps
 
 
 def measure() -> list[Row]:

@@ -27,7 +27,7 @@ TARGETS: dict[str, float | None] = {
     "importing Lightning": None,
     "task=fit to its first training step": None,
 }
-"""Largest ratios wanted; None for what is no more than the import of Lightning, which training needs, and a little."""
+"""Largest ratios wanted; None where the import of Lightning, which training needs, is most of the time."""
 
 DEMO = ("experiment=demo", "datamodule.path=experiments_data/demo/data.h5", "trainer.enable_progress_bar=false")
 

@@ -183,8 +183,8 @@ def measure(
 
     Args:
         subset: the images; one that is there twice counts twice.
-        scores: of all images.
-        labels: of all images.
+        scores: scores of all images.
+        labels: labels of all images.
         thresholds: name to value.
         specs: the metrics.
         order: all images by falling score, to sort them once for many subsets.

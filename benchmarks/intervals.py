@@ -86,8 +86,8 @@ class Bootstrap:
 
         Args:
             predictions: the images the results were measured on.
-            results: from `benchmarks.evaluation.evaluate`.
-            metrics: as given there.
+            results: results of `benchmarks.evaluation.evaluate`.
+            metrics: the metrics given there.
         """
         draws = self.draw(predictions, results, metrics)
         return [bounded(result, draws.get(result.key), self.level) for result in results]
@@ -105,7 +105,7 @@ class Bootstrap:
         Args:
             predictions: the images the results were measured on.
             results: the numbers wanted.
-            metrics: as given to `benchmarks.evaluation.evaluate`.
+            metrics: the metrics given to `benchmarks.evaluation.evaluate`.
             sets: the subsets measured; None for those of `benchmarks.evaluation.subsets`.
             specs: the metrics measured, instead of ``metrics``.
         """

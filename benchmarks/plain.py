@@ -24,7 +24,7 @@ class Plain:
     key of the seed and the group. The sample does not change when other images are added or removed.
 
     Args:
-        seed: for the sampled validation images.
+        seed: random seed of the sampled validation images.
         validation_share: share of the training groups sampled where the set has no ``valid`` split.
         classes: labels that both splits must hold, of 0 (real) and 1 (generated).
         fusion: how the scores of several crops become one; a name of `benchmarks.fusion`, or such a function.

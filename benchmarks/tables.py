@@ -54,7 +54,7 @@ class Table:
         """The table of these results.
 
         Args:
-            results: from `benchmarks.evaluation.evaluate`, with intervals or without.
+            results: results of `benchmarks.evaluation.evaluate`, with or without intervals.
             seen_generators: names present in training; None if that is not known.
             columns: (metric, threshold name); those without a result are left out.
             views: names of the views the images were seen through, see `benchmarks.views`.

@@ -141,8 +141,8 @@ def check_metrics(metrics: Mapping[str, Metric], classes: int = 0) -> None:
     """Refuses metrics of a user's own that could not be measured, before any work.
 
     Args:
-        metrics: by name.
-        classes: that a tracer tells apart; 0 for a detector.
+        metrics: metrics by name.
+        classes: number of classes of a tracer; 0 for a detector.
 
     Raises:
         ConfigError: a name is taken, an object cannot be called, or see `TorchMetric`.

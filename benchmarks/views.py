@@ -66,7 +66,7 @@ def joined(parts: Sequence[tuple[str, Predictions]], ids: Sequence[str] | String
 
     Args:
         parts: name of each view and the predictions through it.
-        ids: of all images.
+        ids: ids of all images.
     """
     if len(parts) == 1:
         return parts[0][1]

@@ -113,7 +113,7 @@ def held(image: Any, number: int = 0) -> Stored:
 
     Args:
         image: a path; the bytes of a file, or an open file; a PIL image; an array [H, W, 3] or [H, W] uint8, 0 to 255.
-        number: its position, for the message.
+        number: the image's position, for the message.
 
     Raises:
         ConfigError: it is none of these.

@@ -62,7 +62,7 @@ class ImageDataModule(LightningDataModule):
         ignored: files and folders that were skipped; known once the manifest is built.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(

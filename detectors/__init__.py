@@ -1,1 +1,1 @@
-"""From batches to scores. Knows no data set."""
+"""From batches to scores. No module here knows a data set."""

@@ -10,7 +10,7 @@ GENERATORS = [f"generator {k:02d}" for k in range(36)]
 
 
 def predictions(images: int) -> Predictions:
-    """A dump with scores of normal logits."""
+    """A dump whose logits are normally distributed."""
     rng, half = np.random.default_rng(0), images // 2
     labels = np.repeat([0, 1], half)
     photo = np.tile(np.arange(half) % (images // 4), 2)

@@ -62,7 +62,7 @@ def keep(name: str, found: Facts) -> None:
 
 
 def rewrite() -> None:
-    """Write the table of docs/zoo.md anew."""
+    """Rewrite the table of docs/zoo.md."""
     page = DOCS / "zoo.md"
     write_atomically(page, written(page.read_text(), methods(), kept()).encode())
 
@@ -93,7 +93,7 @@ RANDOM: Mapping[str, Callable[[], nn.Module]] = {"var_vqvae": partial(VarVqvae, 
 
 
 def _random(build_backbone: Callable[..., Built], name: str, pretrained: bool, *rest: Any) -> Built:  # noqa: ARG001
-    """A backbone with random weights, whatever is asked for."""
+    """A backbone with random weights, whichever weights are requested."""
     return build_backbone(name, False, *rest)
 
 

@@ -40,8 +40,8 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
     Args:
         method: see `benchmarks.calibration.methods.fit`.
         predictions: labelled.
-        sure: from 0.5 to below 1.
-        bootstrap: of photographs; at most `REFITS` resamples of it are used.
+        sure: probability of a sure call, from 0.5 to below 1.
+        bootstrap: resampling of photographs; at most `REFITS` resamples of it are used.
 
     Raises:
         ConfigError: ``sure`` is out of range.

@@ -50,7 +50,7 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
         predictions: labelled; uncalibrated scores are taken to assume equal shares.
         calibrated: [N] from `cross_fitted`.
         shares: [N] from `cross_fitted`.
-        bootstrap: of photographs.
+        bootstrap: resampling of photographs.
     """
     logits, labels = predictions.fused_logits.astype(np.float64), predictions.fused_labels
     equal = np.full(len(labels), 0.5)

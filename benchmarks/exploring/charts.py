@@ -38,7 +38,7 @@ def strips(
         title: quantity and unit.
         values: name, label, and values of each group; positive ones if ``log``.
         log: whether the axis is logarithmic.
-        text: of a value.
+        text: writes a value.
     """
     found = [(name, label, v[np.isfinite(v)]) for name, label, v in values]
     found = [(name, label, v) for name, label, v in found if len(v)]
@@ -84,7 +84,7 @@ def spectrum_plots(curves: Sequence[tuple[str, int, NDArray[np.float64]]], side:
 
     Args:
         curves: name, label and curves [n, side / 2] of each group, without NaN.
-        side: of the transformed square.
+        side: side of the transformed square.
 
     Returns:
         Name, number of images and drawing; the real images' own plot if there is no other group.

@@ -83,10 +83,10 @@ def explore(
 
     Args:
         manifest: the data set.
-        store: of its images.
+        store: reads its images.
         residual: see `benchmarks.exploring.measure.Residual`.
         images: size of the sample.
-        seed: of the sample.
+        seed: random seed of the sample.
         max_pixels: pixels of the largest image that is decoded.
         workers: number of processes; None for one per core.
     """

@@ -91,7 +91,7 @@ def measure(
         rows: rows to decode.
         groups: [N] group of every row of the manifest.
         count: number of groups.
-        side: of the square whose spectrum is taken.
+        side: side of the square whose spectrum is computed.
         residual: picklable.
         max_pixels: pixels of the largest image that is decoded.
         workers: number of processes.

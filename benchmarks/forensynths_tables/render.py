@@ -138,7 +138,7 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
     """Notes for a reader of the table.
 
     Args:
-        results: of the table.
+        results: results in the table.
         method: published method beside it.
         intervals: whether the table shows them where there are any.
     """

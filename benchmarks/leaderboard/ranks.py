@@ -38,7 +38,7 @@ def ranking(values: Floats, level: float = 0.05) -> Ranking:
 
     Args:
         values: [K, S] figure of K ≥ 2 detectors on S ≥ 1 sets, without NaN.
-        level: of Nemenyi's test.
+        level: significance level of Nemenyi's test.
     """
     detectors, sets = values.shape
     ranks = stats.rankdata(-values, axis=0)

@@ -112,10 +112,10 @@ class Journal:
 
     Args:
         path: the file; created, or continued where it was left.
-        sitting: what the person is asked.
+        sitting: the questions.
 
     Attributes:
-        answers: what is on the disk.
+        answers: the answers on disk.
 
     Raises:
         DataError: the file holds answers to something else, is damaged, or is open elsewhere.

@@ -47,7 +47,7 @@ def choose(
         manifest: the data set.
         rows: the candidates, see `candidates`.
         count: number of images to show.
-        seed: of the choice.
+        seed: random seed of the choice.
         readable: whether a row's image can be shown; the next one of its class takes the place of one that cannot.
 
     Returns:

@@ -21,7 +21,7 @@ def serve(
         journal: the open file of answers.
         pixels: pixels [H, W, 3] of the image at a position.
         result: makes the page with the result.
-        port: to listen on; 0 takes a free one.
+        port: port to listen on; 0 takes a free one.
         announce: is given the address once it is open.
 
     Raises:

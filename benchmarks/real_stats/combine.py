@@ -51,7 +51,7 @@ def columns_of(dumps: Mapping[str, Predictions], wanted: Sequence[str] = ()) -> 
     """The columns of several dumps, joined by image id.
 
     Args:
-        dumps: by name.
+        dumps: dumps by name.
         wanted: columns to take of each dump; none for its logit.
 
     Raises:
@@ -92,12 +92,12 @@ def combine(
     """Combines several columns into one score.
 
     Args:
-        columns: of the images to score.
+        columns: scores of the images to score.
         rule: ``mean`` of the columns; ``calibrated_mean``: of each after Platt's calibration on the reference (made for
             logits); ``rank_mean``: of their ranks among the reference; ``weighted``: logistic
             regression on the reference; ``stouffer`` or ``minimum`` of two-sided p-values among the real images of the
             reference, of the largest set of columns that are independent there.
-        reference: of other images, needed by all rules but ``mean``.
+        reference: scores of other images, needed by all rules but ``mean``.
         independence: Cramér's V from which two columns count as dependent.
         published: for p-values, everything as RealStats' code does it by default: a histogram of 1000 bins, dependence
             of two-sided p-values, and a test of uniformity on 1000 real images that rejects too good a fit

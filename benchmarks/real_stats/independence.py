@@ -22,7 +22,7 @@ def cramers_v(p_values: Floats, bins: int = 10, published: bool = False) -> NDAr
 
     Args:
         p_values: [n, k] of real images.
-        bins: of each statistic.
+        bins: number of bins of each statistic.
         published: a table with an empty row or column gives -1 ("independent"), instead of leaving that row out.
 
     Returns:
@@ -72,7 +72,7 @@ def selected(
     Args:
         p_values: [n, k] two-sided p-values of real images.
         candidates: sets of indices, such as `cliques` gives.
-        rule: of `combined`.
+        rule: a rule of `combined`.
         level: sets whose combined p-values are not uniform at this level are left out.
         preferred: indices that are wanted.
         published_seed: as published: the test uses 1000 images chosen with this seed, and keeps sets with

@@ -22,7 +22,7 @@ def collect_deliveries(joined: Joined, positions: Iterable[int]) -> list[dict[st
 
     Args:
         joined: the dumps.
-        positions: of the joined images to look up.
+        positions: positions of the joined images to look up.
 
     Raises:
         DataError: a dump of a delivery cannot be read.

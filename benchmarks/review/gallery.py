@@ -32,7 +32,7 @@ def collect(joined: Joined, images: ImageSource | None, number: int, size: int) 
     Args:
         joined: the dumps.
         images: where pixels come from; None reads them from where the dumps say.
-        number: of images at most.
+        number: largest number of images.
         size: most bytes of page they may take together.
     """
     readers = [PixelReader(dump) for dump in joined.dumps]

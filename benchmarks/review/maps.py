@@ -17,7 +17,7 @@ def collect_maps(joined: Joined, positions: Iterable[int], most: int = BYTES) ->
 
     Args:
         joined: the dumps.
-        positions: of the joined images, those that matter most first.
+        positions: positions of the joined images, the most important first.
         most: bytes they may take together; further images go without.
 
     Returns:

@@ -23,9 +23,9 @@ def risk_coverage_plot(names: Sequence[str], dumps: Sequence[Predictions], boots
     """An SVG with the curve of each dump, at its threshold, and clustered intervals; "" without labelled images.
 
     Args:
-        names: of the dumps.
+        names: names of the dumps.
         dumps: the predictions.
-        bootstrap: of photographs; at most `RESAMPLES` resamples of it are used. None draws no intervals.
+        bootstrap: resampling of photographs; at most `RESAMPLES` resamples are used. None shows no intervals.
     """
     few = bootstrap and Bootstrap(min(bootstrap.resamples, RESAMPLES), bootstrap.seed, bootstrap.level)
     shown = [

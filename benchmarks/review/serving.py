@@ -70,7 +70,7 @@ def serve_review(page: Path, joined: Joined, port: int, announce: Callable[[str,
     Args:
         page: the HTML file.
         joined: the dumps that it was made from.
-        port: to listen on; 0 takes a free one.
+        port: port to listen on; 0 takes a free one.
         announce: is given the address once it is open, and a function that ends the server.
 
     Raises:

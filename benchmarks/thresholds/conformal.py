@@ -81,7 +81,7 @@ def posterior(logits: NDArray[np.floating], prevalence: float, share: float = 0.
     Args:
         logits: [N] calibrated for images of which a share ``share`` is generated.
         prevalence: share of generated images among those to be scored.
-        share: that the logits assume: as many generated as real images by default.
+        share: share of generated images that the logits assume: as many generated as real images by default.
 
     Raises:
         ConfigError: the prevalence is not between 0 and 1.

@@ -58,7 +58,7 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
     Args:
         path: the file.
         label: name of the label column of a CSV.
-        generated_label: what that column holds for generated images; None for 1, generated or fake. (ZED_Rep: 0.)
+        generated_label: value of that column for generated images; None for 1, generated or fake. (ZED_Rep: 0.)
 
     Raises:
         DataError: the file is missing or unreadable, has no labels, or contains no numbers.

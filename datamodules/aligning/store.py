@@ -43,11 +43,11 @@ class AlignedStore:
     properties already stays as it is.
 
     Args:
-        store: of the data set.
+        store: reads the data set's images.
         donors: [N] see `datamodules.aligning.donors.donors_of`.
         mode: ``jpeg``, ``size`` or ``both``.
-        decoder: of the data module.
-        max_pixels: of the data module.
+        decoder: the data module's decoder.
+        max_pixels: the data module's limit.
         cache: folder for aligned images, or None.
 
     Raises:

@@ -124,7 +124,7 @@ def describe(
         workers: number of processes; None for one per core.
         max_pixels: as `read_metadata`.
         hashes: as `read_metadata`.
-        title: of the progress bar.
+        title: title of the progress bar.
 
     Returns:
         The fields of `Metadata` as columns of N rows each, with ``row`` of the manifest; and the reasons why other rows

@@ -170,7 +170,7 @@ def chosen(names: Sequence[str], own: Mapping[str, SampleFunction] | None = None
     """Deliveries by name, presets expanded, each once.
 
     Args:
-        names: of deliveries, presets, or functions of ``own``.
+        names: names of deliveries, presets, or functions of ``own``.
         own: further deliveries, functions ``(image [3, H, W] uint8, rng) -> image``.
 
     Raises:

@@ -52,7 +52,7 @@ class ImageDataset(Dataset[Loaded]):
 
     Args:
         manifest: the images.
-        store: their bytes or pixels.
+        store: reads their bytes or pixels.
         view: the detector's view.
         training: whether views are random.
         seed: first part of every image's key.

@@ -28,8 +28,8 @@ def pixel_mix(real: Pixels, fake: Pixels, share: float, kernel: str = "lanczos",
     Args:
         real: [H, W, 3].
         fake: resized to the real image's size if it has another.
-        share: of the reconstruction, 0 to 1.
-        kernel: of that resize.
+        share: share of the reconstruction, 0 to 1.
+        kernel: kernel of that resize.
         truncate: cut off to integers as the original does, which darkens by half a level; otherwise round.
     """
     fake = resized(fake, real.shape[1], real.shape[0], kernel)

@@ -43,7 +43,7 @@ class Pair:
     both get the same view with the same random numbers. The order is that of DDA (Chen et al., NeurIPS 2025).
 
     Args:
-        autoencoders: what reconstructs images; one of them is chosen for each look at an image.
+        autoencoders: autoencoders that reconstruct images; one of them is chosen for each look at an image.
         folder: where reconstructions are kept.
         p_jpeg: probability that a reconstruction of a JPEG is compressed with its quality.
         p_pixel: probability of a mix of pixels.
@@ -100,7 +100,7 @@ class Pair:
         Args:
             images: gives an image by number as it is stored, and decoded.
             count: number of images.
-            device: of the autoencoders.
+            device: device of the autoencoders.
         """
         self.folders = [
             versioned_folder(

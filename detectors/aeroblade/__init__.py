@@ -1,1 +1,1 @@
-"""AEROBLADE: generated images lie closer to what an autoencoder makes of them."""
+"""AEROBLADE: generated images are closer to their reconstruction by an autoencoder."""

@@ -1,4 +1,4 @@
-"""AEROBLADE (Ricker et al., CVPR 2024, arXiv 2401.17879) as a detector: nothing is trained."""
+"""AEROBLADE (Ricker et al., CVPR 2024, arXiv 2401.17879) as a detector without training."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,14 +25,14 @@ from detectors.tracer.models.tokenizer import from_unit, to_uint8, to_unit
 from detectors.tracer.models.var_vqvae import VarVqvae
 from detectors.zed.calibration import calibrate
 
-Reconstruct = Callable[[Tensor], Tensor]  # Unit-range images [B, 3, H, W] → what an autoencoder makes of them
+Reconstruct = Callable[[Tensor], Tensor]  # Unit-range images [B, 3, H, W] → their reconstructions by an autoencoder
 
 
 class Tokenizer(nn.Module):
     """The reconstruction of a VAR or RAR tokenizer.
 
     Args:
-        path: its weights, of any size.
+        path: weights of a tokenizer of any size.
 
     Raises:
         CheckpointError: a file of another model.
@@ -74,10 +74,10 @@ class Aeroblade(FittedOnce):
             [B, 3, H, W] to their reconstructions. Names become columns of the dump and titles of maps.
         vgg: weights of VGG16 (torchvision's ``vgg16-397923af.pth``), or of the whole of LPIPS.
         linear: LPIPS's linear weights; None for those of ``vgg`` or of the package ``lpips``.
-        layer: of VGG16, 1 to 5; 0 for the sum, which is LPIPS itself.
+        layer: layer of VGG16, 1 to 5; 0 for the sum, which is LPIPS itself.
         half: round maps and their means to float16, as the published tables are.
         train_view: see `Detector`; not used.
-        eval_view: the native size, or a crop where an autoencoder takes one size alone.
+        eval_view: size policy of evaluated images: the native size, or a crop if an autoencoder takes only one size.
         training: see `Detector`; there is nothing to optimise.
 
     Raises:

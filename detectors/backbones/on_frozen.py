@@ -76,7 +76,7 @@ class OnFrozen(Detector):
         self.mean, self.std = NORMALISATIONS[normalisation] if normalisation else (made.mean, made.std)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], uint8 or unit-range float32, as the backbone wants them."""
+        """Images [B, 3, H, W], uint8 or unit-range float32, as the backbone expects them."""
         return self.to_memory_format(normalise(images, self.mean, self.std))
 
     def identity(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class OnFrozen(Detector):
         checkpoint["backbone"] = self.identity()
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Refuse what was fitted on another backbone.
+        """Refuse a checkpoint that was fitted on another backbone.
 
         Raises:
             CheckpointError: name, weights file, activation or positions of the backbone differ.
@@ -104,7 +104,7 @@ class OnFrozen(Detector):
             )
 
     def feature_settings(self, tokens: str) -> dict[str, Any]:
-        """What kept features depend on (`FrozenPart.settings`); ``tokens`` names the features."""
+        """Everything that kept features depend on (`FrozenPart.settings`); ``tokens`` names the features."""
         return {
             "tokens": tokens,
             "backbone": self.identity(),

@@ -52,7 +52,7 @@ def resample_dinov2(positions: Tensor, side: int) -> Tensor:
 
     Args:
         positions: [1, 1 + n·n, D], or [1, n·n, D] without a class token.
-        side: of the new grid.
+        side: side of the new grid.
 
     Raises:
         ConfigError: the grid is no square.

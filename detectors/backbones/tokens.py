@@ -15,8 +15,8 @@ class AllTokens(nn.Module):
     """All tokens of a timm transformer after its last norm.
 
     Args:
-        module: of timm.
-        name: of the backbone, for the message.
+        module: a module of timm.
+        name: name of the backbone, for the message.
 
     Raises:
         ConfigError: it is no vision transformer of timm.
@@ -43,7 +43,7 @@ class BlockTokens(nn.Module):
 
     Args:
         module: a vision transformer of timm or open_clip, pre-norm, class token first.
-        name: of the backbone, for the message.
+        name: name of the backbone, for the message.
 
     Raises:
         ConfigError: it has no such norms.

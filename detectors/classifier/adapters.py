@@ -47,10 +47,10 @@ class Tuning:
             raise ConfigError(f"detector.regulariser={self.regulariser}", "Give 0, or a positive weight.")
 
     def apply(self, module: nn.Module, name: str) -> None:
-        """Freeze what is not tuned, in place.
+        """Freeze the weights that are not tuned, in place.
 
         Raises:
-            ConfigError: the backbone has nothing that could be tuned so.
+            ConfigError: the backbone has nothing to tune in this way.
         """
         rank = self.rank if self.rank is not None else RANKS[self.tune]
         if self.tune == "svd":

@@ -90,8 +90,8 @@ class Classifier(Detector):
         unit_features: scale every feature vector to length 1, as CLIP's loss does.
         head_std: standard deviation of the head's initial weights; None for torch's initialisation.
         label_smoothing: ε; targets are ε / 2 and 1 - ε / 2.
-        tune: what ``mode=tune`` trains of the backbone: "all"; "svd", the smallest singular directions of its attention
-            matrices (Effort, ICML 2025); or "lora", low-rank adapters of the linear layers in its blocks.
+        tune: part of the backbone that ``mode=tune`` trains: "all"; "svd", the smallest singular directions of its
+            attention matrices (Effort, ICML 2025); or "lora", low-rank adapters of the linear layers in its blocks.
         rank: singular directions of each matrix (None for 1), or rank of the adapters (None for 8).
         alpha: scale of the adapters times their rank: they are scaled by alpha / rank; None for a scale of 1.
         rank_stabilised: scale adapters by alpha / √rank instead.

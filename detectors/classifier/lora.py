@@ -18,7 +18,7 @@ def add_adapters(
 
     Args:
         module: the network.
-        name: of it, for messages.
+        name: name of the network, for messages.
         rank: r.
         alpha: α.
         rank_stabilised: s = α / √r instead.

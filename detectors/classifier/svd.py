@@ -15,12 +15,12 @@ ATTENTION = re.compile(r"(?:^|\.)(?:attn|self_attn)\.(qkv|q_proj|k_proj|v_proj|p
 
 
 class Split(nn.Module):
-    """Parametrisation of a weight [parts · out, in]: what is kept, plus U diag(S) V of each part.
+    """Parametrisation of a weight [parts · out, in]: the fixed part, plus U diag(S) V of each matrix.
 
     Args:
         weight: matrices one above the other; each is decomposed by itself (queries, keys and values have singular
             values of very different sizes).
-        parts: their number.
+        parts: number of matrices.
         rank: trained directions of each, those of the smallest singular values.
         regularised: keep the other directions, too, which `penalty` needs.
     """
@@ -51,7 +51,7 @@ class Split(nn.Module):
         return main + self.residual()
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """What is kept of a weight."""
+        """The fixed part of a weight."""
         return weight - self.residual().detach()
 
     def penalty(self, main: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,7 @@ def choose(
     Args:
         distances: [n, strengths].
         labels: [n]; others than 0 and 1 are left out.
-        strengths: what each column belongs to.
+        strengths: strength of each column.
 
     Returns:
         None where a class is absent.

@@ -141,8 +141,8 @@ class Drift(OnFrozen, FittedOnce):
 
         Args:
             images: uint8, or float32 on the unit range.
-            keys: of each image's noise.
-            strengths: of noise or band, and of the blur.
+            keys: keys of each image's noise.
+            strengths: strengths of noise or band, and of the blur.
         """
         unit = as_unit_float(images)
         if self.kind == "haar":

@@ -73,7 +73,7 @@ def mean_feature_similarity(before: Tensor, after: Tensor, weights: Sequence[flo
     Args:
         before: [B, D].
         after: [n, B, D].
-        weights: of the n features; None for equal ones.
+        weights: weights of the n features; None for equal ones.
     """
     share = after.new_tensor([1 / len(after)] * len(after) if weights is None else list(weights))
     return similarity(before, torch.einsum("n,nbd->bd", share, after))

@@ -51,7 +51,7 @@ class Ensemble(Detector):
         rule: ``linear`` (weights and bias; the plain mean if none were fitted), ``rank_mean``, or ``stouffer`` or
             ``minimum`` of two-sided p-values, which takes members as independent on real images.
         reference: number of images that ranks or p-values are taken among; real ones alone for p-values.
-        columns: what is combined, by name: the member's name, or ``[member, column]`` for another column of its dump
+        columns: columns to combine, by name: the member's name, or ``[member, column]`` for another column of its dump
             than the logit. None for the logit of each member.
 
     Raises:

@@ -21,7 +21,7 @@ class OnnxDetector(Detector):
 
     Args:
         eval_view: size policy of an evaluated image.
-        outputs: what the graph gives, the logits first.
+        outputs: names of the graph's outputs, the logits first.
         widths: number of columns of each output.
         least: smallest side of an image in pixels.
 

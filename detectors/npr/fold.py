@@ -18,7 +18,7 @@ def conv_bn(x: Tensor, conv: nn.Conv2d, bn: nn.BatchNorm2d, fold: bool) -> Tenso
     Args:
         x: [B, C, H, W].
         conv: convolution with zero padding.
-        bn: its batch norm, with running statistics.
+        bn: the convolution's batch norm, with running statistics.
         fold: whether the two may be merged (equal up to float rounding).
     """
     if not fold or bn.training or bn.running_mean is None or bn.running_var is None:
@@ -35,7 +35,7 @@ class Shortcut(nn.ModuleList):
     Args:
         inputs: channels in.
         outputs: channels out.
-        stride: of the convolution.
+        stride: stride of the convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

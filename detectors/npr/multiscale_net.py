@@ -24,7 +24,7 @@ class BasicBlock(nn.Module):
     Args:
         inputs: channels in.
         outputs: channels out.
-        stride: of the first convolution and the shortcut.
+        stride: stride of the first convolution and the shortcut.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:

@@ -26,7 +26,7 @@ def own_layout(
     difference of the two logits: its sigmoid equals the softmax of the second.
 
     Args:
-        state: as read, such as CNNDetection's ``conv1.weight``, …, ``fc.weight`` [1, 2048].
+        state: the state dict as read, such as CNNDetection's ``conv1.weight``, …, ``fc.weight`` [1, 2048].
         feature_dim: length of the backbone's feature vector, D.
         heads: names of the classifier in the backbone's library.
         wanted: keys of the backbone.

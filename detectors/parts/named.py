@@ -15,10 +15,10 @@ def made_by_name(
     """``known[name](**given, **options)``, with mistakes named by their key.
 
     Args:
-        known: what makes each part.
-        name: of the part.
+        known: functions or classes that make the parts, by name.
+        name: name of the part.
         options: arguments that the configuration gives, or None.
-        key: of the name in the configuration; options lie in ``<key>_options``.
+        key: key of the name in the configuration; the options are in ``<key>_options``.
         given: arguments that the configuration does not give; those a part does not have are left out.
 
     Raises:

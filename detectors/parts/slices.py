@@ -37,7 +37,7 @@ def in_slices(
     Args:
         forward: the network.
         images: [B, C, H, W], or features.
-        pixels: of a slice; None for `PIXELS`.
+        pixels: pixels of a slice; None for `PIXELS`.
         fours: pad slices of several images to a multiple of four (`in_fours`); for networks with linear layers.
     """
     if torch.compiler.is_exporting():  # a graph's number of images is not known when it is made

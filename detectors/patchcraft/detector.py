@@ -63,7 +63,7 @@ class PatchCraft(Detector):
     Args:
         train_view: size policy and augmentation of a training image, before patches are cut.
         eval_view: size policy of an evaluated image, before patches are cut; the native size as published.
-        side: of the images of patches in pixels.
+        side: side of the images of patches in pixels.
         per_side: patches along a side.
         training: see `Detector`.
 

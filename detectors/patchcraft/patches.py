@@ -21,7 +21,7 @@ class TexturePatches:
     """Cuts random patches and arranges the poorest and the richest: poor on the left, rich on the right.
 
     Args:
-        side: of each of the two images in pixels.
+        side: side of each of the two images in pixels.
         per_side: patches along a side.
         by_pixels: places depend on the pixels alone, so that copies of an image get equal patches; else they are
             random in every look at an image.

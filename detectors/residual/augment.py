@@ -39,8 +39,8 @@ class ColourJitter:
 
     Args:
         brightness: b; the factor is uniform from 1 - b to 1 + b.
-        contrast: the same.
-        saturation: the same.
+        contrast: c; the factor is uniform from 1 - c to 1 + c.
+        saturation: s; the factor is uniform from 1 - s to 1 + s.
 
     Raises:
         ConfigError: not from 0 to 1.
@@ -66,7 +66,7 @@ class MaskCells:
     """Blackens random cells of a grid.
 
     Args:
-        probability: that an image is masked at all.
+        probability: probability that an image is masked at all.
         most: the masked share of the image's area is uniform from 0 to this.
         cell: side of a cell in pixels.
 

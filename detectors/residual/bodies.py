@@ -59,8 +59,8 @@ def make_body(name: str, options: Mapping[str, Any] | None, inputs: int, exact: 
     """A body by its name.
 
     Args:
-        name: of `BODIES`.
-        options: its further arguments.
+        name: a name of `BODIES`.
+        options: further arguments of the body.
         inputs: channels of the front end's output.
         exact: the original's arithmetic, without folded batch norms.
 

@@ -21,7 +21,7 @@ class DilatedPair(nn.Module):
     Args:
         inputs: channels in.
         outputs: channels out.
-        stride: of the pair.
+        stride: stride of the pair.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -46,7 +46,7 @@ class Separable(nn.Module):
     """A 3x3 depthwise and a 1x1 convolution.
 
     Args:
-        channels: in and out.
+        channels: number of channels in and out.
     """
 
     def __init__(self, channels: int) -> None:
@@ -61,7 +61,7 @@ class Block(nn.Module):
     Args:
         inputs: channels in.
         outputs: channels out.
-        stride: of the dilated pair and the shortcut.
+        stride: stride of the dilated pair and the shortcut.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -88,7 +88,7 @@ class FerretNet(nn.Module):
     Args:
         inputs: channels of the residual.
         width: channels after the stem; 96 as published ("B"), 32 for the small model ("S").
-        dropout: on the features, before the last layer.
+        dropout: dropout probability of the features, before the last layer.
         exact: the original's arithmetic, without folded batch norms.
     """
 

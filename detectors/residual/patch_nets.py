@@ -21,7 +21,7 @@ class PatchNet(nn.Module):
     Args:
         inputs: channels of the residual.
         width: channels of the stem.
-        momentum: of the stem's batch norm.
+        momentum: momentum of the stem's batch norm.
         stages: residual blocks, ``layer1``, ``layer2``, ….
         features: channels of the last stage.
         exact: the original's arithmetic, without folded batch norms.
@@ -92,7 +92,7 @@ class TinyBlock(nn.Module):
     """A 1x1 and a 3x3 convolution with stride 2, without padding or shortcut.
 
     Args:
-        channels: in and out.
+        channels: number of channels in and out.
     """
 
     def __init__(self, channels: int) -> None:

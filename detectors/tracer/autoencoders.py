@@ -21,7 +21,7 @@ class Tokenizer:
     """The tokenizer of VAR or RAR, for images of its own size.
 
     Args:
-        weights: its file, as published or exported by ``task=generate``.
+        weights: weights file, as published or exported by ``task=generate``.
         side: tokens a side of a RAR tokenizer of one's own; no file states them.
 
     Raises:
@@ -52,7 +52,7 @@ class DiffusersVae:
     """A variational autoencoder of diffusers in a local folder; the mean of its posterior is decoded.
 
     Args:
-        folder: with ``config.json`` and weights, e.g. the ``vae`` of Stable Diffusion.
+        folder: folder with ``config.json`` and weights, e.g. the ``vae`` of Stable Diffusion.
 
     Raises:
         ConfigError: diffusers is absent, or the folder holds no such model.

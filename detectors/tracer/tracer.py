@@ -41,7 +41,7 @@ class Tracer(Detector):
         labels: class label policy, one of ``given classifier generator marginal null``.
         candidates: labels tried per image (policies ``classifier``, ``generator``, ``marginal``).
         classifier: timm name of an ImageNet classifier (policies ``classifier`` and ``marginal``).
-        classifier_weights: its weight file; timm downloads it by default.
+        classifier_weights: weights file of the classifier; timm downloads it by default.
         routes: decisions to fit, of ``rule`` (thresholds, then variant), ``calibrated`` (family classifier, then
             variant), ``flat`` (one classifier), ``prada`` (joint), ``prada_single`` (as published); the first
             one decides.

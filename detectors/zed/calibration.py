@@ -13,7 +13,7 @@ def calibrate(scores: Sequence[float]) -> tuple[float, float] | None:
     """Centre and spread of a logit ``(score - centre) / spread`` that is 0 where 5 % of real images lie above.
 
     Args:
-        scores: of real images, higher means more likely generated.
+        scores: scores of real images; higher means more likely generated.
 
     Returns:
         Centre and spread, such that P(generated) is 0.5 at the 95th percentile and 0.05 at the median; None if the

@@ -30,8 +30,8 @@ def graph_scores(
         model: heads in evaluation mode.
         images: uint8 ``[B, 3, H, W]``, at least 2 x 2 pixels.
         levels: levels wanted.
-        temperature: of each level of the model.
-        rounding: of the pyramid.
+        temperature: temperature of each level of the model.
+        rounding: rounding of the pyramid.
         clamp_p: see `log_prob`.
     """
     pyramid = build_pyramid(images, max(levels) + 1, rounding)

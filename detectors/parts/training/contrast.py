@@ -14,7 +14,7 @@ def pair_contrast(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tens
     Args:
         features: [B, D]; scaled to length 1 here.
         labels: [B].
-        margin: of different labels; that of equal ones is 0.
+        margin: margin of different labels; that of equal ones is 0.
     """
     unit = F.normalize(features.float(), dim=1)
     product = (2 - 2 * unit @ unit.T).clamp(min=0)

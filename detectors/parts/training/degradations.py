@@ -88,7 +88,7 @@ def sometimes_jpeg(
 
     Args:
         image: [3, H, W] uint8, or float (1.0 = white), which is rounded to 8 bits.
-        rng: of this image and epoch.
+        rng: random generator of this image and epoch.
         p: probability.
         qualities: the lowest and the highest; or, without ``between``, all that are possible.
         between: whether every quality between them is possible; RINE's training uses the two ends alone.

@@ -12,9 +12,9 @@ def adamw_without_vector_decay(
     """AdamW that decays weights of two or more axes alone, not biases and the scales of normalisation layers.
 
     Args:
-        parameters: all of them.
+        parameters: all parameters.
         lr: learning rate.
-        weight_decay: of the former.
+        weight_decay: decay of the weights of two or more axes.
         betas: decay of the first and second moment.
     """
     all_of_them = list(parameters)

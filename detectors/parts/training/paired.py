@@ -30,8 +30,8 @@ class Paired:
     Every image gets one of JPEG compression, blur or down- and upsampling, chosen by its key.
 
     Args:
-        weight: of the disagreement.
-        degraded_weight: of the cross-entropy of the degraded copies.
+        weight: weight of the disagreement.
+        degraded_weight: weight of the cross-entropy of the degraded copies.
         qualities: lowest and highest JPEG quality.
         sigmas: lowest and highest standard deviation of the blur, in pixels.
         scales: lowest and highest factor of the downsampling.

@@ -26,7 +26,7 @@ class OneCycle(OneCycleLR):
     """torch's one-cycle policy with the optimiser's learning rate as its peak.
 
     Args:
-        optimizer: its learning rates are the peaks.
+        optimizer: the optimiser; its learning rates are the peaks.
         total_steps: optimiser steps of the whole training.
         warmup: fraction of the steps in which the rate rises.
         start_divisor: peak / first rate.

@@ -42,8 +42,8 @@ def tune(
 
     Args:
         trainer: the trainer that will be used; device, precision, accumulation and clipping are copied from it.
-        detector: its learning rate is set; its weights are restored.
-        datamodule: its ``batch_size`` is set.
+        detector: the detector; its learning rate is set, and its weights are restored.
+        datamodule: the data module; its ``batch_size`` is set.
         lr: find the learning rate.
         batch_size: find the batch size.
         steps: steps of the range test.
@@ -118,7 +118,7 @@ def find_batch_size(trainer: L.Trainer, detector: Detector, datamodule: Any, fir
     Args:
         trainer: the trainer that will be used.
         detector: is trained for a few steps at each size.
-        datamodule: its ``batch_size`` is varied and restored.
+        datamodule: the data module; its ``batch_size`` is varied and restored.
         first: the smallest batch size tried.
     """
     before = datamodule.batch_size
