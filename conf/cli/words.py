@@ -129,7 +129,8 @@ def judge(override: Override, folders: Sequence[Path]) -> Iterator[ConfigError]:
 
 def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> Iterator[ConfigError]:
     if isinstance(value, dict):
-        yield ConfigError(f"{word!r}: a group is chosen by name", nearest(group, options))
+        written_out = f"Write {group}.{next(iter(value), 'NAME')}={{_target_: …}}"
+        yield ConfigError(f"{word!r}: a group is chosen by name", nearest(group, options) if options else written_out)
         return
     for name in value if isinstance(value, list) else [value]:
         if name is not None and str(name) not in options:

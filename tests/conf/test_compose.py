@@ -69,7 +69,8 @@ def test_resolved_is_plain(folder: Path) -> None:
         ("nothing", ["nothing=VALUE"]),
         ("trainer/x=1", ["groups cannot be nested"]),
         ("hydra.run.dir=x", ["Hydra's own settings"]),
-        ("detector={a: 1}", ["chosen by name"]),
+        ("detector={a: 1}", ["chosen by name", "known: "]),
+        ("metrics={mcc: {_target_: torch.A}}", ["chosen by name", "metrics.mcc={_target_: …}"]),
         ("datamodule.path=${local.nowhere}", ["local.nowhere", "conf/local/default.yaml"]),
     ],
 )
