@@ -17,7 +17,7 @@ from benchmarks import intervals
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap
 
-DRAWS = 32
+DRAWS = 64
 
 
 def measure() -> list[Row]:

@@ -5,16 +5,16 @@ differ by rounding alone. Weights are those of photographs, [K, `LANES`].
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._weighted import LIMITS, Values, classes, values
 from benchmarks.evaluation import Subset
-from benchmarks.metrics import Labels, Scores, confident_first
+from benchmarks.metrics import confident_first
+from benchmarks.ranked import Labels, Scores, ends
 from benchmarks.sweeps.lanes_numba import LANES
-from benchmarks.sweeps.pooled_numba import calibration, masses, risk
+from benchmarks.sweeps.pooled_numba import calibration, masses, risk, sums
 from benchmarks.sweeps.ranked_numba import Floats, Ints, Weights, ranked
 
 
@@ -39,22 +39,27 @@ class Family:
         self.subsets = list(subsets)
         fakes, self.sets, shared = classes(subsets, labels)
         self.opponents = np.zeros(len(fakes), np.int64) if shared else np.arange(len(fakes))
-        held = np.zeros(scores.size, np.bool_)
-        for rows in chain(fakes, self.sets):
+        cells, kind = _cells(fakes, scores.size)
+        held = kind >= 0
+        for rows in self.sets:
             held[rows] = True
         order = np.flatnonzero(held)
         order = order[np.argsort(-scores[order], kind="stable")]
         place = np.full(scores.size, -1)
         place[order] = np.arange(order.size)
-        self.photo, self.scores, self.ends = photo[order], scores[order], _ends(scores[order])
+        self.photo, self.scores, self.ends = photo[order], scores[order], ends(scores[order])
         self.real = np.full(order.size, -1)
         for index, rows in enumerate(self.sets):
             self.real[place[rows]] = index
-        places = np.concatenate([place[rows] for rows in fakes])
-        column = np.repeat(np.arange(len(fakes)), [rows.size for rows in fakes])
         self.sizes = [np.bincount(photo[rows]) for rows in self.sets]
-        self.member = column[np.argsort(places, kind="stable")]
-        self.first = np.append(0, np.cumsum(np.bincount(places, minlength=order.size)))
+        self.cell = kind[order]
+        self.members = np.concatenate([np.array([], np.int64), *cells])
+        self.first = np.append(0, np.cumsum([of.size for of in cells], dtype=np.int64))
+        self.inside = np.zeros((len(fakes), len(cells)))
+        for index, of in enumerate(cells):
+            self.inside[of, index] = 1
+        generated = [np.flatnonzero(kind == index) for index in range(len(cells))]
+        self.squares = [_Sums(generated, photo, (1 - scores) ** 2), _Sums(self.sets, photo, scores**2)]
         cuts = {name: int((self.scores > t).sum()) for name, t in thresholds.items()}
         self.cuts = dict(sorted(cuts.items(), key=lambda cut: cut[1]))
 
@@ -62,30 +67,59 @@ class Family:
         """(metric, threshold name) to [LANES, C] values; NaN where the weights leave too little."""
         totals = np.stack([masses(weights, images) for images in self.sizes])
         most = np.stack([totals - totals * (1 - limit * (1 + 1e-12)) for limit in LIMITS.values()])
-        rows = max(len(self.subsets), len(self.sets))
-        sums, called = np.zeros((5, rows, LANES)), np.zeros((2, len(self.cuts), rows, LANES))
-        reached = np.zeros((len(LIMITS), rows, LANES))
+        count, rows = len(self.subsets), max(len(self.subsets), len(self.sets))
+        sums, overtaken = np.zeros((2, count, LANES)), np.zeros((self.inside.shape[1], LANES))
+        called, reached = np.zeros((2, len(self.cuts), rows, LANES)), np.zeros((len(LIMITS), count, LANES))
         cuts = np.array(list(self.cuts.values()), np.int64)
         ranked(
-            weights, self.photo, self.ends, self.real, self.scores, self.member, self.first, self.opponents, cuts, most,
-            sums, called, reached,
+            weights, self.photo, self.ends, self.real, self.cell, self.members, self.first, self.opponents, cuts, most,
+            sums, overtaken, called, reached,
         )  # fmt: skip
-        positives, overtaken, precision, missed, _ = sums[:, : len(self.subsets)]
+        positives, precision = sums
+        squares = self.inside @ self.squares[0](weights) + self.squares[1](weights)[self.opponents]
         negatives = totals[self.opponents]
-        outranked = positives * negatives - overtaken
+        outranked = positives * negatives - self.inside @ overtaken
         with np.errstate(divide="ignore", invalid="ignore"):
             return values(
                 positives.T,
                 negatives.T,
                 outranked.T,
                 precision.T,
-                (missed + sums[4][self.opponents]).T,
-                {name: images[: len(self.subsets)].T for name, images in zip(LIMITS, reached, strict=True)},
-                {
-                    name: (tp[: len(self.subsets)].T, fp[self.opponents].T)
-                    for name, tp, fp in zip(self.cuts, *called, strict=True)
-                },
+                squares.T,
+                {name: images.T for name, images in zip(LIMITS, reached, strict=True)},
+                {name: (tp[:count].T, fp[self.opponents].T) for name, tp, fp in zip(self.cuts, *called, strict=True)},
             )
+
+
+class _Sums:
+    """Weighted sums of the values [N] of images, over each of some sets of images."""
+
+    def __init__(self, sets: Sequence[Ints], photo: Ints, values: Floats) -> None:
+        sets = [rows[np.argsort(photo[rows], kind="stable")] for rows in sets]  # weights are then read in order
+        rows = np.concatenate([np.array([], np.int64), *sets])
+        self.photo, self.values, self.ends = (
+            photo[rows],
+            values[rows],
+            np.cumsum([own.size for own in sets], dtype=np.int64),
+        )
+
+    def __call__(self, weights: Weights) -> Floats:
+        """[S, LANES]."""
+        found: Floats = sums(weights, self.photo, self.values, self.ends)
+        return found
+
+
+def _cells(sets: Sequence[Ints], size: int) -> tuple[list[Ints], Ints]:
+    """Which of the sets each cell is in, and [N] the cell of each image, -1 for none: a cell's are in the same sets."""
+    kind, cells = np.zeros(size, np.int64), [np.array([], np.int64)]
+    for index, rows in enumerate(sets):
+        within, place = np.unique(kind[rows], return_inverse=True)
+        kind[rows] = len(cells) + place
+        cells += [np.append(cells[old], index) for old in within.tolist()]
+    used = [index for index in np.unique(kind).tolist() if index]
+    number = np.full(len(cells), -1)
+    number[used] = np.arange(len(used))
+    return [cells[index] for index in used], number[kind]
 
 
 class Calibration:
@@ -94,7 +128,7 @@ class Calibration:
     def __init__(self, subset: Subset, scores: Scores, labels: Labels, photo: Ints, bins: int = 15) -> None:
         images = subset.images[labels[subset.images] >= 0]
         images = images[np.argsort(scores[images], kind="stable")]
-        self.photo, self.ends, self.bins = photo[images], _ends(scores[images]), bins
+        self.photo, self.ends, self.bins = photo[images], ends(scores[images]), bins
         self.sizes = np.bincount(self.photo)
         self.excess = scores[images] - labels[images]
 
@@ -117,12 +151,9 @@ class Selective:
     def __call__(self, weights: Weights) -> Floats:
         """[LANES] areas; NaN where the weights are all zero."""
         total = masses(weights, self.sizes)
-        most = weights.max(axis=1).astype(np.int64)
-        harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(total.max()) + int(most.max()) + 1)))
-        sums: Floats = risk(weights, most, self.photo, self.ends, self.wrong, total, harmonic)
-        return np.where(total > 0, sums, np.nan) / np.maximum(total, 1)
-
-
-def _ends(ordered: Scores) -> Ints:
-    """Where each group of equal scores ends."""
-    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) + 1
+        harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(total.max()) + 1)))
+        scale = 2.0 ** np.floor(62 - np.log2(harmonic.sum() + 1))
+        table = np.append(0, np.cumsum(np.rint(harmonic[:-1] * scale).astype(np.int64)))
+        last = harmonic[total.astype(np.int64)]
+        areas: Floats = risk(weights, self.photo, self.ends, self.wrong, table, scale, last)
+        return np.where(total > 0, areas, np.nan) / np.maximum(total, 1)

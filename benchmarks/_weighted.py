@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Subset
-from benchmarks.metrics import Labels, Scores, confident_first
+from benchmarks.metrics import confident_first
+from benchmarks.ranked import Labels, Scores
 
 Values = dict[tuple[str, str], NDArray[np.float64]]
 LIMITS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}

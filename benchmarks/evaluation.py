@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import METRICS, Metric, Spec, UndefinedMetricError, choose
+from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
+from benchmarks.ranked import Ranked
 from benchmarks.views import Part, by_view
 
 
@@ -105,15 +106,14 @@ def measured(
 ) -> list[Result]:
     """The metrics of subsets of a dump; generated images are compared with real ones seen through the same view."""
     parts = by_view(predictions)
-    order = {part.view: np.argsort(-part.predictions.fused_scores, kind="stable") for part in parts}
+    whole = {p.view: Ranked(p.predictions.fused_scores.astype(np.float64), p.predictions.fused_labels) for p in parts}
     results = []
     for subset in found:
         seen = seen_alike(parts, subset)
         measures = [
-            measure(local, part.predictions.fused_scores.astype(np.float64), part.predictions.fused_labels,
-                    thresholds, specs, order[part.view])
+            measure(local, whole[part.view].scores, whole[part.view].labels, thresholds, specs, whole[part.view])
             for part, local in seen
-        ]  # fmt: skip
+        ]
         if len(seen) == 1:
             results += measures[0]
             continue
@@ -175,11 +175,11 @@ def measure(
     labels: NDArray[np.int64],
     thresholds: Mapping[str, float],
     specs: Mapping[str, Spec],
-    order: NDArray[np.int64] | None = None,
+    whole: Ranked | None = None,
 ) -> list[Result]:
     """The metrics of one subset of scores [N] and labels [N].
 
-    Our own metrics get its images by falling score, so that each of them sorts in linear time.
+    Our own metrics share the order of its images by falling score.
 
     Args:
         subset: the images; one that is there twice counts twice.
@@ -187,29 +187,29 @@ def measure(
         labels: labels of all images.
         thresholds: name to value.
         specs: the metrics.
-        order: all images by falling score, to sort them once for many subsets.
+        whole: all images, to sort them once for many subsets.
     """
-    given = scores[subset.images], labels[subset.images]
+    given = Ranked(scores[subset.images], labels[subset.images])
     held = np.zeros(scores.size, np.bool_)
     held[subset.images] = True
-    if order is None or np.count_nonzero(held) < subset.images.size:
-        images = subset.images[np.argsort(-given[0], kind="stable")]
+    if whole is None or np.count_nonzero(held) < subset.images.size:
+        falling = subset.images[np.argsort(-given.scores, kind="stable")]
+        ordered = Ranked(scores[falling], labels[falling], sort=False)
     else:
-        images = order[held[order]]
-    ordered = scores[images], labels[images]
-    truth = given[1]
-    fakes = int((truth == 1).sum())
+        ordered = whole.select(held[whole.order])
+    fakes = int((given.labels == 1).sum())
+    count = subset.images.size
     results = []
     for spec in specs.values():
-        chosen, truth = ordered if METRICS.get(spec.name) is spec else given
+        chosen = given if spec.ranked is None else ordered
         for at, threshold in thresholds.items() if spec.thresholded else (("", nan),):
             reason = ""
             try:
-                value = spec(chosen, truth, threshold)
+                value = spec.of(chosen, threshold)
             except UndefinedMetricError as error:
                 value, reason = nan, str(error)
             results.append(
-                Result(subset.kind, subset.name, spec.name, at, threshold, value, reason, truth.size - fakes, fakes)
+                Result(subset.kind, subset.name, spec.name, at, threshold, value, reason, count - fakes, fakes)
             )
     return results
 

@@ -67,9 +67,8 @@ class Bootstrap:
             samples = np.zeros(size)
             for members in strata:
                 if members.size:
-                    samples[members] = np.bincount(
-                        rng.integers(members.size, size=members.size), minlength=members.size
-                    )
+                    drawn = np.bincount(rng.integers(members.size, size=members.size), minlength=members.size)
+                    samples[slice(None) if members.size == size else members] = drawn
             yield samples
 
     def __call__(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from benchmarks.metrics import Labels, Scores, UndefinedMetricError
+from benchmarks.metrics import UndefinedMetricError
+from benchmarks.ranked import Labels, Scores
 
 
 def oracle_threshold(scores: Scores, labels: Labels) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import Labels, Metric, Scores, UndefinedMetricError, choose
+from benchmarks.metrics import Metric, UndefinedMetricError, choose
+from benchmarks.ranked import Labels, Scores
 from contracts.errors import ConfigError
 
 PACKAGES = ("classification", "regression", "nominal")

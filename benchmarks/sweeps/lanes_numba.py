@@ -1,17 +1,18 @@
 """Additions to rows of `LANES` numbers in vector instructions written by hand.
 
 A compiler's own vector code for loops this short checks at each of them whether the rows overlap. No bounds are checked
-here. Arrays are contiguous: weights are whole numbers without sign, [K, `LANES`], all others float64 [·, `LANES`].
+here. Arrays are contiguous: weights are whole numbers without sign, [K, `LANES`], counts uint32 and all others float64,
+each [·, `LANES`].
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
-LANES = 32
+LANES = 64
 """Numbers in a row."""
 VECTOR = 8
 """Numbers handled at once; LLVM translates these vectors for any processor."""
@@ -36,86 +37,79 @@ def _add(_typing: Any, rows: Any, _at: Any, weights: Any, _photo: Any, _factor: 
     return types.void(rows, types.int64, weights, types.int64, types.float64), generate
 
 
-def _credit(
-    _typing: Any, sums: Any, _at: Any, opponents: Any, _own: Any, weights: Any, _photo: Any, _square: Any
+def _count(_typing: Any, rows: Any, _at: Any, weights: Any, _photo: Any) -> tuple[Any, Callable[..., Any]]:
+    """As `_add`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, given = (_row(context, builder, signature, arguments, k) for k in (0, 2))
+        kind = ir.VectorType(ir.IntType(32), LANES)
+        bytes_ = ir.VectorType(given.type.pointee, LANES)
+        place = _place(builder, to, 0, kind)
+        more = builder.zext(builder.load(_place(builder, given, 0, bytes_), align=1), kind)
+        builder.store(builder.add(builder.load(place, align=4), more), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, weights, types.int64), generate
+
+
+def _overtake(
+    _typing: Any, rows: Any, _at: Any, above: Any, _a: Any, tied: Any, _b: Any, weights: Any, _photo: Any
 ) -> tuple[Any, Callable[..., Any]]:
     """As `_add`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        found, *rest = _rows(context, builder, signature, arguments, 0, 4)
-        above, half = _rows(context, builder, signature, arguments, 2, 2)
-        given = _row(context, builder, signature, arguments, 4)
-        square = _spread(builder, arguments[6])
+        to, fp, half, given = (_row(context, builder, signature, arguments, k) for k in (0, 2, 4, 6))
         for start in range(0, LANES, VECTOR):
-            tp, fp, tied = (builder.load(_place(builder, row, start, _FLOATS), align=8) for row in (found, above, half))
-            weight = _weights(builder, given, start)
-            share = builder.fdiv(tp, builder.fadd(builder.fadd(tp, fp), _TINY))
-            for row, times in zip(rest, (builder.fsub(fp, tied), share, square), strict=True):
-                place = _place(builder, row, start, _FLOATS)
-                more = builder.fadd(builder.load(place, align=8), builder.fmul(weight, times))
-                builder.store(more, place, align=8)
+            place, less, ties = (_place(builder, row, start, _FLOATS) for row in (to, fp, half))
+            times = builder.fsub(builder.load(less, align=8), builder.load(ties, align=8))
+            more = builder.fmul(_weights(builder, given, start), times)
+            builder.store(builder.fadd(builder.load(place, align=8), more), place, align=8)
         return context.get_dummy_value()
 
     index = types.int64
-    return types.void(sums, index, opponents, index, weights, index, types.float64), generate
+    return types.void(rows, index, above, index, tied, index, weights, index), generate
 
 
-def _collect(
-    _typing: Any, found: Any, passed: Any, weights: Any, _photo: Any, numbers: Any, _most: Any
+def _credit(
+    _typing: Any, rows: Any, _at: Any, found: Any, _own: Any, above: Any, _a: Any, weights: Any, _photo: Any, _grow: Any
 ) -> tuple[Any, Callable[..., Any]]:
     """As `_add`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        to, gone = (context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 1))
-        given = _row(context, builder, signature, arguments, 2)
-        table = context.make_array(signature.args[4])(context, builder, arguments[4]).data
-        with cgutils.for_range(builder, arguments[5]) as loop:
-            copy = _spread(builder, builder.sitofp(loop.index, ir.DoubleType()))
-            for start in range(0, LANES, VECTOR):
-                weight = _weights(builder, given, start)
-                mask = builder.fcmp_ordered(">", weight, copy)
-                places = builder.fadd(builder.load(_place(builder, gone, start, _FLOATS), align=8), copy)
-                places = builder.fptosi(places, ir.VectorType(_INDEX, VECTOR))
-                values = ir.Constant(_FLOATS, ir.Undefined)
-                for lane in (ir.Constant(ir.IntType(32), k) for k in range(VECTOR)):
-                    number = builder.load(builder.gep(table, [builder.extract_element(places, lane)]))
-                    values = builder.insert_element(values, number, lane)
-                values = builder.select(mask, values, ir.Constant(_FLOATS, [0.0] * VECTOR))
-                place = _place(builder, to, start, _FLOATS)
-                builder.store(builder.fadd(builder.load(place, align=8), values), place, align=8)
+        to, own, fp, given = (_row(context, builder, signature, arguments, k) for k in (0, 2, 4, 6))
+        grow = _spread(builder, arguments[8])
+        for start in range(0, LANES, VECTOR):
+            place, tp, less = (_place(builder, row, start, _FLOATS) for row in (to, own, fp))
+            weight = _weights(builder, given, start)
+            hits = builder.fadd(builder.load(tp, align=8), builder.fmul(weight, grow))
+            builder.store(hits, tp, align=8)
+            share = builder.fdiv(hits, builder.fadd(builder.fadd(hits, builder.load(less, align=8)), _TINY))
+            more = builder.fmul(weight, share)
+            builder.store(builder.fadd(builder.load(place, align=8), more), place, align=8)
         return context.get_dummy_value()
 
-    return types.void(found, passed, weights, types.int64, numbers, types.int64), generate
+    index = types.int64
+    return types.void(rows, index, found, index, above, index, weights, index, types.float64), generate
 
 
 add: Callable[..., None] = intrinsic(_add)
 """``(rows, at, weights, photo, factor)``: ``rows[at] += factor * weights[photo]``."""
+count: Callable[..., None] = intrinsic(_count)
+"""``(rows, at, weights, photo)``: ``rows[at] += weights[photo]``, in uint32."""
+overtake: Callable[..., None] = intrinsic(_overtake)
+"""``(rows, at, above, own, tied, own, weights, photo)``: ``rows[at] += weights[photo] * (above[own] - tied[own])``."""
 credit: Callable[..., None] = intrinsic(_credit)
-"""``(sums, at, opponents, own, weights, photo, square)``: one generated image; ``sums`` is [4, ·, `LANES`].
+"""``(rows, at, found, at, above, own, weights, photo, grow)``: precision at one generated image.
 
-With w = ``weights[photo]``, found = ``sums[0, at]``, and above, half = ``opponents[:, own]``: ``sums[1:, at]`` grow by
-w times above - half, found / (found + above + 1e-300), and square.
-"""
-collect: Callable[..., None] = intrinsic(_collect)
-"""``(found, passed, weights, photo, numbers, most)``: ``found[0, lane] += numbers[passed[0, lane] + k]``.
-
-This is for all ``k < weights[photo, lane]``, which is at most ``most``; ``numbers`` are read up to there.
+With w = ``weights[photo]``: ``found[at] += grow * w``, then ``rows[at] += w * found[at] / (found[at] + above[own])``,
+where 0 / 0 is 0.
 """
 
 
 def _row(context: Any, builder: Any, signature: Any, arguments: Any, array: int) -> Any:
     """Pointer to the row of an argument that the next one names."""
-    return _rows(context, builder, signature, arguments, array, 1)[0]
-
-
-def _rows(context: Any, builder: Any, signature: Any, arguments: Any, array: int, count: int) -> list[Any]:
-    """Pointers to the row that the next argument names, in each of ``count`` tables of an argument."""
     made = context.make_array(signature.args[array])(context, builder, arguments[array])
-    lanes = ir.Constant(_INDEX, LANES)
-    table = builder.mul(builder.extract_value(made.shape, 1), lanes) if count > 1 else lanes
-    row = builder.mul(arguments[array + 1], lanes)
-    at = [builder.add(row, builder.mul(table, ir.Constant(_INDEX, k))) for k in range(count)]
-    return [builder.gep(made.data, [place]) for place in at]
+    return builder.gep(made.data, [builder.mul(arguments[array + 1], ir.Constant(_INDEX, LANES))])
 
 
 def _place(builder: Any, row: Any, start: int, kind: Any) -> Any:

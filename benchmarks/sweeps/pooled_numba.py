@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from benchmarks.sweeps.lanes_numba import LANES, add, collect
+from benchmarks.sweeps.lanes_numba import LANES, add, count
 from benchmarks.sweeps.ranked_numba import Floats, Ints, Weights
 
 
@@ -18,6 +18,25 @@ def masses(weights: Weights, images: Ints) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def sums(weights: Weights, photo: Ints, values: Floats, ends: Ints) -> Floats:
+    """[S, LANES] weighted sums of the values [M] of images, up to the end of each of S segments.
+
+    Args:
+        weights: [K, LANES] of the photographs.
+        photo: [M] photograph of each image.
+        values: [M].
+        ends: [S] where each segment ends.
+    """
+    found = np.zeros((ends.size, LANES))
+    begin = 0
+    for segment, end in enumerate(ends):
+        for i in range(begin, end):
+            add(found, segment, weights, photo[i], values[i])
+        begin = end
+    return found
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def calibration(weights: Weights, photo: Ints, ends: Ints, excess: Floats, total: Floats, bins: int) -> Floats:
     """[LANES] sums over bins of equal mass of the absolute value of the excess.
 
@@ -29,7 +48,7 @@ def calibration(weights: Weights, photo: Ints, ends: Ints, excess: Floats, total
         total: [LANES] weights of all images.
         bins: number of bins.
     """
-    sums, passed, own = np.zeros((1, LANES)), np.zeros((1, LANES)), np.zeros((1, LANES))
+    sums, passed, own = np.zeros((1, LANES)), np.zeros((1, LANES), np.uint32), np.zeros((1, LANES), np.uint32)
     place, found = np.zeros(LANES, np.int64), np.zeros(LANES)
     since, patience, heaviest = 0.0, 0.0, float(weights.max())
     begin = 0
@@ -38,21 +57,21 @@ def calibration(weights: Weights, photo: Ints, ends: Ints, excess: Floats, total
         if since > patience:  # a bin may end here in some lane
             own[:] = 0
             for i in range(begin, end):
-                add(own, 0, weights, photo[i], 1.0)
+                count(own, 0, weights, photo[i])
             since, patience = 0.0, np.inf
             for lane in range(LANES):
                 if total[lane] == 0:
                     continue
-                middle = passed[0, lane] + own[0, lane] / 2
+                middle = passed[0, lane] + own[0, lane] / 2.0
                 at = min(int(middle * bins / total[lane]), bins - 1)
                 if at != place[lane]:
                     found[lane] += abs(sums[0, lane])
                     sums[0, lane], place[lane] = 0.0, at
                 if at < bins - 1:
-                    left = (at + 1) * total[lane] / bins - passed[0, lane] - own[0, lane] - 0.5
+                    left = (at + 1) * total[lane] / bins - float(passed[0, lane]) - float(own[0, lane]) - 0.5
                     patience = min(patience, left)
         for i in range(begin, end):
-            add(passed, 0, weights, photo[i], 1.0)
+            count(passed, 0, weights, photo[i])
             add(sums, 0, weights, photo[i], excess[i])
         begin = end
     every: Floats = found + np.abs(sums[0])
@@ -60,41 +79,55 @@ def calibration(weights: Weights, photo: Ints, ends: Ints, excess: Floats, total
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def risk(
-    weights: Weights, most: Ints, photo: Ints, ends: Ints, wrong: Floats, total: Floats, harmonic: Floats
-) -> Floats:
+def risk(weights: Weights, photo: Ints, ends: Ints, wrong: Floats, table: Ints, scale: float, last: Floats) -> Floats:
     """[LANES] sums over all coverages k of the share of wrong calls among the k most confident images.
 
-    A wrong call at place i adds 1/k for every k from i on: the harmonic number of all places less that of i - 1.
+    A wrong call at place i adds 1/k for every k from i on: the harmonic number of all places less that of i - 1. Those
+    of the places between two numbers of images are a difference in ``table``, whole numbers modulo 2^64, so that no
+    digit is lost however many are added; only the ends of a run of wrong calls matter.
 
     Args:
         weights: [K, LANES] of the photographs.
-        most: [K] the largest weight of each photograph.
         photo: [M] photograph of each image, by falling confidence.
         ends: [G] where each group of equal confidence ends; its images have the share of errors among all of them.
         wrong: [M] 1 where the call is wrong, else 0.
-        total: [LANES] weights of all images.
-        harmonic: harmonic numbers from 0 to the largest total plus the largest weight.
+        table: sum of the first harmonic numbers, from that of 0, times ``scale``.
+        scale: of the table.
+        last: [LANES] harmonic number of the total.
     """
-    passed, own, errors = np.zeros((1, LANES)), np.zeros((1, LANES)), np.zeros((1, LANES))
-    alone, missed, tied = np.zeros((1, LANES)), np.zeros((1, LANES)), np.zeros(LANES)
-    begin = 0
+    passed, own, alone = (
+        np.zeros((1, LANES), np.uint32),
+        np.zeros((1, LANES), np.uint32),
+        np.zeros((1, LANES), np.uint32),
+    )
+    errors, tied, missed = np.zeros((1, LANES)), np.zeros(LANES), np.zeros(LANES, np.int64)
+    begin, inside = 0, False
     for end in ends:
-        if end - begin == 1 and wrong[begin]:
-            add(alone, 0, weights, photo[begin], 1.0)
-            collect(missed, passed, weights, photo[begin], harmonic, most[photo[begin]])
-        elif end - begin > 1 and wrong[begin:end].any():
+        single = end - begin == 1
+        bad = single and wrong[begin] > 0
+        if bad and not inside:
+            for lane in range(LANES):
+                missed[lane] -= table[passed[0, lane]]
+        elif inside and not bad:
+            for lane in range(LANES):
+                missed[lane] += table[passed[0, lane]]
+        inside = bad
+        if bad:
+            count(alone, 0, weights, photo[begin])
+        elif not single and wrong[begin:end].any():
             own[:], errors[:] = 0, 0
             for i in range(begin, end):
-                add(own, 0, weights, photo[i], 1.0)
+                count(own, 0, weights, photo[i])
                 add(errors, 0, weights, photo[i], wrong[i])
             for lane in range(LANES):
-                mass, first, last = int(own[0, lane]), int(passed[0, lane]), harmonic[int(total[lane])]
-                for k in range(first, first + mass if errors[0, lane] > 0 else first):
-                    tied[lane] += errors[0, lane] / mass * (last - harmonic[k])
+                if errors[0, lane] > 0:
+                    gone = table[passed[0, lane] + own[0, lane]] - table[passed[0, lane]]
+                    tied[lane] += errors[0, lane] * (last[lane] - gone / scale / own[0, lane])
         for i in range(begin, end):
-            add(passed, 0, weights, photo[i], 1.0)
+            count(passed, 0, weights, photo[i])
         begin = end
     for lane in range(LANES):
-        tied[lane] += alone[0, lane] * harmonic[int(total[lane])] - missed[0, lane]
+        if inside:
+            missed[lane] += table[passed[0, lane]]
+        tied[lane] += alone[0, lane] * last[lane] - missed[lane] / scale
     return tied

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweeps.lanes_numba import LANES, add, credit
+from benchmarks.sweeps.lanes_numba import LANES, add, credit, overtake
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -19,46 +19,46 @@ Weights = NDArray[np.unsignedinteger[Any]]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def ranked(
-    weights: Weights, photo: Ints, ends: Ints, real: Ints, scores: Floats, member: Ints, first: Ints, opponents: Ints,
-    cuts: Ints, needed: Floats, sums: Floats, called: Floats, reached: Floats,
+    weights: Weights, photo: Ints, ends: Ints, real: Ints, cell: Ints, members: Ints, first: Ints, opponents: Ints,
+    cuts: Ints, needed: Floats, sums: Floats, overtaken: Floats, called: Floats, reached: Floats,
 ) -> None:  # fmt: skip
     """Sums over C subsets, whose real images form R sets, of M images by falling score.
+
+    Generated images that are in the same subsets form a cell.
 
     Args:
         weights: [K, LANES].
         photo: [M] photograph of each image.
         ends: [G] where each group of equal scores ends.
         real: [M] the set that a real image is in, -1 for a generated one.
-        scores: [M].
-        member: subsets that the generated images are in, one image after another.
-        first: [M + 1] place in ``member`` of each image's first subset.
+        cell: [M] the cell that a generated image is in.
+        members: subsets of the cells, one cell after another.
+        first: [cells + 1] place in ``members`` of each cell's first subset.
         opponents: [C] the set of real images of each subset.
         cuts: [T] number of images above each threshold, ascending.
         needed: [L, R, LANES] most real images that may be at or above a generated one.
-        sums: [5, max(C, R), LANES], zeros; gets the generated images; the real images above each, summed over generated
-            ones (equal ones count half); the precisions, summed; the squared errors of generated images, and of real
-            ones.
+        sums: [2, C, LANES], zeros; gets the generated images; the precisions, summed.
+        overtaken: [cells, LANES], zeros; gets the real images above each generated one, summed over generated ones
+            (equal ones count half).
         called: [2, T, max(C, R), LANES]; gets the generated and the real images above each threshold.
-        reached: [L, max(C, R), LANES]; gets the generated images with few enough real ones above.
+        reached: [L, C, LANES]; gets the generated images with few enough real ones above.
     """
     subsets, (limits, sets, _) = opponents.size, needed.shape
-    tp, alarmed = sums[0], sums[4]
-    opposed = np.zeros((2, sets, LANES))
-    fp, half = opposed[0], opposed[1]
+    tp, precision = sums[0], sums[1]
+    fp, half = np.zeros((sets, LANES)), np.zeros((sets, LANES))
     pending = np.ones((limits, sets, LANES), np.bool_)
     since, patience = np.zeros(sets), np.zeros(sets)
     heaviest = float(weights.max())
     begin, cut = 0, 0
     for end in ends:
         while cut < cuts.size and cuts[cut] <= begin:
-            called[0, cut, :subsets], called[1, cut, :sets] = tp[:subsets], fp
+            called[0, cut, :subsets], called[1, cut, :sets] = tp, fp
             cut += 1
         for i in range(begin, end):
             own = real[i]
             if own < 0:
                 continue
             add(fp, own, weights, photo[i], 1.0)
-            add(alarmed, own, weights, photo[i], scores[i] * scores[i])
             if end - begin > 1:
                 add(half, own, weights, photo[i], 0.5)
             since[own] += heaviest
@@ -77,19 +77,26 @@ def ranked(
                         for subset in range(subsets):
                             if opponents[subset] == own:
                                 reached[limit, subset, lane] = tp[subset, lane]
+        single = end - begin == 1
+        if not single:
+            for i in range(begin, end):
+                if real[i] < 0:
+                    for at in range(first[cell[i]], first[cell[i] + 1]):
+                        add(tp, members[at], weights, photo[i], 1.0)
         for i in range(begin, end):
-            for at in range(first[i], first[i + 1]):
-                add(tp, member[at], weights, photo[i], 1.0)
-        for i in range(begin, end):
-            square = (1 - scores[i]) * (1 - scores[i])
-            for at in range(first[i], first[i + 1]):
-                subset = member[at]
-                credit(sums, subset, opposed, opponents[subset], weights, photo[i], square)
-        if end - begin > 1:
+            if real[i] >= 0:
+                continue
+            start, stop = first[cell[i]], first[cell[i] + 1]
+            own = opponents[members[start]]
+            overtake(overtaken, cell[i], fp, own, half, own, weights, photo[i])
+            for at in range(start, stop):
+                subset = members[at]
+                credit(precision, subset, tp, subset, fp, own, weights, photo[i], 1.0 if single else 0.0)
+        if not single:
             half[:] = 0
         begin = end
     while cut < cuts.size:
-        called[0, cut, :subsets], called[1, cut, :sets] = tp[:subsets], fp
+        called[0, cut, :subsets], called[1, cut, :sets] = tp, fp
         cut += 1
     for limit in range(limits):
         for subset in range(subsets):

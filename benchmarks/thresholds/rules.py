@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import Labels, Scores, curve
+from benchmarks.metrics import curve
+from benchmarks.ranked import Labels, Scores
 from contracts.errors import ConfigError, DataError, nearest
 
 Rates = NDArray[np.float64]

@@ -200,3 +200,19 @@ def test_figures_of_ai_genbench(golden_path):
                 assert spec(scores, labels, 0.5) == pytest.approx(value, abs=1e-12), (case, window, name)
                 compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_metrics_that_share_one_order_equal_those_of_arrays(decimals):
+    p = draw(images=120, decimals=decimals)
+    scores, labels = p.fused_scores.astype(np.float64), p.fused_labels
+    images = {(s.kind, s.name): s.images for s in subsets(p)}
+    measured = [r for r in evaluate(p) if r.kind != "macro" and not r.reason]
+    assert {r.metric for r in measured} == METRICS.keys()
+    for r in measured:
+        own = images[r.kind, r.generator]
+        plain = METRICS[r.metric](scores[own], labels[own], r.threshold)
+        if r.metric in ("average_precision", "brier", "ece", "aurc"):  # sums in another order
+            assert r.value == pytest.approx(plain, abs=1e-14), r.key
+        else:
+            assert r.value == plain, r.key

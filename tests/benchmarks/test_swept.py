@@ -90,7 +90,7 @@ def test_weights_are_repetitions(images, weights):
         except UndefinedMetricError:
             assert np.isnan(value), metric
         else:
-            assert value == pytest.approx(wanted, abs=1e-11), metric
+            assert value == pytest.approx(wanted, abs=1e-13), metric
     plain = _weighted.Family([subset], scores, labels, {"": 0.5}, photo)(_weighted.stacked([np.array(weights, float)]))
     for (metric, _), values in plain.items():
         np.testing.assert_allclose(found[metric], values[0, 0], rtol=0, atol=1e-12, err_msg=metric)

@@ -1,0 +1,109 @@
+"""What several metrics need of the same images, each part computed at most once."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+class Ranked:
+    """Images with their order by falling score; metrics that share it sort them once.
+
+    Args:
+        scores: [N] probabilities of being generated.
+        labels: [N] 0 or 1.
+        sort: whether to sort; False if the scores fall already.
+        logits: [N] of the scores, where they are known.
+    """
+
+    def __init__(self, scores: Scores, labels: Labels, sort: bool = True, logits: Scores | None = None) -> None:
+        self.scores, self.labels, self._sort, self._logits = scores, labels, sort, logits
+        self._counts: dict[float, tuple[int, int, int, int]] = {}
+        self._holds: dict[int, bool] = {}
+
+    def select(self, held: NDArray[np.bool_]) -> "Ranked":
+        """The images of a mask [N] over images by falling score."""
+        return Ranked(self._falling[held], self._truth[held], False, self._odds[held])
+
+    @cached_property
+    def order(self) -> Labels | slice:
+        """Index of the images by falling score, equal ones as given."""
+        return np.argsort(-self.scores, kind="stable") if self._sort else slice(None)
+
+    @cached_property
+    def _falling(self) -> Scores:
+        return self.scores[self.order]
+
+    @cached_property
+    def _truth(self) -> Labels:
+        return self.labels[self.order]
+
+    @cached_property
+    def _odds(self) -> Scores:
+        return self.logits[self.order]
+
+    @cached_property
+    def _last(self) -> Labels:
+        """[T] place of the last image of each distinct score."""
+        return ends(self._falling) - 1
+
+    @cached_property
+    def curve(self) -> tuple[Scores, Labels, Labels]:
+        """See `benchmarks.metrics.curve`."""
+        tp = np.cumsum(self._truth == 1)[self._last]
+        return self._falling[self._last], tp, self._last + 1 - tp
+
+    def holds(self, kind: int) -> bool:
+        """Whether images of this label are among them."""
+        if kind not in self._holds:
+            self._holds[kind] = bool((self.labels == kind).any())
+        return self._holds[kind]
+
+    def counts(self, threshold: float) -> tuple[int, int, int, int]:
+        """See `benchmarks.metrics.counts`."""
+        if threshold not in self._counts:
+            fake = self.labels == 1
+            called, made = self.scores > threshold, int(np.count_nonzero(fake))
+            tp = int(np.count_nonzero(called & fake))
+            fp = int(np.count_nonzero(called)) - tp
+            self._counts[threshold] = tp, made - tp, fp, fake.size - made - fp
+        return self._counts[threshold]
+
+    @cached_property
+    def logits(self) -> Scores:
+        """[N] log odds; infinite at 0 and 1."""
+        if self._logits is not None:
+            return self._logits
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log(self.scores) - np.log1p(-self.scores))
+
+    def confident_first(self, threshold: float) -> tuple[Labels, Scores, Labels]:
+        """See `benchmarks.metrics.confident_first`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = np.abs(self.logits - (np.log(threshold) - np.log1p(-np.float64(threshold))))
+        away = np.nan_to_num(away, copy=False, nan=np.inf, posinf=np.inf)
+        if self._sort:
+            order = np.argsort(-away, kind="stable")
+        else:  # confidence falls and then rises; two falling runs are merged faster
+            turn = int(np.count_nonzero(self.scores > threshold))
+            order = np.append(np.arange(turn), np.arange(self.scores.size - 1, turn - 1, -1))
+            order = order[np.argsort(-away[order], kind="stable")]
+        wrong = ((self.scores > threshold) != (self.labels == 1))[order].astype(np.float64)
+        return order, wrong, np.append(0, ends(away[order])[:-1]) if order.size else order
+
+    def bins(self, number: int) -> Labels:
+        """See `benchmarks.metrics.reliability_bins`."""
+        size = np.diff(self._last, prepend=-1)
+        middle = self.scores.size - 1 - self._last + size / 2
+        place = np.empty(self.scores.size, np.int64)
+        own = np.minimum((middle * number / self.scores.size).astype(np.int64), number - 1)
+        place[self.order] = own if size.size == place.size else np.repeat(own, size)
+        return place
+
+
+def ends(ordered: Scores) -> Labels:
+    """[T] where each group of equal scores ends."""
+    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], ordered.size > 0)) + 1
