@@ -1,15 +1,8 @@
-"""AI-GenBench: degradation, its cache, probing on stored features, and metrics.
+"""AI-GenBench: probing on stored features, and metrics."""
 
-The chain's baseline is the plain implementation in the tests: torchvision's transforms on PIL images, with every global
-generator seeded for every image. Both sides decode a JPEG of about one megapixel and end with the model's 224² crop.
-"""
-
-import importlib
-import io
 import time
 from collections.abc import Callable
 from contextlib import chdir
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,24 +10,14 @@ import cv2
 import numpy as np
 import timm
 import torch
-from PIL import Image
-from torchvision.transforms.v2 import functional as F
 
 import lightning_main
-from bench.parts.table import Row, rate
+from bench.parts.table import Row
 from bench.parts.timing import interleaved, pick
-from benchmarks.ai_genbench.benchmark import AiGenBench
-from benchmarks.ai_genbench.images.chain import AiGenBenchChain
-from benchmarks.ai_genbench.images.crop_cache import CropCache
 from benchmarks.ai_genbench.metrics import Evaluated, headline, stage_metrics
 from benchmarks.ai_genbench.protocol.generators import names_by_id, sliding_windows
-from contracts.view import Encoded, Sample
-from datamodules.loading.decode import decode
-from tests.drawn_ai_genbench import miniature, photographs
+from tests.drawn_ai_genbench import miniature
 
-plain_chain = importlib.import_module("tests.benchmarks.ai_genbench.plain_chain").plain_chain  # untyped, as a test
-
-SIDE = 224
 IMAGES = 72_000
 PROBE = (
     "datamodule=ai_genbench datamodule.path=mini datamodule.batch_size=32 benchmark=ai_genbench "
@@ -45,70 +28,11 @@ PROBE = (
 
 
 def measure() -> list[Row]:
-    """Images/s of chain and cache on one core; seconds of the metrics and of nine windows of probing."""
+    """Seconds of the metrics and of nine windows of probing."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    rows = [*_chain(pick(8, 24)), _metrics(pick(7_200, IMAGES))]
+    rows = [_metrics(pick(7_200, IMAGES))]
     return rows if pick(True, False) else [*rows, *_probe()]
-
-
-def _mosaics(count: int) -> list[bytes]:
-    """JPEGs of 1024x1024, each made of sixteen photographs."""
-    encoded = []
-    for index in range(count):
-        tiles = [photographs()[(16 * index + k) % len(photographs())] for k in range(16)]
-        pixels = np.concatenate([np.concatenate(tiles[4 * r : 4 * r + 4], axis=1) for r in range(4)])
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-        encoded.append(buffer.getvalue())
-    return encoded
-
-
-def _chain(count: int) -> list[Row]:
-    encoded = _mosaics(count)
-    options = AiGenBench(0).options
-    ids = np.array([f"image {k}" for k in range(count)], dtype=object)
-    chain = AiGenBenchChain(options, ids, np.arange(count))
-    rng = np.random.default_rng(0)
-
-    def ours(chain: AiGenBenchChain) -> list[torch.Tensor]:
-        samples = [Sample(k, 0, partial(encoded.__getitem__, k), _decoded, "torchvision") for k in range(count)]
-        return [chain.evaluate(sample, rng)[0] for sample in samples]
-
-    def plain() -> list[torch.Tensor]:
-        made = []
-        for position, data in enumerate(encoded):
-            image = plain_chain(Image.open(io.BytesIO(data)).convert("RGB"), position)
-            image = F.resize(image, [SIDE, SIDE], antialias=True)
-            made.append(
-                image if isinstance(image, torch.Tensor) else F.to_dtype(F.to_image(image), torch.float32, True)
-            )
-        return made
-
-    def values(image: torch.Tensor) -> torch.Tensor:
-        return image.float() / 255 if image.dtype == torch.uint8 else image
-
-    largest = max(float((values(a) - values(b)).abs().max()) for a, b in zip(ours(chain), plain(), strict=True))
-    with TemporaryDirectory() as folder:
-        kept = AiGenBenchChain(options, ids, np.arange(count), CropCache(Path(folder), {}, count, 1, SIDE))
-        timings = interleaved({"plain": plain, "chain": lambda: ours(chain), "cache": lambda: ours(kept)})
-    same = f"largest difference {largest:.1e} of 1.0"
-    return [
-        rate(
-            "degradation",
-            "1024² JPEG → 224²",
-            timings["plain"],
-            timings["chain"],
-            count,
-            1.5,
-            f"baseline plain; {same}",
-        ),
-        rate("degradation", "from the cache", timings["chain"], timings["cache"], count, 20, "baseline our own chain"),
-    ]
-
-
-def _decoded(data: Encoded) -> torch.Tensor:
-    return decode(bytes(data))
 
 
 def _metrics(count: int) -> Row:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ai_genbench.images.arrays import Levels
+from benchmarks.ai_genbench.images.noise_numba import add_values
 
 EVALUATION_STD_RANGE = (0.015, 0.075)
 LIBRARY_STD_RANGE = (0.2, 0.44)  # Defaults of albumentations 2.0.8, which the baseline training chain uses
@@ -43,7 +44,7 @@ def noise_map(noise: GaussianNoise, shape: tuple[int, ...]) -> NDArray[np.float3
     cv2.setRNGSeed(noise.seed)
     for start in range(0, blocks.size, _BLOCK):
         _draw_block(blocks[start : start + _BLOCK], noise.std)
-    return blocks.reshape(shape)
+    return np.multiply(blocks, np.float32(255), out=blocks).reshape(shape)
 
 
 def add_noise(levels: Levels, noise: GaussianNoise, truncate: bool = True) -> Levels:
@@ -58,22 +59,16 @@ def add_noise(levels: Levels, noise: GaussianNoise, truncate: bool = True) -> Le
     flat = np.ascontiguousarray(levels).reshape(-1)
     result = np.empty_like(flat)
     block = np.empty(_BLOCK, dtype=np.float32)
-    whole = np.empty(_BLOCK, dtype=np.int16)
     cv2.setRNGSeed(noise.seed)
     for start in range(0, flat.size, _BLOCK):
         part = flat[start : start + _BLOCK]
-        values, added = block[: part.size], whole[: part.size]
+        values = block[: part.size]
         _draw_block(values, noise.std)
-        if not truncate:
-            np.rint(values, out=values)
-        added[:] = values  # the cast drops the fraction
-        added += part
-        np.clip(added, 0, 255, out=added)
-        result[start : start + _BLOCK] = added
+        add_values(part, values, truncate, result[start : start + _BLOCK])
     return result.reshape(levels.shape)
 
 
 def _draw_block(block: NDArray[np.float32], std: float) -> None:
+    """Fill with noise, 1.0 = white."""
     # the library passes sigma as float32
     cv2.randn(block, np.zeros(1), np.array([np.float32(std)], dtype=np.float64))
-    block *= np.float32(255)
