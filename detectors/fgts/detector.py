@@ -17,6 +17,7 @@ from detectors.backbones.on_frozen import OfBackbone, OnFrozen
 from detectors.backbones.tokens import AllTokens
 from detectors.base import FrozenPart, Scores
 from detectors.fgts.fisher import best_tokens, fisher_scores, nearer_centroid
+from detectors.parts.plain_pickle import Array
 from detectors.parts.precision import linear_float32
 
 HEADS = ("linear", "centroid")
@@ -151,9 +152,9 @@ class FGTS(OnFrozen):
         indices = checkpoint.get("token_indices")
         if indices is None:
             return
-        self._indices = torch.as_tensor(getattr(indices, "values", indices))
-        wanted = self.net.get_buffer("token_indices")
-        if self._indices.shape != wanted.shape or int(self._indices.max()) >= len(self.net.get_buffer("fisher_scores")):
+        self._indices = torch.as_tensor(indices.values if isinstance(indices, Array) else indices)
+        wanted, total = self.net.get_buffer("token_indices"), len(self.net.get_buffer("fisher_scores"))
+        if self._indices.shape != wanted.shape or not 0 <= int(self._indices.min()) <= int(self._indices.max()) < total:
             raise CheckpointError(
                 f"its token indices {self._indices.tolist()} do not fit",
                 f"Set detector.tokens={self._indices.numel()} and the image size it was trained with.",

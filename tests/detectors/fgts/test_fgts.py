@@ -72,6 +72,12 @@ def test_a_released_probe_is_read(tmp_path: Path) -> None:
     )
     with pytest.raises(CheckpointError, match="token indices"):
         load_weights(make(tmp_path, tokens=4), tmp_path / "linear_probe.pth")
+    torch.save(file | {"token_indices": torch.tensor([7, 2, 11])}, tmp_path / "tensor.pth")
+    load_weights(other := make(tmp_path), tmp_path / "tensor.pth")
+    assert torch.equal(other.score(batch).logits, detector.score(batch).logits)
+    torch.save(file | {"token_indices": [7, -1, 11]}, tmp_path / "negative.pth")
+    with pytest.raises(CheckpointError, match=r"token indices \[7, -1, 11\]"):
+        load_weights(make(tmp_path), tmp_path / "negative.pth")
 
 
 @pytest.mark.parametrize(
