@@ -252,7 +252,9 @@ def _identified(data: bytes, kind: str) -> Image.Image:
         plugins.register(kind)
         return Image.open(io.BytesIO(data), formats=[kind])
     except Image.DecompressionBombError as error:
-        raise DataError(f"refused: {error}", "Raise datamodule.max_pixels if the image is genuine.") from error
+        limit = str(error).split(",")[0]  # the rest guesses at an attack
+        hint = "Raise datamodule.max_pixels if the image is genuine."
+        raise DataError(f"refused: {limit}; datamodule.max_pixels raises it", hint) from error
     except PIL.UnidentifiedImageError as error:
         raise DataError(f"damaged {kind} header: {_reason(data, kind)}") from error
     except _BROKEN as error:
