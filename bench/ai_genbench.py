@@ -16,7 +16,7 @@ from bench.parts.table import Row
 from bench.parts.timing import interleaved, pick
 from benchmarks.ai_genbench.metrics import Evaluated, headline, stage_metrics
 from benchmarks.ai_genbench.protocol.generators import names_by_id, sliding_windows
-from tests.drawn_ai_genbench import miniature
+from tests.synthetic_ai_genbench import miniature
 
 IMAGES = 72_000
 PROBE = (

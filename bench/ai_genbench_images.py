@@ -28,7 +28,7 @@ from benchmarks.ai_genbench.images.crop_cache import CropCache
 from contracts.stage import Stage
 from contracts.view import Encoded, Sample
 from datamodules.loading.decode import decode
-from tests.drawn_ai_genbench import photographs
+from tests.synthetic_ai_genbench import photographs
 
 _plain = importlib.import_module("tests.benchmarks.ai_genbench.plain_chain")  # untyped, as a test
 

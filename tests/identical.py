@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import drawn
-import drawn_ai_genbench
 import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import synthetic
+import synthetic_ai_genbench
 
 from benchmarks.ai_genbench.protocol.validation import pair_reals, validation_order
 
@@ -27,7 +27,7 @@ def files(root: Path, *folders: str) -> None:
     for folder in folders:
         (root / folder).mkdir(parents=True)
         for k, pixels in enumerate(pictures()):
-            (root / folder / f"{k}.png").write_bytes(drawn.encoded(pixels))
+            (root / folder / f"{k}.png").write_bytes(synthetic.encoded(pixels))
 
 
 def classes(root: Path, *sets: str, real: str = "0_real", fake: str = "1_fake") -> None:
@@ -38,7 +38,7 @@ def classes(root: Path, *sets: str, real: str = "0_real", fake: str = "1_fake") 
 def rows(*generators: str) -> list[dict[str, object]]:
     """A table's rows: the images as real ones, and as those of each generator."""
     return [
-        {"id": f"{maker}/{k}", "image": {"bytes": drawn.encoded(pixels), "path": None}, "label": int(bool(maker)),
+        {"id": f"{maker}/{k}", "image": {"bytes": synthetic.encoded(pixels), "path": None}, "label": int(bool(maker)),
          "generator": maker, "source": "here", "split": "test", "photo": "", "control": "", "licence": "", "author": ""}
         for maker in ("", *generators)
         for k, pixels in enumerate(pictures())
@@ -47,10 +47,10 @@ def rows(*generators: str) -> list[dict[str, object]]:
 
 def ai_genbench(root: Path) -> list[str]:
     """All images of each generator; each real image equals the generated one that the benchmark pairs it with."""
-    names = sorted(generator.name for generator in drawn_ai_genbench.load_generators())
+    names = sorted(generator.name for generator in synthetic_ai_genbench.load_generators())
     tables = {}
     for split in ("train", "validation"):
-        table = drawn_ai_genbench.split_table(split, len(SIDES), 16, names, 0)
+        table = synthetic_ai_genbench.split_table(split, len(SIDES), 16, names, 0)
         number = np.arange(len(table)) % len(SIDES)
         one_each = np.where(table["label"].to_numpy() == 1, np.arange(1, len(table) + 1), 0)
         order = validation_order(one_each)
@@ -58,7 +58,7 @@ def ai_genbench(root: Path) -> list[str]:
         number[order[pairs >= 0]] = number[pairs[pairs >= 0] - 1]
         columns = {
             "image": pa.array(
-                [{"bytes": drawn.encoded(pictures()[k]), "path": None} for k in number], table["image"].type
+                [{"bytes": synthetic.encoded(pictures()[k]), "path": None} for k in number], table["image"].type
             ),
             "height": pa.array([SIDES[k][0] for k in number], pa.uint32()),
             "width": pa.array([SIDES[k][1] for k in number], pa.uint32()),
@@ -67,7 +67,7 @@ def ai_genbench(root: Path) -> list[str]:
         for name, column in columns.items():
             table = table.set_column(table.column_names.index(name), name, column)
         tables[split] = table
-    drawn_ai_genbench.save_to_disk(root / "bench", tables)
+    synthetic_ai_genbench.save_to_disk(root / "bench", tables)
     return [f"datamodule.path={root / 'bench'}"]
 
 
@@ -124,9 +124,9 @@ def image_tree(root: Path) -> list[str]:
 
 
 def parquet(root: Path) -> list[str]:
-    pq.write_table(pa.Table.from_pylist(rows("ADM", "glide")), root / "drawn.parquet")
+    pq.write_table(pa.Table.from_pylist(rows("ADM", "glide")), root / "synthetic.parquet")
     columns = [f"datamodule.columns.{name}={name}" for name in ("generator", "source", "split")]
-    return [f"datamodule.path={root / 'drawn.parquet'}", *columns]
+    return [f"datamodule.path={root / 'synthetic.parquet'}", *columns]
 
 
 def roots(root: Path) -> list[str]:

@@ -9,7 +9,7 @@ CALLED = "01110111011100101011000111100111110111000010011000"
 """Truth and answers of the aiornot notebook's manual benchmark, in the order of showing; 1 is generated."""
 
 
-def drawn_sitting(images: int, person: str = "Anna", **given) -> Sitting:
+def sample_sitting(images: int, person: str = "Anna", **given) -> Sitting:
     """Every second image is generated, by two generators in turn."""
     shown = tuple(Shown(f"set/{k}", k % 2, ("alpha", "beta")[k // 2 % 2] if k % 2 else "") for k in range(images))
     return Sitting(person, **({"seed": 1, "reveal": "end"} | given), images=shown)

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
 from PIL import Image
 
@@ -63,7 +63,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for k in range(60):
         file = copy / "images" / ("camera" if k % 2 else f"generated/maker-{k % 4}") / f"{k}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(drawn.picture(rng, 72, not k % 2)).save(file)
+        Image.fromarray(synthetic.picture(rng, 72, not k % 2)).save(file)
     words = [sys.executable, "-c", RUNNER]
     done = subprocess.run(
         words, input="\n".join([*COMMANDS, COLOURED]), capture_output=True, text=True, check=False, cwd=copy

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from drawn_ai_genbench import miniature
 from forked import Commands
+from synthetic_ai_genbench import miniature
 from their_evaluation import evaluate
 
 from benchmarks.ai_genbench.protocol.generators import load_generators

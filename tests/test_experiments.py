@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
 import zoo_commands
-from drawn_ai_genbench import miniature
 from PIL import Image
+from synthetic_ai_genbench import miniature
 
 from benchmarks.ai_genbench.protocol.generators import load_generators
 from conf.cli.groups import CONF, group_options
@@ -71,8 +71,8 @@ SMALLER = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Synthetic images in every layout that a recipe asks for; the working directory."""
     folder = tmp_path_factory.mktemp("experiments")
-    drawn.hdf5(folder / "drawn.h5", {"train": 4, "valid": 4, "test": 4}, size=SIDE + 8)
-    drawn.hdf5(folder / "large.h5", {"train": 8, "valid": 8, "test": 4}, size=48)
+    synthetic.hdf5(folder / "drawn.h5", {"train": 4, "valid": 4, "test": 4}, size=SIDE + 8)
+    synthetic.hdf5(folder / "large.h5", {"train": 8, "valid": 8, "test": 4}, size=48)
     miniature(folder / "ai_genbench", train=1, validation=1, size=48, names=FOUR)
     zoo_commands.backbone(folder)
     tracer_zoo.zoo(folder / "tokenizers")
@@ -82,7 +82,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             for k in range(2):
                 file = folder / "tracer" / split / label / f"{k}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(drawn.picture(rng, 48, True)).save(file)
+                Image.fromarray(synthetic.picture(rng, 48, True)).save(file)
     with contextlib.chdir(folder):
         yield folder
 

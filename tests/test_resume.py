@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
 from forked import Commands
 
@@ -27,7 +27,7 @@ KILLS = 10
 @pytest.fixture(scope="module")
 def commands(zygote: Commands, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     folder = tmp_path_factory.mktemp("resume")
-    drawn.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
+    synthetic.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
     zygote.folder = folder
     return zygote
 

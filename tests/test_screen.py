@@ -3,9 +3,9 @@
 import io
 
 import pytest
-from drawn_predictions import draw
 from rich.console import Console
 from rich.table import Table
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
 from benchmarks.forensynths_tables.assign import assign

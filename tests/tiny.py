@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytorch_lightning as L
+import synthetic
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ def data(folder: Path, batch_size: int = 4, **counts: int) -> Hdf5DataModule:
     """A data module of 16 px pictures that has entered its one stage."""
     file = folder / "tiny.h5"
     if not file.exists():
-        drawn.hdf5(file, counts or {"train": 8, "valid": 6, "test": 5}, size=16)
+        synthetic.hdf5(file, counts or {"train": 8, "valid": 6, "test": 5}, size=16)
     module = Hdf5DataModule(file, batch_size=batch_size, seed=3)
     module.use(View(), View())
     manifest = module.manifest()

@@ -154,7 +154,7 @@ class ReviewOptions:
     """Options of ``task=review``."""
 
     inputs: list[str] = option_list("dumps or experiments to review: [a.npz,b]")
-    people: list[str] = option_list("answers of people, written by task=guess, shown beside the dumps: [anna.jsonl]")
+    people: list[str] = option_list("answers of people, written by task=guess, shown beside the dumps: [me.jsonl]")
     out: str | None = option(None, "folder for the page; review/ beside the first dump by default")
     resamples: int | None = option(
         None, "number of bootstrap resamples for intervals; by default 1000, or no intervals above 250,000 images"

@@ -3,7 +3,7 @@ from time import process_time
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import Subset, evaluate, measure, subsets
 from benchmarks.intervals import Bootstrap, clusters

@@ -3,10 +3,10 @@ from math import isnan
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate, subsets
 from benchmarks.metrics import METRICS, UndefinedMetricError, choose, counts, reliability

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_predictions import draw
 
 from benchmarks._columns import CROP_COLUMNS, IMAGE_COLUMNS
 from benchmarks.predictions import (

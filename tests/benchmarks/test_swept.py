@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_predictions import draw
 
 from benchmarks import _swept, _weighted, intervals
 from benchmarks.evaluation import Subset, evaluate

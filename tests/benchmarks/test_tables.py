@@ -2,8 +2,8 @@ import csv
 import io
 from math import isnan
 
-from drawn_predictions import draw
 from rich.console import Console
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 from math import isnan
 
-import drawn_predictions
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+import synthetic_predictions
 import torchmetrics
 import torchmetrics.classification as tm
 import torchmetrics.image
@@ -33,7 +33,7 @@ def made(kind, **given):
 
 
 def dump(**columns):
-    return drawn_predictions.draw(images=90, decimals=1, **columns)
+    return synthetic_predictions.draw(images=90, decimals=1, **columns)
 
 
 def tracer_dump():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.comparison.compare import compare
 from benchmarks.comparison.paired import differences

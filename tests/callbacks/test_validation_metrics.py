@@ -4,9 +4,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import drawn_predictions
 import numpy as np
 import pytest
+import synthetic_predictions
 import tiny
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
@@ -28,7 +28,7 @@ from tasks.checking.before_fit import check_monitors
 
 
 def test_values_are_those_of_scikit_learn() -> None:
-    predictions = drawn_predictions.draw(images=200, decimals=1)
+    predictions = synthetic_predictions.draw(images=200, decimals=1)
     values, threshold = validation_values(predictions)
     scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
     called = scores > 0.5
@@ -47,7 +47,7 @@ def test_values_are_those_of_scikit_learn() -> None:
 
 
 def test_unknown_labels_are_left_out() -> None:
-    predictions = drawn_predictions.draw(images=60)
+    predictions = synthetic_predictions.draw(images=60)
     known = np.arange(60) < 40
     labels = np.where(known, predictions.fused_labels, -1)
     partly = replace(predictions, fused_labels=labels, crop_labels=labels)
@@ -55,7 +55,7 @@ def test_unknown_labels_are_left_out() -> None:
 
 
 def test_one_class_alone_has_no_auroc_and_no_threshold() -> None:
-    predictions = drawn_predictions.draw(images=60)
+    predictions = synthetic_predictions.draw(images=60)
     values, threshold = validation_values(predictions.select(predictions.fused_labels == 0))
     assert threshold is None
     assert "val/auroc" not in values

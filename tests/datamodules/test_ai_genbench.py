@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from drawn_ai_genbench import features, miniature, split_table
 from PIL import Image
+from synthetic_ai_genbench import features, miniature, split_table
 
 from contracts.errors import DataError
 from datamodules.ai_genbench import AiGenBenchDataModule

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn import encoded, picture
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
+from synthetic import encoded, picture
 
 from contracts.errors import DataError
 from contracts.names import as_path, as_text

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from drawn import encoded, picture
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from synthetic import encoded, picture
 
 from contracts.errors import PixelProofError
 from datamodules.hdf5 import Hdf5DataModule

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import drawn
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import synthetic
 
 from datamodules.hdf5 import Hdf5DataModule
 from datamodules.image_datamodule import ImageDataModule
@@ -21,7 +21,7 @@ COLUMNS = {"id": "id", "image": "image", "label": "label", "split": "split"}
 
 def parquet(folder: Path, name: str) -> ParquetDataModule:
     folder.mkdir()
-    drawn.parquet(folder.with_name("made"), COUNTS).rename(folder / f"{name}.parquet")
+    synthetic.parquet(folder.with_name("made"), COUNTS).rename(folder / f"{name}.parquet")
     return ParquetDataModule(folder, COLUMNS)
 
 
@@ -33,7 +33,7 @@ def one_parquet(folder: Path, name: str) -> ParquetDataModule:
 def saved(folder: Path, name: str) -> ParquetDataModule:
     """As ``save_to_disk`` writes it."""
     folder.mkdir()
-    table = pq.read_table(drawn.parquet(folder.with_name("made"), COUNTS))
+    table = pq.read_table(synthetic.parquet(folder.with_name("made"), COUNTS))
     with (folder / f"{name}.arrow").open("wb") as stream, pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table)
     files = [{"filename": f"{name}.arrow"}]
@@ -42,7 +42,7 @@ def saved(folder: Path, name: str) -> ParquetDataModule:
 
 
 def hdf5(folder: Path, name: str) -> Hdf5DataModule:
-    return Hdf5DataModule(drawn.hdf5(folder / f"{name}.h5", COUNTS, size=16))
+    return Hdf5DataModule(synthetic.hdf5(folder / f"{name}.h5", COUNTS, size=16))
 
 
 @pytest.mark.parametrize("build", [parquet, one_parquet, saved, hdf5])

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 from contracts.errors import ConfigError, DataError
 from datamodules.arrow import stream as parquet_stream

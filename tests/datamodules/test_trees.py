@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn_predictions import draw
-from drawn_trees import lay, told
 from PIL import Image
+from synthetic_predictions import draw
+from synthetic_trees import lay, told
 
 from benchmarks.evaluation import evaluate
 from benchmarks.plain import Plain

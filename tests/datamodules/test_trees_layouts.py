@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_trees import lay, told
+from synthetic_trees import lay, told
 
 from benchmarks.plain import Plain
 from contracts.errors import ConfigError, DataError

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import tiny
 import torch
 from PIL import Image
@@ -46,7 +46,9 @@ def folder(path: Path, *sides: tuple[int, int], batch_size: int = 4) -> FolderDa
     path.mkdir()
     rng = np.random.default_rng(0)
     for number, (height, width) in enumerate(sides):
-        Image.fromarray(drawn.picture(rng, 64, False)[:height, :width]).save(path / f"{number}-{height}x{width}.png")
+        Image.fromarray(synthetic.picture(rng, 64, False)[:height, :width]).save(
+            path / f"{number}-{height}x{width}.png"
+        )
     return FolderDataModule(path, batch_size=batch_size)
 
 

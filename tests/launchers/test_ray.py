@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import drawn
 import h5py
 import pytest
+import synthetic
 
 import lightning_main
 from contracts.errors import ConfigError
@@ -63,7 +63,7 @@ def _patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_jobs_and_shards_run_and_lost_workers_are_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 12, "valid": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 12, "valid": 5})
     played, shard = tmp_path / "played.py", tmp_path / "shard.py"
     played.write_text(PLAYED)
     shard.write_text(SHARD)

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import drawn
 import h5py
 import numpy as np
 import optuna
 import pytest
+import synthetic
 import yaml
 from cluster import Cluster
-from drawn_ai_genbench import miniature
 from fleet import Fleet
 from lab import (
     BATCHES,
@@ -23,6 +22,7 @@ from lab import (
     Lab,
     results,
 )
+from synthetic_ai_genbench import miniature
 
 import lightning_main
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
-    drawn.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
+    synthetic.hdf5(folder / "drawn.h5", {"train": 4 * BATCHES + 2, "valid": 12})
     (folder / "broken.h5").write_text("no HDF5")
     (folder / "search.yaml").write_text(yaml.safe_dump(SEARCH))
     miniature(folder / "mini", train=4, validation=2, size=32, names=GENERATORS)

@@ -4,8 +4,8 @@ import contextlib
 import shutil
 from pathlib import Path
 
-import drawn
 import pytest
+import synthetic
 
 from lightning_main import main
 
@@ -21,7 +21,7 @@ WORDS = f"{DATA} {DETECTOR} {TRAINER}".split()
 @pytest.fixture(scope="session")
 def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    drawn.hdf5(folder / "drawn.h5", {"train": 32, "valid": 16, "test": 18})
+    synthetic.hdf5(folder / "drawn.h5", {"train": 32, "valid": 16, "test": 18})
     with contextlib.chdir(folder):
         assert main([*WORDS, "experiment_id=e", "logger=[tensorboard]"]) == 0
         assert main([*WORDS, "experiment_id=e", "logger=[tensorboard]", "task=test"]) == 0

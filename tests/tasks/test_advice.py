@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from drawn_trees import lay, told
+from synthetic_trees import lay, told
 
 from benchmarks.plain import Plain
 from contracts.errors import DataError

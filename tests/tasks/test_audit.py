@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 from lightning_main import main
 

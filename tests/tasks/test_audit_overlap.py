@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from drawn_predictions import draw
 from PIL import Image
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
 from benchmarks.predictions import Predictions, from_crops, write_predictions

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import drawn_predictions
 import numpy as np
 import pytest
+import synthetic_predictions
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.calibration.methods import fit
@@ -25,7 +25,7 @@ def experiment(name: str, seed: int, count: int = 300) -> None:
     folder = Path("experiments_data") / name / "window_0"
     folder.mkdir(parents=True)
     for stage, labels_of in (("validate", 90), ("test", 91)):
-        images = drawn_predictions.draw(labels_of, count)
+        images = synthetic_predictions.draw(labels_of, count)
         rng = np.random.default_rng([seed, labels_of])
         logits = rng.normal(images.fused_labels * (1.0 + seed), 1.0)
         made = from_crops(
@@ -160,8 +160,8 @@ def test_identical_images_get_one_half() -> None:
 
 
 def test_dumps_that_do_not_fit_are_refused() -> None:
-    one = drawn_predictions.draw(0, 20)
+    one = synthetic_predictions.draw(0, 20)
     with pytest.raises(DataError, match="disagree about labels"):
-        columns_of({"a": one, "b": drawn_predictions.draw(1, 20)})
+        columns_of({"a": one, "b": synthetic_predictions.draw(1, 20)})
     with pytest.raises(ConfigError, match="fitted on other images"):
         combine(columns_of({"a": one, "b": one}), "weighted")

@@ -4,12 +4,12 @@ import csv
 import json
 from pathlib import Path
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
-from drawn_predictions import draw
 from PIL import Image
+from synthetic_predictions import draw
 
 from callbacks.explaining.attention import groups
 from callbacks.explaining.explain import attention_of, most_confident, write_explanation
@@ -26,7 +26,7 @@ def test_from_training_to_image_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    drawn.parquet(tmp_path / "set", {"train": 16, "valid": 8, "test": 12}, sizes=(32, 40))
+    synthetic.parquet(tmp_path / "set", {"train": 16, "valid": 8, "test": 12}, sizes=(32, 40))
     columns = "{id: id, image: image, label: label, generator: generator, split: split, source: null, group: null}"
     words = [
         "experiment_id=e", "datamodule=parquet", f"datamodule.path={tmp_path}/set", f"datamodule.columns={columns}",

@@ -2,7 +2,7 @@
 
 import csv
 
-from drawn_trees import lay
+from synthetic_trees import lay
 
 from lightning_main import main
 

@@ -3,9 +3,9 @@
 import io
 from pathlib import Path
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 from PIL import Image
 
 from contracts.errors import DataError
@@ -21,7 +21,7 @@ def test_a_tree_holds_the_same_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    drawn.parquet(tmp_path / "set", {"train": 8, "valid": 4, "test": 6})
+    synthetic.parquet(tmp_path / "set", {"train": 8, "valid": 4, "test": 6})
     columns = "{id: id, image: image, label: label, generator: generator, split: split}"
     words = ["task=export_tree", "datamodule=parquet", "datamodule.path=set", f"datamodule.columns={columns}"]
     words += ["experiment_id=e", "logger=null"]
@@ -45,7 +45,7 @@ def test_a_tree_holds_the_same_images(
         for name in ("label", "generator", "split"):
             assert found.column(name)[row] == before.manifest().column(name)[other]
     assert {name.split("/")[0] for name in found.column("source")} == {"photographs", "repeat-a", "repeat-b"}
-    drawn.parquet(tmp_path / "set", {"train": 8})
+    synthetic.parquet(tmp_path / "set", {"train": 8})
     assert main(words) == 1
     assert "the tree of another data set" in capsys.readouterr().err
 
@@ -55,7 +55,7 @@ def test_names_and_bytes() -> None:
     assert len({file_stem(name) for name in ("a/b", "a_b", "a:b", "a.b", "a b")}) == 5
     pixels = np.zeros((2, 3, 3), np.uint8)
     suffix, content = encoded(pixels)
-    assert (suffix, encoded(drawn.encoded(pixels, "JPEG"))[0]) == ("png", "jpg")
+    assert (suffix, encoded(synthetic.encoded(pixels, "JPEG"))[0]) == ("png", "jpg")
     assert Image.open(io.BytesIO(content)).size == (3, 2)
     with pytest.raises(DataError, match="no image of a known format"):
         encoded(b"text")

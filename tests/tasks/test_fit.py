@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import synthetic
 import torch
 import yaml
 
@@ -118,7 +118,7 @@ def test_selection_never_sees_a_test_image(
 def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A set with one unreadable training image and one unreadable validation image."""
     monkeypatch.chdir(tmp_path)
-    file = drawn.parquet(tmp_path / "set", {"train": 20, "valid": 8, "test": 4})
+    file = synthetic.parquet(tmp_path / "set", {"train": 20, "valid": 8, "test": 4})
     rows = pq.read_table(file).to_pylist()
     for row in rows:
         if row["id"] in ("train/3", "valid/2"):
@@ -147,7 +147,7 @@ def test_a_refused_start_leaves_no_lock_and_the_corrected_command_continues(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     lock = tmp_path / "experiments_data/e/config.lock.yaml"
     for wrong in (
         "trainer.val_check_interval=20",
@@ -171,7 +171,7 @@ def test_time_that_is_up_before_any_validation_still_chooses_weights(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Timer, "time_elapsed", lambda self, stage="train": 0 if self.start_time(stage) is None else 1e9)
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     assert main([*words, "trainer.max_time=00:01:00:00", "trainer.check_val_every_n_epoch=2"]) == 0
     stage = tmp_path / "experiments_data/e/window_0"
     assert json.loads((stage / "checkpoints/best.json").read_text())["step"] == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import CHROMIUM, barriers, opened
-from drawn import parquet
+from synthetic import parquet
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'pixelproof[serve]'")
 import httpx2

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import drawn
 import pytest
+import synthetic
 
 from contracts.process.stop import SECOND_INTERRUPT, STOP, Stopped
 from detectors.base import Detector
@@ -43,7 +43,7 @@ def test_a_fit_saves_and_continues(
 ) -> None:
     """Inside an epoch of two batches, and behind its last."""
     monkeypatch.chdir(tmp_path)
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     begun = interrupt_at(step, times, monkeypatch)
     assert main([*words, "trainer.max_epochs=2"]) == 130
     assert "stopped by SIGINT; the same command continues from here" in capsys.readouterr().err
@@ -57,7 +57,7 @@ def test_a_resume_with_other_versions_says_so_and_continues(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     interrupt_at(1, 1, monkeypatch)
     assert main([*words, "trainer.max_epochs=1"]) == 130
     file = tmp_path / "experiments_data/e/window_0/versions.json"
@@ -85,7 +85,7 @@ def test_an_experiment_without_a_name_is_named(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     interrupt_at(1, 1, monkeypatch)
     unnamed = [word for word in words if not word.startswith("experiment_id=")]
     assert main(unnamed) == 130

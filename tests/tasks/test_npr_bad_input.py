@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
 from PIL import Image
 
@@ -33,7 +33,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 folder = tmp_path / "tree" / split / name / kind
                 folder.mkdir(parents=True)
                 for k in range(count):
-                    Image.fromarray(drawn.picture(rng, 24, kind == "1_fake")).save(folder / f"{k}.png")
+                    Image.fromarray(synthetic.picture(rng, 24, kind == "1_fake")).save(folder / f"{k}.png")
     return tmp_path / "tree"
 
 

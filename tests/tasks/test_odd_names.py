@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import drawn
 import h5py
 import numpy as np
 import pytest
+import synthetic
 import torch
 
 import lightning_main
@@ -34,7 +34,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in NAMES:
             place = Path(os.fsdecode(b"tree/\xe9t/" + kind.encode() + b"/" + name))
             place.parent.mkdir(parents=True, exist_ok=True)
-            image = drawn.encoded(drawn.picture(rng, 24, kind == "1_fake"))
+            image = synthetic.encoded(synthetic.picture(rng, 24, kind == "1_fake"))
             place.write_bytes(image if name != NAMES[-1] else image[:50])
     torch.manual_seed(0)
     torch.save({"state_dict": NPR(View(), View()).state_dict()}, "npr.ckpt")

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 import lightning_main
 from conf.cli.groups import CONF

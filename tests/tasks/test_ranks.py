@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 from forked import ROOT, Commands
 from PIL import Image
 
@@ -23,11 +23,11 @@ FIT = f"datamodule=hdf5 datamodule.path=drawn.h5 datamodule.batch_size=4 {DETECT
 @pytest.fixture(scope="module")
 def commands(zygote: Commands, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     folder = tmp_path_factory.mktemp("ranks")
-    drawn.hdf5(folder / "drawn.h5", {"train": 20, "valid": 10, "test": 11})
-    drawn.hdf5(folder / "two.h5", {"test": 2})
+    synthetic.hdf5(folder / "drawn.h5", {"train": 20, "valid": 10, "test": 11})
+    synthetic.hdf5(folder / "two.h5", {"test": 2})
     for k in range(7):
         (folder / "mixed").mkdir(exist_ok=True)
-        pixels = drawn.picture(np.random.default_rng(k), 24 + 8 * (k % 3), bool(k % 2))
+        pixels = synthetic.picture(np.random.default_rng(k), 24 + 8 * (k % 3), bool(k % 2))
         Image.fromarray(pixels).save(folder / f"mixed/{k}.png")
     broken = folder / "mixed/5.png"
     broken.write_bytes(broken.read_bytes()[:-100])

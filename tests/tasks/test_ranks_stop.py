@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
 from ranks import Ranks
 
@@ -29,7 +29,7 @@ TWO = [*WORDS, "trainer.devices=2", "trainer.strategy=ddp"]
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
     folder = tmp_path_factory.mktemp("ranks")
-    drawn.hdf5(folder / "drawn.h5", {"train": 2 * 2 * BATCHES, "valid": 12, "test": 13})
+    synthetic.hdf5(folder / "drawn.h5", {"train": 2 * 2 * BATCHES, "valid": 12, "test": 13})
     with Ranks(folder) as started:
         yield started
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import drawn
 import numpy as np
 import pytest
+import synthetic
 import torch
 from forked import ROOT, Commands
 
@@ -32,7 +32,7 @@ WAYS = {
 @pytest.fixture(scope="module")
 def commands(zygote: Commands, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     zygote.folder = tmp_path_factory.mktemp("ways")
-    drawn.hdf5(zygote.folder / "drawn.h5", {"train": 32, "valid": 10, "test": 11})
+    synthetic.hdf5(zygote.folder / "drawn.h5", {"train": 32, "valid": 10, "test": 11})
     return zygote
 
 

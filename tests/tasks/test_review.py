@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.predictions import write_predictions
 from contracts.errors import ConfigError

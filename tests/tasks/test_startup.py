@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn_predictions import draw
 from PIL import Image
+from synthetic_predictions import draw
 
 import lightning_main
 from benchmarks.predictions import write_predictions

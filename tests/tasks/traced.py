@@ -11,7 +11,7 @@ from tasks.experiment.run import Run
 from tasks.generate import generate
 from tasks.trace import trace
 from tests.detectors.tracer.tracer_zoo import SIBLINGS, zoo
-from tests.drawn import parquet
+from tests.synthetic import parquet
 
 CLASSES = (*SIBLINGS, "outlier")
 TRAIN, TEST = 8, 3

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn_ai_genbench import miniature
 from PIL import Image
+from synthetic_ai_genbench import miniature
 
 from benchmarks.ai_genbench.benchmark import AiGenBench
 from benchmarks.ai_genbench.images.cropping import evaluation_crops

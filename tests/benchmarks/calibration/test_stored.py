@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 from math import inf
 
-import drawn_predictions
 import numpy as np
 import pytest
+import synthetic_predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -55,7 +55,7 @@ def test_no_calibration_changes_an_order(values: list[float], form: Calibration)
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_calibrated_dump_keeps_its_calls_and_its_own_logits(form: Calibration) -> None:
-    before = drawn_predictions.draw()
+    before = synthetic_predictions.draw()
     one = Stored("platt", form, "w", "d")
     after = one.applied(before)
     assert after.extra[RAW].tolist() == before.fused_logits.tolist()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
 from scipy.stats import binomtest
+from synthetic_predictions import draw
 
 from benchmarks.comparison.compare import common, compare, mcnemar, sets_of
 from benchmarks.comparison.render import markdown

@@ -3,7 +3,7 @@ from math import isnan
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.comparison.paired import differences
 from benchmarks.evaluation import evaluate

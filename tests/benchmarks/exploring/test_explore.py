@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 from browser import CHROMIUM, barriers, opened
-from drawn import hdf5, parquet, picture
 from PIL import Image
+from synthetic import hdf5, parquet, picture
 
 from benchmarks.exploring.explore import explore
 from benchmarks.exploring.files import write_files

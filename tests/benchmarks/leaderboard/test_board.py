@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap

@@ -6,14 +6,14 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from people import drawn_sitting
+from people import sample_sitting
 
 from benchmarks.people.answers import Journal, read_answers
 from contracts.errors import DataError
 
 
 def test_every_answer_is_on_the_disk_before_the_call_returns_and_the_same_sitting_goes_on(tmp_path):
-    sitting, path = drawn_sitting(5, person='"Ann\u202ea" <b>'), tmp_path / "deep" / "a.jsonl"
+    sitting, path = sample_sitting(5, person='"Ann\u202ea" <b>'), tmp_path / "deep" / "a.jsonl"
     with Journal(path, sitting) as journal:
         for place, called in enumerate((1, 0, 1)):
             journal.answer(called, 1.25 * place)
@@ -34,7 +34,7 @@ def test_every_answer_is_on_the_disk_before_the_call_returns_and_the_same_sittin
 @given(st.data())
 @settings(max_examples=25)
 def test_a_file_cut_anywhere_holds_the_answers_whose_lines_are_complete(tmp_path_factory, data):
-    path, sitting = tmp_path_factory.mktemp("cut") / "a.jsonl", drawn_sitting(3)
+    path, sitting = tmp_path_factory.mktemp("cut") / "a.jsonl", sample_sitting(3)
     with Journal(path, sitting) as journal:
         for called in (1, 1, 0):
             journal.answer(called, 1)
@@ -54,7 +54,7 @@ def test_a_file_cut_anywhere_holds_the_answers_whose_lines_are_complete(tmp_path
 )  # fmt: skip
 def test_a_line_that_cannot_be_is_refused_with_its_number(tmp_path, line):
     path = tmp_path / "a.jsonl"
-    Journal(path, drawn_sitting(3)).__exit__(None, None, None)
+    Journal(path, sample_sitting(3)).__exit__(None, None, None)
     with path.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(DataError, match=rf"{re.escape(str(path))} does not hold a person's answers \(line 2"):
@@ -70,11 +70,11 @@ def test_other_files_and_other_sittings_are_refused(tmp_path):
         with pytest.raises(DataError, match="does not hold a person's answers"):
             read_answers(path)
     path.unlink()
-    with Journal(path, drawn_sitting(3)) as journal:
+    with Journal(path, sample_sitting(3)) as journal:
         with pytest.raises(DataError, match="open in another"):
-            Journal(path, drawn_sitting(3))
+            Journal(path, sample_sitting(3))
         journal.answer(1, 1)
-    for other in (drawn_sitting(4), drawn_sitting(3, reveal="each"), drawn_sitting(3, seed=9)):
+    for other in (sample_sitting(4), sample_sitting(3, reveal="each"), sample_sitting(3, seed=9)):
         with pytest.raises(DataError, match="other images"):
             Journal(path, other)
     assert read_answers(path).called.tolist() == [1]

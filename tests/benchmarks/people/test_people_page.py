@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 from browser import CHROMIUM, barriers, opened, review_page
-from drawn_predictions import draw
 from people import CALLED, TRUTH, answered
+from synthetic_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.people.answers import Journal, Shown, Sitting

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from people import drawn_sitting
+from people import sample_sitting
 from PIL import Image
 
 pytest.importorskip("starlette", reason="Starlette is not installed: pip install 'pixelproof[serve]'")
@@ -54,7 +54,7 @@ def sat(tmp_path):
 
 
 def test_a_sitting_from_the_first_image_to_the_result(sat):
-    one = sat(drawn_sitting(3))
+    one = sat(sample_sitting(3))
     assert one.client.get("/state").json() == {"position": 0, "count": 3, "undo": False}
     for position, called in enumerate((1, 0, 1)):
         image = one.client.get(f"/image/{position}")
@@ -74,7 +74,7 @@ def test_a_sitting_from_the_first_image_to_the_result(sat):
 
 
 def test_only_the_image_to_answer_now_is_served_and_no_answer_counts_twice(sat):
-    one = sat(drawn_sitting(4))
+    one = sat(sample_sitting(4))
     assert [one.client.get(f"/image/{k}").status_code for k in (1, 2, 4, 100)] == [404] * 4
     assert one.answer(0, 1).status_code == 200
     assert one.answer(0, 1).status_code == 409
@@ -94,7 +94,7 @@ def exchange(one, called):
 
 
 def test_nothing_that_a_browser_receives_depends_on_labels_ids_or_generators(sat):
-    sitting, called = drawn_sitting(8), [0, 1, 1, 0, 1, 0, 0, 1]
+    sitting, called = sample_sitting(8), [0, 1, 1, 0, 1, 0, 0, 1]
     secret = tuple(
         replace(
             image, id=f"/data/generated/{image.id}.png", label=1 - image.label, generator="" if image.label else "sdxl"
@@ -122,7 +122,7 @@ def test_the_size_of_a_transfer_depends_on_width_and_height_alone():
 
 
 def test_the_truth_is_told_after_an_answer_only_if_it_is_to_be_revealed_each_time(sat):
-    one = sat(drawn_sitting(3, reveal="each"))
+    one = sat(sample_sitting(3, reveal="each"))
     told = one.answer(0, 1).json()
     assert (told["truth"], told["generator"], told["undo"]) == (0, "", False)
     assert one.client.post("/undo", json={}).status_code == 409
@@ -136,7 +136,7 @@ def test_the_truth_is_told_after_an_answer_only_if_it_is_to_be_revealed_each_tim
      {"position": "0"}, {"position": False}],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused_and_not_written(sat, given):
-    one = sat(drawn_sitting(2))
+    one = sat(sample_sitting(2))
     before = one.path.read_bytes()
     reply = one.client.post("/answer", json={"position": 0, "called": 1, "seconds": 1.5} | given)
     assert reply.status_code == 400
@@ -144,7 +144,7 @@ def test_what_is_no_answer_is_refused_and_not_written(sat, given):
 
 
 def test_bodies_that_a_page_of_another_site_could_send_or_that_are_long_are_refused(sat):
-    one = sat(drawn_sitting(2))
+    one = sat(sample_sitting(2))
     answer = json.dumps({"position": 0, "called": 1, "seconds": 1})
     for kind, content in (
         ("text/plain", answer), ("application/x-www-form-urlencoded", answer),
@@ -159,7 +159,7 @@ def test_bodies_that_a_page_of_another_site_could_send_or_that_are_long_are_refu
 
 def test_a_name_is_text_on_the_page(sat):
     name = '</title><script>alert("x")</script>\u202e' + "n" * 300
-    page = sat(drawn_sitting(1, person=name)).client.get("/")
+    page = sat(sample_sitting(1, person=name)).client.get("/")
     assert "<script>alert" not in page.text
     assert "&lt;script&gt;alert(&#34;x&#34;)" in page.text
     assert "script-src 'self'" in page.headers["content-security-policy"]

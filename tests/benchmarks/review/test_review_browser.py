@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, barriers, review_page
 from browser import reviewed as dom
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import METRICS, counts

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
 from packed import payload
 from PIL import Image
+from synthetic_predictions import draw
 
 from benchmarks.heat import draw as draw_map
 from benchmarks.intervals import Bootstrap

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 from browser import CHROMIUM, review_page
-from drawn_predictions import draw
 from PIL import Image
+from synthetic_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import write_predictions

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from browser import CHROMIUM, review_page
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import METRICS, auroc, counts

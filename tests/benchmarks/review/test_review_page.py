@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from drawn_predictions import draw
 from packed import payload
+from synthetic_predictions import draw
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn_predictions import draw
 from PIL import Image
+from synthetic_predictions import draw
 
 from benchmarks.review.pixels import PixelReader, page_image
 from contracts.errors import DataError

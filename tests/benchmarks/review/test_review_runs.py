@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from browser import CHROMIUM, barriers, review_page
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.attribution.measures import Attribution
 from benchmarks.comparison.compare import paired_test

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import CHROMIUM, opened
-from drawn_predictions import draw
 from PIL import Image
+from synthetic_predictions import draw
 
 pytest.importorskip("starlette", reason="Starlette is not installed: pip install 'pixelproof[serve]'")
 from starlette.testclient import TestClient

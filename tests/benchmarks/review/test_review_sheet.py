@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from browser import CHROMIUM, barriers, review_page
-from drawn_predictions import draw
 from PIL import Image, PngImagePlugin
+from synthetic_predictions import draw
 
 from benchmarks.exploring.spectrum import FLOOR, log_power
 from benchmarks.intervals import Bootstrap

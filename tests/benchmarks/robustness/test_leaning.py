@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals import Bootstrap

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-import drawn_predictions
 import numpy as np
 import pytest
+import synthetic_predictions
 
 from benchmarks.intervals import Bootstrap
 from benchmarks.metrics import auroc, specificity
@@ -18,7 +18,7 @@ FEW = Bootstrap(50)
 @pytest.fixture(scope="module")
 def dumps() -> dict[str, Predictions]:
     """Ever noisier scores of the same images."""
-    clean = drawn_predictions.draw()
+    clean = synthetic_predictions.draw()
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 1, len(clean))
     names = {"clean": 0.0, "jpeg-90": 0.5, "jpeg-75": 1.0, "jpeg-50": 2.0, "blur-2+jpeg-50": 3.0}

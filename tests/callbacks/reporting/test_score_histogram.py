@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import drawn_predictions
 import numpy as np
+import synthetic_predictions
 import tiny
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -13,7 +13,7 @@ from callbacks.reporting.score_histogram import ScoreHistogram, histogram
 
 
 def test_the_image_shows_both_classes() -> None:
-    predictions = drawn_predictions.draw(images=60)
+    predictions = synthetic_predictions.draw(images=60)
     image = histogram(predictions)
     assert image.dtype == np.uint8
     assert image.shape == (300, 500, 3)

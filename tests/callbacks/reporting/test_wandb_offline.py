@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import drawn
 import pytest
+import synthetic
 import wandb
-from drawn_ai_genbench import miniature
+from synthetic_ai_genbench import miniature
 from wandb.proto import wandb_internal_pb2
 
 from benchmarks.ai_genbench.protocol.generators import load_generators
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB__SERVICE_WAIT", "300")  # seconds that its own process may take to start
     monkeypatch.chdir(tmp_path)
-    drawn.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
+    synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     yield tmp_path
     wandb.teardown()
 

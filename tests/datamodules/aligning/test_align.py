@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import hdf5, picture
 from PIL import Image
+from synthetic import hdf5, picture
 
 from contracts.errors import ConfigError, DataError
 from contracts.view import View

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 from contracts.errors import DataError
 from datamodules.arrow.files import named_split, partitions

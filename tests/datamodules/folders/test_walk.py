@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded
 from PIL import Image
+from synthetic import encoded
 
 from contracts.errors import DataError
 from datamodules.ai_genbench import AiGenBenchDataModule

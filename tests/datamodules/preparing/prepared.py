@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 from datamodules.parquet import ParquetDataModule
 from datamodules.preparing.hdf5_writer import Hdf5Writer

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from drawn import encoded, picture
+from synthetic import encoded, picture
 from tqdm import tqdm
 
 import datamodules.preparing.journal

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded, picture
 from PIL import Image
+from synthetic import encoded, picture
 
 from contracts.errors import ConfigError, DataError
 from datamodules.arrow import fed_store, pieces

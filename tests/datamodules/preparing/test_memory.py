@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 from datamodules.hdf5 import Hdf5DataModule
 

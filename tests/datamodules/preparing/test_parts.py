@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import encoded, picture
+from synthetic import encoded, picture
 
 import datamodules.preparing.hdf5_writer
 from contracts.errors import ConfigError, DataError

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 import zoo_commands as zoo
-from drawn_ai_genbench import miniature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from synthetic_ai_genbench import miniature
 
 import lightning_main
 from benchmarks.ai_genbench.protocol.generators import load_generators

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import zoo_commands as zoo
-from drawn_predictions import draw
+from synthetic_predictions import draw
 from torch import nn
 
 from benchmarks.predictions import read_predictions

@@ -31,7 +31,7 @@ from detectors.zed.models.averaging import WeightAverage
 from detectors.zed.scores import FIRST_COLUMNS
 from tasks.experiment.run import Run
 from tasks.fit import fit, readable
-from tests import drawn
+from tests import synthetic
 from tests.detectors.zed.scored import score_image
 from tests.detectors.zed.zed_golden_models import filled_state, images
 
@@ -55,7 +55,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 @pytest.fixture(scope="module")
 def unreadable_fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set whose generated images are no images: whoever reads one fails."""
-    file = drawn.parquet(tmp_path_factory.mktemp("data"), {"train": 24, "valid": 8, "test": 6})
+    file = synthetic.parquet(tmp_path_factory.mktemp("data"), {"train": 24, "valid": 8, "test": 6})
     rows = pq.read_table(file).to_pylist()
     for row in rows:
         if row["label"] == 1 and row["split"] != "test":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from drawn_predictions import draw
+from synthetic_predictions import draw
 
 from benchmarks.predictions import write_predictions
 from conf.compose import compose

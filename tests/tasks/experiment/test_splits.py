@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import drawn
 import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import synthetic
 import yaml
 
 import datamodules.parquet
@@ -186,6 +186,6 @@ def test_commands_refuse_what_was_trained_on(
 
 def test_an_older_experiment_still_tests(trained: Path) -> None:
     (trained / "experiments_data/e" / FILE).unlink()
-    drawn.hdf5(trained / "drawn.h5", {"train": 8, "valid": 6, "test": 4})
+    synthetic.hdf5(trained / "drawn.h5", {"train": 8, "valid": 6, "test": 4})
     assert main(["task=test", "experiment_id=e"]) == 0
     assert not (trained / "experiments_data/e" / FILE).exists()

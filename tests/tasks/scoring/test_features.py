@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from drawn_ai_genbench import miniature
+from synthetic_ai_genbench import miniature
 
 import lightning_main
 from benchmarks.ai_genbench.protocol.generators import load_generators

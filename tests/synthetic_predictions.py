@@ -1,4 +1,4 @@
-"""Predictions drawn from a seed, for tests of what is made of them."""
+"""Random predictions from a seed, for tests of what is made of them."""
 
 from typing import Any
 

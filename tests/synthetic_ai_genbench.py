@@ -1,6 +1,6 @@
-"""A miniature AI-GenBench: its 36 names, its columns and its layout on disk, with drawn images.
+"""A miniature AI-GenBench: its 36 names, its columns and its layout on disk, with synthetic images.
 
-``python -m tests.drawn_ai_genbench FOLDER [--train 16] [--validation 8] [--size 96]`` writes what ``save_to_disk``
+``python -m tests.synthetic_ai_genbench FOLDER [--train 16] [--validation 8] [--size 96]`` writes what ``save_to_disk``
 would: real images are crops of the sample corpus's photographs, generated ones the same kind of crop reduced and
 enlarged again, with a faint grid; filter, factor and grid differ from generator to generator, and later ones leave
 fainter traces.

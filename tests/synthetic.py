@@ -1,4 +1,4 @@
-"""Pictures that tests draw: real ones are smooth noise, generated ones carry an up-sampling pattern."""
+"""Synthetic images for tests: real ones are smooth noise, generated ones carry an up-sampling pattern."""
 
 import io
 from collections.abc import Sequence
