@@ -91,9 +91,10 @@ def selected(
         if keep:
             fitting.append(clique)
     if not fitting:
+        why = f"none of {len(candidates)} sets of independent columns has uniform combined p-values on real images"
         raise DataError(
-            f"none of {len(candidates)} sets of statistics has uniform p-values on real images",
-            "Raise the threshold of independence, lower the level, or give more real images.",
+            why if candidates else "no two columns are independent on real images",
+            "Combine other columns, or choose combine.rule=rank_mean, which needs no independence.",
         )
     return max(fitting, key=lambda clique: (len(set(clique) & set(preferred)), len(clique)))
 
