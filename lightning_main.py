@@ -105,9 +105,11 @@ def run_one(words: Sequence[str]) -> int:
         from tasks.experiment.run import Run
 
         composed = checked(words)
-    if composed.config.launcher and composed.config.task != "doctor":
+        task = composed.config.task
+        launched = composed.config.launcher and task != "doctor"
+        verb = None if launched else getattr(importlib.import_module(f"tasks.{task}"), task)
+    if verb is None:
         return launch([composed], Path(__file__).resolve())
-    verb = getattr(importlib.import_module(f"tasks.{composed.config.task}"), composed.config.task)
     with only_allowed_targets():
         return int(verb(Run(composed)) or 0)
 
