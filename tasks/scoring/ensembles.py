@@ -63,7 +63,7 @@ def write_ensemble(
     for name, file in members.items():
         load_weights(detector.members[name], file)
     for name, value in found.fitted.items():
-        getattr(detector.net, name).copy_(torch.as_tensor(value))
+        getattr(detector.net, name).copy_(torch.as_tensor(value, dtype=torch.float64))  # a float would be rounded
     thresholds = {}
     if reference is not None and len(set(reference.images.fused_labels.tolist())) == 2:
         votes = torch.from_numpy(reference.values[:, [reference.names.index(name) for name in origins]])
