@@ -207,8 +207,18 @@ def bounded(result: Result, values: NDArray[np.float64] | None, level: float) ->
     """The result with its interval, if it is defined and was resampled."""
     if values is None or isnan(result.value):
         return result
-    low, high = interval_of(values, level)
+    low, high = interval_of(centred(values, result.value) if result.metric == "ece" else values, level)
     return replace(result, low=low, high=high)
+
+
+def centred(values: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """Resampled values of a figure that resampling inflates, moved so that their mean is the figure, and never below 0.
+
+    Each bin of an expected calibration error adds the size of its sampling error, to which a resample adds its own.
+    Without this the interval may lie above the figure (bias of the bootstrap: Efron & Tibshirani 1993, chapter 10).
+    """
+    defined = values[~np.isnan(values)]
+    return np.maximum(values - (defined.mean() - value), 0) if defined.size else values
 
 
 def clusters(predictions: Predictions) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.calibration.forms import Floats
 from benchmarks.calibration.measures import measured, ordered
 from benchmarks.calibration.methods import fit
-from benchmarks.intervals import Bootstrap, clusters, interval_of
+from benchmarks.intervals import Bootstrap, centred, clusters, interval_of
 from benchmarks.metrics import reliability_bins
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
@@ -65,11 +65,13 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
 
     values = all_of(np.arange(len(labels)), 1)
     drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64)), 2) for w in bootstrap.weights(predictions)]
+
+    def ends(kind: str, name: str, value: float) -> tuple[float, float]:
+        draws = np.array([one[kind][name] for one in drawn])
+        return interval_of(centred(draws, value) if name == "ece" else draws, bootstrap.level)
+
     return {
-        kind: {
-            name: (value, *interval_of(np.array([one[kind][name] for one in drawn]), bootstrap.level))
-            for name, value in found.items()
-        }
+        kind: {name: (value, *ends(kind, name, value)) for name, value in found.items()}
         for kind, found in values.items()
     }
 

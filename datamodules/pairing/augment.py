@@ -45,7 +45,7 @@ class PairAugment:
             pixels = _filtered(pixels, rng)
         if sharp < 0.1:
             pixels = sharpened(pixels, float(rng.uniform(1, 3)))
-        made = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+        made = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)  # decoded ones are read-only
         if jittered < 0.2:
             made = _jittered(made, rng)
         return v2.rgb_to_grayscale(made, num_output_channels=3) if grey < 0.1 else made

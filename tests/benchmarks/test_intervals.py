@@ -6,7 +6,7 @@ import pytest
 from synthetic_predictions import draw
 
 from benchmarks.evaluation import Subset, evaluate, measure, subsets
-from benchmarks.intervals import Bootstrap, clusters
+from benchmarks.intervals import Bootstrap, bounded, centred, clusters, interval_of
 from benchmarks.metrics import METRICS
 from contracts.errors import ConfigError
 
@@ -118,3 +118,25 @@ def test_a_thousand_draws_of_many_scores_take_seconds():
     begin = process_time()
     Bootstrap(resamples=20)(p, results)
     assert (process_time() - begin) * 50 * 5 < 90, "1000 draws of 100,000 scores: seconds, not minutes"
+
+
+def test_the_interval_of_a_calibration_error_holds_it():
+    bootstrap = Bootstrap(resamples=200)
+    missed = 0
+    for seed in range(5):
+        p = draw(images=120, seed=seed)
+        (result,) = (r for r in evaluate(p, metrics=["ece"]) if r.kind == "pooled")
+        draws = bootstrap.draw(p, [result], ["ece"])[result.key]
+        found = bounded(result, draws, bootstrap.level)
+        assert 0 <= found.low < result.value < found.high
+        low, high = interval_of(draws, bootstrap.level)
+        assert found.high - found.low <= high - low + 1e-12
+        missed += low > result.value
+    assert missed, "resampling inflates none of these, so that the test shows nothing"
+
+
+def test_centred_draws_have_the_figure_as_their_mean_and_no_negative_values():
+    moved = centred(np.array([0.3, 0.5, np.nan, 0.4]), 0.2)
+    np.testing.assert_allclose(moved, [0.1, 0.3, np.nan, 0.2])
+    np.testing.assert_allclose(centred(np.array([0.1, 0.5]), 0.1), [0, 0.3])
+    assert np.isnan(centred(np.full(3, np.nan), 0.1)).all()
