@@ -63,12 +63,22 @@ class Checkpoints(Callback):
         """Restores that step."""
         self.validated = state_dict.get("validated")
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock for wall-time saves and removes incomplete files of a killed run."""
-        self._saved_at = time.monotonic()
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Finishes what a killed run did not, whether or not training has any step left.
+
+        Incomplete files are removed, and ``last.ckpt`` points to the checkpoint that is resumed from: the run may have
+        been killed after writing it and before changing the link.
+        """
         if trainer.is_global_zero:
             for incomplete in (*self.folder.glob(".*.tmp"), *self.folder.glob(".last.*")):
                 incomplete.unlink()
+            resumed = Path(trainer.ckpt_path or "")
+            if STEP.fullmatch(resumed.name) and resumed.parent == self.folder:
+                self._point_to(resumed)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock for wall-time saves."""
+        self._saved_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -124,13 +134,17 @@ class Checkpoints(Callback):
         path = self.folder / f"step-{trainer.global_step:08d}.ckpt"
         trainer.save_checkpoint(path, weights_only=False)
         if trainer.is_global_zero:
-            link = self.folder / f".last.{trainer.global_step}"
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.name)
-            link.replace(self.folder / "last.ckpt")
+            self._point_to(path)
             for old in list(resumable(self.folder))[self.keep :]:
                 old.unlink()
         self._saved_at = time.monotonic()
+
+    def _point_to(self, path: Path) -> None:
+        """Makes ``last.ckpt`` a link to this checkpoint, in one step."""
+        link = self.folder / f".last.{path.stem}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.name)
+        link.replace(self.folder / "last.ckpt")
 
 
 def may_save_after_batch(trainer: L.Trainer) -> bool:

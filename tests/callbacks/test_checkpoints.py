@@ -19,7 +19,7 @@ from contracts.errors import ConfigError
 PLAIN = (dict, list, tuple, str, int, float, bool, type(None), torch.Tensor)
 
 
-def fit(folder: Path, **given: Any) -> L.Trainer:
+def fit(folder: Path, resume: Path | None = None, **given: Any) -> L.Trainer:
     """Trains with the callbacks of a task, two batches an epoch."""
     L.seed_everything(1, verbose=False)
     settings = {name: given.pop(name) for name in ("monitor", "mode", "minutes", "keep") if name in given}
@@ -27,7 +27,7 @@ def fit(folder: Path, **given: Any) -> L.Trainer:
     metrics = ValidationMetrics(collector)
     passport = Passport({"_target_": "detectors.npr.detector.NPR"}, metrics, {"seed": 1})
     made = tiny.trainer(collector, metrics, passport, Checkpoints(folder / "kept", **settings), **given)
-    made.fit(tiny.Tiny(), datamodule=tiny.data(folder))
+    made.fit(tiny.Tiny(), datamodule=tiny.data(folder), ckpt_path=resume, weights_only=True)
     return made
 
 
@@ -132,6 +132,19 @@ def test_what_killed_runs_left_half_written_is_swept_away(tmp_path: Path) -> Non
     (tmp_path / "kept/.step-00000002.ckpt.123.tmp").write_bytes(b"half")
     (tmp_path / "kept/.last.2").symlink_to("step-00000002.ckpt")
     fit(tmp_path)
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_run_killed_before_it_changed_the_link_has_it_changed(tmp_path: Path, epochs: int) -> None:
+    """Also where no step is left, so that Lightning does not start to train."""
+    fit(tmp_path, max_epochs=2)
+    kept = tmp_path / "kept"
+    for name, target in (("last.ckpt", "step-00000002.ckpt"), (".last.step-00000004", "step-00000004.ckpt")):
+        (kept / name).unlink(missing_ok=True)
+        (kept / name).symlink_to(target)
+    fit(tmp_path, max_epochs=epochs, resume=newest_resumable(kept))
+    assert (kept / "last.ckpt").readlink() == Path(f"step-{2 * epochs:08d}.ckpt")
     assert not [name for name in names(tmp_path) if name.startswith(".")]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from conf.build import build
 from conf.compose import compose
 from datamodules.pairing.augment import PairAugment
+from datamodules.pairing.mixing import jpeg
 
 STEPS = ("jpeg", "flip", "noise", "pepper", "filter", "sharpen", "jitter", "grey")
 IMAGE = torch.randint(1, 256, (3, 37, 50), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -36,6 +37,11 @@ def test_each_step_does_what_it_says() -> None:
     assert 35 < float((only("noise").float() - IMAGE.float()).std()) < 55  # less than 55, since values are clipped
     black = [float((only("pepper", seed) == 0).all(0).float().mean()) for seed in range(20)]
     assert 0.0 < min(black) < 0.05 < max(black) < 0.15
+    pixels = IMAGE.permute(1, 2, 0).contiguous().numpy()
+    published = [torch.from_numpy(jpeg(pixels, quality).copy()).permute(2, 0, 1) for quality in range(55, 101)]
+    coded = [only("jpeg", seed) for seed in range(8)]
+    assert all(any(torch.equal(one, other) for other in published) for one in coded)
+    assert not all(torch.equal(one, coded[0]) for one in coded)
     grey = only("grey")
     assert torch.equal(grey[0], grey[1])
     assert torch.equal(grey[0], grey[2])
