@@ -69,11 +69,11 @@ def answer(given: Given) -> int:
     """Prints what the flags ask for, or runs several jobs; modules are imported as far as that needs them."""
     flags, words = given.flags, given.words
     if "--help" in flags:
-        from conf.help import help_for
+        from conf.help.overview import help_for
 
         print(help_for(words, CONF))
     elif "--hydra-help" in flags or "--version" in flags:
-        from conf.about import hydra_help, versions
+        from conf.help.about import hydra_help, versions
 
         print(versions() if "--version" in flags else hydra_help())
     elif "--completion" in flags:

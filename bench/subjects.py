@@ -12,15 +12,24 @@ from bench.parts.machine import machine
 from bench.parts.table import Section, load, save
 
 
+def _modules() -> dict[str, str]:
+    """Subject name to module: every module but this one, the command line, and what the subjects share."""
+    found = (one.name for one in pkgutil.walk_packages(bench.__path__, "bench.") if not one.ispkg)
+    return {
+        name.rpartition(".")[2]: name
+        for name in found
+        if name not in ("bench.__main__", "bench.subjects") and not name.startswith("bench.parts.")
+    }
+
+
 def subjects() -> list[str]:
     """Names of all subjects."""
-    modules = pkgutil.iter_modules(bench.__path__)
-    return sorted(one.name for one in modules if not one.ispkg and one.name not in ("__main__", "subjects"))
+    return sorted(_modules())
 
 
 def measured(name: str) -> Section:
     """Measure one subject; its title is the first line of its docstring."""
-    module = importlib.import_module(f"bench.{name}")
+    module = importlib.import_module(_modules()[name])
     described = machine()
     title = (module.__doc__ or name).strip().splitlines()[0].rstrip(".")
     return Section(title, described, module.measure())

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._ai_genbench_dump import THEIRS, from_ai_genbench
-from benchmarks._columns import CROP_COLUMNS, IMAGE_COLUMNS, Floats, Ints, Predictions, Strings
+from benchmarks.dumps.ai_genbench import THEIRS, from_ai_genbench
+from benchmarks.dumps.columns import CROP_COLUMNS, IMAGE_COLUMNS, Floats, Ints, Predictions, Strings
 from benchmarks.fusion import Fusion, fuse
 from contracts.errors import DataError
 from contracts.files import write_npz

@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from conf.cli.groups import CONF, group_names, group_options
-from conf.help_one import parts_for
+from conf.help.topic import parts_for
 from conf.keys.verbs import verbs
 
 DOCS = Path(__file__).parent

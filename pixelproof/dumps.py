@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.ai_genbench.report import reported
 from benchmarks.evaluation import evaluate as measured
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import Metric
 from benchmarks.predictions import Predictions, read_predictions
 from benchmarks.review import review as make_review

@@ -34,11 +34,11 @@ def audit(run: Run) -> None:
     if run.config.audit.dump and not run.config.audit.against:
         raise ConfigError("audit.dump without audit.against", "Give audit.against=[OPTION:PATH], or remove audit.dump.")
     if run.config.audit.against:
-        from tasks.scoring.overlapping import audit_overlap  # slow: SciPy
+        from tasks.auditing.overlapping import audit_overlap  # slow: SciPy
 
         audit_overlap(run)
     if run.ckpt is not None:
-        from tasks.scoring.leaning import audit_detector  # needs torch, as metadata do not
+        from tasks.auditing.leaning import audit_detector  # needs torch, as metadata do not
 
         audit_detector(run, run.ckpt)
     if run.config.audit.against or run.ckpt is not None:

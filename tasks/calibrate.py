@@ -15,7 +15,7 @@ from benchmarks.calibration.bands import Band, check_sure, undecidable
 from benchmarks.calibration.fitted import Figures, cross_fitted, figures, reliability_curve, to_halve
 from benchmarks.calibration.methods import fit, shifted
 from benchmarks.calibration.stored import Stored
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions, read_predictions, sigmoid
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.files import atomic_file, write_atomically

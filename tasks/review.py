@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from benchmarks.ai_genbench.report import reported
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.review import review as make_review
 from contracts.errors import ConfigError
 from contracts.files import write_atomically

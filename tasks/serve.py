@@ -25,7 +25,7 @@ def serve(run: Run) -> None:
     if run.ckpt is None:
         raise ConfigError("task=serve needs weights to score with", "Give ckpt=FILE.")
     try:
-        from contracts.serving import serve as listen
+        from contracts.web.serving import serve as listen
         from tasks.serving.server import Limits, Server
     except ImportError as error:
         raise ConfigError("task=serve needs Starlette and uvicorn", "pip install 'pixelproof[serve]'") from error
@@ -55,7 +55,7 @@ def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - 
 
 
 def _check(options: Any) -> None:
-    from contracts.serving import LOOPBACK  # needs optional packages
+    from contracts.web.serving import LOOPBACK  # needs optional packages
 
     for name, least in (("waiting", 1), ("batch", 1), ("max_bytes", 1), ("max_pixels", 1)):
         if getattr(options, name) < least:

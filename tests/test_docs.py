@@ -12,7 +12,7 @@ from conf.cli.flags import read_flags
 from conf.cli.groups import CONF
 from conf.cli.words import expand
 from conf.compose import compose
-from conf.help import help_for
+from conf.help.overview import help_for
 from conf.keys.schema import VERB_OPTIONS, verb_options
 from tasks.models.look import parsed
 

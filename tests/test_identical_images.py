@@ -20,7 +20,7 @@ import tasks.test
 from benchmarks.ai_genbench.images.chain import AiGenBenchChain
 from benchmarks.ai_genbench.protocol.seeds import ItemSeeds, fixed_seeds
 from benchmarks.comparison.compare import compare
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import read_predictions
 from benchmarks.review import review
 from conf.compose import compose

@@ -47,8 +47,8 @@ INNER = {
     ),
     "benchmarks": (
         "review", "exploring", "people", "leaderboard", "comparison", "robustness", "real_stats", "forensynths_tables",
-        "thresholds", "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol", ".",
-        "sweeps",
+        "thresholds", "calibration", "attribution", "ai_genbench", "ai_genbench.images", "ai_genbench.protocol",
+        "intervals", ".", "dumps", "drawing",
     ),
     "detectors": (
         "exported", "ensemble", "drift", "fgts", "rine",
@@ -56,10 +56,12 @@ INNER = {
         "tracer.measuring", "tracer.deciding", "tracer.models", "backbones", "parts.training", "parts", ".",
     ),
     "callbacks": ("explaining", "reporting", "."),
-    "contracts": (".", "process"),
-    "bench": (".", "parts"),
-    "conf": (".", "cli", "keys"),
-    "tasks": (".", "exporting", "serving", "models", "tracing", "multirun", "scoring", "checking", "experiment"),
+    "contracts": ("web", ".", "process"),
+    "bench": (".", "data", "detectors", "results", "parts"),
+    "conf": ("help", ".", "cli", "keys"),
+    "tasks": (
+        ".", "exporting", "serving", "models", "tracing", "multirun", "auditing", "scoring", "checking", "experiment",
+    ),
 }  # fmt: skip
 """Packages inside a package, each of which imports only those behind it; "." is the package's own folder."""
 

@@ -12,7 +12,7 @@ from benchmarks.forensynths_tables.assign import assign
 from benchmarks.forensynths_tables.published import load
 from benchmarks.forensynths_tables.render import terminal
 from benchmarks.forensynths_tables.results import measured
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.tables import Table as Metrics
 from contracts.screen import display
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions, from_crops
 
 GENERATORS = [f"generator {k:02d}" for k in range(36)]

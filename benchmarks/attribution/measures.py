@@ -11,7 +11,7 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import Metric, UndefinedMetricError
 from benchmarks.predictions import Predictions
 from benchmarks.torch_metrics import TorchMetric

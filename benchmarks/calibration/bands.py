@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.calibration.forms import Floats
 from benchmarks.calibration.methods import fit
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.calibration.forms import Floats
 from benchmarks.calibration.measures import measured, ordered
 from benchmarks.calibration.methods import fit
-from benchmarks.intervals import Bootstrap, centred, clusters, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap, centred, clusters, interval_of
 from benchmarks.metrics import reliability_bins
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError

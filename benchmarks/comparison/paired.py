@@ -6,7 +6,7 @@ from math import isnan, nan
 import numpy as np
 
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals import Bootstrap, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap, interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.drawing.svg import Plot, round_ticks, short
 from benchmarks.exploring.spectrum import frequencies
 from benchmarks.exploring.thumbnails import data_url
-from benchmarks.svg import Plot, round_ticks, short
 
 BINS = 48
 LETTER = 3.5

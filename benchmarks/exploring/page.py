@@ -18,7 +18,7 @@ from benchmarks.exploring.groups import CLASSES
 from benchmarks.exploring.thumbnails import Thumbnail, thumbnail
 from contracts.errors import DataError
 from contracts.names import as_text
-from contracts.pages import policy
+from contracts.web.pages import policy
 from contracts.words import counted
 
 TEMPLATES = Path(__file__).parent / "templates"

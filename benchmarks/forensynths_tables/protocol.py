@@ -11,7 +11,7 @@ from benchmarks.forensynths_tables.assign import Assigned, assign
 from benchmarks.forensynths_tables.published import LOOSE, PublishedTable, load, names
 from benchmarks.forensynths_tables.render import authors_form, latex, markdown, terminal, tidy
 from benchmarks.forensynths_tables.results import measured
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.plain import Plain
 from benchmarks.predictions import Predictions, read_predictions
 from contracts.errors import ConfigError, DataError, check_known, nearest

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.evaluation import Result, Subset, thresholds_of
 from benchmarks.evaluation import measured as subset_results
 from benchmarks.forensynths_tables.assign import Assigned
-from benchmarks.intervals import Bootstrap, bounded
+from benchmarks.intervals.bootstrap import Bootstrap, bounded
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions
 

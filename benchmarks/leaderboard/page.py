@@ -10,9 +10,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmarks.drawing.svg import Plot, short
 from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.show import link_to, sentences, table
-from benchmarks.svg import Plot, short
 from contracts.words import counted
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -13,16 +13,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.drawing.svg import Plot
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.people.answers import Answers
 from benchmarks.people.measures import Against, Measures, Share, against, measure, names_of, running
 from benchmarks.predictions import Predictions
-from benchmarks.svg import Plot
 from benchmarks.tables import Table as MetricTable
 from contracts.errors import DataError
 from contracts.files import csv_text, write_atomically
-from contracts.pages import policy
+from contracts.web.pages import policy
 
 TEMPLATES = Path(__file__).parent / "templates"
 THRESHOLDED = (("accuracy", "0.5"), ("balanced_accuracy", "0.5"))

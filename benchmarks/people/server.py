@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from benchmarks.people.answers import Journal
 from benchmarks.people.transfer import stored_png
-from contracts.serving import POLICY, QUIET, application, static
+from contracts.web.serving import POLICY, QUIET, application, static
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 1024  # Bytes of the longest request body

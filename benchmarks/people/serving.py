@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.people.answers import Journal
 from benchmarks.people.server import Guessing
-from contracts import serving
+from contracts.web import serving
 
 
 def serve(

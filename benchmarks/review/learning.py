@@ -5,7 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from benchmarks.svg import Plot, Points, round_ticks
+from benchmarks.drawing.svg import Plot, Points, round_ticks
 from contracts.history import read_history
 
 LOSS = "loss"

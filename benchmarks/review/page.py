@@ -17,7 +17,7 @@ from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.attribution.tables import lines
 from benchmarks.comparison.paired import differences
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions
 from benchmarks.review.export import export
 from benchmarks.review.gallery import Gallery, ImageSource, collect
@@ -29,7 +29,7 @@ from benchmarks.review.selective import risk_coverage_plot
 from benchmarks.review.slices import Line, columns
 from benchmarks.review.slices import lines as slice_lines
 from benchmarks.tables import Table, column_title, interval, tidy_csv
-from contracts.pages import policy
+from contracts.web.pages import policy
 
 if TYPE_CHECKING:
     from benchmarks.people.section import People, Source

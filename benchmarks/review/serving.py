@@ -16,7 +16,7 @@ from starlette.routing import Route
 from benchmarks.review.join import Joined
 from benchmarks.review.pixels import PixelReader, whole_image
 from contracts.errors import DataError
-from contracts.serving import QUIET, application, serve
+from contracts.web.serving import QUIET, application, serve
 
 ROOT = '<html lang="en">'
 SERVED = '<html lang="en" data-served="1">'

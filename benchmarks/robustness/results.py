@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals import Bootstrap, bounded, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap, bounded, interval_of
 from benchmarks.predictions import Predictions
 from datamodules.deliveries.deliveries import delivery_family
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions, from_crops, read_predictions
 from benchmarks.views import VIEW, by_view
 from contracts.errors import DataError, nearest

@@ -182,7 +182,7 @@ def _calibrated(
 
 def _mapped(models: Mapping[str, Model], image: str, folder: Path) -> Iterator[str]:
     """Writes the maps of the detectors that have some, and gives their files."""
-    from benchmarks.heat import draw  # slow: Matplotlib
+    from benchmarks.drawing.heat import draw  # slow: Matplotlib
     from tasks.scoring.map_files import file_name
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.heat import draw
+from benchmarks.drawing.heat import draw
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError
 from contracts.files import write_atomically

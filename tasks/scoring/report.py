@@ -8,7 +8,7 @@ from benchmarks.attribution.tables import markdown as attribution_markdown
 from benchmarks.attribution.tables import rich_table as attribution_table
 from benchmarks.attribution.tables import tidy_csv as attribution_csv
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import Metric, own_spec
 from benchmarks.predictions import Predictions
 from benchmarks.tables import COLUMNS, Table, tidy_csv

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from queue import Empty, Full, Queue
 from typing import Any
 
-from benchmarks.heat import draw
+from benchmarks.drawing.heat import draw
 from contracts.errors import DataError
 from contracts.view import SampleFunction
 from datamodules.auditing.metadata import read_metadata

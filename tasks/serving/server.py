@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from contracts.errors import DataError
-from contracts.serving import LOOPBACK, POLICY, QUIET, application, static
+from contracts.web.serving import LOOPBACK, POLICY, QUIET, application, static
 from datamodules.loading.decode import read_header
 from tasks.serving.openapi import description
 from tasks.serving.scoring import Asked, FullError, Keep, Scoring

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_predictions import draw
 
-from benchmarks._columns import CROP_COLUMNS, IMAGE_COLUMNS
+from benchmarks.dumps.columns import CROP_COLUMNS, IMAGE_COLUMNS
 from benchmarks.predictions import (
     Predictions,
     binary_cross_entropy,

@@ -6,7 +6,7 @@ from rich.console import Console
 from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.tables import Table, tidy_csv
 
 P = draw(generators=("v2", "v10", "new_one"))

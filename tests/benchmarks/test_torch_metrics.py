@@ -18,7 +18,7 @@ import torchmetrics.regression
 
 from benchmarks.attribution.measures import Attribution, own_figures
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.torch_metrics import TorchMetric, check_metrics, is_torch_metric
 from callbacks.validation_metrics import validation_values
 from contracts.errors import ConfigError

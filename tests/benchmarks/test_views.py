@@ -13,7 +13,7 @@ from benchmarks.comparison.compare import compare
 from benchmarks.comparison.paired import differences
 from benchmarks.evaluation import evaluate
 from benchmarks.forensynths_tables.protocol import ForenSynthsTables
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops, read_predictions, write_predictions
 from benchmarks.review import review

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from conf.cli.groups import CONF, group_names, group_options
-from conf.help import help_for
+from conf.help.overview import help_for
 from conf.keys.verbs import verb_text, verbs
 from contracts.errors import ConfigError
 

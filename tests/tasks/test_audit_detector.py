@@ -8,7 +8,7 @@ import pytest
 from benchmarks.predictions import read_predictions
 from datamodules.hdf5 import Hdf5DataModule
 from lightning_main import main
-from tasks.scoring.leaning import audited_rows
+from tasks.auditing.leaning import audited_rows
 
 CKPT = "ckpt=experiments_data/e/window_0/checkpoints/best.ckpt"
 WORDS = ["task=audit", CKPT, "datamodule=hdf5", "datamodule.path=drawn.h5", "trainer=cpu"]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.thresholds.columns import choose, load, roc
 from benchmarks.thresholds.score_table import aurocs, read_scores

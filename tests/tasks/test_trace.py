@@ -12,7 +12,7 @@ from PIL import Image
 import tasks.scoring.report
 import tasks.tracing.steps
 from benchmarks.attribution.measures import Attribution, attribution
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import read_predictions
 from benchmarks.review import review
 from conf.compose import compose

@@ -10,7 +10,7 @@ import torch
 
 import tasks.scoring.report
 from benchmarks.attribution.measures import attribution
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import read_predictions
 from conf.compose import compose
 from detectors.tracer.measuring.class_labels import marginal_log_likelihood, mixed_log_prob

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import lightning_main
-from benchmarks._ai_genbench_dump import THEIRS
 from benchmarks.ai_genbench.metrics import Evaluated, headline, stage_metrics, windows_of
 from benchmarks.ai_genbench.protocol.generators import names_by_id, sliding_windows
 from benchmarks.ai_genbench.report import reported
+from benchmarks.dumps.ai_genbench import THEIRS
 from benchmarks.predictions import Predictions, from_crops, read_predictions, write_predictions
 from contracts.errors import DataError
 

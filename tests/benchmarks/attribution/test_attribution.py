@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.attribution.submission import write_submission
 from benchmarks.attribution.tables import markdown, rich_table, tidy_csv
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import from_crops, read_predictions, write_predictions
 from contracts.errors import DataError
 

@@ -17,7 +17,7 @@ from benchmarks.calibration.forms import Affine, Beta, Calibration, Isotonic, as
 from benchmarks.calibration.measures import debiased_error
 from benchmarks.calibration.methods import fit
 from benchmarks.calibration.stored import RAW, Stored, stored
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import auroc
 from benchmarks.predictions import Predictions, from_crops
 from contracts.errors import CheckpointError, ConfigError

@@ -10,7 +10,7 @@ from synthetic_predictions import draw
 
 from benchmarks.comparison.compare import common, compare, mcnemar, sets_of
 from benchmarks.comparison.render import markdown
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import accuracy, auroc
 from benchmarks.predictions import Predictions, from_crops, sigmoid, write_predictions
 from contracts.errors import ConfigError, DataError

@@ -7,7 +7,7 @@ from synthetic_predictions import draw
 
 from benchmarks.comparison.paired import differences
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import from_crops
 from contracts.errors import DataError
 

@@ -8,11 +8,11 @@ from browser import CHROMIUM, barriers, opened
 from PIL import Image
 from synthetic import hdf5, parquet, picture
 
+from benchmarks.drawing.svg import round_ticks
 from benchmarks.exploring.explore import explore
 from benchmarks.exploring.files import write_files
 from benchmarks.exploring.groups import UNNAMED, group_names, groups_of, kinds_of
 from benchmarks.exploring.page import render
-from benchmarks.svg import round_ticks
 from datamodules.auditing.metadata import read_metadata
 from datamodules.folder import FolderDataModule
 from datamodules.hdf5 import Hdf5DataModule

@@ -13,7 +13,7 @@ from benchmarks.forensynths_tables.protocol import ForenSynthsTables
 from benchmarks.forensynths_tables.published import load, names
 from benchmarks.forensynths_tables.render import authors_form, latex, markdown, terminal
 from benchmarks.forensynths_tables.results import measured
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import accuracy, auroc, average_precision
 from benchmarks.predictions import Predictions, from_crops, write_predictions
 from contracts.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ import pytest
 from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.leaderboard.board import Board, Entry, boards
 from benchmarks.leaderboard.page import render
 from benchmarks.leaderboard.show import latex, markdown, sentences, table, tidy

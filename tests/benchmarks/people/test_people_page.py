@@ -9,7 +9,7 @@ from browser import CHROMIUM, barriers, opened, review_page
 from people import CALLED, TRUTH, answered
 from synthetic_predictions import draw
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.people.answers import Journal, Shown, Sitting
 from benchmarks.people.section import People
 from benchmarks.predictions import write_predictions

@@ -10,7 +10,7 @@ from browser import CHROMIUM, barriers, review_page
 from browser import reviewed as dom
 from synthetic_predictions import draw
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import METRICS, counts
 from benchmarks.people.answers import Journal, Shown, Sitting
 from benchmarks.predictions import from_crops, write_predictions

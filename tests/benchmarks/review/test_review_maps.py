@@ -10,8 +10,8 @@ from packed import payload
 from PIL import Image
 from synthetic_predictions import draw
 
-from benchmarks.heat import draw as draw_map
-from benchmarks.intervals import Bootstrap
+from benchmarks.drawing.heat import draw as draw_map
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import write_predictions
 from benchmarks.review import review
 from benchmarks.review.join import join

@@ -9,7 +9,7 @@ from browser import CHROMIUM, review_page
 from PIL import Image
 from synthetic_predictions import draw
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import write_predictions
 from benchmarks.review import review
 from datamodules.folder import FolderDataModule

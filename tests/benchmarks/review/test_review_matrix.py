@@ -5,7 +5,7 @@ import pytest
 from browser import CHROMIUM, review_page
 from synthetic_predictions import draw
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import METRICS, auroc, counts
 from benchmarks.predictions import write_predictions
 from benchmarks.review import review

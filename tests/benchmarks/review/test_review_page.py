@@ -10,7 +10,7 @@ import pytest
 from packed import payload
 from synthetic_predictions import draw
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.review import review
 from benchmarks.review.gallery import worth_seeing

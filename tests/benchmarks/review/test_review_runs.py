@@ -9,7 +9,7 @@ from synthetic_predictions import draw
 
 from benchmarks.attribution.measures import Attribution
 from benchmarks.comparison.compare import paired_test
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import from_crops, write_predictions
 from benchmarks.review import review
 

@@ -16,7 +16,7 @@ from synthetic_predictions import draw
 pytest.importorskip("starlette", reason="Starlette is not installed: pip install 'pixelproof[serve]'")
 from starlette.testclient import TestClient
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import write_predictions
 from benchmarks.review import review
 from benchmarks.review.serving import Reviewing

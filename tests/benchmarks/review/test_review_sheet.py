@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 from synthetic_predictions import draw
 
 from benchmarks.exploring.spectrum import FLOOR, log_power
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import write_predictions
 from benchmarks.review import review
 from benchmarks.review.deliveries import collect_deliveries

@@ -5,7 +5,7 @@ import pytest
 from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import auroc, counts
 from benchmarks.people.measures import share
 from benchmarks.predictions import write_predictions

@@ -7,7 +7,7 @@ import pytest
 from synthetic_predictions import draw
 
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions, sigmoid
 from benchmarks.robustness.leaning import CONDITIONS, Leaning, leanings
 from benchmarks.robustness.leaning_show import markdown, tidy, trace, verdict

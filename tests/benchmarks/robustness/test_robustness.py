@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import synthetic_predictions
 
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import auroc, specificity
 from benchmarks.predictions import Predictions, sigmoid
 from benchmarks.robustness.results import measured

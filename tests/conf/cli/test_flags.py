@@ -12,7 +12,7 @@ from conf.cli.flags import Given, read_flags
 from conf.cli.groups import group_options, search_folders
 from conf.cli.words import expand
 from conf.compose import compose
-from conf.help import help_for
+from conf.help.overview import help_for
 from conf.shown import shown_config, shown_info
 from conf.sources import sources
 from contracts.errors import ConfigError

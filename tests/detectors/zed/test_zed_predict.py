@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.heat import HEAD, draw, limits
+from benchmarks.drawing.heat import HEAD, draw, limits
 from benchmarks.predictions import read_predictions
 from conf.compose import compose
 from contracts.errors import ConfigError, DataError

@@ -210,7 +210,7 @@ def test_every_name_is_imported_from_its_own_place() -> None:
         assert name in dir(pixelproof)
         found = getattr(pixelproof, name)
         assert (found.__module__, found.__name__) in {(pixelproof._MODULES[name], name)} | {
-            ("benchmarks._columns", "Predictions")
+            ("benchmarks.dumps.columns", "Predictions")
         }
         assert found.__doc__
 

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from conf.cli.flags import FLAGS, NOT_HERE
 from conf.cli.words import HYDRAS
-from conf.help import section
+from conf.help.overview import section
 
 HYDRAS_FLAGS = ("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--multirun", "--config-dir",
                 "--config-name", "--info")  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import export, kept_features, residual
+from bench.detectors import export, kept_features, residual
 from bench.parts.table import Row
 from bench.parts.timing import EFFORT
 

@@ -8,7 +8,7 @@ from bench.parts.timing import EFFORT
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
 def test_a_quick_run_times_every_interaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import review
+    from bench.results import review
 
     monkeypatch.setenv(EFFORT, "quick")
     rows = {row.way: row for row in review.measure()}

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweeps.lanes_numba import LANES, add, credit, overtake
+from benchmarks.intervals.lanes_numba import LANES, add, credit, overtake
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

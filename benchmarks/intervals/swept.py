@@ -1,4 +1,4 @@
-"""What `benchmarks._weighted` computes, for dumps so large that compiled loops are worth their start.
+"""What `benchmarks.intervals.weighted` computes, for dumps so large that compiled loops are worth their start.
 
 Each class has a namesake there, with the same numbers: sums of whole weights are exact in any order, and other sums
 differ by rounding alone. Weights are those of photographs, [K, `LANES`].
@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._weighted import LIMITS, Values, classes, values
 from benchmarks.evaluation import Subset
+from benchmarks.intervals.lanes_numba import LANES
+from benchmarks.intervals.pooled_numba import calibration, masses, risk, sums
+from benchmarks.intervals.ranked_numba import Floats, Ints, Weights, ranked
+from benchmarks.intervals.weighted import LIMITS, Values, classes, values
 from benchmarks.metrics import confident_first
 from benchmarks.ranked import Labels, Scores, ends
-from benchmarks.sweeps.lanes_numba import LANES
-from benchmarks.sweeps.pooled_numba import calibration, masses, risk, sums
-from benchmarks.sweeps.ranked_numba import Floats, Ints, Weights, ranked
 
 
 def size(images: int) -> int:  # noqa: ARG001

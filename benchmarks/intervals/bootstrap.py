@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import _weighted
 from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
+from benchmarks.intervals import weighted
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
 from benchmarks.views import by_view
@@ -233,10 +233,10 @@ def clusters(predictions: Predictions) -> NDArray[np.int64]:
 def _way(work: int) -> Any:
     """The module that measures draws of this many images in all: each has the same classes."""
     if work < COMPILED:
-        return _weighted
-    from benchmarks import _swept  # it imports numba, which takes a second
+        return weighted
+    from benchmarks.intervals import swept  # it imports numba, which takes a second
 
-    return _swept
+    return swept
 
 
 def _families(found: Sequence[Subset], labels: NDArray[np.int64]) -> list[list[Subset]]:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from bench.detectors.zed import _likelihood, mixtures, plain, smooth_image
 from bench.parts.timing import EFFORT
-from bench.zed import _likelihood, mixtures, plain, smooth_image
 from detectors.zed.models.legacy import legacy_scores
 from detectors.zed.models.published_heads import MixtureHead
 

@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from benchmarks.sweeps.lanes_numba import LANES, add, count
-from benchmarks.sweeps.ranked_numba import Floats, Ints, Weights
+from benchmarks.intervals.lanes_numba import LANES, add, count
+from benchmarks.intervals.ranked_numba import Floats, Ints, Weights
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -6,7 +6,7 @@ from textwrap import dedent, fill, indent
 
 from conf.cli.flags import flag_lines
 from conf.cli.groups import group_names, group_options, is_search_word, search_folders
-from conf.help_one import help_of, parts_for, with_default
+from conf.help.topic import help_of, parts_for, with_default
 from conf.keys.documented import clean
 from conf.keys.schema import VERB_OPTIONS, root_keys, verb_options
 from conf.keys.verbs import verbs

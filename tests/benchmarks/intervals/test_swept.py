@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_predictions import draw
 
-from benchmarks import _swept, _weighted, intervals
 from benchmarks.evaluation import Subset, evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals import bootstrap, swept, weighted
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import METRICS, UndefinedMetricError
 
 ROUNDED = {"average_precision", "brier", "aurc"}
@@ -19,7 +19,7 @@ def both(monkeypatch, predictions, resamples=40):
     """Draws in the plain and in the compiled way."""
     results, found = evaluate(predictions), []
     for least in (10**9, 0):
-        monkeypatch.setattr(intervals, "COMPILED", least)
+        monkeypatch.setattr(bootstrap, "COMPILED", least)
         found.append(Bootstrap(resamples).draw(predictions, results))
     return found
 
@@ -75,14 +75,14 @@ def test_one_class_alone_has_no_value_where_it_needs_the_other(monkeypatch):
 def test_weights_are_repetitions(images, weights):
     scores, labels, photo = (np.array(column) for column in zip(*images, strict=True))
     subset = Subset("pooled", "", np.arange(scores.size))
-    counts = _swept.stacked([np.array(weights, np.float64)])
+    counts = swept.stacked([np.array(weights, np.float64)])
     assert counts.dtype == (np.uint8 if max(weights) < 256 else np.uint16)
     found = {
         metric: values[0, 0]
-        for (metric, _), values in _swept.Family([subset], scores, labels, {"": 0.5}, photo)(counts).items()
+        for (metric, _), values in swept.Family([subset], scores, labels, {"": 0.5}, photo)(counts).items()
     }
-    found["ece"] = _swept.Calibration(subset, scores, labels, photo)(counts)[0]
-    found["aurc"] = _swept.Selective(subset, scores, labels, 0.5, photo)(counts)[0]
+    found["ece"] = swept.Calibration(subset, scores, labels, photo)(counts)[0]
+    found["aurc"] = swept.Selective(subset, scores, labels, 0.5, photo)(counts)[0]
     repeated = np.repeat(np.arange(scores.size), np.array(weights)[photo])
     for metric, value in found.items():
         try:
@@ -91,6 +91,6 @@ def test_weights_are_repetitions(images, weights):
             assert np.isnan(value), metric
         else:
             assert value == pytest.approx(wanted, abs=1e-13), metric
-    plain = _weighted.Family([subset], scores, labels, {"": 0.5}, photo)(_weighted.stacked([np.array(weights, float)]))
+    plain = weighted.Family([subset], scores, labels, {"": 0.5}, photo)(weighted.stacked([np.array(weights, float)]))
     for (metric, _), values in plain.items():
         np.testing.assert_allclose(found[metric], values[0, 0], rtol=0, atol=1e-12, err_msg=metric)

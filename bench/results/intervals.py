@@ -13,9 +13,9 @@ from bench.parts.large_dump import GENERATORS, predictions, whole
 from bench.parts.memory import peak_memory
 from bench.parts.table import Row, rate
 from bench.parts.timing import interleaved, pick
-from benchmarks import intervals
 from benchmarks.evaluation import evaluate
-from benchmarks.intervals import Bootstrap
+from benchmarks.intervals import bootstrap
+from benchmarks.intervals.bootstrap import Bootstrap
 
 DRAWS = 64
 
@@ -28,15 +28,15 @@ def measure() -> list[Row]:
     results = evaluate(dump)
 
     def drawn(compiled: bool) -> None:
-        before, intervals.COMPILED = intervals.COMPILED, 0 if compiled else sys.maxsize
+        before, bootstrap.COMPILED = bootstrap.COMPILED, 0 if compiled else sys.maxsize
         try:
             Bootstrap(DRAWS).draw(dump, results)
         finally:
-            intervals.COMPILED = before
+            bootstrap.COMPILED = before
 
     timings = interleaved({"plain": partial(drawn, False), "compiled": partial(drawn, True)}, 2)
     with TemporaryDirectory() as folder:
-        root = str(Path(__file__).resolve().parent.parent)
+        root = str(Path(__file__).resolve().parents[2])
         path = f"import sys; sys.path.insert(0, {root!r})"
         code = f"{path}; from bench.parts.large_dump import *; whole(predictions({images}))"
         peak, _ = peak_memory([sys.executable, "-c", code], Path(folder))

@@ -1,0 +1,1 @@
+"""Subjects: loading, preparing and augmenting images."""

@@ -1,0 +1,1 @@
+"""Subjects: networks and published detectors, their training and their exported graphs."""

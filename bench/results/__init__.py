@@ -1,0 +1,1 @@
+"""Subjects: metrics, their intervals, and the review page."""

@@ -1,0 +1,1 @@
+"""Plots and maps as images."""

@@ -1,0 +1,1 @@
+"""The columns of a dump, ours and those of AI-GenBench's own files."""

@@ -1,0 +1,1 @@
+"""Confidence intervals by a bootstrap: plain, and compiled for large dumps."""

@@ -1,1 +1,0 @@
-"""Compiled loops over sorted images, for many draws of a bootstrap at once."""

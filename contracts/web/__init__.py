@@ -1,0 +1,1 @@
+"""What pages and the servers of pages share."""
