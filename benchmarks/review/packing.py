@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+FEW = 10_000
+"""Values that are converted faster in Python than by pyarrow, which imports pandas to convert its first array."""
+
 ALIGNED = 8
 """Bytes: a browser's typed array may begin only at a multiple of its item size."""
 
@@ -74,6 +77,9 @@ class Packer:
 
 def distinct(values: NDArray[np.str_]) -> tuple[list[str], NDArray[np.int64]]:
     """`numpy.unique` with its inverse, by hashing: much faster where many strings are equal or long."""
+    if values.size < FEW:
+        names, codes = np.unique(values, return_inverse=True)
+        return names.tolist(), codes
     texts = pa.array(values)
     if isinstance(texts, pa.ChunkedArray):  # of very many strings
         texts = texts.combine_chunks()

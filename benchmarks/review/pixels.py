@@ -11,14 +11,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    Image,
+    ImageOps,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401 - without it, the first WebP image makes Pillow import all its plugins
+)
 
 from benchmarks.predictions import Predictions
+from benchmarks.review.packing import distinct
 from contracts.errors import DataError
 from contracts.names import as_path
 from datamodules.arrow.shards import ArrowStore
 from datamodules.loading.stores import GROUP_SEPARATOR, Hdf5Store, ParquetStore
-from datamodules.tables.manifest import Manifest
 
 MAX_PIXELS = 100_000_000
 WHOLE_SIDE = 640
@@ -40,18 +45,17 @@ class PixelReader:
         self.about = about if isinstance(about, dict) else {}
         self._ids: dict[str, NDArray[np.str_] | None] = {}
 
-    @cached_property
-    def _manifest(self) -> Manifest:
-        p = self.predictions
-        return Manifest.from_columns({"id": p.fused_ids, "label": p.fused_labels, "where": p.where, "row": p.row})
+    def places(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+        """Files or containers, the index of each image's among them, and its row in the container or -1."""
+        return *distinct(self.predictions.where), self.predictions.row
 
     @cached_property
     def _parquet(self) -> ParquetStore:
-        return ParquetStore(self._manifest, *self._column)
+        return ParquetStore(self, *self._column)
 
     @cached_property
     def _arrow(self) -> ArrowStore:
-        return ArrowStore(self._manifest, *self._column)
+        return ArrowStore(self, *self._column)
 
     @property
     def _column(self) -> tuple[str, Path | None]:
@@ -60,7 +64,7 @@ class PixelReader:
 
     @cached_property
     def _hdf5(self) -> Hdf5Store:
-        return Hdf5Store(self._manifest)
+        return Hdf5Store(self)
 
     def read(self, position: int) -> bytes | NDArray[np.uint8]:
         """Encoded bytes or pixels [H, W, 3] of one image.

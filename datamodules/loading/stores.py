@@ -21,7 +21,6 @@ from contracts.errors import DataError, nearest
 from contracts.names import as_path
 from datamodules.loading.arrow_source import arrow_source
 from datamodules.loading.cells import cells, image_bytes
-from datamodules.tables.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
 
@@ -40,21 +39,27 @@ class ImageStore(Protocol):
         ...
 
 
+class Placed(Protocol):
+    """Images whose places are known: a manifest, or a dump."""
+
+    def places(self) -> tuple[list[str], NDArray[np.integer], NDArray[np.integer]]:
+        """Files or containers, the index of each image's among them, and its row in the container."""
+        ...
+
+
 class _Places:
     """File and position of every row."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        where = manifest.table["where"].combine_chunks().dictionary_encode()
-        self._names = [str(as_path(name)) for name in where.dictionary.to_pylist()]
-        self._name: NDArray[np.int32] = where.indices.to_numpy(zero_copy_only=False)
-        self._row: NDArray[np.int64] = manifest.column("row")
+    def __init__(self, images: Placed) -> None:
+        names, self._name, self._row = images.places()
+        self._names = [str(as_path(name)) for name in names]
 
 
 class _Containers(_Places):
     """Containers, each opened once per process."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        super().__init__(manifest)
+    def __init__(self, images: Placed) -> None:
+        super().__init__(images)
         self._opened: dict[str, Any] = {}
         self._process = os.getpid()
 
@@ -94,13 +99,13 @@ class ColumnStore(_Containers):
     """Images in a column of containers whose rows lie in chunks.
 
     Args:
-        manifest: the rows to read.
+        images: the rows to read.
         column: name of the image column, of any type that `datamodules.loading.cells` reads.
         root: folder that paths in rows without bytes are relative to; no path may leave it.
     """
 
-    def __init__(self, manifest: Manifest, column: str = "image", root: Path | None = None) -> None:
-        super().__init__(manifest)
+    def __init__(self, images: Placed, column: str = "image", root: Path | None = None) -> None:
+        super().__init__(images)
         self._column = column
         self._root = root
 
@@ -126,16 +131,16 @@ class ParquetStore(ColumnStore):
     larger than the cache is slow; ``task=prepare`` solves this.
 
     Args:
-        manifest: as `ColumnStore`.
+        images: as `ColumnStore`.
         column: as `ColumnStore`.
         root: as `ColumnStore`.
         cache_bytes: bytes of row groups cached in each process (the newest one always is).
     """
 
     def __init__(
-        self, manifest: Manifest, column: str = "image", root: Path | None = None, cache_bytes: int = 256 * 2**20
+        self, images: Placed, column: str = "image", root: Path | None = None, cache_bytes: int = 256 * 2**20
     ) -> None:
-        super().__init__(manifest, column, root)
+        super().__init__(images, column, root)
         self._cache_bytes = cache_bytes
         self._groups: OrderedDict[tuple[str, int], pa.Array] = OrderedDict()
 

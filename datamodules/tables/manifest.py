@@ -168,6 +168,11 @@ class Manifest:
         where, inner = self.table["where"][int(row)].as_py(), self.table["row"][int(row)].as_py()
         return f"{where}[{inner}]" if inner >= 0 else str(where)
 
+    def places(self) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
+        """Files or containers, the index of each image's among them, and its row in the container or -1."""
+        where = self.table["where"].combine_chunks().dictionary_encode()
+        return where.dictionary.to_pylist(), where.indices.to_numpy(zero_copy_only=False), self.column("row")
+
     def fingerprint(self) -> str:
         """Hash (BLAKE2b, 32 hex digits) of the images' description in row order, without their places."""
         digest = blake2b(digest_size=16)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -31,7 +33,7 @@ SLOWEST = {
 NOT_BY = {
     "--help": SLOWEST | {"torch", "numpy", "pandas", "pyarrow", "h5py", "PIL", "rich"},
     "typo": SLOWEST | {"torch", "numpy", "pandas", "pyarrow", "h5py", "PIL", "rich"},
-    "review": SLOWEST | {"torch"},
+    "review": SLOWEST | {"torch", "pandas"},
     "doctor": SLOWEST,
     "predict": SLOWEST,
 }
@@ -42,7 +44,9 @@ NOT_BY = {
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Modules present after each command."""
     folder = tmp_path_factory.mktemp("startup")
-    write_predictions(folder / "dump.npz", draw(images=12))
+    with h5py.File(folder / "data.h5", "w") as file:
+        file["test/image"] = np.zeros((12, 8, 8, 3), np.uint8)
+    write_predictions(folder / "dump.npz", draw(images=12, where=[f"{folder}/data.h5::test"] * 12, row=np.arange(12)))
     words = ["detector.eval_view.resize=null", "trainer=cpu"]
     torch.save(Run(compose(["task=predict", *words])).detector().net.state_dict(), folder / "npr.pth")
     Image.linear_gradient("L").convert("RGB").save(folder / "image.jpg")
