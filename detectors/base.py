@@ -121,9 +121,9 @@ class Detector(LightningModule):
         for key, factory in (("optimizer", optimizer), ("scheduler", scheduler)):
             if factory is not None and not callable(factory):
                 raise ConfigError(
-                    f"detector.{key}={factory!r} makes none",
+                    f"detector.{key}={factory!r} is not a partial of a class",
                     f"Write 'detector.{key}={{_target_: module.Class, _partial_: true}}', in quotes: "
-                    "a shell takes braces apart.",
+                    "otherwise the shell changes the braces.",
                 )
         self.train_view = train_view
         self.eval_view = eval_view
@@ -156,7 +156,7 @@ class Detector(LightningModule):
         raise ConfigError(f"{type(self).__name__} has no maps to draw", "Leave predict.maps at 0.")
 
     graph_outputs: tuple[str, ...] = ()
-    """Names of what `forward` gives of images, the logits first, if that is all of `score`; see ``task=export``."""
+    """Names of what `forward` returns, the logits first, if `score` needs nothing else; see ``task=export``."""
     no_graph = "its score is more than a network of one image"  # Why there are no `graph_outputs`
 
     def frozen_part(self) -> FrozenPart | None:
@@ -176,7 +176,7 @@ class Detector(LightningModule):
         return dict(self.net.state_dict())
 
     def exported(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Hook: the constructor arguments of the detector that the weights of `merged` are of."""
+        """Hook: the constructor arguments of the detector that the weights returned by `merged` belong to."""
         return arguments
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

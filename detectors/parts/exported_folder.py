@@ -15,17 +15,17 @@ from detectors.base import PASSPORT
 
 
 def weights_file(path: Path) -> Path:
-    """The file that holds a checkpoint's weights: of a folder, the one that its configuration names, else itself.
+    """The file that holds a checkpoint's weights: itself or, for a folder, the one that its configuration names.
 
     Raises:
-        CheckpointError: the configuration is damaged, or names a file outside the folder or none.
+        CheckpointError: the configuration is damaged, or does not name a file in the folder.
     """
     if not is_exported(path):
         return path
     name = _settings(path)["export"]["weights"]
     file = path / str(name)
     if Path(str(name)).name != name or not file.is_file():
-        raise CheckpointError(f"{path / EXPORTED} names {name!r}, which is no file beside it", "Export it again.")
+        raise CheckpointError(f"{path / EXPORTED} names {name!r}, which is not a file beside it", "Export it again.")
     return file
 
 
@@ -56,6 +56,7 @@ def _settings(path: Path) -> dict[str, Any]:
         found["export"]["weights"], found["export"]["sha256"], found["detector"]["_target_"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path / EXPORTED} is no configuration of task=export: {type(error).__name__} {error}", "Export it again."
+            f"{path / EXPORTED} is not a configuration that task=export wrote: {type(error).__name__} {error}",
+            "Export it again.",
         ) from error
     return found

@@ -50,7 +50,7 @@ def own_layout(
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     rest = {key: value for key, value in state.items() if key not in (f"{dot}weight", f"{dot}bias")}
     backbone = adapt(_bare(rest, wanted)) if rest else {}
-    layout = f"the head is {name!r}" if name else "they are a head alone"
+    layout = f"the head is {name!r}" if name else "there is only a head"
     if outputs == 2:
         layout += " of two outputs, taken as real and generated"
     if f"{dot}bias" not in state:

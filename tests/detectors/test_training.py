@@ -97,6 +97,6 @@ def test_a_detector_trains_and_scores(name: str, precision: Any) -> None:
 @pytest.mark.parametrize("key", ["optimizer", "scheduler"])
 def test_what_cannot_make_an_optimizer_is_refused_before_the_training(key: str) -> None:
     given: dict[str, Any] = {key: "_target_:torch.optim.Adam"}
-    with pytest.raises(ConfigError, match=f"detector.{key}='_target_:torch.optim.Adam' makes none") as caught:
+    with pytest.raises(ConfigError, match=f"detector.{key}='_target_:torch.optim.Adam' is not a partial") as caught:
         NPR(VIEW, VIEW, **given)
     assert "in quotes" in caught.value.step
