@@ -56,12 +56,19 @@ class TrainingBatches:
         numbers = generator(random_key(self.seed, epoch), "order").bit_generator.random_raw(
             len(self.rows) * self.copies
         )
-        mine = np.argsort(numbers, kind="stable")[self.rank :: self.world]
-        rows, looks = self.rows[mine // self.copies].tolist(), (epoch * self.copies + mine % self.copies).tolist()
+        mine = _ascending(numbers)[self.rank :: self.world]
         for batch in range(done, len(self)):
-            start = batch * self.batch_size
-            stop = start + self.batch_size
-            yield list(zip(rows[start:stop], looks[start:stop], strict=True))
+            # lists of a whole epoch would take a hundred bytes a row
+            own = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
+            rows, looks = self.rows[own // self.copies], epoch * self.copies + own % self.copies
+            yield list(zip(rows.tolist(), looks.tolist(), strict=True))
+
+
+def _ascending(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Places of numbers in ascending order, equal ones as given; NumPy's stable sort takes four times as long."""
+    order = np.argsort(numbers)
+    ordered = numbers[order]
+    return np.argsort(numbers, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
 
 class EvaluationBatches:

@@ -87,6 +87,8 @@ def is_native(name: str, column: pa.ChunkedArray) -> bool:
     """Whether HDF5 can store a column under its name and type."""
     if column.null_count or not name.strip(".") or "/" in name or "\x00" in name:
         return False
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(plain_type(column.type))
     kind = column.type
     if pa.types.is_string(kind):
         # HDF5's strings end at their first NUL

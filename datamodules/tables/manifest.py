@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from contracts.errors import DataError, nearest
+from datamodules.tables.encoding import all_differ, encoded, is_text, joined, repeated
 
 SCHEMA = pa.schema(
     [
@@ -31,6 +32,8 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of every manifest, in this order; further columns may follow."""
+ENCODED = ("generator", "split", "source", "group", "where", "format")
+"""Columns whose texts repeat: the table has them as dictionaries, so that a row costs a number of one to four bytes."""
 
 DEFAULTS: dict[str, str | int] = {
     "generator": "", "split": "", "source": "", "group": "", "where": "", "row": -1,
@@ -58,10 +61,11 @@ class Manifest:
     """The columns of `SCHEMA`, then any others. `label` is 0 (real), 1 (generated) or -1 (unknown); `generator` is ""
     for a real or unlabelled image, and for a generated one whose generator is unknown; `where` is a file or container,
     `row` the row in the container or -1; `width` and `height` are pixels of the image as displayed (after EXIF
-    orientation), 0 if unknown."""
+    orientation), 0 if unknown. Columns of `ENCODED` may be given as texts or as dictionaries."""
 
     def __post_init__(self) -> None:
         _check_columns(self.table)
+        object.__setattr__(self, "table", encoded(self.table, ENCODED))
         _refuse(self, pc.equal(self.table["id"], ""), "id", "is empty", "Give every image a stable id.")
         self._check_unique()
         for name, known in (("label", LABELS), ("split", SPLITS)):
@@ -74,7 +78,7 @@ class Manifest:
 
     def _check_unique(self) -> None:
         ids = self.table["id"]
-        if pc.count_distinct(ids).as_py() == len(ids):
+        if all_differ(ids):
             return
         counts = pc.value_counts(ids)
         name = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
@@ -98,7 +102,7 @@ class Manifest:
         count = len(columns["id"])  # type: ignore[arg-type]  # every form of a column has a length
         arrays: dict[str, pa.Array | pa.ChunkedArray] = {}
         for field in SCHEMA:
-            values = columns[field.name] if field.name in columns else pa.repeat(DEFAULTS[field.name], count)
+            values = columns[field.name] if field.name in columns else _default(field.name, count)
             arrays[field.name] = _as_array(field.name, values, field.type)
         arrays |= {name: _as_array(name, v, None) for name, v in columns.items() if name not in SCHEMA.names}
         for name, array in arrays.items():
@@ -131,7 +135,8 @@ class Manifest:
         for split in splits:
             if split not in SPLITS:
                 raise DataError(f"split {split!r} is unknown", nearest(split, SPLITS))
-        return np.flatnonzero(np.isin(self.column("split"), splits)).astype(np.int64)
+        held = pc.is_in(self.table["split"], value_set=pa.array(splits, pa.string()))
+        return np.flatnonzero(held.to_numpy()).astype(np.int64)
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as a NumPy array; strings, and types that NumPy lacks, become objects."""
@@ -172,6 +177,12 @@ class Manifest:
         """Hash (BLAKE2b, 32 hex digits) of the images' description in row order, without their places."""
         digest = blake2b(digest_size=16)
         for name in (*CONTENT, *({ALIGNED} & set(self.table.column_names))):
+            column = self.table[name]
+            if is_text(column.type) and not column.null_count:
+                sizes, content = joined(column)
+                digest.update(sizes.astype("<i8").tobytes())
+                digest.update(content)
+                continue
             values = self.column(name)
             if values.dtype == object:
                 texts = [str(value).encode() for value in values]
@@ -193,7 +204,7 @@ class Manifest:
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        """Read a manifest written by `save`.
+        """Read a manifest written by `save`. An Arrow file is mapped into memory, which all processes share.
 
         Raises:
             DataError: the file is missing, is not a table, or the table is not a manifest.
@@ -201,8 +212,7 @@ class Manifest:
         try:
             if path.suffix == ".parquet":
                 return cls(pq.read_table(path))
-            with pa.OSFile(str(path), "rb") as source:
-                return cls(pa.ipc.open_file(source).read_all())
+            return cls(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"manifest {path} cannot be read: {error}", "Check the path, or write it again.") from error
 
@@ -217,7 +227,9 @@ def _check_columns(table: pa.Table) -> None:
                 f"manifest: no column {field.name!r} among {', '.join(names)}", "See Manifest.from_columns."
             )
         column = table[field.name]
-        if column.type != field.type:
+        if column.type != field.type and not (
+            field.name in ENCODED and pa.types.is_dictionary(column.type) and column.type.value_type == field.type
+        ):
             raise DataError(f"manifest: column {field.name!r} is {column.type}, not {field.type}")
         if column.null_count:
             row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
@@ -240,7 +252,9 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         if kind is None or array.type == kind:
             return array
-        if pa.types.is_string(kind) and not (_is_text(array.type) or pa.types.is_null(array.type)):
+        if name in ENCODED and pa.types.is_dictionary(array.type) and array.type.value_type == kind:
+            return array
+        if pa.types.is_string(kind) and not (is_text(array.type) or pa.types.is_null(array.type)):
             raise DataError(f"manifest: column {name!r} is {array.type}, not text", "Turn the values into strings.")
         return array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
@@ -248,7 +262,7 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
         raise DataError(f"manifest: column {name!r} cannot {aim}: {error}", "Correct it, or leave it out.") from error
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+def _default(name: str, count: int) -> pa.Array:
+    value = DEFAULTS[name]
+    return repeated(str(value), count) if name in ENCODED else pa.repeat(value, count)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import DataError
+from datamodules.tables.carried import plain_type
 from datamodules.tables.manifest import SCHEMA, Manifest
 
 
@@ -23,7 +24,9 @@ def columns(count: int = 6) -> dict[str, Any]:
 
 def test_from_columns_fills_what_a_layout_does_not_say() -> None:
     manifest = Manifest.from_columns({"id": ["a", "b"], "label": [1, -1]})
-    assert manifest.table.schema == SCHEMA
+    assert {field.name: plain_type(field.type) for field in manifest.table.schema} == dict(
+        zip(SCHEMA.names, SCHEMA.types, strict=True)
+    )
     assert manifest.table.to_pylist()[0] == {
         "id": "a", "label": 1, "generator": "", "split": "", "source": "", "group": "", "where": "", "row": -1,
         "width": 0, "height": 0, "format": "",
