@@ -30,7 +30,7 @@ from datamodules.tables.columns import (
     class_names,
     whole_number,
 )
-from datamodules.tables.encoding import is_text, one_dictionary, repeated
+from datamodules.tables.encoding import is_text, one_dictionary, repeated, with_nul
 from datamodules.tables.folds import fold_splits
 from datamodules.tables.manifest import SPLITS, Manifest
 
@@ -107,7 +107,7 @@ class ParquetDataModule(ImageDataModule):
             columns[name] = self._joined(name, {str(f.path): p[name] for f, p in zip(files, parts, strict=True)})
         label = columns["label"]
         if "generator" in columns:
-            columns["generator"] = pc.if_else(pc.equal(label, 1), columns["generator"], "")
+            columns["generator"] = _of_generated(columns["generator"], label)
         self._warn_of_unused(files[0])
         if "split" not in columns:
             named = self._named_splits(files, label.to_numpy() >= 0)
@@ -180,10 +180,12 @@ class ParquetDataModule(ImageDataModule):
         """Our columns of one file; texts and further columns stay unconverted. ``flat``: file names are unique."""
         self._check_columns(file)
         wanted = {ours: name for ours, name in self._found(file) if ours != "image"}
-        table, count, part = file.read(list(wanted.values())), file.rows, dict[str, Any]()
+        repeating = [name for ours, name in wanted.items() if ours in TEXTS]
+        table, count, part = file.read(list(wanted.values()), repeating), file.rows, dict[str, Any]()
         for ours, name in wanted.items():
             place = f"{file.path}: column {name!r}"
-            column = plain(file.column(table, name), place, f"Ignore it: datamodule.columns.{ours}=null.")
+            step = f"Ignore it: datamodule.columns.{ours}=null."
+            column = plain(file.column(table, name), place, step, dictionaries=ours in TEXTS)
             if ours in FILLED and name in file.partitions and name not in file.schema.names:
                 column = whole_number(column)
             part[ours] = self._column(ours, column, class_names(file.schema, name), place)
@@ -217,14 +219,17 @@ class ParquetDataModule(ImageDataModule):
         if name in ("id", *TEXTS) and name != "split":
             hexed = not all(are_texts(column) for column in parts.values())
             texts = [as_texts(column, None, f"{file}: {name!r}", hexed) for file, column in parts.items()]
-            found = pa.chunked_array([chunk for column in texts for chunk in column.chunks], pa.string())
-            bad = found.filter(pc.match_substring(found, "\x00"))
+            kinds = {column.type for column in texts}
+            texts = texts if len(kinds) == 1 else [column.cast(pa.string()) for column in texts]
+            found = pa.chunked_array([chunk for column in texts for chunk in column.chunks], texts[0].type)
+            once = found if name == "id" else one_dictionary(found)
+            bad = with_nul(found if name == "id" else pa.chunked_array([once.dictionary]))
             if len(bad):
                 raise DataError(
                     f"{self.path}: {name} {bad[0].as_py()!r} contains a NUL, which would cut the text short in dumps",
                     "Remove the NUL.",
                 )
-            return found
+            return once
         if name in FILLED:
             arrays = [part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts.values()]
             return pa.chunked_array([chunk for chunks in arrays for chunk in chunks])
@@ -250,6 +255,14 @@ class ParquetDataModule(ImageDataModule):
         image = self.columns["image"]
         file.read([image] if file.schema.names.count(image) > 1 else [])
         check_image_column(file.schema.field(image).type, f"{file.path}: column {image!r}")
+
+
+def _of_generated(generators: pa.DictionaryArray, labels: pa.ChunkedArray) -> pa.Array:
+    """The generators, "" where the label is not 1."""
+    made = pc.equal(labels, 1).combine_chunks()
+    if pc.any(pc.and_not(pc.not_equal(generators, ""), made)).as_py():
+        return pc.if_else(made, generators.cast(pa.string()), "")
+    return generators
 
 
 def _is_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -43,7 +43,7 @@ def are_texts(column: pa.ChunkedArray) -> bool:
 def as_texts(
     column: pa.ChunkedArray, names: Sequence[str] | None = None, place: str = "the column", hexed: bool | None = None
 ) -> pa.ChunkedArray:
-    """A column as texts, nulls as "".
+    """A column as texts, nulls as ""; a dictionary of texts without nulls as it is.
 
     Args:
         column: texts, numbers, booleans, dates, times or bytes.
@@ -59,6 +59,8 @@ def as_texts(
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
     if pa.types.is_dictionary(column.type):
+        if column.type.value_type == pa.string() and not column.null_count:
+            return column
         column = column.cast(column.type.value_type)
     if names is not None and pa.types.is_integer(column.type):
         return _column("" if v is None or not 0 <= v < len(names) else names[v] for v in column.to_pylist())

@@ -45,6 +45,14 @@ def repeated(value: str, count: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
 
 
+def with_nul(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Those texts that contain a NUL."""
+    contents = (chunk.buffers()[2] for chunk in texts.chunks)  # a scan of them all is faster than of each text
+    if not any(content is not None and b"\x00" in content.to_pybytes() for content in contents):
+        return texts.slice(0, 0)
+    return texts.filter(pc.match_substring(texts, "\x00"))
+
+
 def joined(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], memoryview]:
     """Bytes in each text of a column without nulls, and all of them in a row."""
     texts = pa.concat_arrays([pa.array([], pa.large_string()), *column.cast(pa.large_string()).chunks])
