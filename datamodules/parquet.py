@@ -30,7 +30,7 @@ from datamodules.tables.columns import (
     class_names,
     whole_number,
 )
-from datamodules.tables.encoding import is_text, one_dictionary, repeated, with_nul
+from datamodules.tables.encoding import each, is_text, one_dictionary, repeated, with_nul
 from datamodules.tables.folds import fold_splits
 from datamodules.tables.manifest import SPLITS, Manifest
 
@@ -203,7 +203,10 @@ class ParquetDataModule(ImageDataModule):
             return pa.array(as_labels(column, self.labels, names, place))
         if ours == "split":
             found = one_dictionary(as_texts(column, names, place))
-            return pa.array(as_splits(found.dictionary.to_pylist(), self.splits, place), pa.string()).take(found.indices)
+            splits = as_splits(found.dictionary.to_pylist(), self.splits, place)
+            if len(set(splits)) == len(splits):
+                return pa.DictionaryArray.from_arrays(found.indices, pa.array(splits, pa.string()))
+            return pa.array(splits, pa.string()).take(found.indices).dictionary_encode()
         if ours in SIZES:
             return as_sizes(column, place)
         if ours == "id":
@@ -232,7 +235,10 @@ class ParquetDataModule(ImageDataModule):
             return once
         if name in FILLED:
             arrays = [part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts.values()]
-            return pa.chunked_array([chunk for chunks in arrays for chunk in chunks])
+            flat = [chunk for chunks in arrays for chunk in chunks]
+            if name == "split":  # numbered by various types
+                return one_dictionary(pa.chunked_array([split.cast(pa.dictionary(pa.int64(), pa.string())) for split in flat]))
+            return pa.chunked_array(flat)
         return joined(parts, name)
 
     def _found(self, file: TableFile) -> Iterator[tuple[str, str]]:
@@ -260,9 +266,8 @@ class ParquetDataModule(ImageDataModule):
 def _of_generated(generators: pa.DictionaryArray, labels: pa.ChunkedArray) -> pa.Array:
     """The generators, "" where the label is not 1."""
     made = pc.equal(labels, 1).combine_chunks()
-    if pc.any(pc.and_not(pc.not_equal(generators, ""), made)).as_py():
-        return pc.if_else(made, generators.cast(pa.string()), "")
-    return generators
+    named = each(pa.chunked_array([generators]), lambda texts: pc.not_equal(texts, ""))
+    return pc.if_else(made, generators.cast(pa.string()), "") if pc.any(pc.and_not(named, made)).as_py() else generators
 
 
 def _is_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:

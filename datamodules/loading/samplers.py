@@ -16,6 +16,8 @@ Item = tuple[int, int]
 
 PIXELS = 2**24  # Maximum pixels in a batch of native-size images: 256 of 256x256, or one photograph of 16 megapixels
 
+_TOGETHER = 64  # Batches whose numbers become Python's at a time
+
 
 @dataclass(eq=False)
 class TrainingBatches:
@@ -57,11 +59,12 @@ class TrainingBatches:
             len(self.rows) * self.copies
         )
         mine = _ascending(numbers)[self.rank :: self.world]
-        for batch in range(done, len(self)):
-            # lists of a whole epoch would take a hundred bytes a row
-            own = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
-            rows, looks = self.rows[own // self.copies], epoch * self.copies + own % self.copies
-            yield list(zip(rows.tolist(), looks.tolist(), strict=True))
+        size = self.batch_size
+        for first in range(done, len(self), _TOGETHER):  # lists of a whole epoch would take a hundred bytes a row
+            own = mine[first * size : min(first + _TOGETHER, len(self)) * size]
+            rows, looks = self.rows[own // self.copies].tolist(), (epoch * self.copies + own % self.copies).tolist()
+            for start in range(0, len(own), size):
+                yield list(zip(rows[start : start + size], looks[start : start + size], strict=True))
 
 
 def _ascending(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:

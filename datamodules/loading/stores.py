@@ -8,6 +8,7 @@ import os
 from abc import abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from contracts.errors import DataError, nearest
 from contracts.names import as_path
 from datamodules.loading.arrow_source import arrow_source
 from datamodules.loading.cells import cells, image_bytes
+from datamodules.tables.encoding import one_dictionary
 from datamodules.tables.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
@@ -44,10 +46,23 @@ class _Places:
     """File and position of every row."""
 
     def __init__(self, manifest: Manifest) -> None:
-        where = manifest.table["where"].combine_chunks().dictionary_encode()
-        self._names = [str(as_path(name)) for name in where.dictionary.to_pylist()]
-        self._name: NDArray[np.int32] = where.indices.to_numpy(zero_copy_only=False)
-        self._row: NDArray[np.int64] = manifest.column("row")
+        self._manifest = manifest
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what the manifest, which workers share, holds already."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_names", "_name", "_row")}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [str(as_path(name)) for name in one_dictionary(self._manifest.table["where"]).dictionary.to_pylist()]
+
+    @cached_property
+    def _name(self) -> NDArray[np.integer[Any]]:
+        return np.asarray(one_dictionary(self._manifest.table["where"]).indices.to_numpy())
+
+    @cached_property
+    def _row(self) -> NDArray[np.int64]:
+        return self._manifest.column("row")
 
 
 class _Containers(_Places):
@@ -59,7 +74,7 @@ class _Containers(_Places):
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": {}}
+        return super().__getstate__() | {"_opened": {}}
 
     @abstractmethod
     def _open(self, name: str) -> Any:

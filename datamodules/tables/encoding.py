@@ -1,6 +1,6 @@
 """Texts of large tables: those that repeat as numbers of a dictionary, and whether any two ids are equal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,9 +35,17 @@ def one_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """A column of texts, or of dictionaries of them, as one array."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    elif column.num_chunks > 1:  # narrow numbers have no room for all texts
+    elif column.num_chunks == 1:
+        return column.chunk(0)
+    else:  # narrow numbers have no room for all texts
         column = column.cast(pa.dictionary(pa.int64(), pa.string())).unify_dictionaries()
     return column.combine_chunks()
+
+
+def each(column: pa.ChunkedArray, test: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """A property of each text of a column that is one dictionary; ``test`` gives that of the dictionary's texts."""
+    one = one_dictionary(column)
+    return test(one.dictionary).take(one.indices)
 
 
 def repeated(value: str, count: int) -> pa.DictionaryArray:
@@ -75,14 +83,20 @@ def _hashes(texts: pa.StringArray) -> Iterator[NDArray[np.uint64]]:
         yield np.zeros(len(texts), np.uint64)
         return
     starts = np.frombuffer(places, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.append(np.frombuffer(content, np.uint8), np.zeros(8, np.uint8))
+    longest = int(np.diff(starts).max(initial=0))
+    data = np.append(np.frombuffer(content, np.uint8), np.zeros(longest + 8, np.uint8))
     words = np.ndarray(len(data) - 7, np.dtype("<u8"), data, strides=(1,))  # eight bytes from each byte on
     for begin in range(0, len(texts), _BLOCK):
         bounds = starts[begin : begin + _BLOCK + 1]
-        place, size = bounds[:-1].astype(np.int64), np.diff(bounds)
-        hashes = size.astype(np.uint64)
-        for done in range(0, int(size.max(initial=0)), 8):
-            word = words[np.minimum(place + done, len(words) - 1)] & _MASKS[np.clip(size - done, 0, 8)]
-            hashes = (hashes ^ word) * _FACTOR
+        place, left = bounds[:-1].astype(np.int64), np.diff(bounds)
+        hashes = left.astype(np.uint64)
+        for _ in range(0, int(left.max(initial=0)), 8):
+            word = words[place]
+            if left.min() < 8:
+                word &= _MASKS[np.clip(left, 0, 8)]
+            hashes ^= word
+            hashes *= _FACTOR
             hashes ^= hashes >> _SHIFT
+            place += 8
+            left -= 8
         yield hashes

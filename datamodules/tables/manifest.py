@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from contracts.errors import DataError, nearest
-from datamodules.tables.encoding import all_differ, encoded, is_text, joined, repeated
+from datamodules.tables.encoding import all_differ, each, encoded, is_text, joined, repeated
 
 SCHEMA = pa.schema(
     [
@@ -68,10 +68,11 @@ class Manifest:
         object.__setattr__(self, "table", encoded(self.table, ENCODED))
         _refuse(self, pc.equal(self.table["id"], ""), "id", "is empty", "Give every image a stable id.")
         self._check_unique()
-        for name, known in (("label", LABELS), ("split", SPLITS)):
-            strange = pc.invert(pc.is_in(self.table[name], value_set=pa.array(known, SCHEMA.field(name).type)))
-            _refuse(self, strange, name, "is unknown", f"Allowed: {', '.join(map(repr, known))}.")
-        named = pc.and_(pc.not_equal(self.table["label"], 1), pc.not_equal(self.table["generator"], ""))
+        labels = pc.is_in(self.table["label"], value_set=pa.array(LABELS, pa.int8()))
+        for name, known, allowed in (("label", labels, LABELS), ("split", self._of_splits(SPLITS), SPLITS)):
+            _refuse(self, pc.invert(known), name, "is unknown", f"Allowed: {', '.join(map(repr, allowed))}.")
+        generated = pa.chunked_array([each(self.table["generator"], lambda texts: pc.not_equal(texts, ""))])
+        named = pc.and_(pc.not_equal(self.table["label"], 1), generated)
         _refuse(self, named, "generator", "belongs to an image whose label is not 1", "Clear it, or set label to 1.")
         for name, least in (("row", -1), ("width", 0), ("height", 0)):
             _refuse(self, pc.less(self.table[name], least), name, "is out of range", f"Give {least} or more.")
@@ -110,6 +111,19 @@ class Manifest:
                 raise DataError(f"manifest: column {name!r} has {len(array)} rows, 'id' has {count}")
         return cls(pa.table(arrays))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The table as a tensor, which PyTorch shares with workers that do not inherit memory, instead of copying."""
+        return _shared, (self._as_tensor,)
+
+    @cached_property
+    def _as_tensor(self) -> Any:
+        import torch  # slow
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return torch.frombuffer(sink.getvalue(), dtype=torch.uint8)
+
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
@@ -135,8 +149,11 @@ class Manifest:
         for split in splits:
             if split not in SPLITS:
                 raise DataError(f"split {split!r} is unknown", nearest(split, SPLITS))
-        held = pc.is_in(self.table["split"], value_set=pa.array(splits, pa.string()))
-        return np.flatnonzero(held.to_numpy()).astype(np.int64)
+        return np.flatnonzero(self._of_splits(splits).to_numpy()).astype(np.int64)
+
+    def _of_splits(self, splits: Sequence[str]) -> pa.ChunkedArray:
+        allowed = pa.array(splits, pa.string())
+        return pa.chunked_array([each(self.table["split"], lambda texts: pc.is_in(texts, value_set=allowed))])
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as a NumPy array; strings, and types that NumPy lacks, become objects."""
@@ -215,6 +232,13 @@ class Manifest:
             return cls(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"manifest {path} cannot be read: {error}", "Check the path, or write it again.") from error
+
+
+def _shared(tensor: Any) -> Manifest:
+    """The manifest in a tensor, without a copy; it was checked before it was sent."""
+    manifest = object.__new__(Manifest)
+    object.__setattr__(manifest, "table", pa.ipc.open_stream(pa.py_buffer(tensor.numpy())).read_all())
+    return manifest
 
 
 def _check_columns(table: pa.Table) -> None:
