@@ -286,7 +286,6 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
         raise DataError(f"manifest: column {name!r} cannot {aim}: {error}", "Correct it, or leave it out.") from error
 
 
-
 def _default(name: str, count: int) -> pa.Array:
     value = DEFAULTS[name]
     return repeated(str(value), count) if name in ENCODED else pa.repeat(value, count)

@@ -64,7 +64,9 @@ def taps(side: int, size: int, way: Way = "bilinear") -> Taps:
     combs[np.arange(side) % most, np.arange(side)] = 1
     seen = _interpolate(torch.from_numpy(combs)[None, :, None], 1, size, way)[0, :, 0].numpy()
     tap = np.arange(most)
-    weights = np.where(tap < count[:, None], seen[(first[:, None] + tap) % most, np.arange(size)[:, None]], np.float32(0))
+    weights = np.where(
+        tap < count[:, None], seen[(first[:, None] + tap) % most, np.arange(size)[:, None]], np.float32(0)
+    )
     rows = np.random.default_rng(0).integers(0, 256, (_TRIED, side, 3), dtype=np.uint8)
     values = np.empty((3, _TRIED, size), np.float32)
     squash(*_columns(rows), first, count, weights, *_KEPT, values)

@@ -110,7 +110,9 @@ def test_a_box_is_resized_with_torchs_bytes(height, width, side, way, seed):
     assert torch.equal(apply_resized_crop(RgbImage(levels), crop, in_floats=True).pixels, resized(box, side, way))
 
 
-@pytest.mark.parametrize(("side", "size", "way"), [(1080, 224, "bilinear"), (800, 384, "bicubic"), (60, 384, "bicubic")])
+@pytest.mark.parametrize(
+    ("side", "size", "way"), [(1080, 224, "bilinear"), (800, 384, "bicubic"), (60, 384, "bicubic")]
+)
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="other instructions")
 def test_compiled_sums_agree_with_torchs_where_products_are_fused(side, size, way):
     """The tests above would pass by way of torch."""
