@@ -237,9 +237,8 @@ class ParquetDataModule(ImageDataModule):
             arrays = [part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts.values()]
             flat = [chunk for chunks in arrays for chunk in chunks]
             if name == "split":  # numbered by various types
-                return one_dictionary(
-                    pa.chunked_array([split.cast(pa.dictionary(pa.int64(), pa.string())) for split in flat])
-                )
+                flat = [chunk.cast(pa.dictionary(pa.int64(), pa.string())) for chunk in flat]
+                return one_dictionary(pa.chunked_array(flat))
             return pa.chunked_array(flat)
         return joined(parts, name)
 

@@ -74,7 +74,7 @@ add_four: Callable[..., None] = intrinsic(_add_four)
 """``(rows, at, values, place, w1, w2, w3, w4)``: adds the next four rows of values to ``rows[at]``, each rounded twice.
 """
 add_fused: Callable[..., None] = intrinsic(_add_fused)
-"""``(rows, at, values, place, w)``: adds ``values[place] * w`` to ``rows[at]``, rounded once on processors that can do so."""
+"""``(rows, at, values, place, w)``: adds ``values[place] * w`` to ``rows[at]``, rounded once if the processor can."""
 
 
 def _row(context: Any, builder: Any, signature: Any, arguments: Any, array: int) -> Any:
