@@ -4,6 +4,7 @@ The Parquet file has a column each of ids of 22 letters, labels, 37 generators, 
 images; its images are not read. Order means all batches of an epoch, as lists of rows.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +36,7 @@ def _measured(folder: Path, count: int, last: bool) -> list[Row]:
     datamodule = ParquetDataModule(source, columns=COLUMNS)
     manifest = datamodule.build_manifest()
     batches = TrainingBatches(np.arange(count), 100, seed=0)
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "build": datamodule.build_manifest,
         "write": partial(manifest.save, file),
         "read": lambda: Manifest.load(file),

@@ -127,7 +127,7 @@ def as_labels(
             translated[value] = _label(value, known, names if named else None, place)
     translated[""] = -1
     found = pc.index_in(column, value_set=distinct).to_numpy()
-    return np.array([translated[value] for value in values], dtype=np.int8)[found]
+    return np.asarray(np.array([translated[value] for value in values], dtype=np.int8)[found])
 
 
 def _label(value: Any, known: Mapping[str, int] | None, names: Sequence[str] | None, place: str) -> int:

@@ -79,7 +79,7 @@ def _columns(levels: Levels) -> tuple[NDArray[np.uint8], bool, bool]:
     upside_down, mirrored = (stride < 0 for stride in levels.strides[:2])
     stored = levels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
     turned = stored.transpose(1, 0, 2)  # the image itself, if it is a rotated view
-    columns = turned if turned.flags.c_contiguous else cv2.transpose(stored)
+    columns = turned if turned.flags.c_contiguous else np.asarray(cv2.transpose(stored), dtype=np.uint8)
     return columns.reshape(len(columns), -1), upside_down, mirrored
 
 
