@@ -97,7 +97,7 @@ class AiGenBenchDataModule(ImageDataModule):
                 raise DataError(f"{file} has no column {name!r}, which AI-GenBench requires", step)
         table = opened.read((*NEEDED[1:], *FURTHER))
         labels = as_labels(table["label"], _label_map(schema), class_names(schema, "label"), f"{file}: column 'label'")
-        generators = as_texts(table["generator"], class_names(schema, "generator"))
+        generators = as_texts(table["generator"], class_names(schema, "generator")).to_pylist()
         wrong = np.flatnonzero((labels == 1) != (np.array(generators, dtype=object) != ""))
         if len(wrong):
             row = int(wrong[0])
@@ -106,7 +106,7 @@ class AiGenBenchDataModule(ImageDataModule):
                 "A generated image (1) needs a generator; a real image (0) must not have one.",
             )
         part: dict[str, Sequence[object]] = {
-            "id": as_texts(table["file_id"]),
+            "id": as_texts(table["file_id"]).to_pylist(),
             "label": labels.tolist(),
             "generator": generators,
             "split": [split] * count,
@@ -114,7 +114,7 @@ class AiGenBenchDataModule(ImageDataModule):
             "row": range(count),
         }
         if "origin_dataset" in table.column_names:
-            part["source"] = as_texts(table["origin_dataset"])
+            part["source"] = as_texts(table["origin_dataset"]).to_pylist()
         for name in ("width", "height"):
             known = name in table.column_names
             part[name] = [value or 0 for value in table[name].to_pylist()] if known else [0] * count

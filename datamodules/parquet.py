@@ -7,6 +7,8 @@ from typing import Any, Unpack
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, DataError, nearest
 from contracts.names import as_text
@@ -28,6 +30,7 @@ from datamodules.tables.columns import (
     class_names,
     whole_number,
 )
+from datamodules.tables.encoding import each, is_text, one_dictionary, repeated, with_nul
 from datamodules.tables.folds import fold_splits
 from datamodules.tables.manifest import SPLITS, Manifest
 
@@ -104,13 +107,16 @@ class ParquetDataModule(ImageDataModule):
             columns[name] = self._joined(name, {str(f.path): p[name] for f, p in zip(files, parts, strict=True)})
         label = columns["label"]
         if "generator" in columns:
-            pairs = zip(columns["generator"], label, strict=True)
-            columns["generator"] = [name if value == 1 else "" for name, value in pairs]
-        _refuse_repeated(columns)
+            columns["generator"] = _of_generated(columns["generator"], label)
         self._warn_of_unused(files[0])
         if "split" not in columns:
-            columns["split"] = self._named_splits(files, label) or self._folds(label, columns.get("group"))
-        return Manifest.from_columns(columns)
+            named = self._named_splits(files, label.to_numpy() >= 0)
+            columns["split"] = self._folds(label, columns.get("group")) if named is None else named
+        try:
+            return Manifest.from_columns(columns)
+        except DataError:
+            _refuse_repeated(columns)
+            raise
 
     def _warn_of_unused(self, file: TableFile) -> None:
         """Warn of unused columns with names of ours: a data set's own split is rarely ignored on purpose."""
@@ -122,19 +128,19 @@ class ParquetDataModule(ImageDataModule):
                 as_text(str(self.path)), folds, ", ".join(unused), unused[-1], unused[-1],
             )  # fmt: skip
 
-    def _folds(self, labels: Sequence[int], groups: Sequence[str] | None) -> list[str]:
+    def _folds(self, labels: pa.ChunkedArray, groups: pa.ChunkedArray | None) -> list[str]:
         """Folds; or no splits for a data set too small for them, which can still be scored and audited."""
         try:
-            return fold_splits(labels, groups, self.fold_seed)
+            return fold_splits(labels.to_numpy(), None if groups is None else groups.to_pylist(), self.fold_seed)
         except DataError as error:
             logger.warning("%s: no image has a split: %s", self.path, error)
             return [""] * len(labels)
 
-    def _named_splits(self, files: Sequence[TableFile], labels: Sequence[int]) -> list[str] | None:
-        """The splits named by files or folders, if they name more than one that has labels."""
+    def _named_splits(self, files: Sequence[TableFile], known: NDArray[np.bool_]) -> pa.ChunkedArray | None:
+        """The splits named by files or folders, if they name more than one that has labels; ``known`` [N] has them."""
         named = {file.path: named_split(file.path, self._base, self.splits) for file in files}
-        splits = [named[file.path] or "" for file in files for _ in range(file.rows)]
-        found = {split for split, label in zip(splits, labels, strict=True) if split and label >= 0}
+        parts = np.split(known, np.cumsum([file.rows for file in files])[:-1])
+        found = {split for file, part in zip(files, parts, strict=True) if (split := named[file.path]) and part.any()}
         # the folders of a DatasetDict are splits under any name
         folders = {file.path.parent for file in files} if files[0].path.suffix == ARROW else set()
         if len(found) < 2 and len(folders) < 2:  # a single split is divided into folds
@@ -148,9 +154,10 @@ class ParquetDataModule(ImageDataModule):
             )
         if len(found) < 2:
             return None
-        counts = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits and name)
+        rows = {name: sum(file.rows for file in files if named[file.path] == name) for name in SPLITS if name}
+        counts = ", ".join(f"{name} {count}" for name, count in rows.items() if count)
         logger.warning("%s: splits are taken from the file names: %s", self.path, counts)
-        return splits
+        return pa.chunked_array([repeated(named[file.path] or "", file.rows) for file in files])
 
     def build_store(self, manifest: Manifest) -> ParquetStreamStore | ArrowStore:
         """Read the image column, and files that it names below the root."""
@@ -173,49 +180,66 @@ class ParquetDataModule(ImageDataModule):
         """Our columns of one file; texts and further columns stay unconverted. ``flat``: file names are unique."""
         self._check_columns(file)
         wanted = {ours: name for ours, name in self._found(file) if ours != "image"}
-        table, count, part = file.read(list(wanted.values())), file.rows, dict[str, Any]()
+        repeating = [name for ours, name in wanted.items() if ours in TEXTS]
+        table, count, part = file.read(list(wanted.values()), repeating), file.rows, dict[str, Any]()
         for ours, name in wanted.items():
             place = f"{file.path}: column {name!r}"
-            column = plain(file.column(table, name), place, f"Ignore it: datamodule.columns.{ours}=null.")
+            step = f"Ignore it: datamodule.columns.{ours}=null."
+            column = plain(file.column(table, name), place, step, dictionaries=ours in TEXTS)
             if ours in FILLED and name in file.partitions and name not in file.schema.names:
                 column = whole_number(column)
             part[ours] = self._column(ours, column, class_names(file.schema, name), place)
         name = file.path.name if flat else file.path.relative_to(self._base).as_posix()
-        part.setdefault("id", pa.chunked_array([[f"{as_text(name)}:{row}" for row in range(count)]], pa.string()))
-        part.setdefault("label", [-1] * count)
+        rows = pa.array(np.arange(count))
+        if "id" not in part:
+            part["id"] = pa.chunked_array([pc.binary_join_element_wise(as_text(name), rows.cast(pa.string()), ":")])
+        part.setdefault("label", pa.repeat(pa.scalar(-1, pa.int8()), count))
         for size in SIZES:
-            part.setdefault(size, [0] * count)
-        return part | {"where": [as_text(file.path)] * count, "row": list(range(count))}
+            part.setdefault(size, pa.repeat(0, count))
+        return part | {"where": repeated(as_text(file.path), count), "row": rows}
 
     def _column(self, ours: str, column: pa.ChunkedArray, names: list[str] | None, place: str) -> Any:
         if ours == "label":
-            return list(as_labels(column, self.labels, names, place))
+            return pa.array(as_labels(column, self.labels, names, place))
         if ours == "split":
-            return as_splits(as_texts(column, names, place), self.splits, place)
+            found = one_dictionary(as_texts(column, names, place))
+            splits = as_splits(found.dictionary.to_pylist(), self.splits, place)
+            if len(set(splits)) == len(splits):
+                return pa.DictionaryArray.from_arrays(found.indices, pa.array(splits, pa.string()))
+            return pa.array(splits, pa.string()).take(found.indices).dictionary_encode()
         if ours in SIZES:
             return as_sizes(column, place)
         if ours == "id":
-            empty = np.flatnonzero([value in (None, "", b"") for value in column.to_pylist()])
+            empty = np.flatnonzero(_is_empty(column).to_numpy())
             if len(empty):
                 raise DataError(f"{place} is empty in row {empty[0]}", "Fill it, or set datamodule.columns.id=null.")
         if ours in TEXTS and names:
-            return pa.chunked_array([as_texts(column, names, place)], pa.string())
+            return as_texts(column, names, place)
         return column
 
     def _joined(self, name: str, parts: Mapping[str, Any]) -> Any:
         """One column of all files; bytes in ids and groups are converted the same way in each."""
         if name in ("id", *TEXTS) and name != "split":
             hexed = not all(are_texts(column) for column in parts.values())
-            texts = (as_texts(column, None, f"{file}: {name!r}", hexed) for file, column in parts.items())
-            found = [text for part in texts for text in part]
-            if bad := next((text for text in found if "\x00" in text), None):
+            texts = [as_texts(column, None, f"{file}: {name!r}", hexed) for file, column in parts.items()]
+            kinds = {column.type for column in texts}
+            texts = texts if len(kinds) == 1 else [column.cast(pa.string()) for column in texts]
+            found = pa.chunked_array([chunk for column in texts for chunk in column.chunks], texts[0].type)
+            once = found if name == "id" else one_dictionary(found)
+            bad = with_nul(found if name == "id" else pa.chunked_array([once.dictionary]))
+            if len(bad):
                 raise DataError(
-                    f"{self.path}: {name} {bad!r} contains a NUL, which would cut the text short in dumps",
+                    f"{self.path}: {name} {bad[0].as_py()!r} contains a NUL, which would cut the text short in dumps",
                     "Remove the NUL.",
                 )
-            return found
+            return once
         if name in FILLED:
-            return [value for part in parts.values() for value in part]
+            arrays = [part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts.values()]
+            flat = [chunk for chunks in arrays for chunk in chunks]
+            if name == "split":  # numbered by various types
+                flat = [chunk.cast(pa.dictionary(pa.int64(), pa.string())) for chunk in flat]
+                return one_dictionary(pa.chunked_array(flat))
+            return pa.chunked_array(flat)
         return joined(parts, name)
 
     def _found(self, file: TableFile) -> Iterator[tuple[str, str]]:
@@ -240,16 +264,30 @@ class ParquetDataModule(ImageDataModule):
         check_image_column(file.schema.field(image).type, f"{file.path}: column {image!r}")
 
 
-def _refuse_repeated(columns: Mapping[str, list[Any]]) -> None:
+def _of_generated(generators: pa.DictionaryArray, labels: pa.ChunkedArray) -> pa.Array:
+    """The generators, "" where the label is not 1."""
+    made = pc.equal(labels, 1).combine_chunks()
+    named = each(pa.chunked_array([generators]), lambda texts: pc.not_equal(texts, ""))
+    return pc.if_else(made, generators.cast(pa.string()), "") if pc.any(pc.and_not(named, made)).as_py() else generators
+
+
+def _is_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which values are nulls, empty texts or no bytes."""
+    texts = is_text(column.type) or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+    none = pc.is_null(column)
+    return pc.or_(none, pc.equal(pc.binary_length(column), 0).fill_null(False)) if texts else none
+
+
+def _refuse_repeated(columns: Mapping[str, pa.ChunkedArray]) -> None:
     """Raise a DataError that lists repeated ids with their places."""
-    if len(set(columns["id"])) == len(columns["id"]):
-        return
     places: dict[str, list[str]] = {}
-    for name, where, row in zip(columns["id"], columns["where"], columns["row"], strict=True):
+    for name, where, row in zip(*(columns[name].to_pylist() for name in ("id", "where", "row")), strict=True):
         places.setdefault(name, []).append(f"{where}[{row}]")
-    repeated = {name: found for name, found in places.items() if len(found) > 1}
-    shown = "".join(f"\n    {name!r}: {', '.join(found[:4])}" for name, found in list(repeated.items())[:5])
+    again = {name: found for name, found in places.items() if len(found) > 1}
+    if not again:
+        return
+    shown = "".join(f"\n    {name!r}: {', '.join(found[:4])}" for name, found in list(again.items())[:5])
     raise DataError(
-        f"{counted(len(repeated), 'id')} {'occurs' if len(repeated) == 1 else 'occur'} more than once:{shown}",
+        f"{counted(len(again), 'id')} {'occurs' if len(again) == 1 else 'occur'} more than once:{shown}",
         "Remove the copies, or use file and row as ids: datamodule.columns.id=null.",
     )

@@ -44,8 +44,12 @@ class TableFile:
             return table[name]
         return pa.chunked_array([pa.repeat(pa.scalar(self.partitions[name], pa.string()), self.rows)])
 
-    def read(self, names: Sequence[str]) -> pa.Table:
+    def read(self, names: Sequence[str], repeating: Sequence[str] = ()) -> pa.Table:
         """Read some columns.
+
+        Args:
+            names: the columns.
+            repeating: those of them whose texts repeat, which Parquet files can give as dictionaries.
 
         Raises:
             DataError: the file cannot be read, or has a column twice.
@@ -57,7 +61,8 @@ class TableFile:
         try:
             if self.path.suffix == ARROW:
                 return open_shard(self.path).select(wanted)
-            return _read_parquet(pq.ParquetFile(arrow_source(self.path)), wanted)
+            texts = [name for name in repeating if name in wanted and pa.types.is_string(self.schema.field(name).type)]
+            return _read_parquet(pq.ParquetFile(arrow_source(self.path), read_dictionary=texts), wanted)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{self.path} cannot be read: {error}", "Is it a complete Parquet file?") from error
 

@@ -16,6 +16,8 @@ Item = tuple[int, int]
 
 PIXELS = 2**24  # Maximum pixels in a batch of native-size images: 256 of 256x256, or one photograph of 16 megapixels
 
+_TOGETHER = 64  # Batches whose numbers become Python's at a time
+
 
 @dataclass(eq=False)
 class TrainingBatches:
@@ -56,12 +58,20 @@ class TrainingBatches:
         numbers = generator(random_key(self.seed, epoch), "order").bit_generator.random_raw(
             len(self.rows) * self.copies
         )
-        mine = np.argsort(numbers, kind="stable")[self.rank :: self.world]
-        rows, looks = self.rows[mine // self.copies].tolist(), (epoch * self.copies + mine % self.copies).tolist()
-        for batch in range(done, len(self)):
-            start = batch * self.batch_size
-            stop = start + self.batch_size
-            yield list(zip(rows[start:stop], looks[start:stop], strict=True))
+        mine = _ascending(numbers)[self.rank :: self.world]
+        size = self.batch_size
+        for first in range(done, len(self), _TOGETHER):  # lists of a whole epoch would take a hundred bytes a row
+            own = mine[first * size : min(first + _TOGETHER, len(self)) * size]
+            rows, looks = self.rows[own // self.copies].tolist(), (epoch * self.copies + own % self.copies).tolist()
+            for start in range(0, len(own), size):
+                yield list(zip(rows[start : start + size], looks[start : start + size], strict=True))
+
+
+def _ascending(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Places of numbers in ascending order, equal ones as given; NumPy's stable sort takes four times as long."""
+    order = np.argsort(numbers)
+    ordered = numbers[order]
+    return np.argsort(numbers, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
 
 class EvaluationBatches:

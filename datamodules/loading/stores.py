@@ -8,6 +8,7 @@ import os
 from abc import abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,8 +52,28 @@ class _Places:
     """File and position of every row."""
 
     def __init__(self, images: Placed) -> None:
-        names, self._name, self._row = images.places()
-        self._names = [str(as_path(name)) for name in names]
+        self._images = images
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what a manifest, which workers share, holds already."""
+        return {name: value for name, value in self.__dict__.items() if name != "_places"}
+
+    @cached_property
+    def _places(self) -> tuple[list[str], NDArray[np.integer], NDArray[np.integer]]:
+        names, index, rows = self._images.places()
+        return [str(as_path(name)) for name in names], index, rows
+
+    @property
+    def _names(self) -> list[str]:
+        return self._places[0]
+
+    @property
+    def _name(self) -> NDArray[np.integer]:
+        return self._places[1]
+
+    @property
+    def _row(self) -> NDArray[np.integer]:
+        return self._places[2]
 
 
 class _Containers(_Places):
@@ -64,7 +85,7 @@ class _Containers(_Places):
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": {}}
+        return super().__getstate__() | {"_opened": {}}
 
     @abstractmethod
     def _open(self, name: str) -> Any:

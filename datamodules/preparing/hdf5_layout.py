@@ -38,7 +38,7 @@ def check_columns(manifest: Manifest) -> None:
     packed = packed_names(manifest.table)
     for name in packed:
         if name in SCHEMA.names:
-            row = int(np.flatnonzero(pc.match_substring(manifest.table[name], "\x00").to_numpy())[0])
+            row = int(np.flatnonzero(pc.match_substring(manifest.table[name].cast(pa.string()), "\x00").to_numpy())[0])
             value = manifest.column(name)[row]
             raise DataError(
                 f"{manifest.place(row)}: {name} {value!r} contains a NUL, which HDF5 cannot store",

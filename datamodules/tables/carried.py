@@ -18,13 +18,14 @@ from contracts.errors import DataError
 PACKED = "arrow"  # Dataset of a group that contains all columns for which HDF5 has no type
 
 
-def plain(column: pa.ChunkedArray, place: str, step: str) -> pa.ChunkedArray:
+def plain(column: pa.ChunkedArray, place: str, step: str, dictionaries: bool = False) -> pa.ChunkedArray:
     """The same values without dictionaries and views, which differ between files and which few functions accept.
 
     Args:
         column: column of any type.
         place: file and column, for messages.
         step: advice for a column that cannot be read.
+        dictionaries: whether dictionaries of texts are left as they are.
 
     Raises:
         DataError: a text is not UTF-8, or the column is inconsistent.
@@ -32,6 +33,8 @@ def plain(column: pa.ChunkedArray, place: str, step: str) -> pa.ChunkedArray:
     try:
         column.validate(full=True)
         kind = plain_type(column.type)
+        if dictionaries and column.type == pa.dictionary(pa.int32(), pa.string()):
+            return column
         return column if kind == column.type else column.cast(kind)
     except pa.ArrowException as error:
         raise DataError(f"{place} ({column.type}) cannot be read: {error}", step) from error
@@ -87,6 +90,8 @@ def is_native(name: str, column: pa.ChunkedArray) -> bool:
     """Whether HDF5 can store a column under its name and type."""
     if column.null_count or not name.strip(".") or "/" in name or "\x00" in name:
         return False
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(plain_type(column.type))
     kind = column.type
     if pa.types.is_string(kind):
         # HDF5's strings end at their first NUL

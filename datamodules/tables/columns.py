@@ -1,7 +1,7 @@
 """Converts columns of users' tables: texts, labels by an explicit map, splits by their names."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,8 @@ def are_texts(column: pa.ChunkedArray) -> bool:
 
 def as_texts(
     column: pa.ChunkedArray, names: Sequence[str] | None = None, place: str = "the column", hexed: bool | None = None
-) -> list[str]:
-    """A column as strings, nulls as "".
+) -> pa.ChunkedArray:
+    """A column as texts, nulls as ""; a dictionary of texts without nulls as it is.
 
     Args:
         column: texts, numbers, booleans, dates, times or bytes.
@@ -55,22 +55,27 @@ def as_texts(
         DataError: the column is of a type without a text form, such as lists or structs.
     """
     if isinstance(column.type, pa.UuidType):
-        return ["" if value is None else str(value) for value in column.to_pylist()]
+        return _column("" if value is None else str(value) for value in column.to_pylist())
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
     if pa.types.is_dictionary(column.type):
+        if column.type.value_type == pa.string() and not column.null_count:
+            return column
         column = column.cast(column.type.value_type)
     if names is not None and pa.types.is_integer(column.type):
-        return ["" if v is None or not 0 <= v < len(names) else names[v] for v in column.to_pylist()]
+        return _column("" if v is None or not 0 <= v < len(names) else names[v] for v in column.to_pylist())
     if _is_binary(column.type) and (not are_texts(column) if hexed is None else hexed):
-        return ["" if value is None else value.hex() for value in column.to_pylist()]
+        return _column("" if value is None else value.hex() for value in column.to_pylist())
     try:
-        if not pa.types.is_large_string(column.type):
-            column = column.cast(pa.large_string())
+        column = column.cast(pa.string())
         column.validate(full=True)
     except pa.ArrowException as error:
         raise DataError(f"{place} is {column.type}, not text: {error}", "Name a column of texts or numbers.") from error
-    return [value or "" for value in column.to_pylist()]
+    return column.fill_null("") if column.null_count else column
+
+
+def _column(texts: Iterable[str]) -> pa.ChunkedArray:
+    return pa.chunked_array([list(texts)], pa.string())
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -104,10 +109,11 @@ def as_labels(
         column = _whole_numbers(column, place)
     numbers = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
     if not numbers:
-        column = pa.chunked_array([as_texts(column, place=place)], pa.string())
+        column = as_texts(column, place=place)
     named = names is not None and pa.types.is_integer(column.type) and set(names) - {"0", "1"} != set()
     known = {_text(key): value for key, value in labels.items()} if labels is not None else None
-    values = pc.unique(column).to_pylist()
+    distinct = pc.unique(column)
+    values = distinct.to_pylist()
     if known is None and (named or not numbers) and (named or set(values) - {""}):
         found = list(names) if named and names else sorted(set(values) - {""})
         example = ", ".join(f"{name}: {'?'}" for name in found[:4]) + (", …" if len(found) > 4 else "")
@@ -120,7 +126,8 @@ def as_labels(
         if value is not None and value != "":
             translated[value] = _label(value, known, names if named else None, place)
     translated[""] = -1
-    return np.array([translated[value] for value in column.to_pylist()], dtype=np.int8)
+    found = pc.index_in(column, value_set=distinct).to_numpy()
+    return np.asarray(np.array([translated[value] for value in values], dtype=np.int8)[found])
 
 
 def _label(value: Any, known: Mapping[str, int] | None, names: Sequence[str] | None, place: str) -> int:
@@ -159,7 +166,7 @@ def as_splits(column: Sequence[str], renamed: Mapping[str, str], place: str) -> 
     return [translated[value] for value in column]
 
 
-def as_sizes(column: pa.ChunkedArray, place: str) -> list[int]:
+def as_sizes(column: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
     """A column of widths or heights, nulls as 0 (unknown).
 
     Raises:
@@ -172,7 +179,7 @@ def as_sizes(column: pa.ChunkedArray, place: str) -> list[int]:
             raise DataError(f"{place} contains {numbers.filter(wrong)[0]}, which is not a size", "Ignore the column.")
     except pa.ArrowException as error:
         raise DataError(f"{place} is not a column of whole numbers: {error}", "Ignore the column.") from error
-    return [value or 0 for value in numbers.to_pylist()]
+    return numbers.fill_null(0)
 
 
 def whole_number(column: pa.ChunkedArray) -> pa.ChunkedArray:

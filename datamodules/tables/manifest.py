@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from contracts.errors import DataError, nearest
+from datamodules.tables.encoding import all_differ, each, encoded, is_text, joined, one_dictionary, repeated
 
 SCHEMA = pa.schema(
     [
@@ -31,6 +32,8 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of every manifest, in this order; further columns may follow."""
+ENCODED = ("generator", "split", "source", "group", "where", "format")
+"""Columns whose texts repeat: the table has them as dictionaries, so that a row costs a number of one to four bytes."""
 
 DEFAULTS: dict[str, str | int] = {
     "generator": "", "split": "", "source": "", "group": "", "where": "", "row": -1,
@@ -58,23 +61,25 @@ class Manifest:
     """The columns of `SCHEMA`, then any others. `label` is 0 (real), 1 (generated) or -1 (unknown); `generator` is ""
     for a real or unlabelled image, and for a generated one whose generator is unknown; `where` is a file or container,
     `row` the row in the container or -1; `width` and `height` are pixels of the image as displayed (after EXIF
-    orientation), 0 if unknown."""
+    orientation), 0 if unknown. Columns of `ENCODED` may be given as texts or as dictionaries."""
 
     def __post_init__(self) -> None:
         _check_columns(self.table)
+        object.__setattr__(self, "table", encoded(self.table, ENCODED))
         _refuse(self, pc.equal(self.table["id"], ""), "id", "is empty", "Give every image a stable id.")
         self._check_unique()
-        for name, known in (("label", LABELS), ("split", SPLITS)):
-            strange = pc.invert(pc.is_in(self.table[name], value_set=pa.array(known, SCHEMA.field(name).type)))
-            _refuse(self, strange, name, "is unknown", f"Allowed: {', '.join(map(repr, known))}.")
-        named = pc.and_(pc.not_equal(self.table["label"], 1), pc.not_equal(self.table["generator"], ""))
+        labels = pc.is_in(self.table["label"], value_set=pa.array(LABELS, pa.int8()))
+        for name, known, allowed in (("label", labels, LABELS), ("split", self._of_splits(SPLITS), SPLITS)):
+            _refuse(self, pc.invert(known), name, "is unknown", f"Allowed: {', '.join(map(repr, allowed))}.")
+        generated = pa.chunked_array([each(self.table["generator"], lambda texts: pc.not_equal(texts, ""))])
+        named = pc.and_(pc.not_equal(self.table["label"], 1), generated)
         _refuse(self, named, "generator", "belongs to an image whose label is not 1", "Clear it, or set label to 1.")
         for name, least in (("row", -1), ("width", 0), ("height", 0)):
             _refuse(self, pc.less(self.table[name], least), name, "is out of range", f"Give {least} or more.")
 
     def _check_unique(self) -> None:
         ids = self.table["id"]
-        if pc.count_distinct(ids).as_py() == len(ids):
+        if all_differ(ids):
             return
         counts = pc.value_counts(ids)
         name = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
@@ -98,13 +103,26 @@ class Manifest:
         count = len(columns["id"])  # type: ignore[arg-type]  # every form of a column has a length
         arrays: dict[str, pa.Array | pa.ChunkedArray] = {}
         for field in SCHEMA:
-            values = columns[field.name] if field.name in columns else pa.repeat(DEFAULTS[field.name], count)
+            values = columns[field.name] if field.name in columns else _default(field.name, count)
             arrays[field.name] = _as_array(field.name, values, field.type)
         arrays |= {name: _as_array(name, v, None) for name, v in columns.items() if name not in SCHEMA.names}
         for name, array in arrays.items():
             if len(array) != count:
                 raise DataError(f"manifest: column {name!r} has {len(array)} rows, 'id' has {count}")
         return cls(pa.table(arrays))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The table as a tensor, which PyTorch shares with workers that do not inherit memory, instead of copying."""
+        return _shared, (self._as_tensor,)
+
+    @cached_property
+    def _as_tensor(self) -> Any:
+        import torch  # slow
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return torch.frombuffer(sink.getvalue(), dtype=torch.uint8)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -131,7 +149,11 @@ class Manifest:
         for split in splits:
             if split not in SPLITS:
                 raise DataError(f"split {split!r} is unknown", nearest(split, SPLITS))
-        return np.flatnonzero(np.isin(self.column("split"), splits)).astype(np.int64)
+        return np.flatnonzero(self._of_splits(splits).to_numpy()).astype(np.int64)
+
+    def _of_splits(self, splits: Sequence[str]) -> pa.ChunkedArray:
+        allowed = pa.array(splits, pa.string())
+        return pa.chunked_array([each(self.table["split"], lambda texts: pc.is_in(texts, value_set=allowed))])
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as a NumPy array; strings, and types that NumPy lacks, become objects."""
@@ -168,15 +190,21 @@ class Manifest:
         where, inner = self.table["where"][int(row)].as_py(), self.table["row"][int(row)].as_py()
         return f"{where}[{inner}]" if inner >= 0 else str(where)
 
-    def places(self) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
+    def places(self) -> tuple[list[str], NDArray[np.integer], NDArray[np.int64]]:
         """Files or containers, the index of each image's among them, and its row in the container or -1."""
-        where = self.table["where"].combine_chunks().dictionary_encode()
-        return where.dictionary.to_pylist(), where.indices.to_numpy(zero_copy_only=False), self.column("row")
+        where = one_dictionary(self.table["where"])
+        return where.dictionary.to_pylist(), where.indices.to_numpy(), self.column("row")
 
     def fingerprint(self) -> str:
         """Hash (BLAKE2b, 32 hex digits) of the images' description in row order, without their places."""
         digest = blake2b(digest_size=16)
         for name in (*CONTENT, *({ALIGNED} & set(self.table.column_names))):
+            column = self.table[name]
+            if is_text(column.type) and not column.null_count:
+                sizes, content = joined(column)
+                digest.update(sizes.astype("<i8").tobytes())
+                digest.update(content)
+                continue
             values = self.column(name)
             if values.dtype == object:
                 texts = [str(value).encode() for value in values]
@@ -198,7 +226,7 @@ class Manifest:
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        """Read a manifest written by `save`.
+        """Read a manifest written by `save`. An Arrow file is mapped into memory, which all processes share.
 
         Raises:
             DataError: the file is missing, is not a table, or the table is not a manifest.
@@ -206,10 +234,16 @@ class Manifest:
         try:
             if path.suffix == ".parquet":
                 return cls(pq.read_table(path))
-            with pa.OSFile(str(path), "rb") as source:
-                return cls(pa.ipc.open_file(source).read_all())
+            return cls(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"manifest {path} cannot be read: {error}", "Check the path, or write it again.") from error
+
+
+def _shared(tensor: Any) -> Manifest:
+    """The manifest in a tensor, without a copy; it was checked before it was sent."""
+    manifest = object.__new__(Manifest)
+    object.__setattr__(manifest, "table", pa.ipc.open_stream(pa.py_buffer(tensor.numpy())).read_all())
+    return manifest
 
 
 def _check_columns(table: pa.Table) -> None:
@@ -222,7 +256,9 @@ def _check_columns(table: pa.Table) -> None:
                 f"manifest: no column {field.name!r} among {', '.join(names)}", "See Manifest.from_columns."
             )
         column = table[field.name]
-        if column.type != field.type:
+        if column.type != field.type and not (
+            field.name in ENCODED and pa.types.is_dictionary(column.type) and column.type.value_type == field.type
+        ):
             raise DataError(f"manifest: column {field.name!r} is {column.type}, not {field.type}")
         if column.null_count:
             row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
@@ -245,7 +281,9 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         if kind is None or array.type == kind:
             return array
-        if pa.types.is_string(kind) and not (_is_text(array.type) or pa.types.is_null(array.type)):
+        if name in ENCODED and pa.types.is_dictionary(array.type) and array.type.value_type == kind:
+            return array
+        if pa.types.is_string(kind) and not (is_text(array.type) or pa.types.is_null(array.type)):
             raise DataError(f"manifest: column {name!r} is {array.type}, not text", "Turn the values into strings.")
         return array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
@@ -253,7 +291,6 @@ def _as_array(name: str, values: Any, kind: pa.DataType | None) -> pa.Array | pa
         raise DataError(f"manifest: column {name!r} cannot {aim}: {error}", "Correct it, or leave it out.") from error
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _default(name: str, count: int) -> pa.Array:
+    value = DEFAULTS[name]
+    return repeated(str(value), count) if name in ENCODED else pa.repeat(value, count)

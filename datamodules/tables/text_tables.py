@@ -24,6 +24,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
+csv.field_size_limit(2**31 - 1)  # a cell may hold a whole prompt or workflow; the delimiter is found with it too
 SINGLE_BYTE = ("cp1252", "latin-1")  # Tried in this order if a line is not UTF-8; the second defines every byte
 
 
@@ -119,7 +120,6 @@ def read_table(path: Path, known: Collection[str] = ()) -> TextTable:
 
 
 def _cells(path: Path, content: str, delimiter: str, skipped: int) -> tuple[list[str], list[list[str]], list[int]]:
-    csv.field_size_limit(2**31 - 1)  # a cell may hold a whole prompt or workflow
     reader = csv.reader(StringIO(content, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     rows: list[list[str]] = []

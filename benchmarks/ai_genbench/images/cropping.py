@@ -71,7 +71,7 @@ def resize(image: RgbImage, size: int) -> RgbImage:
         return image
     if isinstance(image.pixels, torch.Tensor):
         return RgbImage(resize_values(image.pixels, size, size))
-    return RgbImage(squash_levels(image.pixels, size))
+    return RgbImage(squash_levels(image.pixels, size, size))
 
 
 def center_crop(image: RgbImage, size: int) -> RgbImage:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from benchmarks.ai_genbench.images.arrays import RgbImage
+from benchmarks.ai_genbench.images.squash import squash_levels
 
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("bilinear", "bicubic", "lanczos")
@@ -101,6 +102,8 @@ def apply_resized_crop(image: RgbImage, crop: ResizedCrop, in_floats: bool) -> R
     """
     box = image.crop(crop.top, crop.left, crop.height, crop.width)
     if in_floats and crop.interpolation != "lanczos":
-        return RgbImage(resize_values(box.values(), crop.side, crop.side, crop.interpolation))
+        if isinstance(box.pixels, torch.Tensor) or box.pil or (crop.height, crop.width) == (crop.side, crop.side):
+            return RgbImage(resize_values(box.values(), crop.side, crop.side, crop.interpolation))
+        return RgbImage(squash_levels(box.pixels, crop.side, crop.side, crop.interpolation))
     resized = resize_levels(box, crop.side, crop.side, crop.interpolation)
     return RgbImage(resized.pixels, pil=in_floats)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import DataError
-from datamodules.loading.samplers import EvaluationBatches, TrainingBatches
+from datamodules.loading.samplers import EvaluationBatches, TrainingBatches, _ascending
 
 ROWS = np.arange(100, 203)
 
@@ -94,3 +94,8 @@ def test_large_images_come_in_smaller_batches() -> None:
     lengths = [len(batch) for batch in EvaluationBatches(np.arange(18), 9, sizes)]
     assert lengths == [9, 4, 3, 2]  # none of equal size is left alone
     assert [len(batch) for batch in EvaluationBatches(np.arange(2), 9, np.array([[10**4, 10**4]] * 2))] == [1, 1]
+
+
+@given(st.lists(st.integers(0, 50), max_size=40))
+def test_equal_numbers_keep_their_order(numbers: list[int]) -> None:
+    assert _ascending(np.array(numbers, np.uint64)).tolist() == np.argsort(numbers, kind="stable").tolist()

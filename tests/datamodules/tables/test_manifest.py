@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import DataError
+from datamodules.tables.carried import plain_type
+from datamodules.tables.encoding import all_differ
 from datamodules.tables.manifest import SCHEMA, Manifest
 
 
@@ -23,7 +26,9 @@ def columns(count: int = 6) -> dict[str, Any]:
 
 def test_from_columns_fills_what_a_layout_does_not_say() -> None:
     manifest = Manifest.from_columns({"id": ["a", "b"], "label": [1, -1]})
-    assert manifest.table.schema == SCHEMA
+    assert {field.name: plain_type(field.type) for field in manifest.table.schema} == dict(
+        zip(SCHEMA.names, SCHEMA.types, strict=True)
+    )
     assert manifest.table.to_pylist()[0] == {
         "id": "a", "label": 1, "generator": "", "split": "", "source": "", "group": "", "where": "", "row": -1,
         "width": 0, "height": 0, "format": "",
@@ -131,3 +136,35 @@ def test_fingerprint_distinguishes_ids(ids: list[str]) -> None:
     moved = [ids[0] + ids[1][:1], ids[1][1:]]
     if moved[1] and len({*moved, *ids[2:]}) == len(ids):
         assert fingerprint(ids) != fingerprint(moved + ids[2:])
+
+
+def test_repeated_texts_take_a_byte_and_are_found_in_any_number_of_dictionaries() -> None:
+    manifest = Manifest.from_columns(columns())
+    assert manifest.table.schema.field("generator").type == pa.dictionary(pa.int8(), pa.string())
+    other = manifest.replaced(id=[f"other-{k}" for k in range(6)], where=[f"{k}" for k in range(6)])
+    both = Manifest(pa.concat_tables([manifest.table, other.table]))
+    assert both.column("where").tolist() == [f"folder/{k}.png" for k in range(6)] + [f"{k}" for k in range(6)]
+    many = Manifest.from_columns({"id": [f"{k}" for k in range(200)], "label": [0] * 200, "where": map_of(200)})
+    assert many.table.schema.field("where").type == pa.dictionary(pa.int16(), pa.string())
+    assert many.column("where").tolist() == map_of(200)
+
+
+def map_of(count: int) -> list[str]:
+    return [f"folder {k}" for k in range(count)]
+
+
+@given(st.lists(st.text(max_size=40), max_size=40), st.integers(0, 40))
+def test_equal_texts_are_found_in_any_chunks(texts: list[str], cut: int) -> None:
+    column = pa.chunked_array([pa.array(texts[:cut], pa.string()), pa.array(texts, pa.string()).slice(cut)])
+    assert all_differ(column) == (len(set(texts)) == len(texts))
+
+
+def test_a_pickled_manifest_is_the_same_and_shares_its_memory() -> None:
+    manifest = Manifest.from_columns(columns())
+    tensor = manifest.__reduce__()[1][0]
+    opened = manifest.__reduce__()[0](tensor)
+    ids = opened.table["id"].chunk(0).buffers()[2]
+    assert tensor.data_ptr() <= ids.address < tensor.data_ptr() + tensor.numel()
+    copy = pickle.loads(pickle.dumps(manifest))  # noqa: S301 - our own
+    assert copy.table.equals(manifest.table)
+    assert copy.fingerprint() == manifest.fingerprint()

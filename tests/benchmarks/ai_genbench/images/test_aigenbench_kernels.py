@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from benchmarks.ai_genbench.images.arrays import RgbImage
 from benchmarks.ai_genbench.images.cropping import resize
 from benchmarks.ai_genbench.images.jitter_numba import BRIGHTNESS, CONTRAST, HUE, SATURATION, adjust
-from benchmarks.ai_genbench.images.resized_crop import resize_values
+from benchmarks.ai_genbench.images.resized_crop import ResizedCrop, apply_resized_crop, resize_values
 from benchmarks.ai_genbench.images.squash import squash_levels, taps
 from benchmarks.ai_genbench.images.train_augmentations import blur
 
@@ -81,9 +81,9 @@ def test_blur_has_scipys_bytes(height, width, sigma, kind, seed):
     np.testing.assert_array_equal(blur(levels, sigma, truncate=False), np.clip(np.rint(smooth), 0, 255))
 
 
-def resized(levels, size):
+def resized(levels, size, way="bilinear"):
     """By way of float planes."""
-    return resize_values(RgbImage(np.ascontiguousarray(levels)).values(), size, size)
+    return resize_values(RgbImage(np.ascontiguousarray(levels)).values(), size, size, way)
 
 
 @given(
@@ -98,10 +98,31 @@ def test_levels_are_resized_with_torchs_bytes(height, width, size, turns, mirror
     assert torch.equal(resize(image, size).values(), resized(image.pixels, size))
 
 
+@given(
+    st.integers(1, 400), st.integers(1, 400), st.integers(1, 512), st.sampled_from(["bilinear", "bicubic"]),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_a_box_is_resized_with_torchs_bytes(height, width, side, way, seed):
+    levels = np.random.default_rng(seed).integers(0, 256, (height + 5, width + 9, 3), dtype=np.uint8)
+    crop = ResizedCrop(3, 4, height, width, side, way)
+    box = levels[3 : 3 + height, 4 : 4 + width]
+    assert torch.equal(apply_resized_crop(RgbImage(levels), crop, in_floats=True).pixels, resized(box, side, way))
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "way"), [(1080, 224, "bilinear"), (800, 384, "bicubic"), (60, 384, "bicubic")]
+)
+@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="other instructions")
+def test_compiled_sums_agree_with_torchs_where_products_are_fused(side, size, way):
+    """The tests above would pass by way of torch."""
+    assert taps(side, size, way).agree
+
+
 @pytest.mark.parametrize("shape", [(1080, 1080), (1024, 613), (31, 1080), (224, 500), (500, 224)])
 def test_large_levels_are_resized_with_torchs_bytes(shape):
     levels = np.random.default_rng(3).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    assert torch.equal(squash_levels(levels, 224), resized(levels, 224))
+    assert torch.equal(squash_levels(levels, 224, 224), resized(levels, 224))
 
 
 def test_torch_resizes_where_its_sums_are_others(monkeypatch):
@@ -109,4 +130,4 @@ def test_torch_resizes_where_its_sums_are_others(monkeypatch):
     levels = np.random.default_rng(3).integers(0, 256, (50, 40, 3), dtype=np.uint8)
     other = taps(40, 32)._replace(agree=False, weights=np.zeros_like(taps(40, 32).weights))
     monkeypatch.setattr("benchmarks.ai_genbench.images.squash.taps", lambda *_: other)
-    assert torch.equal(squash_levels(levels, 32), resized(levels, 32))
+    assert torch.equal(squash_levels(levels, 32, 32), resized(levels, 32))

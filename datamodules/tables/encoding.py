@@ -1,0 +1,102 @@
+"""Texts of large tables: those that repeat as numbers of a dictionary, and whether any two ids are equal."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+_NUMBERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
+_BLOCK = 2**16  # Texts hashed at a time, few enough for the processor's cache
+_MASKS = np.array([2 ** (8 * count) - 1 for count in range(9)], "<u8")  # of the first bytes of eight
+_FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type holds texts, by themselves or in a dictionary."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def encoded(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """The table with columns of texts as one dictionary each, numbered by the smallest type that has room."""
+    for name in names:
+        column = one_dictionary(table[name])
+        kind = next(kind for kind in _NUMBERS if len(column.dictionary) <= 2 ** (kind.bit_width - 1))
+        if table[name].num_chunks != 1 or table[name].type != pa.dictionary(kind, pa.string()):
+            column = pa.DictionaryArray.from_arrays(column.indices.cast(kind), column.dictionary)
+            table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def one_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of texts, or of dictionaries of them, as one array."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    elif column.num_chunks == 1:
+        return column.chunk(0)
+    else:  # narrow numbers have no room for all texts
+        column = column.cast(pa.dictionary(pa.int64(), pa.string())).unify_dictionaries()
+    return column.combine_chunks()
+
+
+def each(column: pa.ChunkedArray, test: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """A property of each text of a column that is one dictionary; ``test`` gives that of the dictionary's texts."""
+    one = one_dictionary(column)
+    return test(one.dictionary).take(one.indices)
+
+
+def repeated(value: str, count: int) -> pa.DictionaryArray:
+    """One text in every row."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
+
+
+def with_nul(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Those texts that contain a NUL."""
+    contents = (chunk.buffers()[2] for chunk in texts.chunks)  # a scan of them all is faster than of each text
+    if not any(content is not None and b"\x00" in content.to_pybytes() for content in contents):
+        return texts.slice(0, 0)
+    return texts.filter(pc.match_substring(texts, "\x00"))
+
+
+def joined(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], memoryview]:
+    """Bytes in each text of a column without nulls, and all of them in a row."""
+    texts = pa.concat_arrays([pa.array([], pa.large_string()), *column.cast(pa.large_string()).chunks])
+    _, places, content = texts.buffers()
+    ends = np.frombuffer(places, np.int64)[: len(texts) + 1]
+    return np.diff(ends), memoryview(content or b"")[: ends[-1]]
+
+
+def all_differ(texts: pa.ChunkedArray) -> bool:
+    """Whether no two texts are equal. Hashes are compared first: equal ones are rare unless texts are equal."""
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(part for chunk in texts.chunks for part in _hashes(chunk))])
+    hashes.sort()
+    return not (hashes[1:] == hashes[:-1]).any() or pc.count_distinct(texts).as_py() == len(texts)
+
+
+def _hashes(texts: pa.StringArray) -> Iterator[NDArray[np.uint64]]:
+    """64-bit hashes of texts, eight bytes at a time."""
+    _, places, content = texts.buffers()
+    if content is None:
+        yield np.zeros(len(texts), np.uint64)
+        return
+    starts = np.frombuffer(places, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    longest = int(np.diff(starts).max(initial=0))
+    data = np.append(np.frombuffer(content, np.uint8), np.zeros(longest + 8, np.uint8))
+    words = np.ndarray(len(data) - 7, np.dtype("<u8"), data, strides=(1,))  # eight bytes from each byte on
+    for begin in range(0, len(texts), _BLOCK):
+        bounds = starts[begin : begin + _BLOCK + 1]
+        place, left = bounds[:-1].astype(np.int64), np.diff(bounds)
+        hashes = left.astype(np.uint64)
+        for _ in range(0, int(left.max(initial=0)), 8):
+            word = words[place]
+            if left.min() < 8:
+                word &= _MASKS[np.clip(left, 0, 8)]
+            hashes ^= word
+            hashes *= _FACTOR
+            hashes ^= hashes >> _SHIFT
+            place += 8
+            left -= 8
+        yield hashes
