@@ -27,7 +27,7 @@ def measure() -> list[Row]:
     torch.set_num_threads(cores())
     count = pick(4, BATCH)
     batch = textured(count)
-    state = _weights()
+    state = plain_weights()
     plain = NPRNet(exact=True).eval()
     plain.load_state_dict(state)
     ours = _detector(state)
@@ -49,7 +49,7 @@ def measure() -> list[Row]:
     return compared("npr", f"{SIZE}², batch {count}", count, ways, targets)
 
 
-def _weights() -> dict[str, Tensor]:
+def plain_weights() -> dict[str, Tensor]:
     """Weights with batch norms that are not the identity; the head's products reach 3, and scores are near 0.5.
 
     There a score changes most with its logit, so the errors stated are close to the largest possible.
