@@ -24,7 +24,7 @@ FIRST = 5.0  # s
 
 def measure() -> list[Row]:
     """Images/s, peak memory, and the time until the first scores."""
-    count = pick(6, 576, 2000)
+    count = pick(6, 288, 2000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights, images, first = folder / "weights.pth", photographs(folder / "images", count), folder / "first"
