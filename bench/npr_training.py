@@ -22,7 +22,12 @@ from detectors.parts.normalise import normalise
 SIZE = 224
 BATCH = 32
 LR = 2e-4
-TARGETS = {"default": 1.8, "precision=bf16-mixed": 4.0, "compile=true": None, "compile=true, precision=bf16-mixed": None}
+TARGETS = {
+    "default": 1.8,
+    "precision=bf16-mixed": 4.0,
+    "compile=true": None,
+    "compile=true, precision=bf16-mixed": None,
+}
 
 
 def measure() -> list[Row]:

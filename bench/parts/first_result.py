@@ -16,7 +16,7 @@ if __name__ == "__main__":
         if not file.exists():
             file.write_text(str(time.time()))
 
-    Collector.on_predict_batch_end = collect_first  # type: ignore[method-assign]
+    Collector.on_predict_batch_end = collect_first  # type: ignore[assignment]
     import lightning_main
 
     lightning_main.main()
