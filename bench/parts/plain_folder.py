@@ -1,4 +1,4 @@
-"""``python -m bench.parts.plain_folder WEIGHTS FOLDER``: a folder scored as PyTorch's tutorials do, with two workers."""
+"""``python -m bench.parts.plain_folder WEIGHTS FOLDER``: a folder scored as tutorials do, with two workers."""
 
 import sys
 
