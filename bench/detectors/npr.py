@@ -7,10 +7,9 @@ default memory order.
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from bench.parts.npr import compared, disturb_norms, plain_features, ready, textured
+from bench.parts.npr import compared, disturb_norms, plain_residual_features, ready, textured
 from bench.parts.table import Row
 from bench.parts.timing import pick
 from contracts.view import View
@@ -28,7 +27,7 @@ def measure() -> list[Row]:
     torch.set_num_threads(cores())
     count = pick(4, BATCH)
     batch = textured(count)
-    state = _weights()
+    state = plain_weights()
     plain = NPRNet(exact=True).eval()
     plain.load_state_dict(state)
     ours = _detector(state)
@@ -50,7 +49,7 @@ def measure() -> list[Row]:
     return compared("npr", f"{SIZE}², batch {count}", count, ways, targets)
 
 
-def _weights() -> dict[str, Tensor]:
+def plain_weights() -> dict[str, Tensor]:
     """Weights with batch norms that are not the identity; the head's products reach 3, and scores are near 0.5.
 
     There a score changes most with its logit, so the errors stated are close to the largest possible.
@@ -73,6 +72,4 @@ def _detector(state: dict[str, Tensor], compile_net: bool = False) -> NPR:
 
 def _plain(net: NPRNet, images: Tensor) -> Tensor:
     """The network operation by operation: nothing folded, nothing in place, in the default memory order."""
-    half = F.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
-    back = F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
-    return net.fc1(plain_features(net, (images - back) * 2.0 / 3.0)).squeeze(1)  # type: ignore[no-any-return]
+    return net.fc1(plain_residual_features(net, images)).squeeze(1)  # type: ignore[no-any-return]

@@ -40,7 +40,7 @@ def measure() -> list[Row]:
     plain = _detector(state, channels_last=False, compile_net=False).net
     ours, compiled = _detector(state), _detector(state, compile_net=True)
     ways: dict[str, Callable[[], Tensor]] = {
-        "plain": lambda: _plain(plain, normalise(images)),
+        "plain": lambda: plain_logits(plain, normalise(images)),
         "default (folded, channels last)": lambda: ours.score(batch).logits,
         "compile=true": lambda: compiled.score(batch).logits,
     }
@@ -67,7 +67,7 @@ def _weights() -> dict[str, Tensor]:
     return net.state_dict()
 
 
-def _plain(net: MultiScaleNet, images: Tensor) -> Tensor:
+def plain_logits(net: MultiScaleNet, images: Tensor) -> Tensor:
     """The network operation by operation: a loop over scales, nothing folded, nothing in place."""
     features = []
     branches: list[Any] = list(net.feature_branches)

@@ -42,6 +42,13 @@ def plain_features(net: NPRNet, scaled: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
+def plain_residual_features(net: NPRNet, images: Tensor) -> Tensor:
+    """`plain_features` of normalised images, whose residual is computed as the authors do."""
+    half = F.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
+    back = F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+    return plain_features(net, (images - back) * 2.0 / 3.0)
+
+
 @torch.no_grad()
 def disturb_norms(net: nn.Module, images: Tensor) -> nn.Module:
     """Give batch norms running statistics of the images and weights that are not the identity; sets evaluation mode."""

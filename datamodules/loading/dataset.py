@@ -44,7 +44,9 @@ class Loaded(NamedTuple):
     """Damaged metadata ignored in an image's file, by id."""
 
 
-Prepared = tuple[Tensor, tuple[str, ...]]  # A decoded image, and notes of damaged metadata that was ignored
+Noted = tuple[Tensor, tuple[str, ...]]  # A decoded image, and notes of damaged metadata that was ignored
+Prepared = tuple[list[Tensor], tuple[str, ...]]  # Its views, and the notes
+AHEAD = 4  # Images that are read while one is decoded, times the threads: the slowest must not keep others waiting
 
 
 class ImageDataset(Dataset[Loaded]):
@@ -134,9 +136,9 @@ class ImageDataset(Dataset[Loaded]):
         return Loaded(batch, failures, notes)
 
     def _prepared(self, uses: Sequence[tuple[int, int, int]]) -> Iterator[Future[Prepared] | None]:
-        """Evaluated images, decoded and degraded by as many threads as torch uses; None where `_images` does it.
+        """Views of evaluated images, made by as many threads as torch uses; None where `_labelled` makes them.
 
-        The store is read by this thread alone, and few images at native size are in memory at a time.
+        The store is read by this thread alone, and as few images are decoded at a time as there are threads.
         """
         threads = min(torch.get_num_threads(), len(uses))
         if threads <= 1 or self._training or isinstance(self._degrade, Chain):  # 0: a rank may have no image
@@ -146,7 +148,7 @@ class ImageDataset(Dataset[Loaded]):
         with ThreadPoolExecutor(threads) as pool:
             for row, _, key in uses:
                 waiting.append(pool.submit(self._prepare, self._read(row), key))
-                if len(waiting) > threads:
+                if len(waiting) > AHEAD * threads:
                     yield waiting.popleft()
             yield from waiting
 
@@ -160,38 +162,38 @@ class ImageDataset(Dataset[Loaded]):
         if isinstance(stored, DataError):
             raise stored
         image, notes = self._decoded(stored)
-        degrade = None if isinstance(self._degrade, Chain) else self._degrade
-        return degraded(image, degrade, key), notes
+        return [_alone(view) for view in self._views(self._delivered(image, key), key=key)], notes
+
+    def _delivered(self, image: Tensor, key: int) -> Tensor:
+        return degraded(image, None if isinstance(self._degrade, Chain) else self._degrade, key)
 
     def _labelled(
         self, row: int, look: int, key: int, prepared: Future[Prepared] | None
     ) -> list[tuple[int, list[Tensor]]]:
         """Label and views of an image; of several where it is paired, all by the same random numbers."""
         if self._pair is None:
-            images = self._images(row, look, key) if prepared is None else [self._noted(prepared.result())]
-            return [(int(self._labels[row]), [view for image in images for view in self._views(image, key=key)])]
+            return [(int(self._labels[row]), self._seen(row, look, key, prepared))]
         stored = self._store.read(row)
         made = self._pair.made(stored, self._image(stored), generator(key, "pair"))
-        degrade = None if isinstance(self._degrade, Chain) else self._degrade
-        return [(label, self._views(degraded(image, degrade, key), key=key)) for label, image in made]
+        return [(label, self._views(self._delivered(image, key), key=key)) for label, image in made]
 
-    def _images(self, row: int, look: int, key: int) -> list[Tensor]:
-        """The image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""
+    def _seen(self, row: int, look: int, key: int, prepared: Future[Prepared] | None) -> list[Tensor]:
+        """Views of the image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""
         if not isinstance(self._degrade, Chain):
-            return [self._noted(self._prepare(self._store.read(row), key))]
+            views, notes = self._prepare(self._store.read(row), key) if prepared is None else prepared.result()
+            self._found += notes
+            return views
         sample = Sample(row, look, partial(self._store.read, row), self._image, self._decoder)
         make = self._degrade.train if self._training else self._degrade.evaluate
-        return make(sample, generator(key, "degrade"))
+        return [view for image in make(sample, generator(key, "degrade")) for view in self._views(image, key=key)]
 
     def _image(self, data: Encoded) -> Tensor:
-        return self._noted(self._decoded(data))
+        image, notes = self._decoded(data)
+        self._found += notes
+        return image
 
-    def _decoded(self, data: Encoded) -> Prepared:
+    def _decoded(self, data: Encoded) -> Noted:
         return (torch.from_numpy(data).permute(2, 0, 1), ()) if isinstance(data, np.ndarray) else self._decode(data)
-
-    def _noted(self, prepared: Prepared) -> Tensor:
-        self._found += prepared[1]
-        return prepared[0]
 
     def _together(self, views: list[list[Tensor]], rows: list[int]) -> Tensor:
         first = views[0][0]
@@ -224,6 +226,13 @@ def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         math.prod(shape) * empty.element_size()
     )
     return empty.set_(storage).resize_(shape)
+
+
+def _alone(view: Tensor) -> Tensor:
+    """The view, without the rest of the image that it was cropped from."""
+    if view.untyped_storage().nbytes() < 2 * view.nbytes:
+        return view
+    return view.permute(1, 2, 0).clone(memory_format=torch.contiguous_format).permute(2, 0, 1)
 
 
 def _size(image: Tensor) -> str:

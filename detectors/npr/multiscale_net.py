@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
         skip = x if self.downsample is None else self.downsample(x, fold)
         x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
         x = conv_bn(x, self.conv2, self.bn2, fold)
-        return F.relu(x + skip if self.training else x.add_(skip), inplace=True)
+        return F.relu(x.add_(skip), inplace=True)  # no gradient needs the batch norm's output, also in training
 
 
 class ResidualBranch(nn.Module):

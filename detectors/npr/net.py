@@ -41,7 +41,7 @@ class Bottleneck(nn.Module):
         x = F.relu(conv_bn(x, self.conv2, self.bn2, fold), inplace=True)
         x = conv_bn(x, self.conv3, self.bn3, fold)
         skip = skip[..., : x.shape[-2], : x.shape[-1]]
-        return F.relu(x + skip if self.training else x.add_(skip), inplace=True)
+        return F.relu(x.add_(skip), inplace=True)  # no gradient needs the batch norm's output, also in training
 
 
 class NPRNet(nn.Module):

@@ -28,6 +28,7 @@ from conf.keys.targets import current
 from conf.keys.written import typed_characters
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.process.lightning import as_lightning
+from contracts.process.memory import keep_freed_memory
 from contracts.stage import Rows
 from contracts.words import counted
 from detectors.base import Detector, Training
@@ -183,7 +184,10 @@ def quiet_trainer(run: Run, *callbacks: L.Callback, scored: Sequence[Any] = (), 
     quieten()
     plugins = [AtomicCheckpointIO(), *cluster_plugins()]
     own = [as_lightning(callback) for callback in callbacks]
-    return without_own_signals(run.trainer(callbacks=own, plugins=plugins, enable_checkpointing=False, **extra))
+    trainer = without_own_signals(run.trainer(callbacks=own, plugins=plugins, enable_checkpointing=False, **extra))
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
+    return trainer
 
 
 def _has_bar(callbacks: Sequence[L.Callback]) -> bool:

@@ -23,6 +23,7 @@ from contracts.stage import Stage
 from contracts.view import View
 from datamodules.deliveries.deliveries import delivery
 from datamodules.image_datamodule import ImageDataModule
+from datamodules.loading.dataset import _alone
 from datamodules.loading.options import Loading
 from datamodules.loading.stores import ImageStore
 from datamodules.tables.manifest import Manifest
@@ -395,3 +396,12 @@ def test_a_pickled_loader_as_spawned_workers_get_it_delivers_the_same() -> None:
     copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own bytes
     items = [(row, 2) for row in range(COUNT)]
     assert all(map(torch.equal, dataset.__getitems__(items).batch, copy.__getitems__(items).batch))  # type: ignore[attr-defined]
+
+
+def test_a_crop_is_kept_without_the_image_it_was_cut_from() -> None:
+    image = torch.arange(3 * 40 * 30, dtype=torch.int32).to(torch.uint8).view(40, 30, 3).permute(2, 0, 1)
+    crop = image[:, 3:11, 5:13]
+    alone = _alone(crop)
+    assert torch.equal(alone, crop)
+    assert alone.untyped_storage().nbytes() == crop.nbytes
+    assert _alone(image) is image

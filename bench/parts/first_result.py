@@ -1,0 +1,23 @@
+"""``python -m bench.parts.first_result FILE WORD …``: PixelProof's command line; FILE gets when it had first scores."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from callbacks.collector import Collector
+
+if __name__ == "__main__":
+    file = Path(sys.argv.pop(1))
+    collect = Collector.on_predict_batch_end
+
+    def collect_first(*arguments: Any) -> None:
+        """Collect, and note the time once."""
+        collect(*arguments)
+        if not file.exists():
+            file.write_text(str(time.time()))
+
+    Collector.on_predict_batch_end = collect_first  # type: ignore[assignment]
+    import lightning_main
+
+    lightning_main.main()

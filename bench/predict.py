@@ -1,0 +1,43 @@
+"""Scoring a folder of photographs with NPR at 256², against a plain PyTorch loop over an ImageFolder with two workers.
+
+JPEG, PNG and WebP of 0.3 to 12 megapixels. Both are whole commands, start and import included.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from bench.npr import plain_weights
+from bench.parts.memory import PROGRAM, peak_memory
+from bench.parts.photographs import photographs
+from bench.parts.table import Row
+from bench.parts.timing import pick
+
+ROOT = PROGRAM.parent
+TARGET = 3.0
+MEMORY = 1.5  # GB (10⁹ bytes)
+FIRST = 5.0  # s
+
+
+def measure() -> list[Row]:
+    """Images/s, peak memory, and the time until the first scores."""
+    count = pick(6, 288, 2000)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights, images, first = folder / "weights.pth", photographs(folder / "images", count), folder / "first"
+        torch.save(plain_weights(), weights)
+        words = f"task=predict detector=npr ckpt={weights} datamodule=folder datamodule.path={images} trainer=cpu"
+        _, plain = peak_memory([sys.executable, "-m", "bench.parts.plain_folder", str(weights), str(images)], ROOT)
+        started = time.time()
+        ours = [sys.executable, "-m", "bench.parts.first_result", str(first), *words.split(), f"predict.out={folder}"]
+        peak, seconds = peak_memory(ours, ROOT)
+        way = f"{count:,} JPEG, PNG and WebP images of 0.3–12 MP, NPR at 256²"
+        note = "ImageFolder and two workers; one run each"
+        return [
+            Row("predict", way, count / plain, count / seconds, "images/s", plain / seconds, TARGET, note),
+            Row("predict, peak memory", way, None, peak, "GB", None, MEMORY, "proportional set size of all processes"),
+            Row("predict, first scores", way, None, float(first.read_text()) - started, "s", None, FIRST, "one batch"),
+        ]
