@@ -16,6 +16,7 @@ from contracts.errors import ConfigError, PixelProofError
 from contracts.names import typed
 from contracts.process.collection import uncollected
 from contracts.process.stop import STOP, Stopped, one_of_several
+from contracts.words import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             return 128 + signal.SIGPIPE
         except PixelProofError as error:
-            print(f"pixelproof: {error}", file=sys.stderr)
+            print("pixelproof:", printable(str(error), keep="\n"), file=sys.stderr)
             return 2 if isinstance(error, ConfigError) else 1
         except Stopped as stopped:
             from tasks.experiment.requeue import ended

@@ -10,14 +10,25 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+from contracts.words import printable
 
 WIDE = 10_000  # Columns of an output that is not a terminal, where lines may have any length
 
 
+class Screen(Console):
+    """A console that shows control characters in names and other text instead of obeying them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text with its markup; line breaks are kept."""
+        return super().render_str(printable(text, "\n"), **options)
+
+
 def screen() -> Console:
     """The console; without a width limit, even by ``COLUMNS``, if it is not a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
+    console = Screen()
+    return console if console.is_terminal else Screen(width=WIDE)
 
 
 def display(*parts: RenderableType, console: Console | None = None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from shlex import quote
 from typing import Any, Unpack
 
 import numpy as np
@@ -17,7 +18,8 @@ from datamodules.loading.decode import pixels_of
 from datamodules.loading.options import Loading
 from datamodules.tables.manifest import Manifest
 
-Stored = Path | bytes | Image.Image | NDArray[np.uint8]  # An image as it is held until it is read
+Stored = Path | bytes | Image.Image | NDArray[np.uint8] | str
+"""An image as it is held until it is read; a string is an address, whose image is not fetched."""
 
 
 class GivenImages(ImageDataModule):
@@ -42,7 +44,7 @@ class GivenImages(ImageDataModule):
                     files = [one]
                 self._given += [(as_text(file), file) for file in files]
             else:
-                self._given.append((f"image {number}", one))
+                self._given.append((one if isinstance(one, str) else f"image {number}", one))
 
     def build_manifest(self) -> Manifest:
         """A row for each image; an image given twice is numbered.
@@ -84,6 +86,8 @@ class Held:
             DataError: the file or the PIL image cannot be read.
         """
         image = self._images[row]
+        if isinstance(image, str):
+            raise DataError(f"cannot be read: an address, not a file; save it first, as by: curl -LO {quote(image)}")
         if isinstance(image, Path):
             if image.is_dir():
                 known = ", ".join(sorted(SUFFIXES))
@@ -118,6 +122,8 @@ def held(image: Any, number: int = 0) -> Stored:
     Raises:
         ConfigError: it is none of these.
     """
+    if isinstance(image, str) and "://" in image and not Path(image).exists():
+        return image
     if isinstance(image, str | PathLike):
         return Path(fspath(image))
     if isinstance(image, bytes | bytearray | memoryview):

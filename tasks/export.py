@@ -194,6 +194,7 @@ def _settings(run: Run, loaded: Loaded, node: dict[str, Any], digest: str) -> di
             "sha256": digest,
             "checkpoint_sha256": loaded.sha256,
             "detector": type(loaded.detector).__name__,
+            "trains_on": loaded.detector.trains_on,
             "side": loaded.detector.eval_view.square,
             "licence": options.licence,
         },

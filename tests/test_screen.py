@@ -14,7 +14,7 @@ from benchmarks.forensynths_tables.render import terminal
 from benchmarks.forensynths_tables.results import measured
 from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.tables import Table as Metrics
-from contracts.screen import display
+from contracts.screen import display, table_of
 
 FIGURES = [str(round(0.123456 * k, 5)) for k in range(1, 13)]
 
@@ -64,3 +64,13 @@ def test_tables_of_sets_and_of_many_metrics(width: int) -> None:
     text = printed(width, Metrics.of(evaluate(dump), None, columns).rich())
     assert "…" not in text
     assert f"{evaluate(dump)[0].value:.3f}" in text
+
+
+def test_names_in_tables_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = table_of("generator", "images")
+    table.add_row("a\x1b[2Jb\rc", "7")
+    display(table, "title\x07")
+    shown = capsys.readouterr().out
+    assert r"a\x1b[2Jb\rc" in shown
+    assert r"title\x07" in shown
+    assert not set("\x1b\r\x07") & set(shown)

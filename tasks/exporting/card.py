@@ -75,6 +75,8 @@ def _data(settings: Mapping[str, Any]) -> list[str]:
     seen = settings.get("seen_generators")
     if seen is None:
         return ["## Data", "", "The checkpoint does not record the data it was trained on.", ""]
+    if settings["export"].get("trains_on") == "real":
+        return ["## Data", "", "Trained on real images alone: it has seen no generator.", ""]
     text = f"Trained on real images and images of {counted(len(seen), 'generator')}: {', '.join(map(str, seen))}."
     return ["## Data", "", text if seen else "Trained on real images, or on images of unnamed generators.", ""]
 

@@ -14,6 +14,7 @@ import numpy as np
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.view import SampleFunction
+from contracts.words import printable
 from datamodules.deliveries.cache import delivered
 from datamodules.deliveries.deliveries import chosen
 from tasks.models.model import Model, load
@@ -59,9 +60,10 @@ class Look:
     undecidable: list[str] = field(default_factory=list)  # checkpoints whose calibration finds the score undecidable
 
     def __str__(self) -> str:
+        image = printable(self.image)
         if self.score is None:
-            return f"{self.image}: {self.error}"
-        lines = [f"{self.image}: {self.verdict}, P(generated) {self.score:.3f} (threshold {self.threshold:.3f})"]
+            return f"{image}: {printable(self.error)}"
+        lines = [f"{image}: {self.verdict}, P(generated) {self.score:.3f} (threshold {self.threshold:.3f})"]
         if len(self.votes) > 1:
             lines.append("  votes: " + ", ".join(f"{name} {score:.3f}" for name, score in self.votes.items()))
         if self.calibrated:
@@ -76,8 +78,8 @@ class Look:
                 f"  after {number}: {min(values):.3f} to {max(values):.3f}, median {median(values):.3f}; "
                 f"the decision {changed}"
             )
-        lines += [f"  not scored by {self.error}"] if self.error else []
-        return "\n".join([*lines, *(f"  map: {file}" for file in self.maps)])
+        lines += [f"  not scored by {printable(self.error)}"] if self.error else []
+        return "\n".join([*lines, *(f"  map: {printable(file)}" for file in self.maps)])
 
 
 def look(words: Sequence[str]) -> int:
@@ -206,7 +208,7 @@ def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
             raise ConfigError("the name of an image is empty", "Write . for all images of the current folder.")
         if path == "-" and not Path(path).exists():
             raise ConfigError("look reads no image from standard input", "Save it, or give --stdin to read paths.")
-        if "=" in path and not Path(path).exists():
+        if "=" in path and "://" not in path and not Path(path).exists():
             raise ConfigError(
                 f"look has no option {path.partition('=')[0]!r}, and {path} is no file",
                 "See pixelproof look --help.",

@@ -161,7 +161,11 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     elif entry:
         node, own = entry["detector"], True
     else:
-        raise ConfigError(f"{file} does not say which detector it is", 'Give the detector: load(path, "detector=npr").')
+        raise ConfigError(
+            f"{file} does not say which detector it is",
+            f'Give it in Python: load(path, "detector=npr"); or write a folder that says it, and give that: '
+            f"pixelproof task=export detector=npr ckpt={file}",
+        )
     detector = build_for_scoring(node, from_checkpoint=own)
     load_weights(detector, file)
     if needs_trainer(detector, "predict"):

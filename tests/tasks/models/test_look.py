@@ -191,3 +191,26 @@ def test_a_calibrated_checkpoint_gives_its_probability_and_says_what_it_cannot_d
         assert (one.undecidable, one.verdict) == (["best"], "unsure")
         assert "  calibrated: best 0." in str(one)
         assert "; undecidable by best" in str(one)
+
+
+def test_an_address_is_a_row_that_says_how_to_get_its_image(
+    trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "https://example.org/a.png?size=2"
+    assert main(["look", address, str(images[0]), f"ckpt={trained / BEST}", "deliveries=none"]) == 1
+    first, second = capsys.readouterr().out.splitlines()[1:]
+    assert first == f"{address}: cannot be read: an address, not a file; save it first, as by: curl -LO '{address}'"
+    assert second.startswith(f"{images[0]}: ")
+
+
+def test_a_name_cannot_write_to_the_terminal(
+    trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = images[0].with_name("a\n\x1b[2J\u202egnp.png")
+    images[0].rename(odd)
+    assert main(["look", str(odd), "gone\r.png", f"ckpt={trained / BEST}", "deliveries=none"]) == 1
+    _, first, second = capsys.readouterr().out.split("\n")[:3]
+    assert first.startswith(r"images/a\n\x1b[2J\u202egnp.png: ".replace("images", str(images[0].parent)))
+    assert second.startswith(r"gone\r.png: cannot be read")
+    assert main(["look", str(odd), "ckpt=a\x1b[2Jb"]) == 2
+    assert "\x1b" not in capsys.readouterr().err

@@ -1,0 +1,101 @@
+"""Images/s of ``task=serve`` with 20 clients, against ``task=predict`` on the same files, on a CPU."""
+
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import chdir, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import cast
+
+import torch
+
+import tasks.serve
+from bench.parts.table import Row, rate
+from bench.parts.timing import Timing, interleaved, pick
+from contracts.view import View
+from datamodules.sample import SampleDataModule
+from detectors.npr.detector import NPR
+from lightning_main import main
+
+CLIENTS = 20
+TARGET = 0.8
+WORDS = ["ckpt=exported", "trainer=cpu"]
+CLIENT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import cast
+from threading import local
+
+kept, (host, clients, folder) = local(), sys.argv[1:]
+
+def send(file):
+    connection = vars(kept).setdefault("connection", HTTPConnection(host, timeout=600))
+    while True:
+        connection.request("POST", "/score", file.read_bytes())
+        reply = connection.getresponse()
+        reply.read()
+        if reply.status != 503:
+            return reply.status
+
+with ThreadPoolExecutor(int(clients)) as pool:
+    assert set(pool.map(send, sorted(Path(folder).iterdir()))) == {200}
+"""
+"""A program of its own, as clients are: threads that send one image after the other."""
+
+
+def measure() -> list[Row]:
+    """NPR on the sample corpus, at native size; deliveries and maps are not asked for."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        count = _files(Path("images"))
+        torch.manual_seed(0)
+        torch.save({"state_dict": NPR(View(), View()).state_dict()}, "npr.ckpt")
+        exported = ["task=export", "detector=npr", "ckpt=npr.ckpt", "export.out=exported", "export.images=1"]
+        with redirect_stdout(StringIO()):
+            if main(exported):
+                raise RuntimeError("task=export failed")
+            timings = _timed(Path("images"))
+    note = f"baseline: task=predict, without its imports; {CLIENTS} clients in a process of their own"
+    return [rate("serve", f"npr, {count} images of the sample corpus", *timings, count, TARGET, note)]
+
+
+def _files(folder: Path) -> int:
+    """Writes the corpus's images as files; returns their number."""
+    data = SampleDataModule()
+    store, rows = data.store(), range(len(data.manifest()))[:: pick(12, 1)]
+    folder.mkdir()
+    for row in rows:
+        (folder / f"{row:03d}.webp").write_bytes(cast(bytes, store.read(row)))  # as they are in the corpus
+    return len(rows)
+
+
+def _timed(folder: Path) -> tuple[Timing, Timing]:
+    """Timings of ``task=predict`` and of the clients, each of all files."""
+    started: queue.Queue[tuple[str, Callable[[], None]]] = queue.Queue()
+    tasks.serve._announce = lambda *given: started.put(given)
+    server = threading.Thread(target=main, args=(["task=serve", "serve.deliveries=[]", *WORDS],))
+    server.start()
+    address, end = started.get(timeout=600)
+    host = address.removeprefix("http://").rstrip("/")
+    outputs = iter(range(1000))
+
+    def predict() -> None:
+        words = ["task=predict", "datamodule=folder", f"datamodule.path={folder}", f"predict.out=out{next(outputs)}"]
+        if main([*words, "trainer.enable_progress_bar=false", *WORDS]):
+            raise RuntimeError("task=predict failed")
+
+    def clients() -> None:
+        words = [sys.executable, "-c", CLIENT, host, str(CLIENTS), str(folder)]
+        subprocess.run(words, check=True)  # noqa: S603 - our own interpreter
+
+    try:
+        timings = interleaved({"predict": predict, "serve": clients}, pick(1, 3))
+    finally:
+        end()
+        server.join()
+    return timings["predict"], timings["serve"]
