@@ -12,6 +12,7 @@ from rich.progress import track
 from contracts.batch import Batch
 from contracts.process.memory import keep_freed_memory
 from detectors.base import Detector
+from detectors.npr.fold import folded_once
 
 BASES = ("detectors.base", "datamodules.image_datamodule")
 HOOKS = ("setup", "teardown", "prepare_data", "transfer_batch_to_device", "configure_callbacks")
@@ -58,7 +59,7 @@ class Scorer:
         detector.configure_model()
         detector.to(self.root_device)
         training = [module for module in detector.modules() if module.training]
-        with torch.inference_mode():
+        with torch.inference_mode(), folded_once():
             loader = getattr(datamodule, f"{verb}_dataloader")()
             self.max_batches = [len(loader)]
             if len(loader):

@@ -13,6 +13,7 @@ from torchvision.transforms import CenterCrop, Resize
 from contracts.batch import Batch
 from contracts.errors import CheckpointError, ConfigError, DataError
 from contracts.view import View
+from detectors.npr import fold
 from detectors.npr.detector import NPR
 from detectors.npr.net import NPRNet
 from detectors.npr.residual import even_size, npr_residual, npr_residual_by_resampling, scale_residual
@@ -134,6 +135,26 @@ def test_folding_never_uses_stale_weights() -> None:
         with torch.inference_mode():
             logits = fast.score(_batch(image)).logits
             assert torch.allclose(logits, exact.score(_batch(image)).logits, atol=1e-5, rtol=0)
+
+
+def test_while_weights_stay_they_are_folded_once_and_afterwards_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, folds = _trained_like(), []
+    monkeypatch.setattr(fold, "_fold", lambda conv, bn, made=fold._fold: folds.append(conv) or made(conv, bn))
+    image = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected, each = fast.score(_batch(image)).logits, len(folds)
+        with fold.folded_once():
+            assert all(torch.equal(fast.score(_batch(image)).logits, expected) for _ in range(3))
+        assert each == len(set(folds)) == 24  # convolutions of the network
+        assert len(folds) == 2 * each
+        fast.net.conv1.weight.data.mul_(-1.5)
+        changed = fast.score(_batch(image)).logits
+        assert not torch.equal(changed, expected)
+        with fold.folded_once():
+            assert torch.equal(fast.score(_batch(image)).logits, changed)
+    with fold.folded_once():
+        fast(image).sum().backward()  # type: ignore[no-untyped-call]
+    assert fast.net.conv1.weight.grad is not None
 
 
 def test_training_does_not_fold() -> None:
