@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from detectors.npr.fold import conv_bn
 from detectors.npr.net import Bottleneck, initialise
-from detectors.parts.precision import linear_float32
+from detectors.parts.precision import linear_float32, many_float32
 
 
 class PatchNet(nn.Module):
@@ -65,7 +65,7 @@ class PatchNet(nn.Module):
     def score_map(self, residual: Tensor) -> Tensor:
         """Logit of every patch, [B, inputs, H, W] → [B, h, w] float32; row i is of pixels step · i … + patch - 1."""
         features = self.features(residual).permute(0, 2, 3, 1)
-        return linear_float32(features.flatten(0, 2), self.fc).view(features.shape[:3])
+        return many_float32(features.flatten(0, 2), self.fc).view(features.shape[:3])
 
 
 class LaDeDa(PatchNet):

@@ -14,6 +14,7 @@ from detectors.classifier.detector import Classifier
 from detectors.npr.detector import NPR
 from detectors.npr.multiscale import NPRMultiScale
 from detectors.parts import slices
+from detectors.parts.precision import linear_float32
 from detectors.parts.slices import in_slices
 from detectors.residual.bodies import BODIES
 from detectors.residual.detector import Residual
@@ -95,3 +96,12 @@ def test_equal_images_get_equal_bits_at_any_place_of_any_batch(make: Callable[[]
             rows = torch.arange(count)
             found |= set(detector.score(Batch(images, rows % 2, rows, rows, rows, rows)).logits.tolist())
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(512, 1), (2048, 1), (256, 16), (128, 128)])
+def test_equal_rows_get_equal_bits_from_a_head(inputs: int, outputs: int) -> None:
+    """MKL's products differ among 8, 12 and 100 rows on processors with AVX-512."""
+    layer, row = nn.Linear(inputs, outputs), torch.randn(1, inputs)
+    with torch.inference_mode():
+        found = [linear_float32(row.expand(count, -1), layer) for count in (2, 4, 7, 8, 20, 100)]
+    assert len(torch.cat(found).unique(dim=0)) == 1

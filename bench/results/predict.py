@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench.npr import plain_weights
+from bench.detectors.npr import plain_weights
 from bench.parts.memory import PROGRAM, peak_memory
 from bench.parts.photographs import photographs
 from bench.parts.table import Row

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.npr_multiscale import SCALES, plain_logits
+from bench.detectors.npr_multiscale import SCALES, plain_logits
 from bench.parts.npr import textured
 from bench.parts.steps import compared, ours, step
 from bench.parts.table import Row
