@@ -7,7 +7,7 @@ import pytest
 import torch
 from golden_fill import filled
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import CenterCrop, Resize
 
 from contracts.batch import Batch
@@ -138,8 +138,14 @@ def test_folding_never_uses_stale_weights() -> None:
 
 
 def test_while_weights_stay_they_are_folded_once_and_afterwards_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    fast, folds = _trained_like(), []
-    monkeypatch.setattr(fold, "_fold", lambda conv, bn, made=fold._fold: folds.append(conv) or made(conv, bn))
+    fast, make = _trained_like(), fold._fold
+    folds: list[nn.Conv2d] = []
+
+    def counted(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+        folds.append(conv)
+        return make(conv, bn)
+
+    monkeypatch.setattr(fold, "_fold", counted)
     image = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
         expected, each = fast.score(_batch(image)).logits, len(folds)
@@ -153,7 +159,7 @@ def test_while_weights_stay_they_are_folded_once_and_afterwards_afresh(monkeypat
         with fold.folded_once():
             assert torch.equal(fast.score(_batch(image)).logits, changed)
     with fold.folded_once():
-        fast(image).sum().backward()  # type: ignore[no-untyped-call]
+        fast(image).sum().backward()
     assert fast.net.conv1.weight.grad is not None
 
 
