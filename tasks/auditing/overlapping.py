@@ -128,7 +128,8 @@ def markdown(found: Sequence[Overlap], dump: Predictions | None) -> str:
         "the same bytes, or a difference hash with at most 3 of 64 other bits.",
     ]
     lost = tested.unreadable + sum(one.against.unreadable for one in found)
-    lines += [f"{counted(lost, 'image')} could not be read and were not compared."] if lost else []
+    if lost:
+        lines += [f"{counted(lost, 'image')} could not be read and {'was' if lost == 1 else 'were'} not compared."]
     lines += ["", "| set | its images | generator | test images | exact copies | near copies | first copy |"]
     lines += ["|---|--:|---|--:|--:|--:|---|"]
     for one in found:

@@ -112,6 +112,16 @@ def test_planted_copies_are_found_and_figures_shown_without_them(
     assert "which audit.against can name" not in capsys.readouterr().out
 
 
+def test_without_copies_every_resample_differs_by_nothing(folder: Path) -> None:
+    labelled_dump(folder)
+    table(folder / "else.parquet", [("x", 0, "", saved(scene(300), "PNG")), ("y", 0, "", b"no image")], "train")
+    assert main([*WORDS, "audit.against=[parquet:else.parquet]", "audit.dump=d.npz", "audit.out=a"]) == 0
+    page = (folder / "a/overlap.md").read_text()
+    assert "0 test images of 24 have a copy" in page
+    assert "1 image could not be read and was not compared." in page
+    assert page.count("| +0.000 [+0.000, +0.000] |") == 6  # two metrics of all images and of each generator
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

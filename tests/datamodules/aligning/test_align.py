@@ -14,6 +14,7 @@ from synthetic import hdf5, picture
 
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
+from datamodules.aligning.donors import aligned_manifest
 from datamodules.aligning.store import AlignedStore
 from datamodules.auditing.audit import audit
 from datamodules.auditing.metadata import read_metadata
@@ -21,6 +22,7 @@ from datamodules.hdf5 import Hdf5DataModule
 from datamodules.loading.decode import decode
 from datamodules.parquet import ParquetDataModule
 from datamodules.photographs import PhotographsDataModule
+from datamodules.tables.manifest import Manifest
 from datamodules.tracer import TracerDataModule
 
 COUNT = 60
@@ -159,6 +161,22 @@ def test_a_cache_is_read_again_and_gives_the_same(tmp_path: Path) -> None:
     assert first == plain.read(1) == file.read_bytes()
     file.write_bytes(b"kept")
     assert data.read(1) == b"kept"
+
+
+def test_equal_images_with_other_donors_are_kept_apart(tmp_path: Path) -> None:
+    path = set_of(tmp_path, generated=lambda _: saved(picture(np.random.default_rng(0), 100, True), "PNG"))
+    plain, kept = module(path, "both").store(), module(path, "both", align_cache=tmp_path / "cache").store()
+    made = [kept.read(row) for row in range(1, COUNT, 2)]
+    assert made == [plain.read(row) for row in range(1, COUNT, 2)]
+    assert len(set(made)) == 3  # kinds of photographs
+
+
+def test_the_manifest_has_the_donors_sizes() -> None:
+    columns = {"id": ["a", "b", "c"], "label": [0, 1, 1], "width": [40, 90, 91], "height": [30, 80, 0]}
+    manifest, donors = Manifest.from_columns(columns), np.array([-1, 0, 0])
+    for mode, sizes in (("size", [(40, 30)] * 3), ("jpeg", [(40, 30), (90, 80), (91, 0)])):
+        found = aligned_manifest(manifest, donors, mode)
+        assert list(zip(found.column("width"), found.column("height"), strict=True)) == sizes
 
 
 def test_batches_of_native_sizes_are_of_the_aligned_ones(tmp_path: Path) -> None:
