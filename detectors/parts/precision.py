@@ -55,7 +55,7 @@ def four_by_four(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """
     if torch.compiler.is_exporting() or x.device.type != "cpu" or torch.is_grad_enabled() or len(x) <= 4:
         return in_fours(layer, x)
-    return torch.cat([in_fours(layer, rows) for rows in x.split(4)])
+    return torch.cat([in_fours(layer, rows) for rows in torch.split(x, 4)])
 
 
 def linear_float32(x: Tensor, layer: nn.Linear) -> Tensor:
