@@ -30,6 +30,7 @@ from tasks.experiment.stage_folder import SELECTION
 from tasks.scoring.evaluate import load_detector
 
 FILE = "calibration.json"
+ENOUGH = 50  # Images from which even an offset alone is worth fitting
 
 
 def calibrate(run: Run) -> None:
@@ -70,6 +71,8 @@ def calibrate(run: Run) -> None:
         f"calibrated logit = {found.calibration}, from {counted(len(used), 'image')}, for images of which "
         f"{found.calibration.share:.1%} are generated"
     )
+    if len(used) < ENOUGH:
+        print(f"that is few: a calibration is unreliable with fewer than {ENOUGH} images")
     if found.band is not None:
         print(_band(found.band, used))
         now, then = to_halve(used)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.words import counted
+
 Floats = NDArray[np.float64]
 
 
@@ -23,7 +25,7 @@ class Affine:
         return self.slope * np.asarray(logits, dtype=np.float64) + self.offset
 
     def __str__(self) -> str:
-        return f"{self.slope:.4f} * logit {self.offset:+.4f}"
+        return f"{self.slope:.4f} * logit {round(self.offset, 4) + 0:+.4f}"  # + 0: no minus before a zero
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Isotonic:
         return np.asarray(np.log(p) - np.log1p(-p))
 
     def __str__(self) -> str:
-        return f"a step function of the logit with {len(set(self.p))} levels from {self.p[0]:.4f} to {self.p[-1]:.4f}"
+        levels = counted(len(set(self.p)), "level")
+        return f"a step function of the logit with {levels} from {self.p[0]:.4f} to {self.p[-1]:.4f}"
 
 
 Calibration = Affine | Beta | Isotonic
