@@ -114,7 +114,7 @@ def common(dumps: Sequence[Predictions], titles: Sequence[str]) -> list[Predicti
         if wrong.size:
             raise DataError(
                 f"{titles[0]} and {title} disagree on the label of {counted(wrong.size, 'image')}, "
-                f"first {ids[wrong[0]]!r}",
+                f"first {str(ids[wrong[0]])!r}",
                 "Compare dumps of one data set.",
             )
     return [runs[0], *(replace(run, group=runs[0].group) for run in runs[1:])]

@@ -82,7 +82,7 @@ def join(inputs: Sequence[Path]) -> Joined:
         if wrong.size:
             raise DataError(
                 f"{paths[d]} and an earlier dump disagree on the label of {counted(wrong.size, 'image')}, "
-                f"first {joined.ids[wrong[0]]!r}",
+                f"first {str(joined.ids[wrong[0]])!r}",
                 "Compare dumps of one data set.",
             )
     return joined

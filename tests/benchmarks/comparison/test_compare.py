@@ -83,7 +83,7 @@ def test_what_cannot_be_compared() -> None:
         first.fused_logits, np.arange(len(first)), 1 - first.fused_labels, np.zeros(len(first), int), first.fused_ids,
         generator_id_to_name=["", "x"],
     )  # fmt: skip
-    with pytest.raises(DataError, match="a and b disagree on the label of 120 images"):
+    with pytest.raises(DataError, match="a and b disagree on the label of 120 images, first '"):
         compare([first, flipped], ["a", "b"])
 
 
