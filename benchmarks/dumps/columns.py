@@ -145,7 +145,9 @@ def _check_values(p: Predictions) -> None:
     for name in ("fused_ids", "fused_identifiers"):
         values, counts = np.unique(getattr(p, name), return_counts=True)
         if values.size < len(p):
-            raise DataError(f"{name} holds {values[counts > 1].tolist()[0]!r} {counts.max()} times", "Each image counts once.")
+            raise DataError(
+                f"{name} holds {values[counts > 1].tolist()[0]!r} {counts.max()} times", "Each image counts once."
+            )
     place = p.crop_to_image_index
     if place.size and not (place.min() >= 0 and place.max() < len(p)):
         raise DataError(f"crop_to_image_index goes from {place.min()} to {place.max()}, but there are {len(p)} images")
