@@ -98,10 +98,14 @@ def test_equal_images_get_equal_bits_at_any_place_of_any_batch(make: Callable[[]
     assert len(found) == 1
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(512, 1), (2048, 1), (256, 16), (128, 128)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(64, 2), (512, 1), (2048, 1), (256, 16), (128, 128)])
 def test_equal_rows_get_equal_bits_from_a_head(inputs: int, outputs: int) -> None:
-    """MKL's products differ among 8, 12 and 100 rows on processors with AVX-512."""
+    """MKL's products differ among 8, 12 and 100 rows, and among places, on processors with AVX-512."""
     layer, row = nn.Linear(inputs, outputs), torch.randn(1, inputs)
     with torch.inference_mode():
         found = [linear_float32(row.expand(count, -1), layer) for count in (2, 4, 7, 8, 20, 100)]
+        for place in range(20):
+            rows = torch.randn(20, inputs)
+            rows[place] = row[0]
+            found.append(linear_float32(rows, layer)[place : place + 1])
     assert len(torch.cat(found).unique(dim=0)) == 1

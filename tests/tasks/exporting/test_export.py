@@ -132,7 +132,7 @@ def test_changed_weights_are_refused() -> None:
     settings = json.loads(Path("made/config.json").read_text())
     settings["export"]["weights"] = "../secret"
     Path("made/config.json").write_text(json.dumps(settings))
-    with pytest.raises(CheckpointError, match="no file beside it"):
+    with pytest.raises(CheckpointError, match="not a file beside it"):
         load("made")
     Path("made/config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="no configuration of task=export"):
