@@ -135,7 +135,7 @@ def test_changed_weights_are_refused() -> None:
     with pytest.raises(CheckpointError, match="not a file beside it"):
         load("made")
     Path("made/config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="no configuration of task=export"):
+    with pytest.raises(CheckpointError, match="is not a configuration that task=export wrote"):
         load("made")
 
 
