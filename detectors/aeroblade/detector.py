@@ -29,13 +29,13 @@ Reconstruct = Callable[[Tensor], Tensor]  # Unit-range images [B, 3, H, W] → t
 
 
 class Tokenizer(nn.Module):
-    """The reconstruction of a VAR or RAR tokenizer.
+    """Reconstructs images with a VAR or RAR tokenizer.
 
     Args:
         path: weights of a tokenizer of any size.
 
     Raises:
-        CheckpointError: a file of another model.
+        CheckpointError: the file holds another model.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,7 +43,7 @@ class Tokenizer(nn.Module):
         model = load_model(Path(path))
         if not isinstance(model, VarVqvae | RarVqgan):
             raise CheckpointError(
-                f"{path} holds a {type(model).__name__}, no tokenizer", "Give var_vqvae or rar_vqgan."
+                f"{path} holds a {type(model).__name__}, not a tokenizer", "Give var_vqvae or rar_vqgan."
             )
         self.model = model
 
@@ -54,7 +54,7 @@ class Tokenizer(nn.Module):
 
 
 class AerobladeNet(nn.Module):
-    """Autoencoders and LPIPS, which are not saved, and centre and spread of the logit."""
+    """Autoencoders and LPIPS, which checkpoints omit, and the logit's centre and spread."""
 
     def __init__(self, autoencoders: Mapping[str, nn.Module], lpips: LpipsMaps) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class AerobladeNet(nn.Module):
 
 
 class Aeroblade(FittedOnce):
-    """The least LPIPS distance between an image and its reconstructions.
+    """The smallest LPIPS distance between an image and its reconstructions.
 
     ``task=fit`` trains nothing: one pass over the validation images sets the logit's scale, so that 5 % of real images
     lie above 0. Reconstructions are rounded to 8 bits as published, by truncation.
@@ -75,7 +75,7 @@ class Aeroblade(FittedOnce):
         vgg: weights of VGG16 (torchvision's ``vgg16-397923af.pth``), or of the whole of LPIPS.
         linear: LPIPS's linear weights; None for those of ``vgg`` or of the package ``lpips``.
         layer: layer of VGG16, 1 to 5; 0 for the sum, which is LPIPS itself.
-        half: round maps and their means to float16, as the published tables are.
+        half: round maps and their means to float16, as for the published tables.
         train_view: see `Detector`; not used.
         eval_view: size policy of evaluated images: the native size, or a crop if an autoencoder takes only one size.
         training: see `Detector`; there is nothing to optimise.
@@ -136,7 +136,7 @@ class Aeroblade(FittedOnce):
             return in_slices(each, images, fours=True)
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop, of the least distance; every distance is a column of the dump."""
+        """One logit per crop, from the smallest distance; every distance is a column of the dump."""
         distances = self.distances(batch.images)
         centre, spread = self.net.get_buffer("line")
         names = cast(nn.ModuleDict, self.net.autoencoders.module).keys()
@@ -145,26 +145,26 @@ class Aeroblade(FittedOnce):
 
     @torch.no_grad()
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        """Distance of every pixel to each reconstruction, [H, W]; pixels of one position of the layer are alike."""
+        """Distance of every pixel to each reconstruction, [H, W]; all pixels of one layer position share a value."""
         found = self.distance_maps(image[None].to(self.device))
         size = image.shape[-2:]
         return {name: F.interpolate(values[None], size)[0, 0].float().cpu() for name, values in found.items()}
 
     def sides(self) -> Sides:
-        """What the tokenizers take, or else one position of the layer."""
+        """The tokenizers' image size, if there are any, and at least one position of the layer."""
         exact = {
             each.model.image_size
             for each in cast(nn.ModuleDict, self.net.autoencoders.module).values()
             if isinstance(each, Tokenizer)
         }
         layer = cast(LpipsMaps, self.net.lpips.module).layer or 5
-        return Sides(1 << (layer - 1), exact.pop() if exact else None, "a tokenizer takes one size alone")
+        return Sides(1 << (layer - 1), exact.pop() if exact else None, "a tokenizer takes only one size")
 
     def on_train_start(self) -> None:
         """Sets the logit's scale on the real validation images.
 
         Raises:
-            DataError: they do not determine one.
+            DataError: there are fewer than two, or their distances are nearly all equal.
         """
         loader = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
         distances, labels = measured(self.trainer, loader, lambda batch: self.distances(batch.images))
@@ -172,6 +172,6 @@ class Aeroblade(FittedOnce):
         found = calibrate(real.tolist())
         if found is None:
             said = counted(len(real), "real validation image")
-            raise DataError(f"{said} do not determine the spread of distances", "Give more, and different ones.")
+            raise DataError(f"{said} do not determine the spread of distances", "Give more images that differ.")
         self.net.get_buffer("line").copy_(torch.tensor(found))
         rank_zero_info(f"Aeroblade: distances of {counted(len(real), 'real validation image')} set the scale")

@@ -27,14 +27,14 @@ EPSILON = 1e-10
 
 
 class LpipsMaps(nn.Module):
-    """Distances of two images at each position of a layer of VGG16.
+    """Distances between two images at each position of a layer of VGG16.
 
     Args:
         layer: 1 to 5, at 1, 1/2, 1/4, 1/8 and 1/16 of the image's resolution; 0 is the sum of all five, each enlarged
             to the image's size (bilinear), which is LPIPS itself.
 
     Raises:
-        ConfigError: another layer.
+        ConfigError: the layer is not from 0 to 5.
     """
 
     shift: Tensor
@@ -55,7 +55,7 @@ class LpipsMaps(nn.Module):
 
         Args:
             vgg: torchvision's VGG16, or the state dict of ``lpips.LPIPS``.
-            linear: the linear weights as ``lpips`` keeps them; None for those of ``vgg`` or, without, of the package.
+            linear: the linear weights as ``lpips`` keeps them; None for those in ``vgg`` or else in the package.
 
         Raises:
             CheckpointError: a file that cannot be read or does not fit.
@@ -81,7 +81,7 @@ class LpipsMaps(nn.Module):
             parameter.data.copy_(found[index])
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """Unit-range images [B, 3, H, W], twice → distances [B, h, w]; h, w by the layer."""
+        """Two batches of unit-range images [B, 3, H, W] → distances [B, h, w] at the layer's resolution."""
         found: list[Tensor] = [
             (self.linear[index] * (a - b) ** 2).sum(1, keepdim=True)
             for (index, a), (_, b) in zip(self._features(one), self._features(other), strict=True)
@@ -94,7 +94,7 @@ class LpipsMaps(nn.Module):
         return total
 
     def _features(self, unit: Tensor) -> list[tuple[int, Tensor]]:
-        """Index and features of each layer that is asked for, every position's vector of length 1."""
+        """Index and features of each requested layer; every position's vector has length 1."""
         x = (2 * unit - 1 - self.shift) / self.scale
         found = []
         for place, part in enumerate(self.vgg, start=1):

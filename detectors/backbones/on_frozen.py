@@ -1,4 +1,4 @@
-"""What detectors on a frozen backbone share: which backbone it is, its views, and a note of it in the checkpoint."""
+"""Shared parts of detectors on a frozen backbone: its arguments, its views, and its record in the checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +104,7 @@ class OnFrozen(Detector):
             )
 
     def feature_settings(self, tokens: str) -> dict[str, Any]:
-        """Everything that kept features depend on (`FrozenPart.settings`); ``tokens`` names the features."""
+        """Everything that cached features depend on (`FrozenPart.settings`); ``tokens`` names the features."""
         return {
             "tokens": tokens,
             "backbone": self.identity(),

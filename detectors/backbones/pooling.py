@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from contracts.errors import ConfigError, nearest
 
 POOLINGS = ("avg", "max", "catavgmax")
-TOKENS = ("token", "map")  # Of timm's vision transformers alone: the class token, and attention
+TOKENS = ("token", "map")  # Only for timm's vision transformers: the class token, and attention pooling
 
 
 def check_pooling(pooling: str | None) -> None:

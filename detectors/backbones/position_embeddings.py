@@ -48,14 +48,14 @@ def resample_dinov2(positions: Tensor, side: int) -> Tensor:
     """Position embeddings for a grid of ``side`` patches, as DINOv2's authors resample them in every forward pass.
 
     Bicubic without antialiasing, by the factor (side + 0.1) / old side, which shifts the kernel a little
-    (``interpolate_pos_encoding`` of facebookresearch/dinov2). timm's rule differs by 0.09 in a toy's logit.
+    (``interpolate_pos_encoding`` of facebookresearch/dinov2). timm's rule changes a toy model's logit by 0.09.
 
     Args:
         positions: [1, 1 + n·n, D], or [1, n·n, D] without a class token.
         side: side of the new grid.
 
     Raises:
-        ConfigError: the grid is no square.
+        ConfigError: the grid is not square.
     """
     count = positions.shape[1]
     prefix = 0 if math.isqrt(count) ** 2 == count else 1

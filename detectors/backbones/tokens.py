@@ -19,18 +19,18 @@ class AllTokens(nn.Module):
         name: name of the backbone, for the message.
 
     Raises:
-        ConfigError: it is no vision transformer of timm.
+        ConfigError: it is not a vision transformer of timm.
     """
 
     def __init__(self, module: nn.Module, name: str) -> None:
         super().__init__()
         if not hasattr(module, "forward_features") or not hasattr(module, "blocks"):
             raise ConfigError(
-                f"detector.backbone={name} gives no tokens", "Choose a vision transformer of timm or the DINO family."
+                f"detector.backbone={name} has no tokens", "Choose a vision transformer of timm or the DINO family."
             )
         self.module = module
         self.prefix: int = int(getattr(module, "num_prefix_tokens", 1))
-        """Tokens in front of those of patches: the class token and registers."""
+        """Number of tokens before the patch tokens: the class token and registers."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, H, W] → [B, T, D]."""
@@ -39,7 +39,7 @@ class AllTokens(nn.Module):
 
 
 class BlockTokens(nn.Module):
-    """The class token behind the second LayerNorm *inside* each block (its input to the MLP), as RINE's hooks take it.
+    """The class token after the second LayerNorm *inside* each block (its input to the MLP), as RINE's hooks take it.
 
     Args:
         module: a vision transformer of timm or open_clip, pre-norm, class token first.

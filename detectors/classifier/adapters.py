@@ -19,7 +19,7 @@ class Tuning:
     """Which weights of a backbone are tuned.
 
     Raises:
-        ConfigError: an unknown word, or options of another way of tuning.
+        ConfigError: an unknown ``tune``, or options of another tuning method.
     """
 
     tune: str = "all"  # one of `TUNES`

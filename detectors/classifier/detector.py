@@ -102,8 +102,8 @@ class Classifier(Detector):
         augment: augmentations of training batches on the device, or None.
         train_view: size policy and augmentation of training images; None resizes to ``image_size``.
         eval_view: size policy of evaluated images; None resizes to ``image_size``.
-        training: see `Detector`.
-        channels_last: store weights and images in channels-last order; faster only for convolutional nets.
+        contrast: fraction c from 0 to 1; the loss is (1 - c) cross-entropy + c times DDA's contrastive term.
+        training: see `Detector`; ``channels_last`` is off by default, since only convolutional nets gain from it.
 
     Raises:
         ConfigError: a value is out of range, or values contradict each other.
@@ -157,7 +157,7 @@ class Classifier(Detector):
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"detector.label_smoothing={label_smoothing}", "Give a number from 0 to below 1.")
         if not 0 <= contrast <= 1:
-            raise ConfigError(f"detector.contrast={contrast}", "Give a share from 0 to 1.")
+            raise ConfigError(f"detector.contrast={contrast}", "Give a fraction from 0 to 1.")
         if not 0 <= dropout < 1:
             raise ConfigError(f"detector.dropout={dropout}", "Give a probability from 0 to below 1.")
         tuning = Tuning(tune, rank, alpha, rank_stabilised, tuned_modules, regulariser)
@@ -192,7 +192,7 @@ class Classifier(Detector):
         return Sides() if self.record.fixed_size else Sides(least_side(self.net.backbone))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Binary cross-entropy of augmented images with smoothed targets."""
+        """Smoothed binary cross-entropy of augmented images, mixed with the contrastive term, plus Effort's penalty."""
         images = batch.images
         if self.augment is not None:
             images = self.augment(as_unit_float(images), batch.key[batch.crop_to_image])
@@ -275,7 +275,7 @@ class Classifier(Detector):
         return backbone | {f"head.{key}": value for key, value in self.net.head.state_dict().items()}
 
     def exported(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Those of a classifier of which everything was tuned, and which needs no file but its checkpoint."""
+        """The arguments of a classifier with ``tune=all``, which needs no file but its checkpoint."""
         left_out = ("rank", "alpha", "rank_stabilised", "tuned_modules", "regulariser", "head_std")
         kept = {key: value for key, value in arguments.items() if key not in left_out}
         own = {"backbone": self.record.name, "mode": "tune", "tune": "all", "unit_features": self.net.unit_features}

@@ -22,7 +22,7 @@ class Split(nn.Module):
             values of very different sizes).
         parts: number of matrices.
         rank: trained directions of each, those of the smallest singular values.
-        regularised: keep the other directions, too, which `penalty` needs.
+        regularised: also keep the other directions, which `penalty` needs.
     """
 
     def __init__(self, weight: Tensor, parts: int, rank: int, regularised: bool) -> None:

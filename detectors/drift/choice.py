@@ -1,4 +1,4 @@
-"""Which strength separates generated from real validation images best, and in which direction."""
+"""Choice of the strength that best separates generated from real validation images, and of its sign."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was fitted."""
+    """The fitted strength, sign and scale of the logit."""
 
     index: int  # of the chosen strength
     sign: float  # +1 where generated images move farther, -1 where real ones do
@@ -30,7 +30,7 @@ class Choice:
     judged: tuple[Judged, ...]  # all strengths
 
     def plain(self) -> dict[str, Any]:
-        """In plain containers, for a checkpoint."""
+        """The choice in plain containers, for a checkpoint."""
         return {**asdict(self), "judged": [{**asdict(one), "strength": list(one.strength)} for one in self.judged]}
 
     def __str__(self) -> str:

@@ -61,7 +61,7 @@ class Drift(OnFrozen, FittedOnce):
         kind: ``noise`` (RIGID), ``blur``, ``minimum`` of both (MINDER) or ``haar`` (WaRPAD).
         strengths: candidate standard deviations of the noise on the unit range, or shares of the Haar band removed.
         blur_strengths: candidate standard deviations of the blur in pixels.
-        draws: noise images averaged over.
+        draws: number of noise images that the distance or feature is averaged over.
         statistic: ``cosine`` of the pooled features; ``token_norm``: norm of the cosines of all tokens;
             ``mean_feature``: cosine with the mean of the noisy features. The last two are for ``kind=noise``.
         noise_key: the noise belongs to the ``id`` of an image, or to its ``pixels``, so that copies get equal scores.
@@ -73,7 +73,7 @@ class Drift(OnFrozen, FittedOnce):
         other: see `OnFrozen`.
 
     Raises:
-        ConfigError: an unknown word or a value out of range.
+        ConfigError: an unknown name or a value out of range.
     """
 
     net: DriftNet
@@ -141,7 +141,7 @@ class Drift(OnFrozen, FittedOnce):
 
         Args:
             images: uint8, or float32 on the unit range.
-            keys: keys of each image's noise.
+            keys: the noise key of each image.
             strengths: strengths of noise or band, and of the blur.
         """
         unit = as_unit_float(images)
@@ -179,7 +179,7 @@ class Drift(OnFrozen, FittedOnce):
         return 1 - moved.reshape(cut.shape[:2]).mean(1)
 
     def keys(self, batch: Batch) -> list[int]:
-        """A key of the noise for every crop: of the image's id and the crop's number, or of the crop's pixels."""
+        """The noise key of every crop, derived from the image's id and the crop's number, or from the crop's pixels."""
         if self.noise_key == "pixels":
             pixels = [image.cpu().contiguous().numpy().tobytes() for image in batch.images]
             return [random_key(blake2b(one).hexdigest()) for one in pixels]
@@ -198,7 +198,7 @@ class Drift(OnFrozen, FittedOnce):
         """Chooses strength and sign on the validation images.
 
         Raises:
-            DataError: they hold one class alone.
+            DataError: they all belong to one class.
         """
         loader = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
         distances, labels = measured(
@@ -206,7 +206,7 @@ class Drift(OnFrozen, FittedOnce):
         )
         choice = choose(distances.numpy(), labels.numpy(), self.candidates)
         if choice is None:
-            raise DataError("the validation images are of one class alone", "detector=drift is fitted on both.")
+            raise DataError("the validation images all belong to one class", "detector=drift needs both.")
         self.fitted = choice
         self.net.get_buffer("chosen").fill_(choice.index)
         self.net.get_buffer("line").copy_(torch.tensor([choice.sign, choice.centre, choice.spread]))
@@ -221,6 +221,6 @@ class Drift(OnFrozen, FittedOnce):
             self.log("val/drift_auroc_high", one.high)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps all AUROCs and intervals, too."""
+        """Also stores all AUROCs and intervals."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["drift"] = {"kind": self.kind, "fitted": self.fitted.plain() if self.fitted else None}

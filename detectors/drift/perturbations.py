@@ -51,7 +51,7 @@ def haar_high_band(x: Tensor, levels: int = 2) -> Tensor:
 
 
 def patches(x: Tensor, side: int) -> Tensor:
-    """Images [B, C, H, W] → [B, n, C, side, side], without overlap, row by row; the rest of a row is left out."""
+    """Images [B, C, H, W] → [B, n, C, side, side], without overlap, row by row; incomplete ones are left out."""
     cut = x.unfold(2, side, side).unfold(3, side, side)  # [B, C, rows, columns, side, side]
     return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
 

@@ -1,4 +1,4 @@
-"""Several detectors as one, made by ``task=combine combine.checkpoint=FILE``."""
+"""Several detectors combined into one by ``task=combine combine.checkpoint=FILE``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ class EnsembleNet(nn.Module):
     Args:
         members: detectors by name.
         columns: number of scores that are combined.
-        reference: number of images that ranks are taken among; 0 for the linear rule.
+        reference: number of reference images for ranks and p-values; 0 for the linear rule.
     """
 
     weights: Tensor
@@ -49,13 +49,13 @@ class Ensemble(Detector):
     Args:
         members: detectors by name, all with one view of an image, which is that of the ensemble.
         rule: ``linear`` (weights and bias; the plain mean if none were fitted), ``rank_mean``, or ``stouffer`` or
-            ``minimum`` of two-sided p-values, which takes members as independent on real images.
-        reference: number of images that ranks or p-values are taken among; real ones alone for p-values.
+            ``minimum`` of two-sided p-values, which assumes that members are independent on real images.
+        reference: number of reference images for ranks or p-values; only real ones for p-values.
         columns: columns to combine, by name: the member's name, or ``[member, column]`` for another column of its dump
             than the logit. None for the logit of each member.
 
     Raises:
-        ConfigError: fewer than two columns, an unknown rule, or members that look at an image differently.
+        ConfigError: fewer than two columns, an unknown rule, or members with different views.
     """
 
     net: EnsembleNet
@@ -88,10 +88,10 @@ class Ensemble(Detector):
 
     @staticmethod
     def described(entry: Mapping[str, Any], rule: str, path: Path) -> dict[str, Any]:
-        """The passport of an ensemble's checkpoint when it is used with a rule, whose threshold it then has.
+        """The passport of an ensemble's checkpoint for use with a rule, with that rule's threshold.
 
         Raises:
-            ConfigError: what the checkpoint holds was fitted for another rule.
+            ConfigError: the checkpoint was made for another rule and has no threshold for this one.
         """
         thresholds = entry.get(THRESHOLDS, {})
         fitted = entry["detector"]["rule"]
@@ -110,12 +110,12 @@ class Ensemble(Detector):
         return {name: cast(Detector, member) for name, member in self.net.members.items()}
 
     def configure_model(self) -> None:
-        """Each member has its own memory format."""
+        """Apply every member's own memory format and compilation."""
         for member in self.members.values():
             member.configure_model()
 
     def sides(self) -> Sides:
-        """Images that all members can take."""
+        """Image sizes that all members accept."""
         each = [member.sides() for member in self.members.values()]
         exact = next((one for one in each if one.exact is not None), Sides())
         return Sides(max(one.least for one in each), exact.exact, exact.reason)
@@ -129,7 +129,7 @@ class Ensemble(Detector):
         raise ConfigError("detector=ensemble has no loss", "Train its members, then make it with task=combine.")
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop; everything that is combined is a column of the dump.
+        """One logit per crop; every combined score is a column of the dump.
 
         Raises:
             ConfigError: a member does not give a column that is combined.
@@ -143,7 +143,7 @@ class Ensemble(Detector):
         return Scores(logits.float(), extras)
 
     def combined(self, values: Tensor, rule: str | None = None) -> Tensor:
-        """Columns [B, columns] float64 → logits [B] by a rule, its own unless one is given."""
+        """Columns [B, columns] float64 → logits [B] by ``rule``, or by the ensemble's own rule if it is None."""
         rule = rule or self.rule
         if rule == "linear":
             return (values * self.net.weights).sum(1) + self.net.bias

@@ -64,7 +64,7 @@ class OnnxDetector(Detector):
         raise ConfigError("an ONNX graph cannot be trained", "Train from the checkpoint that it was exported from.")
 
     def score(self, batch: Batch) -> Scores:
-        """One logit per crop, and what else the exported detector gives.
+        """One logit per crop, and the exported detector's other outputs as extras.
 
         Raises:
             DataError: the images are not 8-bit ones, which is all that a graph takes.

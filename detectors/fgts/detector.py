@@ -24,13 +24,13 @@ HEADS = ("linear", "centroid")
 
 
 class FgtsNet(nn.Module):
-    """Frozen tokens, which of them count, and both heads; names of the original's files.
+    """Frozen tokens, indices of the chosen ones, and both heads; names as in the original's files.
 
     Args:
         backbone: normalised images [B, 3, H, W] → tokens [B, T, D].
         total: T.
         width: D.
-        count: tokens that are averaged.
+        count: number of tokens that are averaged.
     """
 
     def __init__(self, backbone: nn.Module, total: int, width: int, count: int) -> None:
@@ -82,7 +82,7 @@ class FGTS(OnFrozen):
         self._indices: Tensor | None = None
 
     def all_tokens(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], or kept tokens [B, T · D], → [B, T, D]."""
+        """Images [B, 3, H, W], or cached tokens [B, T · D], → [B, T, D]."""
         if images.ndim == 2:
             return images.reshape(len(images), -1, self.net.fc.in_features)
         tokens: Tensor = self.net.backbone(self.normalised(images))
@@ -109,7 +109,7 @@ class FGTS(OnFrozen):
         """Chooses tokens and centroids on the training images.
 
         Raises:
-            DataError: they hold one class alone.
+            DataError: they all belong to one class.
         """
 
         def passes() -> Iterator[tuple[Tensor, Tensor]]:
@@ -133,7 +133,7 @@ class FGTS(OnFrozen):
         return super().training_step(batch, batch_idx) if self.head == "linear" else None
 
     def configure_optimizers(self) -> Any:
-        """None for centroids."""
+        """The optimiser, or None for ``head=centroid``."""
         return super().configure_optimizers() if self.head == "linear" else None
 
     def frozen_part(self) -> FrozenPart:

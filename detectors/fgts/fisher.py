@@ -14,7 +14,7 @@ def fisher_scores(passes: Passes, total: Callable[[Tensor], Tensor] = lambda x: 
     """How far apart the classes are at each token, relative to their spread.
 
     ‖m₁ - m₀‖ / (½ (mean ‖x - m₀‖ over real + mean ‖x - m₁‖ over generated images) + ε), norms not squared.
-    ``passes`` is called twice, and ``total`` adds a tensor up over ranks.
+    ``passes`` is called twice, and ``total`` sums a tensor over ranks.
 
     Returns:
         Scores [T] and class means [2, T, D], float64.
@@ -32,7 +32,7 @@ def fisher_scores(passes: Passes, total: Callable[[Tensor], Tensor] = lambda x: 
 
 
 def _length(vectors: Tensor) -> Tensor:
-    """Along the last axis."""
+    """Euclidean norm along the last axis."""
     lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
     return lengths
 

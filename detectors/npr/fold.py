@@ -21,7 +21,7 @@ _kept: ContextVar[dict[tuple[nn.Conv2d, nn.BatchNorm2d], Folded] | None] = Conte
 
 @contextmanager
 def folded_once() -> Iterator[None]:
-    """While this lasts, each batch norm is folded in the first forward pass alone: weights must not change."""
+    """Within this context each batch norm is folded only in the first forward pass; weights must not change."""
     token = _kept.set({})
     try:
         yield

@@ -1,4 +1,4 @@
-"""Normalisation of bytes by a table: one pass that writes each float once, as fast as memory takes them."""
+"""Normalisation of bytes by a table: one pass that writes each float once, at the speed of memory."""
 
 import numba
 import numpy as np

@@ -34,7 +34,7 @@ class FittedOnce(Detector):
 def measured(
     trainer: L.Trainer, loader: Iterable[Batch | None], measure: Callable[[Batch], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """A vector for each image, equal on all ranks and in the order of rows, whatever the batches.
+    """A vector for each image, equal on all ranks and in row order, independent of batching.
 
     Args:
         trainer: moves the batches to its device.

@@ -1,7 +1,7 @@
 """Evaluation of a few images at a time on a CPU, which is faster because their activations fit in its caches.
 
 The activations of 32 images of 256² go through memory after every layer, those of four stay in the last-level cache:
-NPR is half as fast again in float32 and nearly twice as fast in bfloat16 (`docs/speed.md`).
+NPR is 1.5 times as fast in float32 and nearly twice as fast in bfloat16 (`docs/speed.md`).
 """
 
 from collections.abc import Callable, Sequence

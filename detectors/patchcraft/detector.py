@@ -68,7 +68,7 @@ class PatchCraft(Detector):
         training: see `Detector`.
 
     Raises:
-        ConfigError: the side is not a multiple of the patches.
+        ConfigError: the side is not a multiple of ``per_side``, or a patch is smaller than 2 pixels.
     """
 
     net: PatchCraftNet
@@ -92,7 +92,7 @@ class PatchCraft(Detector):
         return F.binary_cross_entropy_with_logits(self(batch.images), batch.label[batch.crop_to_image].float())
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop."""
+        """One logit per crop."""
         with tf32_only_if_allowed():
             return Scores(in_slices(self, batch.images))
 

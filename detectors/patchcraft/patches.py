@@ -24,17 +24,17 @@ class TexturePatches:
         side: side of each of the two images in pixels.
         per_side: patches along a side.
         by_pixels: places depend on the pixels alone, so that copies of an image get equal patches; else they are
-            random in every look at an image.
+            random each time an image is read.
 
     Raises:
-        ConfigError: the side is not a multiple of the patches, or a patch is smaller than 2 pixels.
+        ConfigError: the side is not a multiple of ``per_side``, or a patch is smaller than 2 pixels.
     """
 
     def __init__(self, side: int = 256, per_side: int = 8, by_pixels: bool = True) -> None:
         if per_side < 1 or side % per_side or side // per_side < 2:
             raise ConfigError(
                 f"detector.side={side} with detector.per_side={per_side}",
-                "Give a side that is at least twice, and a multiple of, the patches along it.",
+                "Give a side that is a multiple of per_side, and at least twice per_side.",
             )
         self.per_side, self.patch, self.by_pixels = per_side, side // per_side, by_pixels
 

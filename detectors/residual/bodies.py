@@ -14,7 +14,7 @@ from detectors.residual.patch_nets import LaDeDa, TinyLaDeDa
 
 
 class ShallowResNet(NPRNet):
-    """The first half of a ResNet-50, as NPR (one output) and SAFE (real and generated) have it; their keys.
+    """The first half of a ResNet-50, as in NPR (one output) and SAFE (real and generated), with their keys.
 
     Args:
         inputs: channels of the residual.

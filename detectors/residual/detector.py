@@ -1,4 +1,4 @@
-"""Detectors of what small filters leave of an image: a front end and a small network, chosen by name."""
+"""Detectors on residuals of small filters: a front end and a small network, chosen by name."""
 
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
@@ -43,7 +43,7 @@ class Residual(Detector):
         exact: evaluate with the originals' arithmetic in float32; else batch norms are folded and images kept
             channels-last, and logits agree within 5e-5.
         label_smoothing: ε; targets become ε / 2 and 1 - ε / 2.
-        training: see `Detector`; where ``exact``, neither ``compile`` nor ``channels_last``.
+        training: see `Detector`; ``exact`` excludes ``compile`` and ``channels_last``.
 
     Raises:
         ConfigError: an unknown name, an option that a part does not have, or a value out of range.
@@ -90,7 +90,7 @@ class Residual(Detector):
         return cast(Tensor, self.net(self.residual(images)))
 
     def residual(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], uint8 or unit-range float32 → what the body gets, [B, channels, H', W']."""
+        """Images [B, 3, H, W], uint8 or unit-range float32 → the body's input, [B, channels, H', W']."""
         unit = as_unit_float(images)
         normalised = unit if self.normalisation is None else normalise(images, *self.normalisation)
         left = self.front_end(normalised)
@@ -99,17 +99,17 @@ class Residual(Detector):
         return self.to_memory_format(left)
 
     def sides(self) -> Sides:
-        """What the body can take without running out of pixels."""
+        """At least the smallest side with which front end and body run."""
         return Sides(least_side(nn.Sequential(self.front_end, self.net)))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Binary cross-entropy with smoothed targets; of two outputs, the same as their cross-entropy."""
+        """Binary cross-entropy with smoothed targets; for a body with two outputs this equals their cross-entropy."""
         target = batch.label[batch.crop_to_image].float()
         smoothed = target * (1 - self.label_smoothing) + self.label_smoothing / 2
         return F.binary_cross_entropy_with_logits(self(batch.images), smoothed)
 
     def score(self, batch: Batch) -> Scores:
-        """One logit a crop."""
+        """One logit per crop."""
         if self.exact:
             with reference_arithmetic(self.device.type):
                 return Scores(self(batch.images))

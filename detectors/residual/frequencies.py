@@ -3,7 +3,7 @@
 Tan et al., "Frequency-Aware Deepfake Detection: Improving Generalizability through Frequency Space Learning", AAAI 2024
 (arXiv 2403.07240). The published filter clears the shifted spectrum from n//2 - n//4 to n//2 + n//4 - 1, so that the
 frequency +n//4 survives and -n//4 does not, and takes the real part of the result. That equals a filter with the mean
-of both gains, 1/2, at ±n//4, which needs the half spectrum of real images alone.
+of both gains, 1/2, at ±n//4, which needs only the half spectrum of real images.
 """
 
 from functools import lru_cache
@@ -73,7 +73,7 @@ def _rectangle(height: int, width: int, symmetric: bool) -> Tensor:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _block_response(size: int, symmetric: bool) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of the matrix [size, size] that leaves the cleared block of frequencies alone."""
+    """Real and imaginary part of the matrix [size, size] that keeps only the block of frequencies to be removed."""
     response = np.fft.ifft(_removed(size, symmetric))  # NumPy, so that a graph gets the matrix and not its computation
     place = np.arange(size)
     matrix = response[(place[:, None] - place[None]) % size].astype(np.complex64)

@@ -1,4 +1,4 @@
-"""Front ends by name: what is taken from an image before a small network sees it."""
+"""Front ends by name: fixed transforms of an image that give the input of a small network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ class FrontEnd(nn.Module):
     """Images [B, 3, H, W] float32 → [B, channels, H', W'] float32, without weights."""
 
     channels: int = 3  # of the result
-    needs_unit: bool = False  # whether it works on the unit range alone
+    needs_unit: bool = False  # whether it needs images on the unit range
 
 
 class Raw(FrontEnd):

@@ -1,7 +1,7 @@
-"""What a pixel's neighbours say of it: FerretNet's local pixel dependencies.
+"""Statistics of a pixel's neighbours: FerretNet's local pixel dependencies.
 
 Liang et al., "FerretNet: Efficient Synthetic Image Detection via Local Pixel Dependencies", NeurIPS 2025
-(arXiv 2509.20890). The paper speaks of the median of a pixel's neighbours. The authors' code and weights take the
+(arXiv 2509.20890). The paper describes the median of a pixel's neighbours. The authors' code and weights take the
 median of the whole window after its centre was overwritten by 0, the mean colour of a normalised image (``zeroed``).
 """
 
@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CENTRES = {"excluded": float("-inf"), "zeroed": 0.0, "whole": None}
-"""What takes the centre's place in a median of an odd number of values; -inf leaves the lower median of the others."""
+"""Value that replaces the centre in a median of an odd number of values; -inf leaves the lower median of the others."""
 STATISTICS = (*CENTRES, "mean", "min", "max", "none")
 
 
 def neighbourhood(images: Tensor, statistic: str = "excluded", window: int = 3) -> Tensor:
-    """A statistic of the window round each pixel, channel by channel; around the image lies 0, the mean colour.
+    """A statistic of the window round each pixel, channel by channel, with a border of 0, the mean colour.
 
     Args:
         images: [B, C, H, W] float, normalised.

@@ -63,13 +63,13 @@ class PatchNet(nn.Module):
         return linear_float32(self.features(residual).float().mean((2, 3)), self.fc).squeeze(1)
 
     def score_map(self, residual: Tensor) -> Tensor:
-        """Logit of every patch, [B, inputs, H, W] → [B, h, w] float32; row i is of pixels step · i … + patch - 1."""
+        """Logit of every patch, [B, inputs, H, W] → [B, h, w] float32; row i sees ``patch`` rows from step · i."""
         features = self.features(residual).permute(0, 2, 3, 1)
         return many_float32(features.flatten(0, 2), self.fc).view(features.shape[:3])
 
 
 class LaDeDa(PatchNet):
-    """A ResNet-50 with 3x3 convolutions in two blocks alone: patches of 9x9 pixels, 13.6 million parameters.
+    """A ResNet-50 with 3x3 convolutions in only two blocks: patches of 9x9 pixels, 13.6 million parameters.
 
     Args:
         inputs: channels of the residual.

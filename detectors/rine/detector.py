@@ -1,4 +1,4 @@
-"""RINE as a detector; with `benchmark.features` its head trains on kept tokens."""
+"""RINE as a detector; with `benchmark.features` its head trains on cached tokens."""
 
 from typing import Unpack
 
@@ -19,14 +19,14 @@ from detectors.rine.net import RineNet, supervised_contrast
 class RINE(OnFrozen):
     """Class tokens of all blocks of a frozen CLIP tower, projected and weighted by block and channel.
 
-    The tokens are those behind the second LayerNorm inside each block, which the released weights expect; figure and
-    text of the paper speak of the blocks' outputs.
+    The tokens are those after the second LayerNorm inside each block, which the released weights expect; the paper's
+    figure and text describe the blocks' outputs.
 
     Args:
         backbone: a vision transformer of open_clip or timm; see `OnFrozen`.
         layers: linear layers of each projection; 4 in the released 1- and 2-class files, 2 in the 4-class file.
         dim: width of the projections; 128 in the released 2-class file, 1024 in the others.
-        contrast: weight ξ of the contrastive term beside the cross-entropy, which is summed over a batch.
+        contrast: weight ξ of the contrastive term, added to the cross-entropy, which is summed over a batch.
         train_view: see `OnFrozen`.
         eval_view: see `OnFrozen`.
         other: see `OnFrozen`.
@@ -58,7 +58,7 @@ class RINE(OnFrozen):
         self.net = RineNet(Frozen(tokens), blocks, width, layers, dim)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], or kept tokens [B, n · d], → [B, n, d]."""
+        """Images [B, 3, H, W], or cached tokens [B, n · d], → [B, n, d]."""
         if images.ndim == 2:
             return images.reshape(len(images), self.net.alpha.shape[1], -1)
         tokens: Tensor = self.net.backbone(self.normalised(images))

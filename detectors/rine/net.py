@@ -37,7 +37,7 @@ class RineNet(nn.Module):
         self.head = nn.Sequential(*_layers(dim, dim, 2), nn.Linear(dim, 1))
 
     def pooled(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, n, d] → [B, dim]: projections weighted by a softmax over the blocks, for each channel its own."""
+        """Tokens [B, n, d] → [B, dim]: projections weighted by a softmax over the blocks, separately per channel."""
         projected: Tensor = self.proj1(tokens.float())
         return (self.alpha.softmax(1) * projected).sum(1)
 

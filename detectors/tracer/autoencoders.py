@@ -22,10 +22,10 @@ class Tokenizer:
 
     Args:
         weights: weights file, as published or exported by ``task=generate``.
-        side: tokens a side of a RAR tokenizer of one's own; no file states them.
+        side: tokens per side of a RAR tokenizer that you trained; its file does not state them.
 
     Raises:
-        CheckpointError: the file holds something else.
+        CheckpointError: the file holds no tokenizer.
     """
 
     def __init__(self, weights: str, side: int | None = None) -> None:

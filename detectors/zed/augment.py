@@ -23,7 +23,7 @@ class Jpeg:
 
     def __init__(self, quality: Sequence[int] = (80, 100), probability: float = 1.0) -> None:
         if len(quality) != 2 or not 1 <= quality[0] <= quality[1] <= 100:
-            raise ConfigError(f"Jpeg.quality={list(quality)}", "Give two qualities from 1 to 100, the lesser first.")
+            raise ConfigError(f"Jpeg.quality={list(quality)}", "Give two qualities from 1 to 100, the lower first.")
         if not 0 <= probability <= 1:
             raise ConfigError(f"Jpeg.probability={probability}", "Give a number from 0 to 1.")
         self.quality = quality[0], quality[1]

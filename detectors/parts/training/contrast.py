@@ -8,8 +8,8 @@ from torch import Tensor
 def pair_contrast(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
     """Contrastive loss of DDA's objective (Hadsell et al. 2006, as pytorch-metric-learning reduces it).
 
-    Mean of the positive distances within a class, plus mean of ``margin - d`` between the classes where d is less;
-    a mean of nothing is 0.
+    Mean of the positive distances d within a class, plus mean of ``margin - d`` between the classes where d is below
+    ``margin``; a mean of nothing is 0.
 
     Args:
         features: [B, D]; scaled to length 1 here.

@@ -1,4 +1,4 @@
-"""Random blur and JPEG of training images, as CNNDetection and the detectors after it have them."""
+"""Random blur and JPEG of training images, as in CNNDetection and the detectors that follow it."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ Codec = Literal["pillow", "opencv"]
 
 
 def blur(image: Tensor, sigma: float, truncate: bool = False) -> Tensor:
-    """An image [3, H, W] uint8 under a Gaussian, channel by channel, with reflected borders.
+    """Blur an image [3, H, W] uint8 with a Gaussian, channel by channel, with reflected borders.
 
     Args:
         image: uint8.
         sigma: standard deviation in pixels.
-        truncate: cut both passes off to integers, as the originals do, which darkens by 1 level at sigma 2; otherwise
+        truncate: truncate both passes to integers as the originals do, which darkens by 1 level at sigma 2; otherwise
             the result is rounded once.
     """
     pixels = image.numpy()
@@ -36,7 +36,7 @@ def blur(image: Tensor, sigma: float, truncate: bool = False) -> Tensor:
 
 
 def jpeg(image: Tensor, quality: int, codec: Codec = "pillow") -> Tensor:
-    """An image [3, H, W] uint8 through a JPEG file.
+    """Compress an image [3, H, W] uint8 as JPEG and decode it.
 
     Args:
         image: uint8.
@@ -67,7 +67,7 @@ def sometimes_blurred(
     sigmas: Sequence[float] = (0.0, 3.0),
     truncate: bool = False,
 ) -> Tensor:
-    """With probability p the image under `blur` of a standard deviation between two, for ``detector.train_view``.
+    """`blur` an image with probability p, with a random standard deviation in ``sigmas``, for ``detector.train_view``.
 
     A float image (1.0 = white) is rounded to 8 bits.
     """
@@ -84,13 +84,13 @@ def sometimes_jpeg(
     between: bool = True,
     codecs: Sequence[Codec] = ("opencv", "pillow"),
 ) -> Tensor:
-    """With probability p the image through `jpeg`, for ``detector.train_view``.
+    """Compress an image with `jpeg` with probability p, for ``detector.train_view``.
 
     Args:
         image: [3, H, W] uint8, or float (1.0 = white), which is rounded to 8 bits.
         rng: random generator of this image and epoch.
         p: probability.
-        qualities: the lowest and the highest; or, without ``between``, all that are possible.
+        qualities: the lowest and the highest; or, if not ``between``, all possible values.
         between: whether every quality between them is possible; RINE's training uses the two ends alone.
         codecs: one of these at random.
 

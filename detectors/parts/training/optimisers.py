@@ -9,7 +9,7 @@ from torch.optim import AdamW
 def adamw_without_vector_decay(
     parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999)
 ) -> AdamW:
-    """AdamW that decays weights of two or more axes alone, not biases and the scales of normalisation layers.
+    """AdamW that decays only weights of two or more axes, not biases or the scales of normalisation layers.
 
     Args:
         parameters: all parameters.

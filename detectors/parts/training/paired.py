@@ -1,4 +1,4 @@
-"""Paired training: an image and a degraded copy of it should be judged alike.
+"""Paired training: an image and a degraded copy of it should get the same prediction.
 
 After the abstract of DCPT (arXiv 2604.10102), which publishes neither code nor constants; those here are our own.
 """

@@ -124,7 +124,7 @@ def fit(
         epochs: Updates.
         lr: Learning rate of AdamW, whose default weight decay also acts on α and w, as in the original.
         noise: See :meth:`PradaCalibrator.forward`.
-        seed: Of the noise.
+        seed: Random seed of the noise.
 
     Raises:
         ValueError: If all targets are on one side.

@@ -59,7 +59,7 @@ def fit_joint(
         epochs: AdamW updates, full batch.
         lr: Learning rate of AdamW.
         noise: As for :func:`fit`.
-        seed: Of the noise.
+        seed: Random seed of the noise.
 
     Returns:
         Loss before each update.

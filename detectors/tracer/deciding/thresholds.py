@@ -29,7 +29,7 @@ def percentile_threshold(own: Scores, share: float = 0.95) -> float:
     """Threshold that accepts this fraction of the family's own scores.
 
     Args:
-        own: Scores of the family's own images, not those of the test.
+        own: Scores of the family's own images, none of them from the test set.
         share: In (0, 1].
     """
     if not 0 < share <= 1:

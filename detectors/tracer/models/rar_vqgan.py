@@ -130,7 +130,7 @@ class RarVqgan(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Side of an image in pixels."""
         return self.size.side * STRIDE
 
     def encode(self, x: Tensor) -> Tensor:

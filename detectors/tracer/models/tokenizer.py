@@ -13,7 +13,7 @@ class Tokenizer(Protocol):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Side of an image in pixels."""
         ...
 
     @property

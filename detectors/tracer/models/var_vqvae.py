@@ -180,7 +180,7 @@ class VarVqvae(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Side of an image in pixels."""
         return self.quantize.side * STRIDE
 
     def encode(self, x: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def log_prob(value: Tensor, mu: Tensor, log_s: Tensor, clamp_p: float | None = N
         value: Pixel values 0..255, any dtype, broadcast against the parameters.
         mu: Means.
         log_s: Log-scales; below -80 float32 overflows, and the models stop at -7.
-        clamp_p: Floor of the mass (``SREC_CLAMP`` for parity with the originals); kills gradients below it.
+        clamp_p: Floor of the mass (``SREC_CLAMP`` for parity with the originals); gradients below it are 0.
     """
     inv_s = torch.exp(-log_s)
     centred = value - mu
@@ -47,7 +47,7 @@ def log_prob(value: Tensor, mu: Tensor, log_s: Tensor, clamp_p: float | None = N
 
 
 def _log_sigmoid(x: Tensor) -> Tensor:
-    """log(1 / (1 + e^-x)); for graphs in operators that no runtime takes apart into the logarithm of 0."""
+    """log(1 / (1 + e^-x)); in exported graphs, with operators that no runtime splits into a logarithm of 0."""
     if torch.compiler.is_exporting():
         return x.clamp(max=0) - torch.log(1 + torch.exp(-x.abs()))
     return F.logsigmoid(x)

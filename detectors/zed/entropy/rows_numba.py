@@ -1,4 +1,4 @@
-"""What the CPU kernels share: they take mixtures in blocks of rows and divide the rows between threads."""
+"""Shared by the CPU kernels: they process mixtures in blocks of rows and divide the rows between threads."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

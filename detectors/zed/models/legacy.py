@@ -33,7 +33,7 @@ def load_legacy(image: Image.Image, max_side: int | None = 1536) -> Tensor:
     Args:
         image: Any PIL image.
         max_side: Longest side allowed; a larger image is reduced by Lanczos with both sides floored to a multiple
-            of 8, which bends its aspect slightly. None keeps the size.
+            of 8, which changes the aspect ratio slightly. None keeps the size.
 
     Returns:
         uint8 ``[3, H, W]``.
