@@ -32,7 +32,7 @@ COPIES_ALLOWED = 4  # Largest augmentation factor of the leaderboard's rules
 
 
 class AiGenBench(Plain):
-    """The sliding-window benchmark (arXiv 2504.20865): stage k trains up to window k and is tested on window k + 1.
+    """The sliding-window benchmark (arXiv 2504.20865): stage k trains up to window k, and is tested up to k + 1.
 
     Args:
         seed: random seed of the images held out, which the original does not define.
@@ -179,11 +179,11 @@ class AiGenBench(Plain):
         return Stage(index, name, train, validate, self.copies)
 
     def test_rows(self, manifest: Manifest) -> Rows:
-        """All test rows, in the order of evaluation."""
+        """All test rows, in evaluation order."""
         return self.select(manifest).test_order
 
     def stage_test_rows(self, manifest: Manifest, index: int) -> Rows:
-        """Test rows of the windows up to the next one, or of all."""
+        """Test rows of windows 0 to ``index + 1``; of all if ``test_images`` is ``all`` or ``mode`` ``full``."""
         selection = self.select(manifest)
         everything = self.test_images == "all" or self.mode == "full"
         return selection.test_rows(len(selection.windows) if everything else index + 2)
