@@ -15,7 +15,7 @@ from contracts.errors import CheckpointError, ConfigError
 from detectors.npr.fold import Shortcut, conv_bn
 from detectors.npr.net import initialise
 from detectors.npr.residual import scale_residual
-from detectors.parts.precision import in_sixteens, linear_float32
+from detectors.parts.precision import linear_float32, row_by_row
 
 
 class BasicBlock(nn.Module):
@@ -68,7 +68,7 @@ class ResidualBranch(nn.Module):
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for block in (*self.layer1, *self.layer2):
             x = block(x, fold)
-        return in_sixteens(self.feature_proj, F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return row_by_row(self.feature_proj, F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
 class AttentionFusion(nn.Module):
@@ -90,7 +90,7 @@ class AttentionFusion(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, S, feature_dim] → [B, S], non-negative, with sum 1."""
-        return torch.softmax(in_sixteens(self.attention_net, features.flatten(1)), dim=1)
+        return torch.softmax(row_by_row(self.attention_net, features.flatten(1)), dim=1)
 
 
 class Fused(NamedTuple):

@@ -48,21 +48,20 @@ def in_fours(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return layer(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]))[: len(x)]
 
 
-def in_sixteens(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``layer(x)`` of a linear layer; in evaluation on a CPU, of 16 rows at a time, the last padded.
+def row_by_row(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``layer(x)`` of a linear layer; in evaluation on a CPU, of one row at a time.
 
-    MKL chooses the order of sums of small products by the number of rows, and on processors with AVX-512 even by the
-    place of a row among 2, 4, 8, 12 or 100; among 16 all places were alike for 1 to 512 outputs of 16 to 4096 inputs.
+    MKL chooses the order of sums of small products by the number of rows and by a row's place among them, on every
+    processor in its own way. Rows are copied, so that all are aligned alike.
     """
-    if torch.compiler.is_exporting() or not len(x) or x.device.type != "cpu" or torch.is_grad_enabled():
+    if torch.compiler.is_compiling() or not len(x) or x.device.type != "cpu" or torch.is_grad_enabled():
         return layer(x)
-    padded = torch.cat([x, x[-1:].expand(-len(x) % 16, *x.shape[1:])])
-    return torch.cat([layer(rows) for rows in torch.split(padded, 16)])[: len(x)]
+    return torch.cat([layer(row.clone()) for row in torch.split(x, 1)])
 
 
 def linear_float32(x: Tensor, layer: nn.Linear) -> Tensor:
     """A linear layer in float32, even under autocast or with bfloat16 weights, so that scores keep all their bits."""
-    return in_sixteens(lambda rows: many_float32(rows, layer), x)
+    return row_by_row(lambda rows: many_float32(rows, layer), x)
 
 
 def many_float32(x: Tensor, layer: nn.Linear) -> Tensor:

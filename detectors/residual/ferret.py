@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.npr.fold import conv_bn
-from detectors.parts.precision import in_sixteens, linear_float32
+from detectors.parts.precision import linear_float32, row_by_row
 from detectors.parts.slices import in_slices
 
 STEM_PIXELS = 256 * 256  # Pixels that pass the stem together on a CPU: its first layer's output is the largest of all
@@ -110,7 +110,7 @@ class FerretNet(nn.Module):
             x = block(x, fold)
         if merged:  # the last convolution is linear, so the mean may come first, which spares all positions but one
             weight = cast(nn.Conv2d, last).weight.flatten(1)
-            features = in_sixteens(lambda means: F.linear(means, weight.to(means.dtype)), x.mean((2, 3)))
+            features = row_by_row(lambda means: F.linear(means, weight.to(means.dtype)), x.mean((2, 3)))
         else:
             features = last(x).mean((2, 3))
         return linear_float32(self.logit[0](features), cast(nn.Linear, self.logit[1])).squeeze(1)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detectors.parts.precision import in_sixteens
+from detectors.parts.precision import row_by_row
 
 TEMPERATURE = 0.07
 DROPOUT = 0.5
@@ -44,8 +44,8 @@ class RineNet(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens [B, n, d] → logits [B] and embeddings [B, dim], float32."""
         with torch.autocast(tokens.device.type, enabled=False):
-            embedding = in_sixteens(lambda rows: self.proj2(self.pooled(rows)), tokens)
-            return in_sixteens(self.head, embedding).squeeze(1), embedding
+            embedding = row_by_row(lambda rows: self.proj2(self.pooled(rows)), tokens)
+            return row_by_row(self.head, embedding).squeeze(1), embedding
 
 
 def supervised_contrast(embeddings: Tensor, labels: Tensor) -> Tensor:
