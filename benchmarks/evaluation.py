@@ -22,7 +22,7 @@ class Subset:
     """"pooled" (all labelled images), "seen" and "unseen" (the generators present in, or absent from, training against
     all real images), "generator" (one generator against all real images), "paired" (against the real images paired with
     it), or "macro" (mean over generators; no images of its own)."""
-    name: str  # the generator, or "" where it is no single one
+    name: str  # the generator, or "" for several
     images: NDArray[np.int64]  # positions in the predictions
 
 
@@ -31,7 +31,7 @@ class Result:
     """One number: a metric on a subset of the images."""
 
     kind: str  # see `Subset`
-    generator: str  # "" where it is no single one
+    generator: str  # "" for several
     metric: str  # name in `benchmarks.metrics.METRICS`
     at: str  # name of the threshold ("0.5", "validation"), "" where the metric needs none
     threshold: float  # its value, or NaN
@@ -148,7 +148,7 @@ def share(spec: Spec, real: int, generated: int) -> float:
     """The weight of a view in a mean over views: a metric is a mean over the images that it needs.
 
     So recall is that of all generated images, specificity that of all real ones, accuracy that of all; an AUROC is the
-    mean over generated images of the share of real ones, seen alike, that each outranks.
+    mean over generated images of the share of real ones, seen through the same view, that each outranks.
     """
     return float(generated if 1 in spec.needs else real if spec.needs else real + generated)
 
@@ -182,7 +182,7 @@ def measure(
     Our own metrics share the order of its images by falling score.
 
     Args:
-        subset: the images; one that is there twice counts twice.
+        subset: the images; one that is listed twice counts twice.
         scores: scores of all images.
         labels: labels of all images.
         thresholds: name to value.
@@ -215,7 +215,7 @@ def measure(
 
 
 def _macro(results: Sequence[Result], real: int) -> list[Result]:
-    """Mean over generators (against all real images) of every metric; undefined if it is so for one of them."""
+    """Mean over generators (against all real images) of every metric; undefined if one of them is undefined."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         if result.kind == "generator":

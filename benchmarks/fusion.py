@@ -1,7 +1,7 @@
 """Several crops of an image, one score: how crop logits are fused.
 
 A fusion is a plain function of the logits of n images with k crops each, [n, k] float64, to one logit per image,
-[n] float64. One of your own is such a function and one YAML line, e.g.
+[n] float64. To add one, write such a function and one YAML line, e.g.
 ``fusion: {_target_: detectors.mine.fusion.median, _partial_: true}``.
 """
 

@@ -1,9 +1,9 @@
 """Metrics of scores: exact, in float64 on float32 scores, once, on all images together.
 
-A metric is a plain function ``(scores [N] float64, labels [N] 0/1, threshold) -> float``; strictly above the threshold
-means "generated". One of your own is such a function and one YAML line, e.g.
+A metric is a plain function ``(scores [N] float64, labels [N] 0/1, threshold) -> float``; a score strictly above the
+threshold means "generated". To add one, write such a function and one YAML line, e.g.
 ``metrics: {youden: {_target_: detectors.mine.youden, _partial_: true}}``; it raises `UndefinedMetricError` with the
-reason where it has no value. Those of this module share one order of the images, `benchmarks.ranked.Ranked`.
+reason if it has no value. The metrics of this module share one order of the images, `benchmarks.ranked.Ranked`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class Spec:
     thresholded: bool  # depends on the threshold, so it is reported at each one
     needs: tuple[int, ...]  # classes that must be present, of 0 (real) and 1 (generated)
     resampled: bool = True  # whether the bootstrap gives it an interval
-    ranked: OfRanked | None = None  # the same metric of images whose order others share; None for one of a user's own
+    ranked: OfRanked | None = None  # the same metric of images that are sorted once; None for a user-defined metric
 
     def __call__(self, scores: Scores, labels: Labels, threshold: float) -> float:
         """The value on these images; see `of`."""
@@ -109,7 +109,7 @@ def choose(metrics: Mapping[str, Metric] | Sequence[str] | None = None) -> dict[
 
 
 def own_spec(name: str, function: Metric) -> Spec:
-    """A metric of a user's own; a function counts as thresholded, an object may say otherwise."""
+    """A user-defined metric; a function counts as thresholded, an object may say otherwise."""
     thresholded, resampled = (getattr(function, key, True) for key in ("thresholded", "resampled"))
     return Spec(name, name, function, thresholded, (), resampled)
 
@@ -130,7 +130,7 @@ def curve(scores: Scores, labels: Labels) -> tuple[Scores, Labels, Labels]:
 
 @register("auroc", "AUROC")
 def auroc(images: Ranked, threshold: float) -> float:  # noqa: ARG001
-    """Area under the ROC: P(score of a generated image > of a real one) + half of P(equal) (Mann-Whitney U)."""
+    """Area under the ROC curve: P(generated image's score > real one's) + P(equal) / 2 (Mann-Whitney U)."""
     _, tp, fp = images.curve
     tp, fp = np.append(0, tp), np.append(0, fp)
     return float((np.diff(fp) * (tp[1:] + tp[:-1])).sum() / (2.0 * tp[-1] * fp[-1]))
@@ -223,7 +223,8 @@ def brier(images: Ranked, threshold: float) -> float:  # noqa: ARG001
 def aurc(images: Ranked, threshold: float) -> float:
     """Area under the risk-coverage curve: the mean over all coverages of the share of wrong calls (`risk_coverage`).
 
-    0 is perfect; the error rate itself means that confidence says nothing of errors (Geifman, Uziel & El-Yaniv 2019).
+    0 is perfect; a value equal to the error rate means that confidence does not predict errors (Geifman, Uziel &
+    El-Yaniv 2019).
     """
     return float(_risk_coverage(images, threshold).mean())
 

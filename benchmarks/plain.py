@@ -20,12 +20,12 @@ from datamodules.tables.manifest import Manifest
 class Plain:
     """One stage: the splits ``train``, ``valid`` and ``test`` of the manifest.
 
-    Where a set names no validation images, some are sampled from the training images: whole groups (photographs), by a
-    key of the seed and the group. The sample does not change when other images are added or removed.
+    If a data set marks no validation images, some are sampled from the training images: whole groups (photographs), by
+    a key of the seed and the group. The sample does not change when other images are added or removed.
 
     Args:
         seed: random seed of the sampled validation images.
-        validation_share: share of the training groups sampled where the set has no ``valid`` split.
+        validation_share: share of the training groups sampled if the data set has no ``valid`` split.
         classes: labels that both splits must hold, of 0 (real) and 1 (generated).
         fusion: how the scores of several crops become one; a name of `benchmarks.fusion`, or such a function.
         features: folder in which ``task=fit`` and ``task=test`` keep the features of a frozen backbone, or None.
@@ -104,7 +104,7 @@ class Plain:
         """
         rows = manifest.rows("test")
         if len(rows) == 0:
-            raise DataError("the data set has no image in split 'test'", "Test on a set that has one.")
+            raise DataError("the data set has no image in split 'test'", "Give a data set that has one.")
         return rows
 
     def passes(self, manifest: Manifest, rows: Rows, view: View) -> list[tuple[View, Rows]]:  # noqa: ARG002

@@ -75,7 +75,7 @@ def from_crops(
     provenance: Mapping[str, Any] | None = None,
     fusion: str | Fusion = "mean_probability",
 ) -> Predictions:
-    """Predictions from the logits of crops; with one crop an image, ``crop_to_image`` is ``arange(N)``.
+    """Predictions from the logits of crops; with one crop per image, ``crop_to_image`` is ``arange(N)``.
 
     ``crop_to_image`` [M] holds positions 0..N-1, ``labels`` [N] 0, 1 or -1, ``generators`` [N] indices into
     ``generator_id_to_name``. All others mean what the column of that name in `Predictions` means; those not given
@@ -142,7 +142,10 @@ def merge(parts: Sequence[Predictions], expected_ids: Sequence[str] | Strings) -
         if not np.array_equal(other.generator_id_to_name, first.generator_id_to_name):
             raise DataError("Parts to merge name their generators differently", "Merge parts of one run only.")
         if set(other.extra) != set(first.extra):
-            raise DataError(f"Parts to merge differ in extra columns: {set(other.extra) ^ set(first.extra)}")
+            raise DataError(
+                f"Parts to merge differ in extra columns: {', '.join(sorted(set(other.extra) ^ set(first.extra)))}",
+                "Merge parts of one run only.",
+            )
     ids = np.concatenate([part.fused_ids for part in parts])
     names, counts = np.unique(ids, return_counts=True)
     expected = _strings(expected_ids)

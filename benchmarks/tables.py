@@ -25,7 +25,7 @@ class Row:
 
     section: str  # "" for totals, "seen", "unseen", or "generators" where it is not known which were seen
     name: str  # first cell
-    images: int  # how many are behind it: generated ones, or real ones too where it is of all
+    images: int  # number of generated images; of all images in the line of totals
     cells: tuple[Result | None, ...]  # a result for each column, or None
 
     @property
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Results per generator, the generators never seen in training apart."""
+    """Results per generator; generators that were never seen in training have a section of their own."""
 
     heads: tuple[str, ...]  # titles of the metric columns
     rows: tuple[Row, ...]  # totals first, then generators

@@ -139,14 +139,14 @@ def _line(error: Exception) -> str:
 
 
 def check_metrics(metrics: Mapping[str, Metric], classes: int = 0) -> None:
-    """Refuses metrics of a user's own that could not be measured, before any work.
+    """Refuses user-defined metrics that could not be measured, before any work.
 
     Args:
         metrics: metrics by name.
         classes: number of classes of a tracer; 0 for a detector.
 
     Raises:
-        ConfigError: a name is taken, an object cannot be called, or see `TorchMetric`.
+        ConfigError: a name is taken, an object cannot be called, or `TorchMetric` refuses the class.
     """
     choose(metrics)
     for name, metric in metrics.items():

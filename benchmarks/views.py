@@ -27,7 +27,7 @@ class Part:
 
 
 def views_of(predictions: Predictions) -> list[str]:
-    """Names of the views of a dump, [""] where it has only one."""
+    """Names of the views of a dump; [""] if it has only one."""
     if VIEW not in predictions.extra:
         return [""]
     further = [name.partition("@")[2] for name in predictions.extra if name.startswith("logit@")]
@@ -35,7 +35,7 @@ def views_of(predictions: Predictions) -> list[str]:
 
 
 def by_view(predictions: Predictions) -> list[Part]:
-    """The dump by view; an image seen through several is in the part of each."""
+    """The parts of a dump by view; an image that was seen through several is in the part of each."""
     names = views_of(predictions)
     if names == [""]:
         return [Part("", np.arange(len(predictions)), predictions)]

@@ -1,4 +1,4 @@
-"""``task=audit``: what a detector could learn from a data set without looking at its pixels, or what one leans on."""
+"""``task=audit``: what a detector could learn from a data set without looking at its pixels, or what one relies on."""
 
 import json
 from dataclasses import asdict
@@ -23,8 +23,8 @@ CHANCE = "not better than chance"  # Rows of a table on the screen and in Markdo
 def audit(run: Run) -> None:
     """Looks for shortcuts in metadata and for copies across splits; writes audit.json and audit.md.
 
-    With ``ckpt=FILE`` it finds what that detector leans on instead: how its AUROC moves if only one class is
-    re-encoded, resized or cropped, against both alike; writes leaning.md and leaning.csv. With
+    With ``ckpt=FILE`` it finds what that detector relies on instead: how its AUROC moves if only one class is
+    re-encoded, resized or cropped, against both alike; writes bias.md and bias.csv. With
     ``audit.against`` it finds copies of test images in other sets; writes overlap.md and overlap.csv.
 
     Raises:
@@ -38,7 +38,7 @@ def audit(run: Run) -> None:
 
         audit_overlap(run)
     if run.ckpt is not None:
-        from tasks.auditing.leaning import audit_detector  # needs torch, as metadata do not
+        from tasks.auditing.bias import audit_detector  # needs torch, as metadata do not
 
         audit_detector(run, run.ckpt)
     if run.config.audit.against or run.ckpt is not None:

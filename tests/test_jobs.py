@@ -38,7 +38,7 @@ SHORT = {
     "export": ["export.images=4"],
     "guess": ["guess.images=10"],
     "benchmark=robustness": ["benchmark.deliveries=[jpeg-50]"],
-    "audit.out=leaning": ["audit.deliveries=[jpeg-50]"],
+    "audit.out=bias": ["audit.deliveries=[jpeg-50]"],
 }
 """What a test adds to a command of a page, by its task or one of its words."""
 INSTEAD = {"calibrate.method=platt": "calibrate.method=shift"}

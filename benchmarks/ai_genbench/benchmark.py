@@ -48,15 +48,15 @@ class AiGenBench(Plain):
         stochastic: also rotate training images by quarter turns and mirror them, at random each time they are shown.
         train_cropping: `resize`, `random_crop`, `center_crop`, or `as_is` (left to the detector's view).
         eval_cropping: `resize`, `crop`, `multicrop` (five), or `as_is`.
-        crop_size: side of the crops.
+        crop_size: side of the crops in pixels.
         fusion: how the scores of several crops become one, see `benchmarks.fusion`.
         global_batch: images of an optimiser step over all devices; None leaves accumulation to the trainer.
         test_images: `needed` tests stage k on windows 0..k+1, which Past, Next and Whole require; `all` on all windows.
         pairing: which of the original's stages pairs real images with generators, `validate` or `test`.
-        holdout: fraction of a stage's training images held out to choose checkpoint and threshold on. The official
-            lists hold out none; checkpoint and threshold are then chosen on some of the training images, which matters
+        holdout: fraction of a stage's training images held out for validation, which chooses checkpoint and threshold.
+            The official lists hold out none; the stage is then validated on some of its training images, which matters
             little after one epoch. If the data set has both ``valid`` and ``test``, ``valid`` is used instead.
-        monitor_images: largest number of images to choose on.
+        monitor_images: largest number of validation images.
         base_seed: seed of degradation and augmentation.
         maximum_size: longest side in pixels to which images are cropped first.
         features: folder for the features of a probe's frozen backbone, computed once for each copy of an image; None
@@ -172,8 +172,8 @@ class AiGenBench(Plain):
         validate = selection.balanced(validate, self.monitor_images)
         if not len(validate):
             raise ConfigError(
-                f"benchmark.holdout={self.holdout} holds out no images of both classes to choose on",
-                "Raise it, or set it to 0.",
+                f"benchmark.holdout={self.holdout} leaves no validation images of one of the classes",
+                "Raise it, or set it to 0 to validate on training images.",
             )
         name = "all" if self.mode == "full" else f"window {index}"
         return Stage(index, name, train, validate, self.copies)

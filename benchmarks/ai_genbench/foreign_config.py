@@ -31,7 +31,7 @@ CALLBACKS: dict[str, set[str] | None] = {
 }  # fmt: skip
 """Callbacks whose work our tasks do anyway, with the arguments that do not change it (None: all)."""
 MODELS = {"BaseDeepfakeDetectionModel": "baseline", "SoftTrainAugmentationsModel": "soft"}
-"""Model classes by train pipeline."""
+"""The train pipeline of each of their model classes."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
     ours["benchmark.global_batch"] = batch * int(accumulated) * _devices(theirs)
     ours["benchmark.train_pipeline"] = MODELS.get(_last(theirs.get("model.class_path")), "baseline")
     if theirs.get(f"{WINDOWS}.n_generators_per_window") == 0:
-        ours["benchmark.mode"] = "full"  # no windows are cut
+        ours["benchmark.mode"] = "full"  # the generators are not divided into windows
     ours["detector.optimizer._partial_"] = True
     if theirs.get("lr_scheduler.class_path") is not None:
         ours |= {
@@ -192,7 +192,7 @@ def _special(theirs: Mapping[str, Any], ours: Values) -> list[str]:
         }
         peak, lr = theirs.get("lr_scheduler.max_lr"), theirs.get("optimizer.lr")
         if peak is not None and peak != lr:
-            problems.append(f"lr_scheduler.max_lr={peak} differs from optimizer.lr={lr}: ours has one rate, the peak")
+            problems.append(f"lr_scheduler.max_lr={peak} differs from optimizer.lr={lr}: here both are one key")
     return problems + _loggers(theirs.get("trainer.logger"), ours) + _callbacks(theirs.get("trainer.callbacks"))
 
 

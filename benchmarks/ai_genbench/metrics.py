@@ -54,16 +54,18 @@ def windows_of(dump: Predictions) -> list[list[int]]:
             window contains.
     """
     if not dump.windows_timeline.size:
-        raise DataError("the dump holds no windows_timeline", "It was not written by an AI-GenBench run.")
+        raise DataError("the dump holds no windows_timeline", "Give a dump of an AI-GenBench run.")
     ids = {str(name): number for number, name in enumerate(dump.generator_id_to_name)}
     timeline = [[str(name) for name in window if name] for window in dump.windows_timeline]
     if unknown := [name for window in timeline for name in window if name not in ids]:
-        raise DataError(f"windows_timeline names {', '.join(unknown)}, which generator_id_to_name lacks")
+        raise DataError(
+            f"windows_timeline names {', '.join(unknown)}, which generator_id_to_name lacks", "Write the dump again."
+        )
     windows = [[ids[name] for name in window] for window in timeline]
     known = {0, *(one for window in windows for one in window)}
     if foreign := sorted(set(np.unique(dump.fused_generator_ids).tolist()) - known):
         names = ", ".join(str(dump.generator_id_to_name[one]) for one in foreign)
-        raise DataError(f"the dump holds images of {names}, which no window contains")
+        raise DataError(f"the dump holds images of {names}, which no window contains", "Write the dump again.")
     return windows
 
 

@@ -42,10 +42,10 @@ def reported(paths: Sequence[Path], out: Path) -> str:
         out: Folder for ``ai_genbench.md``, ``ai_genbench.json`` and ``ai_genbench*.png``.
 
     Returns:
-        The Markdown; empty if no dump is of AI-GenBench.
+        The Markdown; empty if no dump comes from AI-GenBench.
 
     Raises:
-        DataError: A dump's window is unfinished or unknown, or two dumps are of one window.
+        DataError: A dump's window is unfinished or unknown, or two dumps belong to one window.
     """
     results = {name: result_of(dumps) for name, dumps in by_run(paths).items()}
     if not results:
@@ -81,7 +81,7 @@ def window_of(path: Path, dump: Predictions) -> int:
     """Window trained last before a dump, from its provenance or, in the original's layout, from its folder's name.
 
     Raises:
-        DataError: Neither names it, or there is no such window.
+        DataError: Neither the provenance nor the folder names the window, or there is no such window.
     """
     noted = dump.about.get("benchmark", {}).get("window")
     found = WINDOW.fullmatch(path.resolve().parent.name)
@@ -91,7 +91,10 @@ def window_of(path: Path, dump: Predictions) -> int:
         )
     window = int(noted) if noted is not None else int(found[1]) if found else 0
     if not 0 <= window < len(dump.windows_timeline):
-        raise DataError(f"{path} is of window {window}, but its timeline has {len(dump.windows_timeline)} windows")
+        raise DataError(
+            f"{path} belongs to window {window}, but its windows_timeline ends at {len(dump.windows_timeline) - 1}",
+            "Put the dump into the folder of its window, or test that window again.",
+        )
     return window
 
 
@@ -104,7 +107,7 @@ def refuse_unfinished(path: Path) -> None:
     folder = path.parent
     if (folder / "checkpoints").is_dir() and not (folder / "done").exists():
         raise DataError(
-            f"{path} is of an unfinished window: {folder} has no file 'done'",
+            f"{path} belongs to an unfinished window: {folder} has no file 'done'",
             "Let task=fit finish the window, then test it again.",
         )
 
@@ -119,7 +122,10 @@ def result_of(dumps: Mapping[int, Predictions]) -> Result:
     stages = []
     for window, dump in dumps.items():
         if not np.array_equal(dump.windows_timeline, first.windows_timeline):
-            raise DataError(f"the dump of window {window} has other windows than the first", "Give dumps of one run.")
+            raise DataError(
+                f"the dumps of windows {next(iter(dumps))} and {window} have different timelines",
+                "Give dumps of one run.",
+            )
         stages.append(_stage(dump, window))
     noted = first.about.get("benchmark", {})
     rules = Rules(noted.get("protocol", "v1"), tuple(noted.get("deviations", ())))

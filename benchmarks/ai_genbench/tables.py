@@ -14,7 +14,7 @@ from benchmarks.ai_genbench.metrics import Headline, Period, StageMetrics, headl
 from benchmarks.ai_genbench.protocol.seeds import Protocol
 
 PROTOCOL_NOTES: dict[Protocol, str] = {
-    "v1": "Protocol v1: evaluation images degraded as in the benchmark's first release, its quirks included.",
+    "v1": "Protocol v1: evaluation images degraded as in the benchmark's first release, including its mistakes.",
     "fixed": (
         "Protocol fixed: corrected degradation, keyed by image id. "
         "Not comparable with the leaderboard, whose rows follow v1."

@@ -61,7 +61,7 @@ class Attribution:
 
     @property
     def outlier(self) -> int:
-        """Index of that class."""
+        """Index of the class ``outlier``."""
         return self.classes.index(OUTLIER)
 
     @property
@@ -81,10 +81,10 @@ class Figure:
 
     metric: str
     """``accuracy balanced_accuracy macro_f1 family_accuracy variant_accuracy recall known_auroc oscr``, or the name of
-    a metric of the user's own."""
+    a user-defined metric."""
     of: str  # a family or class, "" for all
     value: float  # NaN where undefined
-    images: int  # behind it
+    images: int  # number of images it is computed on
     chance: float = nan  # expected value of a guess, NaN where there is none
     low: float = nan  # lower end of the 95 % interval, or NaN
     high: float = nan  # upper end
@@ -103,8 +103,8 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
     ``accuracy`` over all classes; ``balanced_accuracy`` mean recall of the classes present; ``macro_f1`` mean F1 of
     the classes present or answered; per family ``family_accuracy`` (the family is right) and ``variant_accuracy``
     (the variant is right), of the family's own images; ``recall`` per class; ``known_auroc`` known generators against
-    outliers by 1 − P(outlier); ``oscr`` area under the rate of known images rightly attributed over the rate of
-    outliers accepted (Dhamija et al. 2018).
+    outliers by 1 − P(outlier); ``oscr`` area under the curve of the fraction of known images attributed correctly
+    against the fraction of outliers accepted (open-set classification rate, Dhamija et al. 2018).
     """
     bootstrap = bootstrap or Bootstrap()
     measures = _measures(answers)
@@ -129,7 +129,7 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
 
 
 def own_figures(answers: Attribution, metrics: Mapping[str, Metric]) -> list[Figure]:
-    """Metrics of the user's own, on all images together and without intervals.
+    """User-defined metrics, on all images together and without intervals.
 
     Classes of torchmetrics that take ``num_classes`` measure the class probabilities; every other metric measures known
     generators against outliers by 1 − P(outlier), at 0.5.

@@ -34,7 +34,8 @@ class OwnImages(Plain):
         for name in self.generators or ():
             if name not in manifest.generator_names:
                 raise DataError(
-                    f"benchmark.generators: no image is by {name!r}", nearest(name, manifest.generator_names[1:])
+                    f"benchmark.generators: the data set has no image of {name!r}",
+                    nearest(name, manifest.generator_names[1:]),
                 )
         stages = []
         for stage in super().stages(manifest):

@@ -22,7 +22,7 @@ def write_submission(
         classes: allowed answers, in their exact spelling.
 
     Raises:
-        DataError: names are given twice, missing or strange, or classes are unknown; each with examples.
+        DataError: names are given twice, missing or belong to no file, or classes are unknown; each with an example.
     """
     rows = sorted(answers)
     _check(rows, list(files), list(classes))

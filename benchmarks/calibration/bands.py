@@ -13,19 +13,19 @@ from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 
 REFITS = 200  # Calibrations fitted to resampled photographs
-GRID = 1000  # Logits at which they are compared, at most
+GRID = 1000  # Largest number of logits at which they are compared
 
 
 @dataclass(frozen=True)
 class Band:
     """Logits, before calibration, between which no call is sure."""
 
-    low: float  # up to here an image is surely real; -inf if no image fitted on is
-    high: float  # from here on it is surely generated; inf if no image fitted on is
+    low: float  # up to this logit an image is surely real; -inf if none of the fitted images is
+    high: float  # from this logit on it is surely generated; inf if none of the fitted images is
     sure: float  # probability from which a call is sure
 
     def unsure(self, logits: NDArray[np.floating], generated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """[N] whether the calls ``generated`` [N] of logits [N] are not sure: inside, or called otherwise outside."""
+        """[N] whether the calls ``generated`` [N] of logits [N] are unsure: inside the band, or on the wrong side."""
         x = np.asarray(logits, dtype=np.float64)
         return np.where(generated, x < self.high, x > self.low)
 
@@ -57,7 +57,7 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
         images = np.repeat(np.arange(len(labels)), weights.astype(np.int64))
         try:
             curves.append(_probability(method, logits[images], labels[images], grid))
-        except DataError:  # resampled photographs that the scores separate, or of one class
+        except DataError:  # the resample has one class only, or its scores separate the classes
             continue
     if 2 * len(curves) < refits.resamples:
         return Band(-inf, inf, sure)

@@ -15,13 +15,13 @@ from contracts.errors import DataError
 
 FOLDS = 5  # Fewer where a class has fewer photographs
 Figures = dict[str, dict[str, tuple[float, float, float]]]
-"""``before``, ``after`` and ``order`` to each figure's value and the ends of its interval."""
+"""For each of ``before``, ``after`` and ``order``, the value of each figure and the ends of its interval."""
 
 
 def cross_fitted(method: str, predictions: Predictions, seed: int) -> tuple[Floats, Floats]:
     """[N] calibrated logits of labelled predictions, and the shares they assume.
 
-    Each image's are fitted (`benchmarks.calibration.methods.fit`) on the folds without its photograph.
+    For each image they are fitted (`benchmarks.calibration.methods.fit`) on the folds without its photograph.
 
     Raises:
         DataError: there are too few photographs of a class.
@@ -95,6 +95,6 @@ def reliability_curve(p: Floats, predictions: Predictions, bins: int, bootstrap:
 
 
 def to_halve(predictions: Predictions) -> tuple[int, int]:
-    """Photographs now, and about how many make the intervals half as wide: widths fall with their square root."""
+    """Number of photographs, and about how many would halve the intervals, whose width falls with its square root."""
     now = len(np.unique(clusters(predictions)))
     return now, 4 * now

@@ -17,8 +17,8 @@ class Affine:
     """slope · logit + offset."""
 
     slope: float  # above 0; one over the temperature
-    offset: float  # added after it
-    share: float  # of generated images that the probabilities assume
+    offset: float  # added to the scaled logit
+    share: float  # fraction of generated images that the probabilities assume
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """[N] logits → [N] calibrated logits."""
@@ -34,8 +34,8 @@ class Beta:
 
     a: float  # from 0; one of a and b is above 0
     b: float  # from 0
-    c: float  # added after it
-    share: float  # of generated images that the probabilities assume
+    c: float  # offset
+    share: float  # fraction of generated images that the probabilities assume
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """[N] logits → [N] calibrated logits."""
@@ -52,7 +52,7 @@ class Isotonic:
 
     x: tuple[float, ...]  # [K] logits, increasing
     p: tuple[float, ...]  # [K] probabilities, non-decreasing, between 0 and 1
-    share: float  # of generated images that the probabilities assume
+    share: float  # fraction of generated images that the probabilities assume
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """[N] logits → [N] calibrated logits."""

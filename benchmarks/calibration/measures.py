@@ -15,7 +15,7 @@ def nll(logits: Floats, labels: Labels) -> float:
 
 
 def cllr(ratios: Floats, labels: Labels) -> float:
-    """Cost of natural log-likelihood ratios in bits: 0 is perfect, 1 says nothing (Brümmer and du Preez 2006)."""
+    """Cost of natural log-likelihood ratios in bits: 0 is perfect, 1 uninformative (Brümmer and du Preez 2006)."""
     generated, real = ratios[labels == 1], ratios[labels == 0]
     return float((np.logaddexp(0, -generated).mean() + np.logaddexp(0, real).mean()) / np.log(4))
 
@@ -32,7 +32,7 @@ def min_cllr(scores: Floats, labels: Labels) -> float:
 
 
 def eer(scores: Floats, labels: Labels) -> float:
-    """Rate at which false alarms and misses are equally frequent, between ROC points linearly."""
+    """Equal error rate: where false-positive and false-negative rate agree, linear between points of the ROC curve."""
     _, tp, fp = curve(scores, labels)
     fpr, tpr = np.append(0, fp) / fp[-1], np.append(0, tp) / tp[-1]
     return float(np.interp(0.0, fpr + tpr - 1, fpr))

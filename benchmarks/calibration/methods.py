@@ -1,4 +1,4 @@
-"""Calibrations of maximum likelihood, non-decreasing by construction, so that none changes an order."""
+"""Calibrations of maximum likelihood, non-decreasing by construction, so that no two scores change their order."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,11 @@ MOST = 100.0  # Largest temperature, and largest inverse of one, that is searche
 def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) -> Calibration:
     """The calibration under which the labels are most likely.
 
-    Fitted are the slope of the logit (``temperature``, Guo et al. 2017), its offset (``shift``), both (``platt``, Platt
-    1999, without his smoothing of the labels), the three numbers of ``beta`` (Kull, Silva Filho & Flach 2017, with
-    their a, b ≥ 0), or any non-decreasing function (``isotonic``, Zadrozny & Elkan 2002), whose probabilities are kept
-    from 1/(n + 2) to 1 − 1/(n + 2) for n images (Laplace's rule of succession), since n images never show a
-    probability of 0.
+    The method determines what is fitted: the slope of the logit (``temperature``, Guo et al. 2017), its offset
+    (``shift``), both (``platt``, Platt 1999, without his smoothing of the labels), the three numbers of ``beta`` (Kull,
+    Silva Filho & Flach 2017, with their a, b ≥ 0), or any non-decreasing function (``isotonic``, Zadrozny & Elkan
+    2002). The probabilities of ``isotonic`` are kept from 1/(n + 2) to 1 − 1/(n + 2) for n images (Laplace's rule of
+    succession), since n images never show a probability of 0.
 
     Args:
         method: one of `METHODS`.

@@ -34,7 +34,7 @@ class Stored:
         return sigmoid(self.calibration(logits))
 
     def threshold(self, raw: float) -> float:
-        """The threshold on calibrated probabilities that a threshold on P(generated) becomes."""
+        """The calibrated probability that corresponds to a threshold on the uncalibrated P(generated)."""
         with np.errstate(divide="ignore"):
             logit = np.log(np.float64(raw)) - np.log1p(-np.float64(raw))
         return float(np.exp(-np.logaddexp(0, -self.calibration(np.array([logit]))[0])))
@@ -54,7 +54,7 @@ class Stored:
         )
 
     def plain(self) -> dict[str, Any]:
-        """All of it in plain containers."""
+        """The calibration in plain containers."""
         band = self.band and {
             "low": None if isinf(self.band.low) else self.band.low,
             "high": None if isinf(self.band.high) else self.band.high,
@@ -90,7 +90,7 @@ def stored(content: Mapping[str, Any]) -> Stored:
     """The calibration that `Stored.plain` described.
 
     Raises:
-        ValueError: it describes none.
+        ValueError: it does not describe a calibration.
         KeyError: an entry is missing.
         TypeError: an entry has another type.
     """
@@ -110,11 +110,11 @@ def load(path: Path) -> Stored:
     """The calibration in a file of ``task=calibrate``.
 
     Raises:
-        DataError: no such file, or none of ours.
+        DataError: the file does not exist, or was not written by ``task=calibrate``.
     """
     try:
         return stored(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise DataError(f"no calibration file {path}", "Make one with task=calibrate.") from error
+        raise DataError(f"the calibration file {path} does not exist", "Write it with task=calibrate.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no calibration of task=calibrate: {error}", "Make it again.") from error
+        raise DataError(f"{path} is not a calibration file: {error}", "Write it again with task=calibrate.") from error

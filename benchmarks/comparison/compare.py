@@ -44,9 +44,9 @@ class Change:
 class McNemar:
     """Whether two runs make mistakes on different images: exact test of equal error (McNemar 1947), threshold 0.5."""
 
-    gained: int  # images the other calls rightly and the first does not
-    lost: int  # images the first calls rightly and the other does not
-    p: float  # two-sided, exact binomial; it takes images as independent of each other
+    gained: int  # images that only the other run classifies correctly
+    lost: int  # images that only the first run classifies correctly
+    p: float  # two-sided, exact binomial, which treats images as independent
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Comparison:
     images: int  # how many all runs scored
     sets: tuple[str, ...]  # the sets, by name
     values: tuple[Mapping[tuple[str, str, str], float], ...]
-    """For each run (set, metric, threshold) to its value; "" is the mean, `POOLED` all images together."""
+    """For each run, the value of each (set, metric, threshold); set "" is the mean, `POOLED` all images together."""
     changes: tuple[tuple[Change, ...], ...]  # for each run but the first, its changes
     tests: tuple[McNemar, ...]  # for each run but the first, McNemar's test over all images
 
     def improved(self, run: int, metric: str, at: str) -> tuple[int, int]:
-        """Sets that run (from 1) is better on than the first, of how many that have the metric."""
+        """Number of sets on which a run (1, 2, …) is better than the first, and of sets that have the metric."""
         chosen = [
             c
             for c in self.changes[run - 1]
@@ -123,8 +123,8 @@ def common(dumps: Sequence[Predictions], titles: Sequence[str]) -> list[Predicti
 def sets_of(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
     """The sets of the published tables, where images were tested as such; else every generator, against all real ones.
 
-    A dump that does not say how it was tested counts as one of tables where folders are named for them and every set
-    holds both classes.
+    A dump whose provenance names no benchmark counts as tested by the tables if its folders have the names of their
+    sets and every set holds both classes.
     """
     tables = [load(name) for name in names()]
     columns = predictions.source, predictions.generators, predictions.fused_labels
@@ -146,7 +146,7 @@ def mcnemar(first: Predictions, other: Predictions) -> McNemar:
 
 
 def paired_test(first: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
-    """The exact test on whether two judged each of the same images rightly, [N] each."""
+    """The exact test of two runs, given as [N] whether each classified each of the same images correctly."""
     gained, lost = int((other & ~first).sum()), int((first & ~other).sum())
     p = min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
     return McNemar(gained, lost, p)

@@ -12,7 +12,7 @@ LEAST = 64  # Minimum height of the panel, which keeps the colour bar legible
 
 
 def limits(values: NDArray[np.floating], robust: float = 1.0) -> tuple[float, float]:
-    """Ends of the colour scale: symmetric round 0 where there are negative values.
+    """Ends of the colour scale, symmetric around 0 if there are negative values.
 
     Args:
         values: [H, W].
@@ -29,7 +29,7 @@ def limits(values: NDArray[np.floating], robust: float = 1.0) -> tuple[float, fl
 
 
 def draw(values: NDArray[np.floating], title: str, robust: float = 1.0) -> bytes:
-    """PNG of a map [H, W]: every value one pixel, nothing interpolated, red above and blue below 0 if it has a sign.
+    """PNG of a map [H, W]: one pixel per value without interpolation, red above 0 and blue below if any is negative.
 
     The title names quantity and unit; `limits` explains ``robust``.
     """

@@ -10,7 +10,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round values from low to high, at most so many; steps are 1, 2 or 5 times a power of ten."""
+    """At most ``most`` round values from low to high; steps are 1, 2 or 5 times a power of ten."""
     if not high > low:
         return [low]
     power = 10.0 ** floor(log10((high - low) / most))
@@ -70,7 +70,7 @@ class Plot:
             self._parts.append(f'<path class="{kind}" d="M{path}Z"/>')
 
     def bar(self, x: tuple[float, float], y: tuple[float, float], kind: str, text: str = "") -> None:
-        """A rectangle between values; ``text`` shows under the pointer."""
+        """A rectangle between values, with ``text`` as its tooltip."""
         (left, top), (right, bottom) = self.at(x[0], y[1]), self.at(x[1], y[0])
         note = f"<title>{escape(text)}</title>" if text else ""
         self._parts.append(
@@ -79,7 +79,7 @@ class Plot:
         )
 
     def point(self, x: float, y: float, kind: str, text: str = "", under: str = "") -> None:
-        """A dot with a text beside it, on the side with more space; ``under`` shows under the pointer."""
+        """A dot with a text beside it, on the side with more space, and ``under`` as its tooltip."""
         across, down = self.at(x, y)
         left = across > self.width / 2
         note = f"<title>{escape(under)}</title>" if under else ""

@@ -22,7 +22,7 @@ def from_ai_genbench(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
     keep = np.sort(first)
     position = np.searchsorted(unique, crop_identifiers)
     if not np.array_equal(unique[np.minimum(position, unique.size - 1)], crop_identifiers):
-        raise DataError("crop_identifiers names images that fused_identifiers lacks")
+        raise DataError("crop_identifiers names images that fused_identifiers lacks", "Write the dump again.")
     image = np.searchsorted(keep, first)[position]
     order = np.argsort(image, kind="stable")
     crops = np.bincount(image, minlength=keep.size)

@@ -38,7 +38,7 @@ class Predictions:
     fused_identifiers: Ints  # [N] row in the manifest, unique
     fused_losses: Floats  # [N] binary cross-entropy, mean over the image's crops; NaN where the label is unknown
     pairing: Ints
-    """[N] for a real image the generator id it is paired with, else -1 (AI-GenBench pairs reals and fakes)."""
+    """[N] for a real image the id of the generator that AI-GenBench pairs it with, else -1."""
     source: Strings  # [N] where the image comes from (a data set, a package); "" where unknown
     group: Strings  # [N] the photograph or prompt the image was made from; "" where it shares one with no other image
     where: Strings  # [N] file or container the image is in; "" where unknown
@@ -137,7 +137,8 @@ def _check_values(p: Predictions) -> None:
         raise DataError(f"a score is {bad}, not a probability", "Scores are sigmoids; look for NaN in training.")
     if not np.isin(p.fused_labels, (-1, 0, 1)).all():
         raise DataError(
-            f"labels {np.setdiff1d(p.fused_labels, (-1, 0, 1))[:5].tolist()} are unknown", "0 real, 1 generated."
+            f"labels {np.setdiff1d(p.fused_labels, (-1, 0, 1))[:5].tolist()} are unknown",
+            "Use 0 for real, 1 for generated, -1 for unknown.",
         )
     ids = p.fused_generator_ids
     if ids.size and not (ids.min() >= 0 and ids.max() < len(p.generator_id_to_name)):
@@ -146,7 +147,7 @@ def _check_values(p: Predictions) -> None:
         values, counts = np.unique(getattr(p, name), return_counts=True)
         if values.size < len(p):
             raise DataError(
-                f"{name} holds {values[counts > 1].tolist()[0]!r} {counts.max()} times", "Each image counts once."
+                f"{name} holds {values[counts > 1].tolist()[0]!r} {counts.max()} times", "Give each image once."
             )
     place = p.crop_to_image_index
     if place.size and not (place.min() >= 0 and place.max() < len(p)):

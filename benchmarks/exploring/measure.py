@@ -23,7 +23,7 @@ Residual = Callable[[NDArray[np.uint8]], float]
 """A number for the pixels [H, W, 3] of one image; NaN where it has none."""
 
 UNIT = 2.0**20
-"""Parts of a spectrum's unit in which sums are kept: sums of whole numbers depend on no order of images."""
+"""Spectra are summed in whole multiples of 1 / UNIT, so that sums do not depend on the order of the images."""
 
 
 @dataclass(frozen=True)

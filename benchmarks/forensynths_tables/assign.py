@@ -20,15 +20,15 @@ class Assigned:
     """The images of one table."""
 
     table: PublishedTable  # its data file
-    sets: Mapping[str, Positions]  # each set that is there to its images, in the table's order
+    sets: Mapping[str, Positions]  # the images of each set that the data holds, in the table's order
     borrowed: Mapping[str, str]
-    """Set without real images of its own to where those it is measured against lie, sets of their own."""
+    """For each set without real images of its own, the folder of the real images it is compared with."""
     others: tuple[str, ...] = ()  # names of sets of its corpus that it does not name; they have a table of their own
-    named: bool = True  # whether a folder is named for the table; else its sets were recognised by their own names
+    named: bool = True  # whether a folder has the table's name; else its sets were recognised by their own names
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Sets of the table that are not there."""
+        """Sets of the table that the data lacks."""
         return tuple(name for name in self.table.sets if name not in self.sets)
 
     @property
@@ -46,16 +46,16 @@ def assign(
 ) -> list[Assigned]:
     """The tables that any of the images belong to, in the order given.
 
-    A folder named for a table holds that table's sets; of several, the innermost says. Where no such folder is above,
-    sets go to the table that they fill best (number found times share found, known sets beside it included), then those
-    left over to the next: a set counts in one table only.
+    A folder that is named after a table holds that table's sets; of several such folders the innermost decides. Sets
+    in no such folder go to the table that they fill best (number found times fraction found, where further sets of its
+    corpus count too), the remaining ones to the next table, and so on: a set counts in one table only.
 
     Args:
         source: [N] folder names joined by "/".
         generator: [N] "" for real images.
         labels: [N] 0, 1 or -1.
         tables: the candidates.
-        others: whether tables of the sets that none of them names follow, where there is any table.
+        others: whether to add tables of the sets that no table names, if there is any table.
     """
     known = np.flatnonzero(np.asarray(labels) >= 0)
     texts = [f"{source[k]}/{(generator[k] or UNNAMED) if labels[k] == 1 else ''}" for k in known.tolist()]
@@ -99,7 +99,7 @@ def assign(
 
 
 def _owners(keys: Sequence[Key], tables: Sequence[PublishedTable]) -> dict[int, PublishedTable | None]:
-    """Keys in a folder named for a table, or for a corpus without one (None), by the innermost such folder."""
+    """The table of each key that is in a folder named after one, None for a corpus without a table; innermost first."""
     folders = {folder.lower(): table for table in tables for folder in table.folders}
     owner: dict[int, PublishedTable | None] = {}
     for k, parts in enumerate(keys):

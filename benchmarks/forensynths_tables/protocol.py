@@ -26,7 +26,7 @@ SIZE_POLICIES = {
     "crop224": View(crop=224, fill="tile"),
 }
 """How images are brought to a size: the detector's own view, the whole image at 256 x 256, the whole at native size,
-or a central crop of 224 of the image, repeated where it is smaller."""
+or a central crop of 224 x 224, for which smaller images are repeated."""
 
 
 class ForenSynthsTables(Plain):
@@ -38,7 +38,7 @@ class ForenSynthsTables(Plain):
     Args:
         seed: see `Plain`.
         validation_share: see `Plain`.
-        tables: names of the tables; None for all of which a set is there.
+        tables: names of the tables; None for all tables of which the data holds a set.
         size_policy: "table" for each table's own, or one of `SIZE_POLICIES` for all.
         method: published method that differences are taken against.
 
@@ -100,7 +100,7 @@ class ForenSynthsTables(Plain):
         return predictions.with_provenance(benchmark={"name": "forensynths_tables"})
 
     def summarise(self, experiment: Path) -> list[Any]:
-        """Writes ``tables/<table>.{csv,md,tex}`` and ``results/<model>_<table>.txt``; gives the tables to show."""
+        """Writes ``tables/<table>.{csv,md,tex}`` and ``results/<model>_<table>.txt``; returns the tables to show."""
         predictions = read_predictions(experiment / "window_0" / "predictions_test_all.npz")
         shown = []
         for folder in ("tables", "results"):

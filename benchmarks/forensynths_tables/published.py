@@ -32,14 +32,14 @@ class PublishedTable:
     folders: tuple[str, ...]  # names of a folder that holds the table's sets
     size_policy: str  # name of the input the figures were measured with (see `protocol.SIZE_POLICIES`)
     source: str  # where the figures are published
-    note: str  # which of them are not to be expected, and why
+    note: str  # which figures cannot be reproduced, and why
     sets: Mapping[str, tuple[str, ...]]  # name of each set to further names its folder has in users' copies
-    reals: Mapping[str, tuple[str, ...]]  # set (or "*") to folders its real images are in, where they are not its own
+    reals: Mapping[str, tuple[str, ...]]  # for a set (or "*"), folders of its real images if they are in another set
     published: Mapping[str, Column]  # method to its figures
     beside: tuple[str, ...] = ()  # names of further sets of the same corpus, of which nothing is published here
 
     def set_of(self, folder: str) -> str | None:
-        """The set a folder's name means, whatever its case; None for another folder."""
+        """The set that a folder's name stands for in upper or lower case; None for any other folder."""
         name = folder.lower()
         return next((s for s, more in self.sets.items() if name in {s.lower(), *(m.lower() for m in more)}), None)
 
@@ -70,7 +70,7 @@ def load(name: str) -> PublishedTable:
     """Reads one table.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no table has that name.
     """
     file = FOLDER / f"{name}.yaml"
     if name not in names():
@@ -92,7 +92,7 @@ def load(name: str) -> PublishedTable:
 
 
 def _column(text: str, count: int, place: str) -> Column:
-    """``ACC/AP ACC/AP … | ACC/AP``, one a set and their mean; AP may be missing, and all but the mean."""
+    """``ACC/AP ACC/AP … | ACC/AP``, one per set and their mean; AP may be missing, and so may all but the mean."""
     cells, _, mean = text.partition("|")
     figures = tuple(_figures(cell) for cell in cells.split())
     if len(figures) not in (0, count):

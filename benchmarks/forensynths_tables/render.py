@@ -174,7 +174,7 @@ def caption(results: SetResults, method: str, intervals: bool = True) -> str:
 
 
 def _published(results: SetResults, method: str, name: str) -> Figures:
-    """The difference of a set, or of the means over the sets that our mean covers."""
+    """The published figures of a set, or for "" their means over the sets that our mean covers."""
     table = results.assigned.table
     if name:
         return table.figures(method, name)

@@ -79,9 +79,9 @@ class Bootstrap:
     ) -> list[Result]:
         """The results with ``low`` and ``high``.
 
-        A function of a user's own is resampled too (slower: images are repeated as often as sampled), a class of
-        torchmetrics is not; ECE and AURC have an interval on the pooled images
-        only. No interval where the metric is undefined in more than half of the draws.
+        User-defined functions are resampled too (slower: images are repeated as often as sampled), classes of
+        torchmetrics are not. ECE and AURC have an interval on the pooled images only. There is no interval if the
+        metric is undefined in more than half of the draws.
 
         Args:
             predictions: the images the results were measured on.
@@ -99,7 +99,7 @@ class Bootstrap:
         sets: Sequence[Subset] | None = None,
         specs: Mapping[str, Spec] | None = None,
     ) -> Draws:
-        """Key of each result to its [resamples] values; they are the same for two dumps of the same images.
+        """The [resamples] values of each result by its key, from the same resamples for two dumps of the same images.
 
         Args:
             predictions: the images the results were measured on.

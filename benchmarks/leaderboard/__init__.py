@@ -1,1 +1,1 @@
-"""``task=leaderboard``: many detectors in one table for each protocol, and what their ranks are worth."""
+"""``task=leaderboard``: many detectors in one table for each protocol, and whether their ranks differ significantly."""

@@ -19,7 +19,7 @@ from benchmarks.predictions import Predictions, read_predictions
 HEADLINE = ("auroc", "average_precision", "balanced_accuracy", "tpr_at_fpr_5", "ece", "brier")
 SHARED = 0.99
 """Share of a protocol's images that a detector must have scored; figures are of the images that all have scored."""
-SAME_TEST = {"Robustness": "Plain"}  # Benchmarks whose undelivered test images are another's
+SAME_TEST = {"Robustness": "Plain"}  # Benchmarks whose undelivered test images are those of another
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Entry:
 
     @property
     def machine(self) -> str:
-        """What its costs were measured on."""
+        """The machine on which its costs were measured."""
         return str(self.cost.get("machine", ""))
 
     def per_image(self, key: str) -> float:
-        """Seconds (``seconds`` or ``cpu_seconds``) for an image; NaN if not known."""
+        """Seconds (``seconds`` or ``cpu_seconds``) per image; NaN if not known."""
         value, images = self.cost.get(key), self.cost.get("images")
         return float(value) / images if value is not None and images else nan
 
@@ -83,7 +83,7 @@ class Line:
 
     @property
     def auroc(self) -> float:
-        """Of all images; NaN where undefined."""
+        """AUROC on all images; NaN if undefined."""
         found = self.of("auroc")
         return nan if found is None else found.value
 
@@ -113,18 +113,18 @@ class Board:
 
     @property
     def machines(self) -> list[str]:
-        """Where costs were measured."""
+        """The machines on which costs were measured."""
         return sorted({line.entry.machine for line in self.lines} - {""})
 
     def costs(self) -> list[float]:
-        """Of each line; NaN if not known."""
+        """The cost of each line; NaN if not known."""
         if self.cost == "parameters":
             return [float(line.entry.cost.get("parameters", nan)) for line in self.lines]
         return [line.entry.per_image(self.cost) for line in self.lines]
 
 
 def boards(entries: Sequence[Entry], bootstrap: Bootstrap | None = None) -> list[Board]:
-    """A board for each protocol, that with the most detectors first.
+    """A board for each protocol, the one with the most detectors first.
 
     Raises:
         DataError: detectors of one protocol disagree on the label of an image.
@@ -135,7 +135,7 @@ def boards(entries: Sequence[Entry], bootstrap: Bootstrap | None = None) -> list
 
 
 def alike(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Entries by protocol: equal words, and nearly all images in common (`SHARED`) with the one that has the most."""
+    """Entries by protocol: equal texts, and nearly all images (`SHARED`) of the entry that has the most in common."""
     groups: list[list[Entry]] = []
     ids: list[set[str]] = []
     for entry in sorted(entries, key=lambda one: (-len(_labelled(one)), one.name)):

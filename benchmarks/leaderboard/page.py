@@ -68,7 +68,7 @@ def pareto_plot(board: Board) -> tuple[str, Markup] | None:
     x, y, _ = zip(*points, strict=True)
     margin = max(0.1, 0.1 * (max(x) - min(x))), max(0.01, 0.1 * (max(y) - min(y)))
     low, high = min(x) - margin[0], max(x) + margin[0]
-    title = "CPU seconds an image" if board.cost == "cpu_seconds" else "parameters"
+    title = "CPU seconds per image" if board.cost == "cpu_seconds" else "parameters"
     decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
     ticks = [log10(m) + d for d in decades for m in (1, 2, 5) if low <= log10(m) + d <= high]
     plot = Plot(
@@ -79,11 +79,11 @@ def pareto_plot(board: Board) -> tuple[str, Markup] | None:
     plot.line([(a, b) for a, b, _ in front], "frontline")
     for a, b, name in points:
         plot.point(a, b, "on" if name in board.front else "off", name, f"{name}: {b:.3f}, {short(10**a)}")
-    return f"AUROC against {title}; the line joins the detectors that none is better and cheaper than", plot.svg()
+    return f"AUROC against {title}; the line joins the detectors that no other beats in both", plot.svg()
 
 
 def rank_plot(board: Board) -> tuple[str, Markup] | None:
-    """Mean ranks with a bar over each group that the test does not tell apart (Demšar's diagram), or None."""
+    """Mean ranks with a bar over each group without significant differences (Demšar's diagram), or None."""
     if board.ranking is None:
         return None
     ranks, names = board.ranking.mean_ranks, [line.entry.name for line in board.lines]
@@ -99,6 +99,7 @@ def rank_plot(board: Board) -> tuple[str, Markup] | None:
     for place, group in enumerate(bars):
         ends = float(ranks[list(group)].min()), float(ranks[list(group)].max())
         middle = len(bars) - place
-        told = ", ".join(names[k] for k in group)
-        plot.bar((ends[0] - 0.03, ends[1] + 0.03), (middle - 0.15, middle + 0.15), "group", f"not told apart: {told}")
-    return f"Mean rank over {counted(len(board.ranked), 'set')}; a bar joins detectors not told apart", plot.svg()
+        text = f"no significant difference: {', '.join(names[k] for k in group)}"
+        plot.bar((ends[0] - 0.03, ends[1] + 0.03), (middle - 0.15, middle + 0.15), "group", text)
+    caption = "a bar joins detectors that do not differ significantly"
+    return f"Mean rank over {counted(len(board.ranked), 'set')}; {caption}", plot.svg()

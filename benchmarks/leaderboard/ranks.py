@@ -1,8 +1,8 @@
 """Whether a ranking of detectors over several sets means anything: ranks, tests, correlation, Pareto front.
 
 Sources: Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006 (Friedman's test, Nemenyi's
-critical difference and the diagram of groups). Both take sets as independent of each other; sets that share their real
-images are not quite, so that a difference is rather smaller than they suggest.
+critical difference and the diagram of groups). Both treat sets as independent; sets that share their real images are
+not quite, so differences are somewhat less significant than the tests suggest.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ class Ranking:
 
     mean_ranks: Floats  # [K] mean over the sets
     p: float  # of Friedman's test that all detectors are equally good; NaN for fewer than three detectors or two sets
-    difference: float  # Nemenyi's critical difference: mean ranks closer than this are not told apart
+    difference: float  # Nemenyi's critical difference: mean ranks closer than this do not differ significantly
     groups: tuple[tuple[int, ...], ...]
     """Largest sets of detectors, as positions from best to worst, whose mean ranks all lie within it."""
     needed: float
-    """Number of sets at which a difference of mean ranks as between the best two is told apart; infinite for a tie."""
+    """Number of sets at which the best two would differ significantly with these mean ranks; infinite for a tie."""
     correlation: Floats
     """[S, S] Spearman's rank correlation of the detectors between sets; NaN where a set has only ties, or with fewer
     than three detectors."""
@@ -90,7 +90,7 @@ def groups(mean_ranks: Floats, difference: float) -> tuple[tuple[int, ...], ...]
 
 
 def letters(found: Sequence[Sequence[int]], count: int) -> list[str]:
-    """For each of ``count`` detectors the letters of its groups: two with a letter in common are not told apart."""
+    """For each of ``count`` detectors its groups' letters: two that share a letter do not differ significantly."""
     names = [chr(ord("a") + k) if k < 26 else f"({k + 1})" for k in range(len(found))]
     return ["".join(name for name, group in zip(names, found, strict=True) if k in group) for k in range(count)]
 

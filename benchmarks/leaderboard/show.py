@@ -66,7 +66,7 @@ def table(board: Board) -> tuple[list[str], list[list[Cell]]]:
 
 
 def figure(result: Result | None, named: bool = False, images: int = 0) -> Cell:
-    """A result with its interval, and the set or delivery it is of; with the images scored if fewer than ``images``."""
+    """A result with its interval, and its set or delivery if ``named``; with its images if fewer than ``images``."""
     if result is None or isnan(result.value):
         return Cell("–")
     scored = result.real + result.generated
@@ -91,22 +91,22 @@ def _cost(value: float, unit: str) -> Cell:
 
 
 def sentences(board: Board) -> list[str]:
-    """How the figures of a board came about, and what its ranks are worth."""
+    """How the figures of a board were measured, and whether its ranks differ significantly."""
     found = [
         f"{counted(board.images, 'image')} that {'all detectors have' if len(board.lines) > 1 else 'the detector has'} "
-        "scored; 95 % intervals from a bootstrap of photographs; the lowest set and the worst delivery are by AUROC"
+        "scored; 95 % intervals from a bootstrap of photographs; lowest set and worst delivery are chosen by AUROC"
     ]
     shared = sorted({name for line in board.lines for name in line.deliveries})
     if shared:
-        found.append(f"The worst delivery is of {len(shared)} that all detectors with any have: {', '.join(shared)}")
+        found.append(f"The worst delivery is one that all detectors with deliveries have scored: {', '.join(shared)}")
     elif any(line.entry.deliveries for line in board.lines):
-        found.append("No delivery was scored by all detectors that have any, so there is no worst one to compare")
+        found.append("No delivery was scored by all detectors with deliveries, so the worst ones cannot be compared")
     if len(board.machines) > 1:
         found.append(f"Costs were measured on different machines: {'; '.join(board.machines)}. Do not compare speeds")
     elif board.machines:
         found.append(f"Costs: reading, decoding and scoring on {board.machines[0]}")
     if board.front and len(board.lines) > 1:
-        cost = "CPU seconds an image" if board.cost == "cpu_seconds" else "number of parameters"
+        cost = "CPU seconds per image" if board.cost == "cpu_seconds" else "number of parameters"
         found.append(f"Pareto front of AUROC against {cost}: {', '.join(board.front)}")
     return [f"{text}." for text in [*found, *_ranks(board)]]
 
@@ -120,18 +120,19 @@ def _ranks(board: Board) -> list[str]:
         verdict = "the detectors differ" if ranking.p < 0.05 else "the detectors may be equally good"
         found.append(f"Friedman's test over {counted(sets, 'set')}: p = {ranking.p:.2g}, so {verdict} (level 0.05)")
     found.append(
-        f"Nemenyi's critical difference is {ranking.difference:.2f} mean ranks: detectors with a letter in common "
-        "(mean rank) are not told apart. Sets share their real images, which the tests take as independent"
+        f"Nemenyi's critical difference is {ranking.difference:.2f} mean ranks: detectors that share a letter (column "
+        "mean rank) do not differ significantly. The tests treat sets as independent, even if they share real images"
     )
     order = sorted(range(len(board.lines)), key=lambda k: (ranking.mean_ranks[k], k))
     first, second = (board.lines[k].entry.name for k in order[:2])
     if isinf(ranking.needed):
-        found.append(f"{first} and {second} have the same mean rank: no number of sets would tell them apart")
+        found.append(f"{first} and {second} have the same mean rank, which no number of sets would make significant")
     elif ranking.needed > sets:
         needed = counted(int(ranking.needed), "set")
-        found.append(f"With ranks as here, it takes {needed} instead of {sets} to tell {first} from {second}")
+        found.append(f"With these mean ranks, {first} and {second} would differ significantly on {needed}, not {sets}")
     else:
-        found.append(f"{first} is told from {second}; {counted(int(ranking.needed), 'set')} would suffice")
+        enough = counted(int(ranking.needed), "set")
+        found.append(f"{first} differs significantly from {second}; {enough} would suffice")
     pairs = [
         (float(ranking.correlation[a, b]), board.ranked[a], board.ranked[b])
         for a, b in combinations(range(sets), 2)

@@ -43,7 +43,7 @@ class Measures:
     halves: tuple[Share, Share]
     """Accuracy in the first and in the second half of the answers; with an odd number the second is longer."""
     improved: float  # two-sided p of Fisher's exact test that both halves are equally accurate, NaN below two answers
-    seconds: float  # median seconds an answer, NaN without answers
+    seconds: float  # median seconds per answer, NaN without answers
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Against:
     images: int  # number that both judged
     person: Share  # accuracy of the person on them
     machine: Share  # accuracy of the detector on them
-    test: McNemar  # McNemar's exact test; ``gained`` are images that only the person judges rightly
-    both_missed: tuple[str, ...]  # ids of images that both judge wrongly, in the order of showing
+    test: McNemar  # McNemar's exact test; ``gained`` are images that only the person judges correctly
+    both_missed: tuple[str, ...]  # ids of images that both judge wrongly, in the order in which they were shown
     person_missed: tuple[str, ...]  # ids that only the person judges wrongly
     machine_missed: tuple[str, ...]  # ids that only the detector judges wrongly
 

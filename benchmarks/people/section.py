@@ -118,7 +118,7 @@ class People:
         return [table, pairs] if pairs.row_count else [table]
 
     def metric_tables(self, bootstrap: Bootstrap) -> list[MetricTable]:
-        """Rows for the table of detectors' metrics: of the metrics of a threshold, since a person gives no scores."""
+        """Rows for the table of detectors' metrics, with thresholded metrics only, since a person gives no scores."""
         found = []
         for answers in self.answers:
             dump = answers.predictions()
@@ -126,7 +126,7 @@ class People:
         return found
 
     def points(self) -> list[dict[str, Any]]:
-        """For a page's curves: each person's false- and true-positive rate, precision and recall; None if undefined."""
+        """Each person's false- and true-positive rate, precision and recall for the curves; None if undefined."""
         found = []
         for name, m in zip(self.names, self.measures, strict=True):
             recall, real = m.shares["accuracy on generated (recall)"], m.shares["accuracy on real"]

@@ -67,7 +67,7 @@ def selected(
     preferred: Sequence[int] = (),
     published_seed: int | None = None,
 ) -> tuple[int, ...]:
-    """The set of statistics to combine: most of the preferred ones, then the most, then the first.
+    """The set of statistics to combine: the one with most preferred statistics; of several the largest, then the first.
 
     Args:
         p_values: [n, k] two-sided p-values of real images.

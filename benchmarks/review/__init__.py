@@ -1,4 +1,4 @@
-"""Dumps → one self-contained page, tables and tidy files. Needs neither torch nor a network."""
+"""One self-contained page, tables and tidy files from dumps. Needs neither torch nor a network."""
 
 from benchmarks.review.page import review
 

@@ -11,11 +11,11 @@ from benchmarks.review.join import Joined
 
 PATTERN = "deliveries/predictions_*_all.npz"
 SAME = ("checkpoint_sha256", "experiment")
-"""What the provenance of a delivery's dump shares with that of the dump beside it."""
+"""Keys of the provenance that a delivery's dump shares with the dump beside it."""
 
 
 def collect_deliveries(joined: Joined, positions: Iterable[int]) -> list[dict[str, Any]]:
-    """For each dump ``names`` of its deliveries, ``left`` and ``images``.
+    """For each dump a mapping with ``names`` of its deliveries, ``left`` and ``images``.
 
     ``images`` holds, by position, the score and logit after every delivery (None where the image was not scored);
     ``left`` counts dumps of deliveries that are of another checkpoint or were scored through several views.

@@ -1,4 +1,4 @@
-"""Learning curves of the stage a dump belongs to, from the values its training logged every epoch."""
+"""Learning curves of a dump's stage, from the values that its training logged every epoch."""
 
 from math import isfinite
 from pathlib import Path

@@ -52,5 +52,5 @@ def _index(path: Path) -> dict[str, dict[str, Path]]:
         }
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(
-            f"{path} is not an index of maps: {error}", "Make them again with task=predict predict.maps=N."
+            f"{path} is not an index of maps: {error}", "Write it again with task=predict predict.maps=N."
         ) from error

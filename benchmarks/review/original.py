@@ -1,4 +1,4 @@
-"""What an image's own bytes say: quantisation, chroma sampling, block grid, metadata; read where the file still is."""
+"""What an image's own bytes show: quantisation, chroma sampling, block grid and metadata of the original file."""
 
 import hashlib
 import io
@@ -90,7 +90,7 @@ def _luma(image: Image.Image) -> NDArray[np.floating]:
 
 def _file(image: Image.Image, content: bytes) -> Iterator[tuple[str, str]]:
     yield "colours", image.mode
-    yield "bytes a pixel", f"{len(content) / (image.width * image.height):.3f}"
+    yield "bytes per pixel", f"{len(content) / (image.width * image.height):.3f}"
     if image.format == "JPEG":
         tables = jpeg_tables(image.quantization)  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
         if tables is not None:
@@ -135,7 +135,7 @@ def _text(value: object) -> str:
     try:
         return value.decode().rstrip("\0")
     except UnicodeDecodeError:
-        return f"{len(value)} bytes that are no text"
+        return f"{len(value)} bytes that are not text"
 
 
 def _short(text: str) -> str:

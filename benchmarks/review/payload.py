@@ -56,7 +56,7 @@ def payload(
 
 
 def _hash(joined: Joined) -> str:
-    """Of the ids and scores: what a reader notes on images belongs to pages with the same ones."""
+    """Hash of ids and scores; a reader's marks belong to all pages with the same hash."""
     digest = hashlib.sha256("\n".join(joined.ids.tolist()).encode())
     for d in range(len(joined.dumps)):
         digest.update(joined.measured(d, "fused_scores").astype("<f4").tobytes())
@@ -64,7 +64,7 @@ def _hash(joined: Joined) -> str:
 
 
 def negative(dumps: Sequence[Predictions]) -> str:
-    """The name of label 0: a tracer's images are by one of its generators or by none of them, real or not."""
+    """The name of label 0: "real", or for a tracer "outlier", which includes images of generators it does not know."""
     return "outlier" if all(dump.class_names is not None for dump in dumps) else "real"
 
 

@@ -70,7 +70,7 @@ class PixelReader:
         """Encoded bytes or pixels [H, W, 3] of one image.
 
         Raises:
-            DataError: the dump does not say where it is, it is not there, or another image is.
+            DataError: the dump does not say where the image is, or it is missing, unreadable or another image.
         """
         where, row = str(self.predictions.where[position]), int(self.predictions.row[position])
         if not where:
@@ -118,7 +118,7 @@ def page_image(content: bytes | NDArray[np.uint8]) -> PageImage:
     """Small originals in a format browsers show are kept byte for byte; of others the centre is kept, losslessly.
 
     Raises:
-        DataError: the bytes are no image, or one of more than `MAX_PIXELS` pixels.
+        DataError: the bytes are not an image, or have more than `MAX_PIXELS` pixels.
     """
     if not isinstance(content, bytes):
         return _cropped(Image.fromarray(content), "", 0)
@@ -135,7 +135,7 @@ def whole_image(content: bytes | NDArray[np.uint8]) -> tuple[bytes, str]:
     """The original bytes if browsers show their format, else a PNG of all pixels; and the media type.
 
     Raises:
-        DataError: the bytes are no image, or one of more than `MAX_PIXELS` pixels.
+        DataError: the bytes are not an image, or have more than `MAX_PIXELS` pixels.
     """
     if not isinstance(content, bytes):
         return _png(Image.fromarray(content)), "image/png"

@@ -1,4 +1,4 @@
-"""The metrics of a page's images by any column that the dumps carry."""
+"""The metrics of a page's images by any column of the dumps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ from benchmarks.metrics import choose
 from benchmarks.review.join import Joined
 
 MOST = 40
-"""Values of a column that are still a table to read."""
+"""Largest number of values of a column that is shown as a table."""
 FEW = 8
-"""Numbers with more distinct values than this are parted at their quartiles."""
+"""Numbers with more distinct values than this are divided at their quartiles."""
 SIDES = (128, 256, 512, 1024, 2048, 4096)
 METRICS = ("auroc", "accuracy", "specificity")
 
@@ -33,12 +33,12 @@ class Column:
     against: list[bool]
     """[V] whether a value is compared with all real images, because each value of the column has one class only and
     this one is generated."""
-    answers: int = -1  # the dump whose answers the column repeats, -1 if none; its metrics say nothing here
+    answers: int = -1  # the dump whose answers the column repeats, so that its metrics are meaningless; -1 if none
 
 
 @dataclass(frozen=True)
 class Line:
-    """A value of a column, measured by one dump: its images, of which so many real and generated, and three results."""
+    """A value of a column, measured by one dump: its images in all, real and generated, and three results."""
 
     value: int
     dump: int
@@ -126,13 +126,13 @@ def _candidates(joined: Joined, labels: NDArray[np.int64]) -> Iterator[tuple[str
 
 
 def _banded(column: NDArray[Any]) -> tuple[list[str], NDArray[Any]]:
-    """Values as they are, or the quartiles of many numbers; what isn't a number is "not measured"."""
+    """Values as they are, or the quartiles of many numbers; NaN is "not measured"."""
     if column.dtype.kind not in "fiu" or np.unique(column[np.isfinite(column)]).size <= FEW:
         values, codes = np.unique(column, return_inverse=True)
         return [_text(value) for value in values.tolist()], codes
     known = np.isfinite(column)
     edges = np.unique(np.quantile(column[known].astype(np.float64), (0.25, 0.5, 0.75)))
-    # rounded before the images are parted, so that the names of the bands are exact
+    # rounded before the images are divided, so that the names of the bands are exact
     rounded = (np.unique([float(f"{edge:.{digits}g}") for edge in edges.tolist()]) for digits in (3, 6, 17))
     return _bands(column.astype(np.float64), next(r for r in rounded if r.size == edges.size), known)
 

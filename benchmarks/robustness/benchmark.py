@@ -48,7 +48,7 @@ class Robustness(Plain):
         self.deliveries = delivered(chosen(deliveries, own), None if cache is None else Path(cache).expanduser())
 
     def summarise(self, experiment: Path) -> list[Any]:
-        """Writes ``robustness.{csv,md,tex,png}`` beside each stage's dumps; gives the tables to show."""
+        """Writes ``robustness.{csv,md,tex,png}`` beside each stage's dumps; returns the tables to show."""
         shown = []
         for clean in sorted(experiment.glob("window_*/predictions_test_all.npz")):
             results = self._results(clean)
@@ -72,7 +72,7 @@ class Robustness(Plain):
 
 
 def _reason(failures: Path) -> str:
-    """Why no image could be scored after a delivery, by the list of failures."""
+    """Why no image could be scored after a delivery, from the list of failures."""
     with failures.open(encoding="utf-8", newline="") as file:
         reasons = Counter(line["reason"] for line in csv.DictReader(file))
     (first, count), *others = reasons.most_common()
@@ -80,10 +80,10 @@ def _reason(failures: Path) -> str:
 
 
 def delivery_dump(folder: Path, name: str) -> Path:
-    """Where the dump of a delivery lies in a stage's folder."""
+    """File of a delivery's dump in a stage's folder."""
     return folder / "deliveries" / f"predictions_{name}_all.npz"
 
 
 def delivery_failures(folder: Path, name: str) -> Path:
-    """Where the images are listed that could not be scored after a delivery."""
+    """File that lists the images that could not be scored after a delivery."""
     return folder / "deliveries" / f"failures_{name}.csv"

@@ -27,7 +27,7 @@ class Point:
     family: str  # kind of its only step, "" if it has several
     strength: float  # strength of that step, or NaN
     results: tuple[Result, ...]
-    """Of all images and of each generator, with intervals; the false-positive rate among them."""
+    """Results of all images and of each generator, with intervals; the false-positive rate is one of them."""
 
     def pooled(self, metric: str, at: str = "") -> Result | None:
         """A figure of all images."""

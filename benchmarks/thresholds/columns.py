@@ -30,8 +30,8 @@ class ColumnThreshold:
     value: float  # in its own sign; beyond it, strictly, means generated
     higher_is_generated: bool  # on which side of it generated images lie
     rule: str  # the objective that chose it, see `benchmarks.thresholds.rules`
-    tpr: float  # share of generated images called so, among those it was chosen on
-    fpr: float  # share of real images called so
+    tpr: float  # true-positive rate on the images it was chosen on
+    fpr: float  # false-positive rate on them
     auroc: float  # of the score in this direction
     images: int  # number of images it was chosen on
     calibration: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class ColumnThreshold:
 
     @property
     def balanced_accuracy(self) -> float:
-        """On the images it was chosen on."""
+        """Balanced accuracy on the images it was chosen on."""
         return (self.tpr + 1 - self.fpr) / 2
 
 
@@ -93,7 +93,7 @@ def choose(
 def choose_conformal(
     column: str, table: tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any] | None], higher: bool, rate: float
 ) -> ColumnThreshold:
-    """The threshold that bounds the false-alarm rate on exchangeable real photographs.
+    """The threshold that bounds the false-positive rate on exchangeable real photographs.
 
     Args:
         column: name of the score, for the result.
@@ -146,7 +146,7 @@ def load(path: Path, detector: Mapping[str, str] | None = None) -> ColumnThresho
             that does not name its detector (any CSV) gives a threshold that names none, which is taken as it is.
 
     Raises:
-        DataError: no such file, or not one of ours.
+        DataError: the file does not exist, or was not written by ``task=threshold``.
         CheckpointError: it was chosen on scores of another detector.
     """
     try:
@@ -161,6 +161,6 @@ def load(path: Path, detector: Mapping[str, str] | None = None) -> ColumnThresho
                 )
         return ColumnThreshold(**content["chosen"])
     except FileNotFoundError as error:
-        raise DataError(f"no threshold file {path}", "Make one with task=threshold.") from error
+        raise DataError(f"the threshold file {path} does not exist", "Write it with task=threshold.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no threshold of task=threshold: {error}", "Make it again.") from error
+        raise DataError(f"{path} is not a threshold file: {error}", "Write it again with task=threshold.") from error

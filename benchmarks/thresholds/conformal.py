@@ -1,4 +1,4 @@
-"""A threshold whose false-alarm rate is bounded in finite samples: split conformal prediction on real images.
+"""A threshold whose false-positive rate is bounded in finite samples: split conformal prediction on real images.
 
 If a new real photograph is exchangeable with the n calibration ones, its highest score is above their k-th smallest
 with probability at most 1 − k / (n + 1) (Vovk, Gammerman & Shafer 2005). The unit is the photograph, since its crops
@@ -48,7 +48,7 @@ def conformal_threshold(units: Mapping[str, Sequence[float]], rate: float) -> fl
     if not 0 < rate < 1:
         raise ConfigError(f"threshold.fpr={rate}", "Give a rate between 0 and 1, such as 0.01.")
     if not units:
-        raise DataError("there is no real image to bound false alarms with", "Give a table with real images.")
+        raise DataError("there is no real image to bound the false-positive rate", "Give a table with real images.")
     found = []
     for source, values in units.items():
         n = len(values)
@@ -56,8 +56,8 @@ def conformal_threshold(units: Mapping[str, Sequence[float]], rate: float) -> fl
         if k > n:
             where = f" of source {source!r}" if source else ""
             raise DataError(
-                f"{counted(n, 'real photograph')}{where} cannot bound false alarms at {rate:g}: no less than "
-                f"1/{n + 1} = {1 / (n + 1):.4g}",
+                f"{counted(n, 'real photograph')}{where} cannot bound the false-positive rate at {rate:g}, only at "
+                f"1/{n + 1} = {1 / (n + 1):.4g} or more",
                 f"Give at least {ceil(1 / rate - 1e-9) - 1} real photographs, or a higher threshold.fpr.",
             )
         found.append(values[k - 1])
@@ -65,7 +65,7 @@ def conformal_threshold(units: Mapping[str, Sequence[float]], rate: float) -> fl
 
 
 def p_values(units: Mapping[str, Sequence[float]], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[N] smallest false-alarm rate at which each image would be called generated; of several sources the largest.
+    """[N] smallest false-positive rate at which each image would be called generated; of several sources the largest.
 
     For an image exchangeable with the real ones, P(p ≤ a) ≤ a for every a. `calibration` returns ``units``; a higher
     score [N] means generated.
@@ -76,7 +76,7 @@ def p_values(units: Mapping[str, Sequence[float]], scores: NDArray[np.floating])
 
 
 def posterior(logits: NDArray[np.floating], prevalence: float, share: float = 0.5) -> NDArray[np.float64]:
-    """[N] P(generated) where a share ``prevalence`` of the images is generated, by Bayes' rule.
+    """[N] P(generated) if a share ``prevalence`` of the images is generated, by Bayes' rule.
 
     Args:
         logits: [N] calibrated for images of which a share ``share`` is generated.

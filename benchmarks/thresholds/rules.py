@@ -53,7 +53,7 @@ class Threshold:
     rule: str  # name of the objective
     tpr: float  # true positive rate on the images it was chosen on
     fpr: float  # false positive rate on them
-    images: int  # their number
+    images: int  # number of images it was chosen on
 
 
 def choose_threshold(scores: NDArray[np.float32], labels: Labels, rule: str = "balanced_accuracy") -> Threshold:

@@ -34,7 +34,7 @@ class AuditOptions:
 
     out: str | None = option(None, "folder for the report; experiments_data/<id>/ by default")
     deliveries: list[str] = option_list(
-        "with ckpt=FILE, deliveries or presets that one class is changed by, to see what the checkpoint leans on",
+        "with ckpt=FILE, deliveries or presets that one class is changed by, to see what the checkpoint relies on",
         "jpeg-95", "jpeg-75", "jpeg-50", "webp-80", "avif-60", "resize-0.5", "resize-1.5", "crop-0.75",
     )  # fmt: skip
     against: list[str] = option_list(

@@ -8,24 +8,24 @@ import pytest
 from benchmarks.predictions import read_predictions
 from datamodules.hdf5 import Hdf5DataModule
 from lightning_main import main
-from tasks.auditing.leaning import audited_rows
+from tasks.auditing.bias import audited_rows
 
 CKPT = "ckpt=experiments_data/e/window_0/checkpoints/best.ckpt"
 WORDS = ["task=audit", CKPT, "datamodule=hdf5", "datamodule.path=drawn.h5", "trainer=cpu"]
 
 
-def test_what_a_detector_leans_on(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_detector_relies_on(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*WORDS, "audit.deliveries=[jpeg-30,resize-0.5]", "audit.out=a"]) == 0
     printed = capsys.readouterr().out
     assert "AUROC with one class or both delivered" in printed
-    with (trained / "a/leaning.csv").open() as file:
+    with (trained / "a/bias.csv").open() as file:
         rows = {(row["delivery"], row["figure"]): float(row["value"]) for row in csv.DictReader(file)}
     assert {name for name, _ in rows} == {"jpeg-30", "resize-0.5"}
     dump = read_predictions("experiments_data/e/window_0/predictions_test_all.npz")
     pairs = dump.fused_logits[dump.fused_labels == 1][:, None] - dump.fused_logits[dump.fused_labels == 0]
     auroc = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
     assert rows["jpeg-30", "auroc_neither"] == pytest.approx(auroc)
-    assert "# What best.ckpt leans on" in (trained / "a/leaning.md").read_text()
+    assert "# What best.ckpt relies on" in (trained / "a/bias.md").read_text()
 
 
 @pytest.mark.parametrize(

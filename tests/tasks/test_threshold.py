@@ -239,5 +239,5 @@ def test_a_conformal_threshold_bounds_false_alarms(
     by_source = load(tmp_path / "experiments_data/t/threshold.json")
     assert sorted(by_source.calibration) == ["a", "b"]
     assert by_source.value >= chosen.value
-    with pytest.raises(DataError, match=r"30 real photographs cannot bound false alarms at 0\.01"):
+    with pytest.raises(DataError, match=r"30 real photographs cannot bound the false-positive rate at 0\.01"):
         run(f"threshold.input={file}", "threshold.rule=conformal")

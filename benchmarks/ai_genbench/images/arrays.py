@@ -49,13 +49,13 @@ class RgbImage:
         return RgbImage(np.pad(self.pixels, ((top, bottom), (left, right), (0, 0))), self.pil)
 
     def rotate(self, quarter_turns: int) -> RgbImage:
-        """Rotated counter-clockwise by 90° a turn."""
+        """This image rotated counter-clockwise by 90° per turn."""
         if isinstance(self.pixels, Tensor):
             return RgbImage(torch.rot90(self.pixels, quarter_turns, (-2, -1)), self.pil)
         return RgbImage(np.rot90(self.pixels, quarter_turns), self.pil)
 
     def flip(self) -> RgbImage:
-        """Mirrored left to right."""
+        """This image mirrored left to right."""
         return RgbImage(self.pixels.flip(-1) if isinstance(self.pixels, Tensor) else self.pixels[:, ::-1], self.pil)
 
     def values(self) -> Tensor:

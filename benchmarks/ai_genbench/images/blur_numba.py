@@ -1,7 +1,7 @@
 """SciPy's `gaussian_filter` on uint8 images, with the same bytes, for all channels in one pass over the image.
 
-SciPy sums in float64: the middle, then the two neighbours at each distance, the farthest first. So does this, with the
-taps of a piece of a row side by side; nothing is contracted or reordered.
+SciPy sums in float64: the middle, then the two neighbours at each distance, the farthest first. This code adds in the
+same order, without fused operations, for a piece of a row at a time.
 """
 
 import numba
@@ -16,7 +16,7 @@ _BLACK, _WHITE = np.float32(0), np.float32(255)
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _reflected(place: int, size: int) -> int:
-    """The pixel that an image, mirrored beyond its edges with the edge repeated, has at a place."""
+    """Index of the pixel at a place beyond the edges, where the image is mirrored and the edge pixel repeated."""
     place %= 2 * size
     return place if place < size else 2 * size - 1 - place
 

@@ -83,7 +83,7 @@ class CropCache:
         """Store the crops of an image, uint8 [crops, size, size, 3]; `get` takes the same arguments."""
         crops, index = self._open()
         pixels = np.ascontiguousarray(pixels)
-        os.pwrite(crops, pixels.data, row * self._slot)  # before the record, so that no record has a partial slot
+        os.pwrite(crops, pixels.data, row * self._slot)  # before the record, which must never name a partial slot
         record = np.array([(len(pixels), zlib.crc32(pixels.data), _digest(encoded, about))], RECORD)
         os.pwrite(index, record.tobytes(), row * RECORD.itemsize)
 

@@ -101,7 +101,7 @@ def adjust(
         out: [3 N], filled; may be ``pixels`` itself.
         steps: numbers of the steps, in their order.
         factors: [4] blending factor of each step; the one of `HUE` is not used.
-        shift: what `HUE` adds to the hue, modulo 256.
+        shift: amount that `HUE` adds to the hue, modulo 256.
         mean: grey level towards or away from which `CONTRAST` blends.
 
     Returns:

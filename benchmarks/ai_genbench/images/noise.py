@@ -30,7 +30,7 @@ class GaussianNoise:
 
 
 def draw_noise(seed: int, probability: float, std_range: tuple[float, float]) -> GaussianNoise | None:
-    """The noise, or None for none, from the transform's private generators seeded with `seed`."""
+    """The noise, or None if there is none, from the transform's private generators seeded with `seed`."""
     draw = random.Random(seed)
     if draw.random() >= probability:
         return None

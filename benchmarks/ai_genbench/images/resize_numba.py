@@ -93,9 +93,9 @@ def squash(
         left: [w] first pixel in a row of each column of the result.
         across: [w] number of pixels.
         row_weights: [w, most] their weights.
-        top: [h] likewise for each row of the result, in a column.
-        down: [h].
-        column_weights: [h, most].
+        top: [h] first pixel in a column of each row of the result.
+        down: [h] number of pixels.
+        column_weights: [h, most] their weights.
         out: [3, h, w] of values, 1.0 = white, filled.
     """
     width, height, size = len(columns), columns.shape[1] // 3, left.size

@@ -1,4 +1,4 @@
-"""Antialiased resize of levels to values, as torch does it on floats, but without making them first."""
+"""Antialiased resize of uint8 levels to float values, with torch's result but without a float copy of the image."""
 
 from functools import lru_cache
 from typing import Literal, NamedTuple

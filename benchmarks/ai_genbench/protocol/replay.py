@@ -2,8 +2,8 @@
 
 The follow-up of AI-GenBench (arXiv 2511.21507) names replay strategies, harmonic-in-time among them, without
 publishing the exact lists. Ours divide a memory of a given size between the earlier windows, equally (`uniform`) or in
-proportion to 1/age (`harmonic`: 1 for the previous window, 1/2 for the one before, …), and fill each part with equally
-many generated and real images.
+proportion to 1/age (`harmonic`: 1 for the previous window, 1/2 for the window before it, …), and fill each part with
+equal numbers of generated and real images.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""The images that each stage of AI-GenBench is trained, chosen and tested on."""
+"""The images that each stage of AI-GenBench is trained, validated and tested on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Selection:
     names: Sequence[str] | None = None  # Generators used; None for exactly the benchmark's 36
     window_size: int = 4  # Generators in a window
     window_step: int | None = None  # Generators between starts of windows; None for `window_size`
-    pairing: Pairing = "validate"  # The one of the original's two stages that pairs the real images of the test set
+    pairing: Pairing = "validate"  # Which of the original's two stages pairs real test images with generators
     seed: int = 0  # Random seed of the images held out
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class Selection:
         elif missing := sorted({generator.name for generator in self.generators} - set(held)):
             raise DataError(
                 f"the data set has no training image of {', '.join(missing)}",
-                "List only generators that it has in benchmark.generators.",
+                "In benchmark.generators, list only generators that it has.",
             )
 
     @cached_property
@@ -107,7 +107,7 @@ class Selection:
         if missing := sorted(generator.name for generator in self.generators if generator.id not in held):
             raise DataError(
                 f"the data set has no test image of {', '.join(missing)}",
-                "Complete it, or list only generators that it has in benchmark.generators.",
+                "Complete it, or list in benchmark.generators only generators that it has.",
             )
         return rows[validation_order(self.ids[rows], names_by_id())]
 

@@ -75,7 +75,7 @@ function drawFourfold(chosen) {
     }
   }
   const p = mcnemar(n[1][0], n[0][1]);
-  at("mcnemar").textContent = `McNemar's exact test of equal accuracy: p ${p < 1e-4 ? `= ${p.toExponential(1)}` : `= ${p.toPrecision(2)}`}, two-sided; it takes images as independent of each other.`;
+  at("mcnemar").textContent = `McNemar's exact test of equal accuracy: p ${p < 1e-4 ? `= ${p.toExponential(1)}` : `= ${p.toPrecision(2)}`}, two-sided; it treats images as independent.`;
 }
 
 const LISTED = 12;

@@ -204,7 +204,7 @@ const deliveryOrder = (names) => names.map((name, k) => [name, k]).sort(([a], [b
 /** The score after every delivery as a dot on a line, with the undelivered score and the threshold. */
 function redelivered(i) {
   const box = element("div", "redelivered"), d = D.deliveries.findIndex(({ images }) => images[i]);
-  D.deliveries.forEach(({ left }, e) => { if (left && held(e, i)) box.append(element("p", "note", `${count(left, "delivery", "deliveries")} beside the dump${D.dumps.length > 1 ? ` ${LETTERS[e]}` : ""} of another checkpoint or view left out`)); });
+  D.deliveries.forEach(({ left }, e) => { if (left && held(e, i)) box.append(element("p", "note", `${count(left, "delivery", "deliveries")} beside the dump${D.dumps.length > 1 ? ` ${LETTERS[e]}` : ""} left out: another checkpoint or view`)); });
   if (d < 0) return box;
   box.prepend(element("h3", "", "score after delivery"));
   const table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();

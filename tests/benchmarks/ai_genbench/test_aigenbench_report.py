@@ -129,7 +129,7 @@ def test_sets_of_dumps_that_say_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not say which window"):
         reported([nowhere], tmp_path)
     write_predictions(nowhere, drawn(1, benchmark={"window": 9}))
-    with pytest.raises(DataError, match="is of window 9, but its timeline has 9"):
+    with pytest.raises(DataError, match="belongs to window 9, but its windows_timeline ends at 8"):
         reported([nowhere], tmp_path)
     short = write_ours(tmp_path / "short", {3: drawn(3, upto=4)})
     with pytest.raises(DataError, match="dump of window 3 lacks images of window 4"):
@@ -137,7 +137,7 @@ def test_sets_of_dumps_that_say_nothing_are_refused(tmp_path: Path) -> None:
     first = drawn(0)
     other = replace(first, windows_timeline=first.windows_timeline[:, ::-1])
     mixed = write_ours(tmp_path / "mixed", {0: first, 1: other})
-    with pytest.raises(DataError, match="other windows than the first"):
+    with pytest.raises(DataError, match="the dumps of windows 0 and 1 have different timelines"):
         reported(mixed, tmp_path)
 
 

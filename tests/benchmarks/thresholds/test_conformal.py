@@ -66,7 +66,7 @@ def test_a_photograph_counts_once_and_each_source_has_its_own_bound() -> None:
 
 def test_too_few_photographs_are_refused_with_the_number_needed() -> None:
     units = calibration(np.arange(98.0), [""] * 98)
-    with pytest.raises(DataError, match=r"98 real photographs cannot bound .* at 0.01: no less than 1/99") as caught:
+    with pytest.raises(DataError, match=r"98 real photographs cannot bound .* at 0.01, only at 1/99") as caught:
         conformal_threshold(units, 0.01)
     assert "at least 99 real photographs" in str(caught.value)
     assert conformal_threshold(calibration(np.arange(99.0), [""] * 99), 0.01) == 98

@@ -1,4 +1,4 @@
-"""What a detector leans on: closed forms of the four AUROCs, and the sentences."""
+"""What a detector relies on: closed forms of the four AUROCs, and the sentences."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from synthetic_predictions import draw
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions, sigmoid
-from benchmarks.robustness.leaning import CONDITIONS, Leaning, leanings
-from benchmarks.robustness.leaning_show import markdown, tidy, trace, verdict
+from benchmarks.robustness.bias import CONDITIONS, DeliveryBias, delivery_biases
+from benchmarks.robustness.bias_show import markdown, tidy, trace, verdict
 from contracts.errors import DataError
 
 FEW = Bootstrap(resamples=50)
@@ -24,8 +24,8 @@ def moved(base: Predictions, by: float) -> Predictions:
     return with_logits(base, base.fused_logits + by)
 
 
-def one(clean: Predictions, delivered: Predictions, name: str = "jpeg-50") -> Leaning:
-    (found,) = leanings(clean, {name: delivered}, FEW)
+def one(clean: Predictions, delivered: Predictions, name: str = "jpeg-50") -> DeliveryBias:
+    (found,) = delivery_biases(clean, {name: delivered}, FEW)
     return found
 
 
@@ -36,14 +36,14 @@ def test_an_equal_shift_of_both_classes_is_bias_alone(by: float) -> None:
     auroc = next(r.value for r in evaluate(clean) if (r.kind, r.metric) == ("pooled", "auroc"))
     assert found.aurocs["neither"].value == found.aurocs["both"].value == auroc
     assert (found.robustness.value, found.robustness.low, found.robustness.high) == (0, 0, 0)
-    assert not found.robustness.telling
-    assert found.bias.telling
+    assert not found.robustness.significant
+    assert found.bias.significant
     assert np.sign(found.bias.value) == np.sign(by)
     for shift in (found.shift_real, found.shift_generated):
         assert (shift.value, shift.low, shift.high) == pytest.approx((by, by, by), abs=1e-6)
     (line,) = verdict([found])
     looks = "generated" if by > 0 else "real"
-    assert f"leans on traces of JPEG compression: an image looks more {looks} after jpeg-50" in line
+    assert f"relies on traces of JPEG compression: an image looks more {looks} after jpeg-50" in line
 
 
 def test_identical_real_and_generated_images_have_half_and_mirrored_halves() -> None:
@@ -63,9 +63,9 @@ def test_noise_in_the_scores_is_a_lack_of_robustness_alone() -> None:
     centred = noise - np.where(clean.fused_labels == 1, *(noise[clean.fused_labels == k].mean() for k in (1, 0)))
     found = one(clean, with_logits(clean, clean.fused_logits + centred), "noise-9")
     assert found.robustness.high < 0
-    assert not found.bias.telling
+    assert not found.bias.significant
     lines = verdict([found])
-    assert lines[0] == "No leaning was found (the interval of the bias contains 0) on noise-9."
+    assert lines[0] == "No bias was found after noise-9: the interval of the bias contains 0."
     assert "most after noise-9" in lines[1]
 
 
@@ -83,11 +83,11 @@ def test_only_common_labelled_images_count_whatever_their_order() -> None:
 
 def test_the_greatest_bias_is_first_and_speaks_for_its_kind() -> None:
     clean = draw(images=200)
-    found = leanings(clean, {"jpeg-95": moved(clean, 0.5), "jpeg-50": moved(clean, 2.0)}, FEW)
+    found = delivery_biases(clean, {"jpeg-95": moved(clean, 0.5), "jpeg-50": moved(clean, 2.0)}, FEW)
     assert [each.name for each in found] == ["jpeg-50", "jpeg-95"]
     assert len(verdict(found)) == 1
     page = markdown(found, "best.ckpt")
-    assert page.startswith("# What best.ckpt leans on")
+    assert page.startswith("# What best.ckpt relies on")
     assert len(tidy(found).splitlines()) == 1 + 2 * (len(CONDITIONS) + 4)
 
 

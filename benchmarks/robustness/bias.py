@@ -1,4 +1,4 @@
-"""What a detector leans on: scores when both classes are delivered alike, against only one of them.
+"""What a detector relies on: AUROC when both classes are delivered alike, compared with only one of them.
 
 A detector that is not robust loses AUROC when every image is re-encoded. One that is biased loses or gains it when only
 one class is: it takes the traces of re-encoding for a sign of a class. Both follow from two passes over the images, one
@@ -31,13 +31,13 @@ class Figure:
     high: float
 
     @property
-    def telling(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
-class Leaning:
+class DeliveryBias:
     """One delivery."""
 
     name: str  # name of the delivery
@@ -52,9 +52,9 @@ class Leaning:
     shift_generated: Figure  # mean change of a generated image's logit
 
 
-def leanings(
+def delivery_biases(
     clean: Predictions, delivered: Mapping[str, Predictions], bootstrap: Bootstrap | None = None
-) -> list[Leaning]:
+) -> list[DeliveryBias]:
     """Every delivery, that with the greatest bias first; all share the resamples of photographs.
 
     Args:
@@ -66,7 +66,7 @@ def leanings(
         DataError: a class has no image that was scored in both passes.
     """
     bootstrap = bootstrap or Bootstrap()
-    found = [_leaning(name, *_common(name, clean, one), bootstrap) for name, one in delivered.items()]
+    found = [_bias(name, *_common(name, clean, one), bootstrap) for name, one in delivered.items()]
     return sorted(found, key=lambda one: -abs(one.bias.value))
 
 
@@ -95,7 +95,7 @@ def mixed(clean: Predictions, delivered: Predictions, labels: Sequence[int]) -> 
     )
 
 
-def _leaning(name: str, clean: Predictions, delivered: Predictions, bootstrap: Bootstrap) -> Leaning:
+def _bias(name: str, clean: Predictions, delivered: Predictions, bootstrap: Bootstrap) -> DeliveryBias:
     values: dict[str, float] = {}
     draws: dict[str, Floats] = {}
     every, specs = [Subset("pooled", "", np.arange(len(clean)))], choose(("auroc",))
@@ -116,7 +116,7 @@ def _leaning(name: str, clean: Predictions, delivered: Predictions, bootstrap: B
     # a class is never absent from a draw: clusters are drawn within strata of classes
     means = np.array([(classes * row) @ shift / (classes @ row) for row in bootstrap.weights(clean)])
     shifts = [figure(float(shift[own].mean()), drawn) for own, drawn in zip(classes, means.T, strict=True)]
-    return Leaning(
+    return DeliveryBias(
         name, int((clean.fused_labels == 0).sum()), int((clean.fused_labels == 1).sum()),
         {condition: figure(values[condition], draws[condition]) for condition in CONDITIONS},
         difference("both", "neither"), difference("generated", "real"), *shifts,

@@ -1,12 +1,12 @@
-"""``task=audit ckpt=FILE``: what a detector leans on, from passes over delivered test images."""
+"""``task=audit ckpt=FILE``: what a detector relies on, from passes over delivered test images."""
 
 from pathlib import Path
 
 import numpy as np
 from rich.text import Text
 
-from benchmarks.robustness.leaning import leanings
-from benchmarks.robustness.leaning_show import markdown, terminal, tidy, verdict
+from benchmarks.robustness.bias import delivery_biases
+from benchmarks.robustness.bias_show import markdown, terminal, tidy, verdict
 from callbacks.collector import Collector
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
@@ -23,7 +23,7 @@ from tasks.scoring.redelivered import again
 
 
 def audit_detector(run: Run, ckpt: Path) -> None:
-    """Scores test images as they are and after each of ``audit.deliveries``; writes leaning.md and leaning.csv.
+    """Scores test images as they are and after each of ``audit.deliveries``; writes bias.md and bias.csv.
 
     Raises:
         ConfigError: an option is out of range, or a delivery is unknown.
@@ -58,12 +58,12 @@ def audit_detector(run: Run, ckpt: Path) -> None:
         return
     if not passes:
         raise DataError("no image could be scored after any delivery", "Choose other audit.deliveries.")
-    results = leanings(clean, passes)
+    results = delivery_biases(clean, passes)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "leaning.md", markdown(results, ckpt.name).encode())
-    write_atomically(out / "leaning.csv", tidy(results).encode())
+    write_atomically(out / "bias.md", markdown(results, ckpt.name).encode())
+    write_atomically(out / "bias.csv", tidy(results).encode())
     display(terminal(results), *map(Text, verdict(results)))
-    print(f"{out / 'leaning.md'} and {out / 'leaning.csv'}")
+    print(f"{out / 'bias.md'} and {out / 'bias.csv'}")
 
 
 def audited_rows(manifest: Manifest, most: int | None, seed: int) -> Rows:

@@ -1,11 +1,11 @@
-"""What a detector leans on, in words, as Markdown, and as tidy comma-separated text."""
+"""What a detector relies on, in words, as Markdown, and as tidy comma-separated text."""
 
 from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
 
-from benchmarks.robustness.leaning import CONDITIONS, Figure, Leaning
+from benchmarks.robustness.bias import CONDITIONS, DeliveryBias, Figure
 from contracts.files import csv_text
 from contracts.words import counted
 
@@ -23,37 +23,37 @@ TRACES = {
 """What the kinds of single steps leave in an image."""
 
 
-def verdict(found: Sequence[Leaning]) -> list[str]:
-    """What the detector leans on, in sentences; the delivery with the greatest bias of each kind speaks for it."""
+def verdict(found: Sequence[DeliveryBias]) -> list[str]:
+    """What the detector relies on, in sentences; of each kind of delivery the one with the greatest bias is named."""
     lines, kinds = [], set()
     for one in found:
         kind = trace(one.name)
-        if not one.bias.telling or kind in kinds:
+        if not one.bias.significant or kind in kinds:
             continue
         kinds.add(kind)
         looks = "generated" if one.bias.value > 0 else "real"
         both, clean = one.aurocs["both"], one.aurocs["neither"]
         lines.append(
-            f"The detector leans on {kind}: an image looks more {looks} after {one.name}. AUROC is "
+            f"The detector relies on {kind}: an image looks more {looks} after {one.name}. AUROC is "
             f"{clean.value:.3f} as the images are, {one.aurocs['generated'].value:.3f} with only generated images "
             f"delivered, {one.aurocs['real'].value:.3f} with only real ones (bias {one.bias.value:+.3f} "
             f"{interval(one.bias)}), and {both.value:.3f} with both alike."
         )
-    steady = [one.name for one in found if not one.bias.telling]
+    steady = [one.name for one in found if not one.bias.significant]
     if steady:
-        lines.append(f"No leaning was found (the interval of the bias contains 0) on {', '.join(steady)}.")
+        lines.append(f"No bias was found after {', '.join(steady)}: the interval of the bias contains 0.")
     weak = [one for one in found if one.robustness.high < 0]
     if weak:
         worst = min(weak, key=lambda one: one.robustness.value)
         lines.append(
-            f"It also loses where both classes are delivered alike, most after {worst.name}: "
+            f"AUROC falls when both classes are delivered alike, most after {worst.name}: "
             f"{worst.robustness.value:+.3f} {interval(worst.robustness)}. That is a lack of robustness, not bias."
         )
     return lines
 
 
 def trace(name: str) -> str:
-    """What a delivery leaves in an image: that of its kind, if all its steps are of one."""
+    """What a delivery leaves in an image: an entry of `TRACES` if all its steps belong to it, else its own name."""
     kinds = {step.rpartition("-")[0] for step in name.split("+")}
     return next((words for words, known in TRACES.items() if kinds and kinds <= set(known)), f"traces of {name}")
 
@@ -63,7 +63,7 @@ def interval(figure: Figure) -> str:
     return "" if figure.low != figure.low else f"[{figure.low:+.3f}, {figure.high:+.3f}]"
 
 
-def _rows(found: Sequence[Leaning], intervals: bool) -> list[list[str]]:
+def _rows(found: Sequence[DeliveryBias], intervals: bool) -> list[list[str]]:
     def signed(figure: Figure, digits: int = 3) -> str:
         return f"{figure.value:+.{digits}f}" + (f" {interval(figure)}" if intervals else "")
 
@@ -74,10 +74,10 @@ def _rows(found: Sequence[Leaning], intervals: bool) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def markdown(found: Sequence[Leaning], ckpt: str) -> str:
+def markdown(found: Sequence[DeliveryBias], ckpt: str) -> str:
     """A page: the verdict, the table, and how to read it."""
     counts = f"{counted(found[0].real, 'real image')} and {counted(found[0].generated, 'generated image')}"
-    lines = [f"# What {ckpt} leans on", "", f"{counts}; 95 % intervals from a bootstrap of photographs.", ""]
+    lines = [f"# What {ckpt} relies on", "", f"{counts}; 95 % intervals from a bootstrap of photographs.", ""]
     lines += [f"* {text}" for text in verdict(found)]
     lines += ["", "| " + " | ".join(HEADS) + " |", "|---" + "|--:" * (len(HEADS) - 1) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in _rows(found, intervals=True)]
@@ -91,7 +91,7 @@ def markdown(found: Sequence[Leaning], ckpt: str) -> str:
     return "\n".join(lines)
 
 
-def tidy(found: Sequence[Leaning]) -> str:
+def tidy(found: Sequence[DeliveryBias]) -> str:
     """One line for each delivery and figure."""
     lines = []
     for one in found:
@@ -102,7 +102,7 @@ def tidy(found: Sequence[Leaning]) -> str:
     return csv_text([TIDY, *lines])
 
 
-def terminal(found: Sequence[Leaning]) -> Table:
+def terminal(found: Sequence[DeliveryBias]) -> Table:
     """For the screen, without intervals."""
     shown = Table(box=box.SIMPLE_HEAD, title="AUROC with one class or both delivered", pad_edge=False)
     for place, head in enumerate(HEADS):
