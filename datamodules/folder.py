@@ -49,7 +49,7 @@ class FolderDataModule(ImageDataModule):
         **loading: as `ImageDataModule`.
 
     Raises:
-        ConfigError: a label or split map has a value that is no label or split, or an option is out of range.
+        ConfigError: a label or split map has a value that is not a label or split, or an option is out of range.
     """
 
     def __init__(

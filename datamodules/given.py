@@ -30,7 +30,7 @@ class GivenImages(ImageDataModule):
         **loading: as `ImageDataModule`.
 
     Raises:
-        ConfigError: one is no image of a known kind.
+        ConfigError: one is not an image of a known kind.
     """
 
     def __init__(self, images: Any, **loading: Unpack[Loading]) -> None:
@@ -87,7 +87,9 @@ class Held:
         """
         image = self._images[row]
         if isinstance(image, str):
-            raise DataError(f"cannot be read: an address, not a file; save it first, as by: curl -LO {quote(image)}")
+            raise DataError(
+                f"cannot be read: it is an address, not a file; download it first, for example: curl -LO {quote(image)}"
+            )
         if isinstance(image, Path):
             if image.is_dir():
                 known = ", ".join(sorted(SUFFIXES))
@@ -144,9 +146,9 @@ def held(image: Any, number: int = 0) -> Stored:
 def _step(pixels: NDArray[Any]) -> str:
     """How an array of another kind becomes one of ours."""
     if pixels.dtype.kind == "f":
-        return "Of values from 0 to 1 give (image * 255).round().astype('uint8')."
+        return "If the values are from 0 to 1, give (image * 255).round().astype('uint8')."
     if pixels.dtype == np.uint16:
-        return "Give (image >> 8).astype('uint8'): of 16 bits the high byte counts, as in files."
+        return "Give (image >> 8).astype('uint8'), which keeps the high byte, as is done for files of 16 bits."
     if pixels.ndim == 3 and pixels.shape[0] == 3:
         return "The channels are the last axis: give np.moveaxis(image, 0, 2)."
     if pixels.ndim == 3 and pixels.shape[2] == 4:

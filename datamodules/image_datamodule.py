@@ -51,9 +51,9 @@ class ImageDataModule(LightningDataModule):
         start_method: how workers start; None for Python's default.
         pair: trains on real images and on others made from them (`datamodules.pairing.pair.Pair`); None trains on the
             images as they are.
-        align: gives generated images the JPEG tables ("jpeg"), the sizes ("size") or both of real images of their
-            split, each those of one chosen by the generated image's id, in training and evaluation; None leaves them as
-            they are.
+        align: gives each generated image the JPEG tables ("jpeg"), the size ("size") or both of a real image of its
+            split, which is chosen by the generated image's id, in training and evaluation; None leaves images as they
+            are.
         align_cache: folder in which aligned images are kept for later runs; None keeps none.
 
     Attributes:
@@ -110,7 +110,7 @@ class ImageDataModule(LightningDataModule):
             if pair is not None:
                 raise ConfigError(
                     f"datamodule.align={align} with datamodule.pair, which makes generated images of real ones itself",
-                    "Remove one of both.",
+                    "Remove one of the two.",
                 )
         self.align = align
         self.align_cache = None if align_cache is None else given_path(align_cache)

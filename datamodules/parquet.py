@@ -64,7 +64,7 @@ class ParquetDataModule(ImageDataModule):
         **loading: as `ImageDataModule`.
 
     Raises:
-        ConfigError: a label or split map has a value that is no label or split, or no image column is named.
+        ConfigError: a label or split map has a value that is not a label or split, or no image column is named.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class ParquetDataModule(ImageDataModule):
         """The Parquet files, sorted, or the shards that ``save_to_disk`` wrote.
 
         Raises:
-            DataError: there is none.
+            DataError: there is no such file.
         """
         return table_files(self.path, self.ignored)
 

@@ -21,7 +21,7 @@ class PhotographsDataModule(FolderDataModule):
 
     Args:
         path: photographs to train on.
-        valid: photographs for validation, by which the checkpoint is chosen, or None.
+        valid: photographs for validation, which chooses the checkpoint, or None.
         columns: as `FolderDataModule`, if a path is a table.
         group: rule for photographs that belong together, as `FolderDataModule`.
         **loading: as `ImageDataModule`.
@@ -55,7 +55,7 @@ class PhotographsDataModule(FolderDataModule):
                 self.path = train
             if (found.labels == 1).any():
                 raise DataError(
-                    f"{place} labels images as generated, and these are photographs to train on",
+                    f"{place} labels images as generated, but datamodule=photographs trains on real images only",
                     "Leave those rows out, or use datamodule=folder, which reads labels.",
                 )
             count = len(found)

@@ -26,5 +26,5 @@ class SampleDataModule(ParquetDataModule):
         super().__init__(CORPUS, COLUMNS, **loading)
 
     def files(self) -> list[Path]:
-        """The corpus's Parquet files; its documentation beside them is not counted as passed over."""
+        """The corpus's Parquet files; the documentation beside them is not counted as skipped."""
         return sorted(CORPUS.glob("*.parquet"))

@@ -131,7 +131,7 @@ class TracerDataModule(ImageDataModule):
                         continue
                     if len(inner.parts) > 1:
                         raise DataError(
-                            f"{file} is nested too deeply", f"Expected {folder}/<label>/<image> or {folder}/<image>."
+                            f"{file} is nested too deeply", f"Move it to {folder}/<label>/<image> or {folder}/<image>."
                         )
                     columns["id"].append(as_text(file.relative_to(self.path).as_posix()))
                     columns["where"].append(as_text(file))

@@ -1,4 +1,4 @@
-"""Which real image each generated one is aligned with, and data sets for which that has no meaning."""
+"""Which real image each generated one is aligned with, and a check that aligning a data set makes sense."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def aligned_manifest(manifest: Manifest, donors: NDArray[np.int64], mode: str) -
 def check_meaning(manifest: Manifest, store: ImageStore, donors: NDArray[np.int64], mode: str, max_pixels: int) -> None:
     """Rejects an alignment that could not change anything, or that cannot be known.
 
-    Real images that cannot be read are passed over here: they are reported where they are used.
+    Real images that cannot be read are skipped here: they are reported where they are used.
 
     Raises:
         ConfigError: the store holds pixels without files, no real image is a JPEG, or all images have one size.

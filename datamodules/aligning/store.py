@@ -37,10 +37,10 @@ class Target(NamedTuple):
 class AlignedStore:
     """Reads real images as they are, and generated ones aligned with their donors.
 
-    A generated image keeps its scale where it is at least as large as the donor, and its centre is cropped; otherwise
-    it is enlarged (bicubic) by the least factor that lets it cover the donor. With ``jpeg`` it is compressed with the
-    donor's own tables and chroma sampling, or stored without loss where the donor is. An image that has these
-    properties already stays as it is.
+    A generated image that is at least as large as its donor keeps its scale, and its centre is cropped; a smaller one
+    is enlarged (bicubic) by the least factor that lets it cover the donor. With ``jpeg`` it is compressed with the
+    donor's own tables and chroma sampling, or stored without loss if the donor is. An image that already has these
+    properties stays as it is.
 
     Args:
         store: reads the data set's images.
@@ -67,7 +67,7 @@ class AlignedStore:
         """As the data set's store; an aligned image is a JPEG or PNG file, or pixels where the data set holds pixels.
 
         Raises:
-            DataError: the image or its donor cannot be read, or the donor is compressed with loss and no JPEG.
+            DataError: the image or its donor cannot be read, or the donor is a lossy file other than JPEG.
         """
         stored, donor = self.store.read(row), int(self.donors[row])
         if donor < 0:
@@ -98,7 +98,7 @@ class AlignedStore:
             return Target(size, (), 0)
         if header.format != "JPEG":
             raise DataError(
-                f"cannot be aligned with a real image in lossy {header.format}: datamodule.align knows JPEG alone",
+                f"cannot be aligned with a real image in lossy {header.format}: datamodule.align supports only JPEG",
                 "Convert such real images, use datamodule.align=size, or tolerate failures (datamodule.max_failures).",
             )
         return Target(size, *_compression(donor, self.max_pixels))

@@ -100,7 +100,7 @@ def table_files(path: Path, passed: PassedOver) -> list[Path]:
         passed: collects hidden files and folders, which are skipped.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such file.
     """
     if path.is_dir():
         others = PassedOver()

@@ -37,7 +37,7 @@ def near_pairs(hashes: Hashes, distance: int = 3) -> NDArray[np.int64]:
     """
     if not 0 <= distance < CHUNKS:
         raise ValueError(f"distance={distance}: the index is complete for 0 to {CHUNKS - 1} bits")
-    telling = _telling(hashes)
+    telling = _not_flat(hashes)
     unique, inverse = np.unique(hashes[telling], return_inverse=True)
     first, second = [], []
     for chunk in range(CHUNKS):
@@ -73,11 +73,11 @@ def nearest_copies(hashes: Hashes, others: Hashes, distance: int = 3) -> tuple[N
     if not 0 <= distance < CHUNKS:
         raise ValueError(f"distance={distance}: the index is complete for 0 to {CHUNKS - 1} bits")
     mine, inverse = np.unique(hashes, return_inverse=True)
-    theirs, first = np.unique(others[_telling(others)], return_index=True)
-    places = _telling(others)[first]
+    theirs, first = np.unique(others[_not_flat(others)], return_index=True)
+    places = _not_flat(others)[first]
     none = np.iinfo(np.int64).max
     best = np.full(len(mine), none)  # bits · M + position among the others
-    asked = _telling(mine)
+    asked = _not_flat(mine)
     for chunk in range(CHUNKS):
         shift = np.uint64(16 * chunk)
         keys, sought = (theirs >> shift) & np.uint64(0xFFFF), (mine[asked] >> shift) & np.uint64(0xFFFF)
@@ -101,7 +101,7 @@ def nearest_copies(hashes: Hashes, others: Hashes, distance: int = 3) -> tuple[N
     return np.where(missing, -1, place), np.where(missing, -1, bits)
 
 
-def _telling(hashes: Hashes) -> NDArray[np.int64]:
+def _not_flat(hashes: Hashes) -> NDArray[np.int64]:
     """Positions of hashes of images that are not flat."""
     ones = np.bitwise_count(hashes)
     return np.flatnonzero((ones >= CHUNKS) & (ones <= BITS - CHUNKS))

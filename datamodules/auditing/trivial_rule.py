@@ -121,8 +121,13 @@ def _words(limits: dict[str, tuple[float, float]]) -> str:
     parts = parts or [name.replace(" is ", " is not ") for name in formats]
     for name, (low, high) in limits.items():
         if name not in formats:
-            parts.append(f"{low:.4g} < " * (low > -np.inf) + name + f" ≤ {high:.4g}" * (high < np.inf))
+            parts.append(f"{_short(low)} < " * (low > -np.inf) + name + f" ≤ {_short(high)}" * (high < np.inf))
     return " and ".join(parts) or "always"
+
+
+def _short(value: float) -> str:
+    """A limit with four digits, or without decimals above 1000: ``0.1235``, ``40960``."""
+    return f"{value:.0f}" if 1000 <= abs(value) < np.inf else f"{value:.4g}"
 
 
 def one_sided(columns: Columns, label: NDArray[np.int8]) -> list[str]:

@@ -143,7 +143,7 @@ def delivery(name: str) -> Delivery:
     """The delivery of one name.
 
     Raises:
-        ConfigError: the name is no delivery.
+        ConfigError: the name is not a delivery.
     """
     parsed = []
     for step in ALIASES.get(name, name).split("+"):
@@ -160,7 +160,7 @@ def delivery(name: str) -> Delivery:
         if not kind.least <= low <= high <= kind.most:
             raise ConfigError(
                 f"{name!r}: the strength of {found['kind']} is from {kind.least:g} to {kind.most:g}",
-                f"Write for example {found['kind']}-{kind.most:g}; two bounds in ascending order.",
+                f"Write for example {found['kind']}-{kind.most:g}, or two bounds in ascending order.",
             )
         parsed.append((found["kind"], low, high))
     return Delivery(name, tuple(parsed))

@@ -23,7 +23,7 @@ AVIF_SPEED = 8  # Of 0 (slow) to 10; the quality decides what is lost, the speed
 
 
 def size_of(pixels: Pixels) -> Size:
-    """Its height and width."""
+    """Height and width of pixels [H, W, 3]."""
     return pixels.shape[0], pixels.shape[1]
 
 
@@ -33,7 +33,7 @@ def scaled(height: int, width: int, factor: float) -> Size:
 
 
 def limited(height: int, width: int, longest: float) -> Size:
-    """The size with a longer side of at most so many pixels."""
+    """The size, reduced so that its longer side has at most ``longest`` pixels."""
     return scaled(height, width, min(1.0, longest / max(height, width, 1)))
 
 
@@ -77,7 +77,7 @@ def resize(pixels: Pixels, factor: float, rng: Rng) -> Pixels:  # noqa: ARG001
 
 
 def side(pixels: Pixels, longest: float, rng: Rng) -> Pixels:  # noqa: ARG001
-    """The longer side reduced to so many pixels; smaller images stay as they are."""
+    """The longer side reduced to ``longest`` pixels; smaller images stay as they are."""
     return resized(pixels, limited(*size_of(pixels), longest))
 
 
@@ -119,7 +119,7 @@ def centre(pixels: Pixels, share: float, rng: Rng) -> Pixels:  # noqa: ARG001
 
 
 def cut(pixels: Pixels, percent: float, rng: Rng) -> Pixels:
-    """A random crop that loses so many percent of each side, enlarged to the former size (Frank et al. 2020)."""
+    """A random crop that removes ``percent`` of each side, enlarged to the former size (Frank et al. 2020)."""
     return resized(crop(pixels, 1 - percent / 100, rng), size_of(pixels))
 
 

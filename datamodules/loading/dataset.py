@@ -1,4 +1,4 @@
-"""From (row, look) to a batch: read, decode, degrade, apply the view, stack."""
+"""From (row, look) to a batch: read, decode, degrade, apply the view, stack. A look is one use of a training image."""
 
 import math
 from collections import deque
@@ -170,7 +170,7 @@ class ImageDataset(Dataset[Loaded]):
     def _labelled(
         self, row: int, look: int, key: int, prepared: Future[Prepared] | None
     ) -> list[tuple[int, list[Tensor]]]:
-        """Label and views of an image; of several where it is paired, all by the same random numbers."""
+        """Label and views of an image, or of all images of its pair, which share their random numbers."""
         if self._pair is None:
             return [(int(self._labels[row]), self._seen(row, look, key, prepared))]
         stored = self._store.read(row)
@@ -240,7 +240,7 @@ def _size(image: Tensor) -> str:
 
 
 class BatchLoader:
-    """The length of a loader, and the empty state that Lightning asks for."""
+    """The length of a loader, and the empty state that Lightning requests."""
 
     batches: TrainingBatches | EvaluationBatches | ItemBatches
 

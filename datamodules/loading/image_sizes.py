@@ -33,7 +33,7 @@ def image_sizes(manifest: Manifest, store: ImageStore, rows: Rows, max_pixels: i
 
 
 def sizes_after(degrade: Sizing | None, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[n, 2] sizes of images after a degradation; a negative one of its own for an image whose size is unknown then."""
+    """[n, 2] sizes of images after a degradation; each unknown size is a different negative number."""
     if degrade is None:
         return sizes
     found = {size: degrade.size(*size) for size in {(int(height), int(width)) for height, width in sizes}}

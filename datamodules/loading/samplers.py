@@ -135,7 +135,7 @@ class ItemBatches:
 
 
 def _chunks(rows: Rows, size: int) -> list[Rows]:
-    """Batches of at most so many rows; the last one gets a second row from the batch before it where it has only one.
+    """Batches of at most ``size`` rows; a last batch of one row gets a second one from the batch before it.
 
     Kernels on a CPU sum the only image of a batch in another order, and equal images must get equal scores.
     """

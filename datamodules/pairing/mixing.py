@@ -30,7 +30,7 @@ def pixel_mix(real: Pixels, fake: Pixels, share: float, kernel: str = "lanczos",
         fake: resized to the real image's size if it has another.
         share: share of the reconstruction, 0 to 1.
         kernel: kernel of that resize.
-        truncate: cut off to integers as the original does, which darkens by half a level; otherwise round.
+        truncate: truncate to integers as the original does, which darkens by half a level; otherwise round.
     """
     fake = resized(fake, real.shape[1], real.shape[0], kernel)
     mixed = np.float32(share) * fake.astype(np.float32) + np.float32(1 - share) * real.astype(np.float32)
@@ -50,7 +50,7 @@ def frequency_mix(real: Pixels, fake: Pixels, share: float) -> Pixels:
 
 
 def jpeg(image: Pixels, quality: int) -> Pixels:
-    """Through a JPEG file of Pillow's defaults (chroma at half resolution); quality 100 leaves it alone."""
+    """The image saved as JPEG with Pillow's defaults (chroma at half resolution); unchanged at quality 100."""
     if quality >= 100:
         return image
     file = io.BytesIO()
@@ -70,7 +70,7 @@ def rebuilt(
         real: [H, W, 3].
         autoencode: images [H, W, 3] from -1 to 1 → reconstructions of that range.
         multiple: the stride.
-        truncate: cut off to integers as the original does, which lowers about a quarter of the values by 1 even if
+        truncate: truncate to integers as the original does, which lowers about a quarter of the values by 1 even if
             the autoencoder changes nothing; otherwise round.
     """
     height, width = (side // multiple * multiple for side in real.shape[:2])
@@ -96,7 +96,7 @@ def motion(image: Pixels, angle: float, length: int = 5) -> Pixels:
 
 
 def sharpened(image: Pixels, strength: float) -> Pixels:
-    """Unsharp mask: x + strength · (x - blur of standard deviation 3), cut off to integers."""
+    """Unsharp mask: x + strength · (x - blur of standard deviation 3), truncated to integers."""
     x = image.astype(np.float32)
     return _levels(x + strength * (x - np.asarray(cv2.GaussianBlur(x, (0, 0), 3))), truncate=True)
 

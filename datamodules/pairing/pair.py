@@ -24,10 +24,10 @@ LIBRARIES = ("numpy", "pillow", "torch")  # Packages on which reconstructions de
 
 
 class Autoencoder(Protocol):
-    """What reconstructs images, for example `detectors.tracer.autoencoders.Tokenizer`."""
+    """Reconstructs images, for example `detectors.tracer.autoencoders.Tokenizer`."""
 
     exact: int | None  # the only side of images it takes, or None
-    multiple: int  # what both sides are multiples of
+    multiple: int  # both sides must be multiples of it
     settings: dict[str, Any]  # all that its reconstructions depend on, in plain containers
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class Autoencoder(Protocol):
 
 
 class Pair:
-    """Replaces every training image by real images and reconstructions that differ from them in nothing else.
+    """Replaces training images by pairs of a real image and a reconstruction that differ in nothing else.
 
     Generated images of the training split are left out. Reconstructions are made once and kept by the content of the
     image. Each image is seen as a pair: the reconstruction gets the real image's JPEG quality, is mixed with it, and
@@ -51,9 +51,9 @@ class Pair:
         r_pixel: largest share of the reconstruction in the former.
         r_frequency: largest share of the real image in the latter.
         scaled: add a smaller and a larger copy of both, which makes six images of one.
-        missing_quality: JPEG quality for reconstructions of images that are no JPEG; None for no compression. The
+        missing_quality: JPEG quality for reconstructions of images that are not JPEG; None for no compression. The
             original takes 96, and with its published layout takes it for every image.
-        truncate: cut off to integers where the original does; otherwise round.
+        truncate: truncate to integers where the original does; otherwise round.
 
     Raises:
         ConfigError: a value out of range.
@@ -91,7 +91,7 @@ class Pair:
         self.folders: list[Path] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Workers read what is kept; they need no networks."""
+        """The state without networks: workers only read reconstructions that are on disk."""
         return {**self.__dict__, "autoencoders": []}
 
     def prepare(self, images: Callable[[int], tuple[Encoded, Tensor]], count: int, device: torch.device) -> None:

@@ -112,7 +112,7 @@ class Union(Job):
         parts: the complete parts.
 
     Raises:
-        DataError: an image is in two parts, or in none although it is no failure.
+        DataError: an image is in two parts, or in none although it was read without a failure.
     """
 
     def __init__(self, plan: Plan, manifest: Manifest, rows: Rows, journal: Journal, parts: Parts) -> None:

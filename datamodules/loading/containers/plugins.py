@@ -1,4 +1,4 @@
-"""HEIC and JPEG XL, which Pillow reads with plugins: pi-heif (libheif, decoders alone) and pylibjxl (libjxl)."""
+"""HEIC and JPEG XL, which Pillow reads with plugins: pi-heif (libheif, decoders only) and pylibjxl (libjxl)."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ def is_heic(data: bytes) -> bool:
 
 @cache
 def register(kind: str) -> None:
-    """Teach Pillow a format; imported only once a file of it is met.
+    """Register the plugin of a format, which is imported only when a file of that format is read.
 
     Args:
         kind: ``HEIF`` or ``JXL``; nothing is done for other formats.

@@ -55,7 +55,7 @@ def split(data: bytes) -> Parts:
             elif key in (_XMP, _RAW_EXIF) and not pixels:
                 texts[key] = name, data[start + len(key) + 1 : end]
             elif key.lower() in (b"exif", b"xmp"):
-                notes.append(f"{shown} is called {printable(key)}, but is not that")
+                notes.append(f"{shown} is called {printable(key)}, but does not contain it")
     if not pixels or (place > len(data) and name in _PIXELS):
         return Parts(data)  # nothing after the damage can be trusted
     if place > len(data):

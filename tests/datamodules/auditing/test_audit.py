@@ -177,7 +177,7 @@ def test_damaged_metadata_of_one_class_is_named(tmp_path):
     found = made(files)
     assert found.unreadable == []
     (note,) = found.tables["damaged metadata"]
-    assert note == "PNG chunk tEXt is called exif, but is not that"
+    assert note == "PNG chunk tEXt is called exif, but does not contain it"
     assert f"damaged metadata {note}: all 30 are generated" in found.one_sided
 
 

@@ -199,7 +199,8 @@ def test_an_address_is_a_row_that_says_how_to_get_its_image(
     address = "https://example.org/a.png?size=2"
     assert main(["look", address, str(images[0]), f"ckpt={trained / BEST}", "deliveries=none"]) == 1
     first, second = capsys.readouterr().out.splitlines()[1:]
-    assert first == f"{address}: cannot be read: an address, not a file; save it first, as by: curl -LO '{address}'"
+    reason = f"it is an address, not a file; download it first, for example: curl -LO '{address}'"
+    assert first == f"{address}: cannot be read: {reason}"
     assert second.startswith(f"{images[0]}: ")
 
 
