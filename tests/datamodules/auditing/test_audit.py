@@ -12,6 +12,7 @@ from datamodules.auditing.audit import audit
 from datamodules.auditing.jpeg_tables import jpeg_tables
 from datamodules.auditing.metadata import read_metadata
 from datamodules.auditing.perceptual import difference_hash, near_pairs
+from datamodules.auditing.trivial_rule import _words
 from datamodules.loading.stores import FileStore
 from datamodules.sample import SampleDataModule
 from datamodules.tables.manifest import Manifest
@@ -72,6 +73,12 @@ def test_jpeg_quality_and_size_shortcuts_are_put_in_words(tmp_path):
     assert 0.75 < size.auroc < 1
     assert size.words[0] in ("72 < width: 100% of 20 are real", "72 < height: 100% of 20 are real",
                              "5248 < pixels: 100% of 20 are real")  # fmt: skip
+
+
+def test_limits_of_rules_have_no_exponent():
+    assert _words({"pixels": (-np.inf, 40960.5), "bytes per pixel": (0.123456, np.inf)}) == (
+        "pixels ≤ 40960 and 0.1235 < bytes per pixel"
+    )
 
 
 def test_copies_across_splits_and_labels_are_found(tmp_path):
