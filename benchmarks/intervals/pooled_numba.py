@@ -9,7 +9,7 @@ from benchmarks.intervals.ranked_numba import Floats, Ints, Weights
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def masses(weights: Weights, images: Ints) -> Floats:
-    """[LANES] weights of all images together, of which each photograph [K] has so many."""
+    """[LANES] weights of all images together; ``images`` [K] is the number of images of each photograph."""
     total = np.zeros((1, LANES))
     for photo in range(images.size):
         add(total, 0, weights, photo, float(images[photo]))

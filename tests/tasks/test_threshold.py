@@ -130,7 +130,7 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         choose("D0", SCORES, LABELS * 0)
     with pytest.raises(ConfigError, match="'lower'"):
         choose("D0", SCORES, LABELS, "lowr")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no threshold of task=threshold"):
+    with pytest.raises(DataError, match="is not a threshold file"):
         load(file)
     problems = [str(p) for p in check(compose(["task=threshold", "experiment_id=t"]))]
     assert any("threshold.input=" in p for p in problems)

@@ -72,7 +72,7 @@ function extent(column) {
   return [low, high];
 }
 
-/** A round step that parts a span into at most so many. */
+/** A round step that divides a span into at most `most` parts. */
 const stepOf = (span, most) => {
   const power = 10 ** Math.floor(Math.log10(span / most));
   return [1, 2, 5, 10].map((s) => s * power).find((s) => span / s <= most + 1e-9);

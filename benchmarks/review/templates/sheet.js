@@ -73,7 +73,7 @@ function greatest(means) {
   return { begin: (at + 1) % 8, text: `${means[at].toFixed(2)} × the mean, next ${next.toFixed(2)}` };
 }
 
-/** Differences by position modulo 8; columns and rows are told apart by their means. */
+/** Differences by position modulo 8; the means of columns and rows show where blocks begin. */
 function gridOf({ grid }) {
   const mean = (of) => [0, 1, 2, 3, 4, 5, 6, 7].map((k) => grid.reduce((sum, ratio, at) => sum + (of(at) === k ? ratio / 8 : 0), 0));
   const column = greatest(mean((at) => at % 8)), line = greatest(mean((at) => at >> 3)), far = Math.max(...grid.map((ratio) => Math.abs(ratio - 1)), 0.05);

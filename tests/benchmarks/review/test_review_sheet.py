@@ -139,7 +139,10 @@ def test_the_browser_measures_what_python_does(page):
         assert [line.split()[0] for line in lines] == ["as", "jpeg-90", "jpeg-100"]
         score = float(np.clip(dump.fused_scores[0] + np.float32(0.5), 0, 1))
         assert float(lines[1].split()[1]) == pytest.approx(score, rel=5e-3)
-        assert "1 delivery beside the dump of another checkpoint" in view.locator("#viewer .redelivered").inner_text()
+        assert (
+            "1 delivery beside the dump left out: another checkpoint"
+            in view.locator("#viewer .redelivered").inner_text()
+        )
         nearest = view.locator("#viewer .near button").first.get_attribute("title")
         far = np.abs(dump.fused_logits - dump.fused_logits[0])
         assert nearest == dump.fused_ids[np.argsort(far, kind="stable")[1]]
