@@ -1,4 +1,4 @@
-"""Limits and intervals of the trainer that leave nothing trained, nothing validated, or images without a score."""
+"""Limits and intervals of the trainer with which nothing is trained or validated, or images get no score."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
@@ -9,7 +9,7 @@ SCORING = ("limit_val_batches", "limit_test_batches", "limit_predict_batches", "
 """Trainer arguments that skip batches although every image has to be scored."""
 
 OFF = {"overfit_batches": 0, "fast_dev_run": 0}
-"""Values that switch such an argument off; the limits have 1.0, a share, where 1 is one batch and 0 none."""
+"""Values that disable such an argument; limits are disabled by 1.0, a share, while 1 means one batch and 0 none."""
 
 
 def debugging(trainer: Mapping[str, Any]) -> str | None:

@@ -27,8 +27,8 @@ def complete(line: Sequence[str]) -> list[str]:
         line: the line up to the cursor, the program's name included; empty if the shell gave none.
 
     Returns:
-        Whole words; after those that end with ``=``, ``.``, ``/`` or ``[`` more is to be typed. None where the words
-        before cannot be read.
+        Whole words; those that end with ``=``, ``.``, ``/`` or ``[`` are to be continued. Empty if the words before
+        cannot be read.
     """
     before, space, word = (line[0] if line else "").rpartition(" ")
     try:
@@ -58,7 +58,7 @@ def _candidates(previous: list[str], word: str) -> Iterator[str]:
 
 
 def _searched(previous: Sequence[str], long: dict[str, str]) -> list[str]:
-    """The words before, those about folders and whole configurations in one piece."""
+    """The previous words, each flag about folders and main configurations joined with its value."""
     joined = []
     for place, word in enumerate(previous):
         flag, equals, value = word.partition("=")
@@ -121,7 +121,7 @@ def _values(key: str, value: str, tree: dict[str, Any], folders: Sequence[Path])
 
 
 def _of_type(annotation: str) -> list[str] | None:
-    """The possible values of an annotation; none where they are numbers, None where they may be files."""
+    """The possible values of an annotation; an empty list for numbers, None if a value may be a file."""
     if "Literal" in annotation:
         constants = (node.value for node in ast.walk(ast.parse(annotation)) if isinstance(node, ast.Constant))
         return ["null" if value is None else str(value) for value in constants]

@@ -1,4 +1,4 @@
-"""The next step for a word of the command line that cannot be used: ready to paste where it can be."""
+"""The next step for a word of the command line that cannot be used, ready to paste where possible."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".a
 
 
 def ready(key: str, text: str) -> str:
-    """A key with a text as a shell takes it, quoted for Hydra and for the shell."""
+    """A key with a text, quoted for Hydra and for the shell."""
     quote = Quote.single if '"' in text and "'" not in text else Quote.double
     return shlex.quote(f"{key}={QuotedString(text, quote).with_quotes()}")
 
@@ -45,7 +45,7 @@ def several_step(word: str) -> str:
     key, _, value = word.partition("=")
     return (
         f"Add -m to run them one by one, or write a list: {shlex.quote(f'{key}=[{value}]')}, or quote a text that "
-        f"holds a comma. In a shell: {ready(key, value)}   In a YAML file: {in_yaml(key, value)}"
+        f"contains a comma. In a shell: {ready(key, value)}   In a YAML file: {in_yaml(key, value)}"
     )
 
 
@@ -59,7 +59,7 @@ def flag_step(word: str) -> str:
 
 
 def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
-    """The next step for a root key that does not exist: the key that is meant, with the value that was typed."""
+    """The next step for a root key that does not exist: the key that was probably meant, with the typed value."""
     name, value = override.key_or_group, "" if override.is_delete() else as_text(override.get_value_string())
     key = key_for(name) or key_for(name.rpartition(".")[2])
     if key is None:

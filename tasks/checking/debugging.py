@@ -1,4 +1,4 @@
-"""Debugging runs: a few batches pass through all of the training code, and nothing of it is kept."""
+"""Debugging runs: a few batches pass through all of the training code, and no result is kept."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -65,7 +65,7 @@ class DebuggingRun(Run):
         return trainer
 
     def few(self, stage: Stage, batch_size: int) -> Stage:
-        """The stage with as many images as the debugging run takes, the same ones in every epoch."""
+        """The stage with only as many images as the debugging run uses, the same ones in every epoch."""
         return replace(stage, train=self._few(stage.train, batch_size), validate=self._few(stage.validate, batch_size))
 
     def _few(self, rows: Rows, batch_size: int) -> Rows:

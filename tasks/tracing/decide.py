@@ -1,4 +1,4 @@
-"""From evidence to log-posteriors: routes are fitted on some splits, whose images are scored by cross-fitting."""
+"""From evidence to log-posteriors: routes are fitted on some splits; images of those are scored by cross-fitting."""
 
 import io
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class Decisions:
         return with_frequencies(self.fitted[route].log_proba(evidence), self.tracer.prior)
 
     def cross_score(self, route: str, evidence: Evidence, truth: Names, ids: Names) -> Floats:
-        """Log-posterior of the images fitted on, each by a decision fitted on the other folds.
+        """Log-posteriors of the images that were fitted on, each from a decision fitted on the other folds.
 
         An image's fold depends only on its id and the seed, not on the other images.
 

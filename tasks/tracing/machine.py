@@ -1,4 +1,4 @@
-"""The devices of the passes, and how a step runs: missing images in blocks, shared among the devices."""
+"""The devices of a trace, and the computation of a step: missing images in blocks, shared among the devices."""
 
 import sys
 import time

@@ -58,7 +58,7 @@ def test_resolved_is_plain(folder: Path) -> None:
         ("+trainr.x=3", ["key 'trainr' does not exist", "'trainer'"]),
         ("prepare.sise=3", ["no option 'sise'", "'size'"]),
         ("prepare.storage=pixel", ["'pixel' is not a valid value", "'pixels'"]),
-        ("prepare=3", ["prepare holds options", "prepare.out"]),
+        ("prepare=3", ["prepare is not a single value", "prepare.out"]),
         ("task.fit=1", ["task is a single value"]),
         ("ckpt=None", ["'None'", "ckpt=null"]),
         ("datamodule.path=None", ["datamodule.path=null"]),
