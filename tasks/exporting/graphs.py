@@ -42,7 +42,7 @@ class Graph(nn.Module):
 
 
 def refuse_without_graph(detector: Detector, view: View) -> None:
-    """Check that a detector can be written as a graph.
+    """Checks that a detector can be written as a graph.
 
     Raises:
         ConfigError: it cannot, with the reason.

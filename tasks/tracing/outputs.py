@@ -62,7 +62,7 @@ def diagnosis(evidence: Evidence, ids: NDArray[Any], alpha: Mapping[str, float])
 
 
 def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions, classes: tuple[str, ...]) -> int:
-    """Write ``submission.csv`` for the images of ``rows``; those without a prediction count as ``outlier``.
+    """Writes ``submission.csv`` for the images of ``rows``; those without a prediction count as ``outlier``.
 
     Returns:
         Number of answers.
