@@ -52,7 +52,7 @@ class Given:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message.removeprefix("argument "), "See pixelproof --hydra-help.")
+        raise ConfigError(message.removeprefix("argument "), "See pixelproof --help.")
 
 
 def read_flags(words: Sequence[str]) -> Given:

@@ -16,6 +16,7 @@ from conf.keys.written import as_text
 from contracts.errors import nearest
 
 WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".bin")
+SWEEP = re.compile(r"(range|interval|choice|glob|shuffle|sort|tag)\(")  # Functions that list values
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl")
 
 
@@ -43,9 +44,10 @@ def parse_step(word: str, experiments: Sequence[str]) -> str:
 def several_step(word: str) -> str:
     """The next step for a list of values without ``-m``."""
     key, _, value = word.partition("=")
+    as_list = "" if SWEEP.match(value) else f"or write a list: {shlex.quote(f'{key}=[{value}]')}, "
     return (
-        f"Add -m to run them one by one, or write a list: {shlex.quote(f'{key}=[{value}]')}, or quote a text that "
-        f"contains a comma. In a shell: {ready(key, value)}   In a YAML file: {in_yaml(key, value)}"
+        f"Add -m to run them one by one, {as_list}or quote a text that is a single value. "
+        f"In a shell: {ready(key, value)}   In a YAML file: {in_yaml(key, value)}"
     )
 
 

@@ -157,13 +157,15 @@ def _judge_option(word: str, root: str, rest: str, value: Any) -> Iterator[Confi
 def _accepted(override: Override) -> str:
     word = str(override.input_line)
     root, dot, _ = override.key_or_group.partition(".")
+    if word == "~logger":
+        return "logger=[]"  # Hydra cannot delete a list
     if root not in group_names() or override.is_add() or override.is_force_add() or override.is_delete():
         return word
     if dot:
         return f"++{word}"
     if (chosen := typed_value(override)) is not None:
         return f"{override.get_key_element()}={_chosen(chosen)}"
-    return f"{root}=[]" if root == "logger" else f"~{root}"  # Hydra cannot delete a list
+    return f"{root}=[]" if root == "logger" else f"~{root}"
 
 
 def _chosen(value: Any) -> str:

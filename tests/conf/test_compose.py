@@ -35,6 +35,7 @@ def test_an_argument_the_yaml_file_leaves_out_needs_no_plus(folder: Path) -> Non
 def test_several_loggers_none_and_local_names(folder: Path) -> None:
     assert list(compose(["logger=[csv,wandb]"], folder).config.logger) == ["csv", "wandb"]
     assert compose(["logger=null"], folder).config.logger == {}
+    assert compose(["~logger"], folder).config.logger == {}
     assert compose(["detector=null"], folder).config.detector == {}
     assert compose(["datamodule.path=${local.root}/x"], folder).config.datamodule["path"] == f"{folder.parent}/x"
 
@@ -64,7 +65,8 @@ def test_resolved_is_plain(folder: Path) -> None:
         ("datamodule.path=None", ["datamodule.path=null"]),
         ("ckpt=epoch=1-step=20.ckpt", ["cannot read", "Quote", "'ckpt=\"epoch=1-step=20.ckpt\"'"]),
         ("seed=abc", ["seed=abc", "Integer"]),
-        ("seed=1,2", ["several values", "-m"]),
+        ("seed=1,2", ["several values", "-m", "'seed=[1,2]'"]),
+        ("seed=range(1,3)", ["several values", "Add -m to run them one by one, or quote"]),
         ("--multi", ["unknown option", "'--multirun'"]),
         ("nothing", ["nothing=VALUE"]),
         ("trainer/x=1", ["groups cannot be nested"]),
