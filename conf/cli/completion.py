@@ -19,6 +19,9 @@ from contracts.errors import ConfigError
 
 PLAIN = re.compile(r"[\w.@%+-]+")  # Names of files that need no quotes, neither for a shell nor for Hydra
 
+COMMANDS = {"look": ("ckpt=", "deliveries=", "maps=", "--json", "--stdin"), "models": ("add", "name=", "licence=")}
+"""Words of the commands that have no configuration (`tasks.models.look`)."""
+
 
 def complete(line: Sequence[str]) -> list[str]:
     """Words that may take the place of the last one of a command line.
@@ -39,6 +42,11 @@ def complete(line: Sequence[str]) -> list[str]:
 
 
 def _candidates(previous: list[str], word: str) -> Iterator[str]:
+    if previous and previous[0] in COMMANDS:
+        yield from _of_command(COMMANDS[previous[0]], word)
+        return
+    if not previous:
+        yield from COMMANDS
     long = {name: names[0] for names, (value, _) in FLAGS.items() if value for name in names}
     flag, equals, value = word.partition("=")
     given = _searched(previous, long)
@@ -55,6 +63,15 @@ def _candidates(previous: list[str], word: str) -> Iterator[str]:
         key, equals, value = word[len(sign) :].partition("=")
         found = (f"{key}={each}" for each in _values(key, value, tree, folders)) if equals else _keys(key, tree)
         yield from (f"{sign}{each}" for each in found)
+
+
+def _of_command(known: Sequence[str], word: str) -> Iterator[str]:
+    key, equals, value = word.partition("=")
+    if equals and f"{key}=" in known:
+        models = [file.stem for file in Path("models").glob("*.ckpt")] if key == "ckpt" else []
+        yield from (f"{key}={each}" for each in (*models, *_files(value)))
+    else:
+        yield from (*known, *_files(word))
 
 
 def _searched(previous: Sequence[str], long: dict[str, str]) -> list[str]:
