@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+from conf.keys.written import text_of
 from contracts.errors import ConfigError
 
 SCORING = ("limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches", "fast_dev_run")
@@ -33,7 +34,7 @@ def partly_scored(trainer: Mapping[str, Any], training: bool = False) -> Iterato
         if key not in OFF and isinstance(value, float) and value == 1.0:
             continue
         yield ConfigError(
-            f"trainer.{key}={value} would leave images without a score, but tables and dumps cover whole sets",
+            f"trainer.{key}={text_of(value)} would leave images without a score, but tables and dumps cover whole sets",
             "Leave it out. To debug, use trainer=fast, which keeps no results; for a short run set "
             "trainer.max_epochs=1 trainer.limit_train_batches=2, and prepare few images (prepare.limit=64).",
         )
