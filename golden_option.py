@@ -1,8 +1,8 @@
-"""``pytest --golden DIR``, known before pytest looks for its configuration; does nothing in any other project.
+"""The option ``pytest --golden DIR``, defined before pytest looks for its configuration; does nothing elsewhere.
 
-An option of a conftest file is not known yet when pytest decides where it is: it takes DIR for a place of tests, and
-where DIR lies outside the repository, finds neither configuration nor conftest file there. So this module is an entry
-point of pytest's (group ``pytest11``), and starts pytest once more with the configuration named.
+Options of a conftest file are not known yet when pytest looks for its configuration. It takes DIR for a folder of
+tests, and if DIR is outside the repository, finds neither configuration nor conftest file there. Therefore this module
+is an entry point of pytest (group ``pytest11``), and starts pytest again with the configuration given.
 """
 
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-NAME = "pixelproof_golden"  # Of the entry point
+NAME = "pixelproof_golden"  # Name of the entry point
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Adds the option within this repository, and starts again where its argument misled pytest."""
+    """Adds the option in this repository, and starts pytest again if the option's argument misled it."""
     config = pluginmanager.getplugin("pytestconfig")
     if config is None or config.invocation_params.dir.resolve() != HERE:
         return
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def add_option(parser: pytest.Parser) -> None:
-    """The option itself."""
+    """Adds the option."""
     parser.addoption(
         "--golden",
         type=Path,

@@ -1,4 +1,4 @@
-"""``python -m bench [subject …] [--quick | --full]``: measure, each subject in a fresh process; write docs/speed.md."""
+"""``python -m bench [subject …] [--quick | --full]``: measures subjects and writes docs/speed.md."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main(argv: list[str]) -> int:
-    """Measure the named subjects, or all; the page keeps the last rows of the others.
+    """Measures the named subjects, or all; the page keeps the last rows of the others.
 
     Returns:
         0; 1 if a subject failed or, except in a quick run, a target was missed.

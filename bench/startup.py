@@ -1,7 +1,7 @@
 """Start-up: whole commands on the demo, against ``python -c "import torch"``.
 
 Each command is a fresh process. Its figure is its CPU seconds divided by those of importing torch, so that it depends
-little on the machine and on what else it does.
+little on the machine and on other load.
 """
 
 import itertools
@@ -27,13 +27,13 @@ TARGETS: dict[str, float | None] = {
     "importing Lightning": None,
     "task=fit to its first training step": None,
 }
-"""Largest ratios wanted; None where the import of Lightning, which training needs, is most of the time."""
+"""Target ratios; None if most of the time is the import of Lightning, which training needs."""
 
 DEMO = ("experiment=demo", "datamodule.path=experiments_data/demo/data.h5", "trainer.enable_progress_bar=false")
 
 
 def measure() -> list[Row]:
-    """Ratio of each command to the import of torch, best of three rounds."""
+    """Measures the ratio of each command to the import of torch, best of three rounds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return rows(interleaved(_ways(folder), pick(1, 3)))
@@ -54,7 +54,7 @@ def _note(timing: Timing, base: float) -> str:
 
 
 def _run(folder: Path, words: Sequence[str], code: int = 0) -> None:
-    """Run Python with these arguments in a folder; its output is shown if the exit code is not the expected one."""
+    """Runs Python with these arguments in a folder; shows its output if the exit code is not the expected one."""
     # an empty PYTHONDONTWRITEBYTECODE keeps compiled modules for the next call, as Python does by default
     added = {"PYTHONPATH": str(PROGRAM.parent), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(  # noqa: S603 - our own words

@@ -13,7 +13,7 @@ from bench.parts.table import Section, load, save
 
 
 def _modules() -> dict[str, str]:
-    """Subject name to module: every module but this one, the command line, and what the subjects share."""
+    """Modules of subjects by name: all but this one, the command line, and `bench.parts`."""
     found = (one.name for one in pkgutil.walk_packages(bench.__path__, "bench.") if not one.ispkg)
     return {
         name.rpartition(".")[2]: name
@@ -28,7 +28,7 @@ def subjects() -> list[str]:
 
 
 def measured(name: str) -> Section:
-    """Measure one subject; its title is the first line of its docstring."""
+    """Measures one subject; its title is the first line of its docstring."""
     module = importlib.import_module(_modules()[name])
     described = machine()
     title = (module.__doc__ or name).strip().splitlines()[0].rstrip(".")
@@ -36,7 +36,7 @@ def measured(name: str) -> Section:
 
 
 def measured_apart(name: str) -> Section:
-    """Measure one subject in a fresh interpreter, so that none inherits another's threads, memory or compiled kernels.
+    """Measures one subject in a fresh interpreter, so that none inherits another's threads, memory or compiled kernels.
 
     It is a separate command rather than a process of multiprocessing's spawn method, which data loaders would inherit.
 

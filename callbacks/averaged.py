@@ -21,7 +21,7 @@ def averaging_first(callbacks: Iterable[L.Callback]) -> list[L.Callback]:
 def averaged(trainer: L.Trainer) -> Iterator[None]:
     """Replaces the trained weights with the averaged ones, which were validated, inside the context.
 
-    Lightning lets callbacks change only resumable checkpoints; others would contain the trained weights.
+    Lightning lets callbacks change resumable checkpoints only; others would contain the trained weights.
     """
     from pytorch_lightning.callbacks import WeightAveraging  # slow
 

@@ -64,7 +64,7 @@ class Checkpoints(Callback):
         self.validated = state_dict.get("validated")
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Finishes what a killed run did not, whether or not training has any step left.
+        """Completes what a killed run left unfinished, whether or not training has any step left.
 
         Incomplete files are removed, and ``last.ckpt`` points to the checkpoint that is resumed from: the run may have
         been killed after writing it and before changing the link.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Part(NamedTuple):
-    """Scores of one batch or one rank."""
+    """The scores of one batch or of one rank."""
 
     logits: NDArray[np.float32]
     row: NDArray[np.int64]

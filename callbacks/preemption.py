@@ -60,10 +60,10 @@ class Preemption(Callback):
         self._common_batches = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Defers signals from here on; stops a run that restarts without progress."""
+        """Defers signals from now on; stops a run that restarts without progress."""
         STOP.deferred = True
         if started_by_rank_zero(os.environ):
-            end_with_parent()  # it would wait for that process in a collective operation for ever
+            end_with_parent()  # otherwise it would wait for that process in a collective operation forever
         if dist.is_initialized() and trainer.world_size > 1 and self._group is None:
             # on the CPU, so that the exchange after every batch does not make a GPU wait
             self._group = dist.new_group(backend="gloo")
@@ -210,11 +210,11 @@ def record_restart(folder: Path, env: Mapping[str, str], most: int, idle: int) -
 
 
 def verb(trainer: L.Trainer) -> str:
-    """What a trainer or a `tasks.scoring.scorer.Scorer` does: "fit", "validate", "test" or "predict"."""
+    """The current activity of a trainer or a `tasks.scoring.scorer.Scorer`: "fit", "validate", "test" or "predict"."""
     fn = trainer.state.fn
     return str(getattr(fn, "value", fn) or "")
 
 
 def evaluation_loop(trainer: L.Trainer) -> Any:
-    """The trainer's current evaluation loop; in training that of its validation."""
+    """The trainer's current evaluation loop; in training, the loop of its validation."""
     return trainer.fit_loop.epoch_loop.val_loop if verb(trainer) == "fit" else getattr(trainer, f"{verb(trainer)}_loop")

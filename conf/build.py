@@ -1,7 +1,7 @@
 """From a checked node of the configuration to the object it describes.
 
-Hydra's ``instantiate`` would read interpolations inside values once more and copy the objects handed to it; nodes here
-are plain containers, resolved already, and every target passes the allow-list.
+Hydra's ``instantiate`` would resolve interpolations inside values once more and copy the objects passed to it. Nodes
+here are plain containers that are already resolved, and every target must be on the allow-list.
 """
 
 import inspect
@@ -21,7 +21,7 @@ def build(node: Mapping[str, Any], where: str = "", **extra: Any) -> Any:
 
     Args:
         node: plain containers with a ``_target_``; with ``_partial_: true`` a ``functools.partial`` is made.
-        where: dotted place of the node, for errors.
+        where: dotted key of the node, for errors.
         extra: further arguments of the outermost target, which may be objects.
 
     Raises:
@@ -52,10 +52,10 @@ def build_for_scoring(node: Mapping[str, Any], from_checkpoint: bool) -> Any:
 
     Args:
         node: of a detector.
-        from_checkpoint: whether the node itself came out of the checkpoint, so that a narrower allow-list holds.
+        from_checkpoint: whether the node itself came from the checkpoint, so that a narrower allow-list applies.
 
     Raises:
-        ConfigError: a target is not allowed; of a checkpoint's: is neither a detector of ours nor a view.
+        ConfigError: a target is not allowed; one from a checkpoint must be a detector of ours or a view.
     """
     kept = without_training(dict(node))
     for place, each in nodes(kept, "detector"):

@@ -29,11 +29,11 @@ OPTIONAL = ("launcher",)  # Groups that may be left empty
 def check(composed: Composed, thorough: bool = False) -> list[ConfigError]:
     """All problems of a composed configuration.
 
-    Libraries are imported, for their signatures, only if nothing is wrong with our own classes.
+    Libraries are imported for their signatures, but only if our own classes have no problem.
 
     Args:
         composed: the configuration.
-        thorough: check libraries' classes in any case, and also groups that the task does not use.
+        thorough: always check libraries' classes too, and groups that the task does not use.
     """
     task = composed.config.task
     if not is_verb(task):
@@ -61,7 +61,8 @@ def _names(composed: Composed) -> Iterator[ConfigError]:
         )
     task = composed.config.task
     if composed.config.calibrated and task not in CALIBRATED:
-        yield ConfigError(f"calibrated=true does nothing in task={task}", f"It is for task={' and '.join(CALIBRATED)}.")
+        step = f"Only {' and '.join(f'task={name}' for name in CALIBRATED)} apply it; remove calibrated=true."
+        yield ConfigError(f"calibrated=true does nothing in task={task}", step)
 
 
 def _group(resolved: Mapping[str, Any], group: str, used: bool, options: Sequence[str] = ()) -> Iterator[ConfigError]:
@@ -76,13 +77,13 @@ def _group(resolved: Mapping[str, Any], group: str, used: bool, options: Sequenc
     elif "_target_" in node:
         yield from _node(node, group, used, frozenset())
         for key in TAKEN.get(group, frozenset()) & set(node):
-            step = "Choose loggers and callbacks as groups of their own."
+            step = "Remove it; loggers and callbacks are groups of their own."
             yield ConfigError(f"{group}.{key} is set by the task itself", step)
     elif used and group not in OPTIONAL:
         yield ConfigError(f"no {group} is chosen", f"Choose one: {group}=NAME (see --help).")
     elif node:
         yield ConfigError(
-            f"{group}.{next(iter(node))} is set but no {group} is chosen", f"Choose one: {group}=NAME (see --help)."
+            f"{group}.{next(iter(node))} is set, but no {group} is chosen", f"Choose one: {group}=NAME (see --help)."
         )
 
 

@@ -25,11 +25,11 @@ from contracts.errors import ConfigError, nearest, refuse
 
 @dataclass(frozen=True)
 class Composed:
-    """A configuration and where it came from."""
+    """A configuration and its origin."""
 
     config: Config  # typed root; its groups are plain dicts
     resolved: dict[str, Any]  # the same as plain containers, for lock files and loggers
-    overrides: tuple[str, ...]  # the words it was composed from, also those about where it is found (`conf.cli.groups`)
+    overrides: tuple[str, ...]  # the words it was composed from, including those that say where it is found
     choices: dict[str, Any]  # the option chosen in each group
     folder: Path  # the main folder of YAML groups
 
@@ -52,7 +52,7 @@ def compose(words: Sequence[str], folder: Path = CONF) -> Composed:
     with _explained(search_folders(words, folder)):
         choices = {k: v for k, v in root.hydra.runtime.choices.items() if not k.startswith("hydra/")}
         config = OmegaConf.masked_copy(root, list(root_keys()))
-        if OmegaConf.is_config(config.experiment):  # its keys lie under the group's name, not at the root
+        if OmegaConf.is_config(config.experiment):  # its keys are under the group's name, not at the root
             raise ConfigError(
                 f"experiment={choices['experiment']} is not a recipe", "Its first line must be: # @package _global_"
             )
@@ -81,10 +81,10 @@ def composed_root(words: Sequence[str], folder: Path = CONF) -> DictConfig:
 
 @contextmanager
 def hydra_loader(words: Sequence[str], folder: Path = CONF) -> Iterator[tuple[ConfigLoader, str, list[str]]]:
-    """Initialises Hydra for the words of a command line; its errors are explained.
+    """Initialises Hydra for the words of a command line, and explains its errors.
 
     Yields:
-        Hydra's loader, the name of the whole configuration, and the overrides as Hydra takes them.
+        Hydra's loader, the name of the main configuration, and the overrides in the form that Hydra accepts.
 
     Raises:
         ConfigError: the configuration does not exist, or Hydra raises an error.
@@ -101,7 +101,7 @@ def _plain(config: DictConfig) -> tuple[Config, dict[str, Any]]:
     assert isinstance(resolved, dict)  # noqa: S101 - the root is a mapping, the type checker cannot know
     plain = typed_config({str(key): value for key, value in resolved.items()})
     typed = typed_root(plain)
-    shown = asdict(typed)  # of a root key or a verb's option the resolved value is the converted one
+    shown = asdict(typed)  # root keys and options of tasks keep their converted values
     return typed, {key: shown[key] for key in plain}
 
 

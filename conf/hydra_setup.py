@@ -1,4 +1,4 @@
-"""Sets up Hydra with our schema, YAML reader and allow-list, without warnings in every supported release."""
+"""Sets up Hydra with our schema, YAML reader and allow-list, without warnings from any supported release."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,7 +18,7 @@ from conf.keys.targets import HOMES, LIBRARIES, OWN
 from conf.keys.written import register_source
 
 BASE: dict[str, str] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
-"""Hydra 1.3 warns where ``version_base`` is left out; 1.4 warns where it is given."""
+"""Hydra 1.3 warns if ``version_base`` is left out; 1.4 warns if it is given."""
 _LOCK = RLock()
 
 
@@ -26,7 +26,7 @@ _LOCK = RLock()
 def hydra_on(folders: Sequence[Path]) -> Iterator[ConfigLoader]:
     """Initialises Hydra on folders of YAML files, and yields its loader; one thread at a time.
 
-    Hydra has one global state: that of a program which uses Hydra itself is put aside and restored.
+    Hydra has one global state; that of a program that uses Hydra itself is saved and restored.
     """
     first, *further = [str(folder.resolve()) for folder in folders]
     with _LOCK, _state_put_aside():
@@ -50,9 +50,9 @@ def _state_put_aside() -> Iterator[None]:
 
 
 def only_allowed_targets() -> AbstractContextManager[Any]:
-    """Limits what Hydra itself may instantiate to our allow-list; releases before 1.4 have no such limit.
+    """Limits the targets that Hydra itself may instantiate to our allow-list; releases before 1.4 have no limit.
 
-    We build objects ourselves (`conf.build`), so this concerns plugins and users' code that call Hydra.
+    We build objects ourselves (`conf.build`), so this only concerns plugins and users' code that call Hydra.
     """
     limit = getattr(hydra.utils, "execution_whitelist", None)
     names = [f"{name}*" if name.endswith(".") else name for name in dict.fromkeys((*OWN, *LIBRARIES, *HOMES))]

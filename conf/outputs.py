@@ -1,4 +1,4 @@
-"""Output places that a task cannot write to, found before it starts its work."""
+"""Outputs that a task cannot write, found before it starts its work."""
 
 import os
 import tempfile
@@ -42,7 +42,7 @@ def unwritable(config: Config) -> Iterator[ConfigError]:
 
 
 def refusal(folder: Path) -> str | None:
-    """Why a folder cannot be created or written to, found by writing an unnamed file; None where it can."""
+    """Why a folder cannot be created or written to, found by writing an unnamed file; None if it can."""
     try:
         for there in (folder, *folder.parents):
             if there.is_dir():

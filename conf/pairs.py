@@ -78,7 +78,7 @@ def _serves(group: str, node: dict[str, Any], task: str) -> Iterator[ConfigError
 
 
 def _signature(node: dict[str, Any]) -> Signature:
-    """That of a node's class of ours; empty for any other, and for a wrong name, which `conf.check` reports."""
+    """The signature of a node's class of ours; empty for other classes and for wrong names (see `conf.check`)."""
     target = node.get("_target_")
     try:
         return signature(target) if isinstance(target, str) and is_own(target) else Signature({})
@@ -87,7 +87,7 @@ def _signature(node: dict[str, Any]) -> Signature:
 
 
 def _strategy(trainer: dict[str, Any]) -> Iterator[ConfigError]:
-    """With such strategies the scores would remain in child processes, out of reach of the process that writes them."""
+    """With some strategies the scores would stay in child processes and never reach the process that writes them."""
     strategy = trainer.get("strategy")
     if isinstance(strategy, str) and {"spawn", "fork", "notebook"} & set(strategy.split("_")):
         yield ConfigError(

@@ -77,6 +77,6 @@ def _data(name: str) -> Iterator[ConfigError]:
 
 
 def _look(path: Path) -> str:
-    """The next step for a missing path: the folder in which its first missing part was looked for."""
+    """The next step for a missing path, which names the deepest folder that exists."""
     there = next((parent for parent in path.parents if parent.is_dir()), Path())
     return f"Correct the path: {there.resolve()} contains no {path.relative_to(there).parts[0]}."

@@ -55,7 +55,7 @@ def shown_config(
 
 
 def _resolved(node: Any) -> Any:
-    """Plain containers with interpolations resolved; "???" where a value is missing until Hydra itself runs."""
+    """Plain containers with interpolations resolved; "???" for values that only exist while Hydra itself runs."""
     if isinstance(node, DictConfig):
         return {key: _value(node, key) for key in node}
     return [_value(node, place) for place in range(len(node))] if isinstance(node, ListConfig) else node
@@ -77,7 +77,7 @@ def shown_info(words: Sequence[str], what: str, folder: Path = CONF) -> str:
         "searchpath": ["Search path", *(f"  {place}" for place in folders), "  the schema (conf/keys/schema.py)"],
         "defaults-tree": ["Defaults tree", *_tree(listed.defaults_tree, 1)],
         "defaults": [
-            "Defaults list, the later entry wins",
+            "Defaults list (later entries override earlier ones)",
             *(
                 f"  {each.config_path:<40} package: {each.package or '_global_'}"
                 for each in listed.defaults

@@ -14,7 +14,7 @@ from conf.keys.written import typed_characters
 
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted places and values of everything in a tree that is not a mapping, and of empty mappings."""
+    """Dotted keys and values of everything in a tree that is not a mapping, and of empty mappings."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
             yield from leaves(value, f"{place}.{key}" if place else str(key))
@@ -39,7 +39,7 @@ def sources(composed: Composed) -> dict[str, str]:
 
 
 def _files(composed: Composed) -> Iterator[tuple[Path, str]]:
-    """YAML files in the order in which later ones override earlier ones, with the place that each one fills."""
+    """YAML files in the order in which later ones override earlier ones, with the key that each one fills."""
     with hydra_loader(composed.overrides, composed.folder) as (loader, name, words):
         listed = loader.compute_defaults_list(name, words, RunMode.RUN)
     for default in listed.defaults:
@@ -52,7 +52,7 @@ def _files(composed: Composed) -> Iterator[tuple[Path, str]]:
 
 
 def _nearest(place: str, found: dict[str, str]) -> str:
-    """The source of a leaf, or of a list it lies in."""
+    """The source of a leaf, or of the list that contains it."""
     while place:
         if place in found:
             return found[place]

@@ -23,10 +23,10 @@ Scalar = str | int | float | bool | None
 class Parameter:
     """One searched key."""
 
-    key: str  # dotted place in the configuration
+    key: str  # dotted key in the configuration
     values: tuple[Scalar, ...] = ()  # the choices; empty for a range
-    low: float = 0.0  # least value of a range
-    high: float = 0.0  # greatest
+    low: float = 0.0  # minimum of a range
+    high: float = 0.0  # maximum
     kind: Literal["int", "float"] = "float"  # "int" or "float"
     log: bool = False  # whether its logarithm is uniformly distributed
     step: float | None = None  # grid of the values, or None
@@ -89,7 +89,7 @@ def _scalars(where: str, values: Iterable[Any]) -> Iterator[Scalar]:
         if isinstance(value, dict | list):
             raise ConfigError(f"{where}: {value!r} is not a single value", "Write flat dotted keys.")
         if value is None:
-            raise ConfigError(f"{where}: null", "Write \"null\" in quotes: W&B would hand over the word 'None'.")
+            raise ConfigError(f"{where}: null", "Write \"null\" in quotes: W&B would pass the word 'None'.")
         if value in ("True", "False"):
             raise ConfigError(f"{where}: the word {value!r}", "Write true or false without quotes.")
         yield value

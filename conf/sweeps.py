@@ -34,7 +34,7 @@ class Sweep:
     raw: dict[str, Any]  # the file's content
 
     def command(self, values: Mapping[str, Scalar], further: Sequence[str] = ()) -> list[str]:
-        """Words of one run: fixed and further ones, and the values as W&B's ``${args_no_hyphens}`` puts them."""
+        """Words of one run: fixed and further ones, then the values as W&B's ``${args_no_hyphens}`` writes them."""
         return [*self.words, *further, *(f"{key}={word(value)}" for key, value in values.items())]
 
 
@@ -62,7 +62,7 @@ def read_sweep(file: Path, folder: Path = CONF) -> Sweep:
     """Reads a sweep.
 
     Raises:
-        ConfigError: naming the first entry that W&B, Optuna or the command line could not use.
+        ConfigError: names the first entry that W&B, Optuna or the command line could not use.
     """
     marked = load_yaml(file, PlainLoader)
     if not isinstance(marked, dict):
@@ -89,7 +89,7 @@ def read_sweep(file: Path, folder: Path = CONF) -> Sweep:
     goal = metric["goal"] == "maximize"
     parameters = _settled(words, parameters, folder)
     for parameter in parameters:
-        if parameter.values:  # in the form W&B's server passes on, which does not quote
+        if parameter.values:  # W&B's server passes values on without quotes
             given = [word(value) if isinstance(value, str) else value for value in parameter.values]
             node = raw["parameters"][parameter.key]
             node |= {"values": given} if "values" in node else {"value": given[0]}
@@ -119,7 +119,7 @@ def lint(file: Path, folder: Path = CONF, further: Sequence[str] = ()) -> Iterat
 
 
 def _settled(words: Sequence[str], parameters: tuple[Parameter, ...], folder: Path) -> tuple[Parameter, ...]:
-    """Ambiguous values, read by the type of their key: as text where it holds text, else as a number."""
+    """Parameters with ambiguous values read by the type of their key: as text if it holds text, else as numbers."""
     if not any(isinstance(value, Written | bool) for parameter in parameters for value in parameter.values):
         return parameters
     first = [

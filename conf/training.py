@@ -1,15 +1,16 @@
-"""Limits and intervals of the trainer that leave nothing trained, nothing validated, or images without a score."""
+"""Limits and intervals of the trainer with which nothing is trained or validated, or images get no score."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+from conf.keys.written import text_of
 from contracts.errors import ConfigError
 
 SCORING = ("limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches", "fast_dev_run")
 """Trainer arguments that skip batches although every image has to be scored."""
 
 OFF = {"overfit_batches": 0, "fast_dev_run": 0}
-"""Values that switch such an argument off; the limits have 1.0, a share, where 1 is one batch and 0 none."""
+"""Values that disable such an argument; limits are disabled by 1.0, a share, while 1 means one batch and 0 none."""
 
 
 def debugging(trainer: Mapping[str, Any]) -> str | None:
@@ -33,7 +34,7 @@ def partly_scored(trainer: Mapping[str, Any], training: bool = False) -> Iterato
         if key not in OFF and isinstance(value, float) and value == 1.0:
             continue
         yield ConfigError(
-            f"trainer.{key}={value} would leave images without a score, but tables and dumps cover whole sets",
+            f"trainer.{key}={text_of(value)} would leave images without a score, but tables and dumps cover whole sets",
             "Leave it out. To debug, use trainer=fast, which keeps no results; for a short run set "
             "trainer.max_epochs=1 trainer.limit_train_batches=2, and prepare few images (prepare.limit=64).",
         )

@@ -1,1 +1,1 @@
-"""Types and small tools that all packages share. Imports no other package, so every package may import it."""
+"""Types and small tools that all packages share. It imports no other package, so every package may import it."""

@@ -51,6 +51,6 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
 
 
 def check_known(key: str, value: str, known: Iterable[str]) -> None:
-    """Raise a ConfigError if a key has none of the known values."""
+    """Raises a ConfigError if a key has none of the known values."""
     if value not in (names := tuple(known)):
         raise ConfigError(f"{key}={value!r} is unknown", nearest(str(value), names))

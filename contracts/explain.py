@@ -1,4 +1,4 @@
-"""The interface of detectors that can show maps of their input."""
+"""The interface of detectors that can show maps of an image."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A detector that can show its input maps."""
+    """A detector that can show the artefact maps it scores."""
 
     @property
     def map_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Small files written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def sync(path: Path) -> None:
-    """Sync a file, or a folder's entries after a rename, to disk."""
+    """Syncs a file, or a folder's entries after a rename, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -37,7 +37,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a small file whole or not at all: temporary name, fsync, rename."""
+    """Writes a small file completely or not at all: temporary name, fsync, rename."""
     with atomic_file(path) as file:
         file.write(content)
 
@@ -45,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
     """Rows as comma-separated text that end with line feeds; None and NaN are empty cells.
 
-    A carriage return inside a cell is quoted, which Python before 3.13 does only where rows end with one.
+    A carriage return inside a cell is quoted, which Python before 3.13 does only if rows end with one.
     """
     lines: list[str] = []
     writer = csv.writer(SimpleNamespace(write=lines.append))  # one call for each row
@@ -54,7 +54,7 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
 
 
 def write_npz(path: Path, arrays: "Mapping[str, NDArray[Any]]", *, compressed: bool = False) -> None:
-    """Writes named arrays as an npz file whole or not at all, without pickle; creates the folder if absent."""
+    """Writes named arrays as an npz file, completely or not at all, without pickle; creates the folder if absent."""
     import numpy as np  # slow to import, and most users of this module do not need it
 
     path.parent.mkdir(parents=True, exist_ok=True)

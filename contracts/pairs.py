@@ -14,15 +14,15 @@ class Pairs(Protocol):
     """Makes labelled images of a real one; see `datamodules.pairing.pair.Pair`."""
 
     def prepare(self, images: Callable[[int], tuple[Encoded, Tensor]], count: int, device: torch.device) -> None:
-        """Make everything that is kept between epochs.
+        """Prepares everything that is kept between epochs.
 
         Args:
-            images: gives an image by number as it is stored, and decoded.
+            images: returns an image by its number, as it is stored and decoded.
             count: number of images.
-            device: for networks.
+            device: device of the networks.
         """
         ...
 
     def made(self, stored: Encoded, decoded: Tensor, rng: np.random.Generator) -> list[tuple[int, Tensor]]:
-        """Labels and images [3, H, W] uint8 of one look at an image."""
+        """Labels and images [3, H, W] uint8 that are made of one image, once per use."""
         ...

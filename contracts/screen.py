@@ -42,7 +42,7 @@ def display(*parts: RenderableType, console: Console | None = None) -> None:
 
 
 def table_of(*heads: str, **options: Any) -> Table:
-    """An empty table of names and numbers: its first column is aligned left, the others right."""
+    """An empty table of names and numbers: the first column is aligned left, the others right."""
     made = Table(**options)
     for place, head in enumerate(heads):
         made.add_column(head, justify="right" if place else "left")

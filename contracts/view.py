@@ -18,16 +18,16 @@ SampleFunction = Callable[[Tensor, np.random.Generator], Tensor]
 
 @runtime_checkable
 class Sizing(Protocol):
-    """A `SampleFunction` that knows what it does to the size of an image, so that equal sizes can share a batch."""
+    """A `SampleFunction` that can tell the size of its result, so that images of equal size can share a batch."""
 
     def __call__(self, image: Tensor, rng: np.random.Generator, /) -> Tensor:
         """See `SampleFunction`."""
 
     def size(self, height: int, width: int) -> tuple[int, int] | None:
-        """Height and width of what it makes of an image; None if they cannot be known beforehand."""
+        """Height and width of its result for an image of this size; None if they are not known beforehand."""
 
     def unchanged(self, height: int, width: int) -> bool:
-        """Whether it returns every image of this size as it is."""
+        """Whether it returns every image of this size unchanged."""
 
 
 Encoded = bytes | NDArray[np.uint8]  # An image as a store returns it: the bytes of a file, or pixels [H, W, 3]
@@ -82,10 +82,10 @@ class Sides:
 
     least: int = 1  # minimum of the shorter side
     exact: int | None = None  # length of both sides, or None if other sizes are accepted
-    reason: str = ""  # reason for an exact size, for the error
+    reason: str = ""  # reason for an exact size, shown in the error
 
     def check(self, height: int, width: int) -> None:
-        """Check the size of an image.
+        """Checks the size of an image.
 
         Raises:
             DataError: the detector does not accept it.
@@ -98,7 +98,7 @@ class Sides:
 
 
 FILLS = ("tile", "zero", "error")
-CROPS = {"one": 1, "five": 5, "ten": 10}  # How many crops an evaluated image gives, by word
+CROPS = {"one": 1, "five": 5, "ten": 10}  # Number of crops of an evaluated image, by name
 PLACES = ("random", "centre")
 INTERPOLATIONS = ("bilinear", "bicubic")
 

@@ -1,9 +1,9 @@
-"""Words as a terminal shows them: numbers with a noun, names without control characters."""
+"""Text for terminals: numbers with a noun, and names without control characters."""
 
 import re
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Controls of a terminal, line breaks, and marks that reverse the direction of the text beside them."""
+"""Control characters, line breaks, and marks that reverse the direction of text."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -12,7 +12,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text on one line, where a name cannot move the cursor, hide itself or imitate another line.
+    r"""The text on one line, so that a name cannot move the cursor, hide itself or imitate another line.
 
     Args:
         text: contains names of files or other text from outside.

@@ -12,7 +12,7 @@ class Job:
 
     words: tuple[str, ...]  # arguments of the program, without those of the launcher
     program: Path  # the script
-    devices: int | None = None  # number of ``trainer.devices``, or None if the trainer uses all available ones
+    devices: int | None = None  # number of devices, or None if the trainer uses all available ones
     nodes: int = 1  # ``trainer.num_nodes``
     trains: bool = True  # whether the job uses a trainer
 
@@ -25,4 +25,4 @@ class Launcher(Protocol):
     """Runs jobs or submits them."""
 
     def launch(self, jobs: list[Job]) -> int:
-        """Starts all jobs; returns 0 if they succeeded or were submitted."""
+        """Starts all jobs; returns 0 if all succeeded or were submitted."""

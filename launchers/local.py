@@ -13,7 +13,7 @@ from contracts.process.stop import Stopped
 from contracts.words import counted
 from launchers.job import Job
 
-SAVE_TIMEOUT = 60.0  # Seconds in which jobs may save after a signal
+SAVE_TIMEOUT = 60.0  # Seconds that jobs have to save after a signal
 
 
 class LocalLauncher:

@@ -18,7 +18,7 @@ class RayLauncher:
     The working directory and the data must be the same on all nodes.
 
     Args:
-        address: address of the cluster; "auto" for this node's cluster, "local" starts one until the command ends.
+        address: address of the cluster; "auto" for this node's cluster; "local" starts one for this command.
         cpus: cores per job.
         gpus: GPUs per job.
         retries: maximum number of restarts of a job whose worker was lost or that failed.

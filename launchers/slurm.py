@@ -107,7 +107,7 @@ class SlurmLauncher:
             "mem_gb": memory_gb, "setup": list(setup) or None,
         }  # fmt: skip
         self.given = {name: value for name, value in given.items() if value is not None}
-        self.srun = ["--kill-on-bad-exit=1", *srun]  # if one rank fails, the others end
+        self.srun = ["--kill-on-bad-exit=1", *srun]  # if one rank fails, the others are ended
 
     def launch(self, jobs: list[Job]) -> int:
         """Submits the jobs and prints how to watch, cancel and resume them.
@@ -120,7 +120,7 @@ class SlurmLauncher:
         if len(shapes) > 1:
             raise ConfigError(
                 f"the jobs need {len(shapes)} different numbers of (nodes, tasks per node): {sorted(shapes)}",
-                "Submit jobs with equal numbers at a time.",
+                "Submit jobs with equal numbers together.",
             )
         nodes, tasks = shapes.pop()
         before: list[str] = list(self.after)
@@ -165,7 +165,7 @@ class SlurmLauncher:
             with executor.batch():
                 submitted = [executor.submit(os.execv, command[0], command) for command in commands]
         except submitit.core.utils.FailedJobError as error:
-            raise PixelProofError(f"SLURM rejected the job: {error}", "Correct the launcher.* key it names.") from error
+            raise PixelProofError(f"SLURM rejected the job: {error}", "Correct the named key of launcher.") from error
         for job, handed in zip(jobs, submitted, strict=True):
             print(submission_message(job, str(handed.job_id), Path(handed.paths.stdout), before), flush=True)
         return [str(handed.job_id).partition("_")[0] for handed in submitted]
@@ -191,7 +191,7 @@ def _shaped(job: Job, nodes: int, tasks: int) -> list[str]:
 def _submitit() -> Any:
     if shutil.which("sbatch") is None:
         raise ConfigError(
-            "launcher=slurm, but there is no sbatch here", "Run it where SLURM is, or use launcher=local."
+            "launcher=slurm, but this machine has no sbatch", "Run it on a machine with SLURM, or use launcher=local."
         )
     try:
         import submitit

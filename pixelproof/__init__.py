@@ -3,8 +3,8 @@
 >>> from pixelproof import load
 >>> load("best.ckpt").score(["photo.jpg", "folder/"])[["id", "score", "generated"]]  # doctest: +SKIP
 
-Each name is imported when it is first used, since torch takes seconds. Errors are exceptions with the texts of the
-command line; all are a `PixelProofError`.
+Each name is imported when it is first used, since importing torch takes seconds. Errors are exceptions with the
+messages of the command line; all are a `PixelProofError`.
 """
 
 import warnings
@@ -34,13 +34,13 @@ _PLACES = {
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 _FORMER = {"read_predictions": ("read_dump", "0.4")}
-"""Former names: what each is called now, and the version that will no longer have the former one."""
+"""Former names, with the current name of each and the version that removes the former one."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _FORMER:
         now, gone = _FORMER[name]
-        text = f"pixelproof.{name} is now pixelproof.{now}; version {gone} will not have the former name"
+        text = f"pixelproof.{name} is now pixelproof.{now}; version {gone} removes the former name"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return __getattr__(now)
     if name not in _MODULES:

@@ -1,4 +1,4 @@
-"""Commands in Python: what the command line composes, checks and runs."""
+"""Commands in Python, composed, checked and run as by the command line."""
 
 import shlex
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ def run(words: Sequence[str] | str) -> int:
     """Runs a command in this process, with its output; results are written to the current folder.
 
     Args:
-        words: see `compose`; neither several runs (``-m``) nor other flags.
+        words: see `compose`; ``-m`` and other flags are not allowed.
 
     Returns:
-        0; or 1 where the command line ends with 1 after it has completed: ``task=predict`` could not read an image,
-        ``task=doctor`` found a problem.
+        0; or 1 if the command completed but the command line would exit with 1: ``task=predict`` could not read an
+        image, or ``task=doctor`` found a problem.
 
     Raises:
         ConfigError: the command cannot work; nothing was started.

@@ -1,4 +1,4 @@
-"""Dumps of predictions in Python: reading, measuring, and the page of a review. Imports no torch."""
+"""Dumps of predictions in Python: reading, metrics, and the review page, without importing torch."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from tasks.experiment.named_dumps import dumps_of
 
 
 def read_dump(path: str | Path) -> Predictions:
-    """The scores of images that a task has written.
+    """The scores in a dump that a task has written.
 
     Args:
         path: ``predictions_<stage>_all.npz`` of ours or of AI-GenBench; or the name or folder of an experiment with one
@@ -51,8 +51,8 @@ def evaluate(
         dump: predictions, or what `read_dump` takes.
         threshold: on P(generated), for the metrics at "validation"; by default the one that the dump records, chosen on
             validation images.
-        metrics: names of registered metrics; or functions ``(scores, labels, threshold) -> float`` of your own by name,
-            in addition to all registered ones; by default all registered ones.
+        metrics: names of registered metrics, all by default; or your own functions ``(scores, labels, threshold) ->
+            float`` by name, which are added to all registered ones.
         resamples: bootstrap samples of photographs for the intervals, at least 20; None for no intervals.
 
     Returns:
@@ -79,7 +79,7 @@ def review(
     resamples: int | None = None,
     people: Sequence[str | Path] = (),
 ) -> Path:
-    """Writes the page of ``task=review``, with tables and tidy files beside it; warns of images that it cannot show.
+    """Writes the page of ``task=review``, with tables and tidy files beside it; warns about images that it cannot show.
 
     Args:
         inputs: one or more dumps, experiments' names or folders; several are joined on ids and compared.

@@ -1,4 +1,4 @@
-"""``task=audit``: what a detector could learn from a data set without looking at its pixels, or what one relies on."""
+"""``task=audit``: shortcuts in metadata, copies of test images, and what a trained detector relies on."""
 
 import json
 from dataclasses import asdict
@@ -23,9 +23,9 @@ CHANCE = "not better than chance"  # Rows of a table on the screen and in Markdo
 def audit(run: Run) -> None:
     """Looks for shortcuts in metadata and for copies across splits; writes audit.json and audit.md.
 
-    With ``ckpt=FILE`` it finds what that detector relies on instead: how its AUROC moves if only one class is
-    re-encoded, resized or cropped, against both alike; writes bias.md and bias.csv. With
-    ``audit.against`` it finds copies of test images in other sets; writes overlap.md and overlap.csv.
+    With ``ckpt=FILE`` it finds what that detector relies on instead: it compares the AUROC when only one class is
+    re-encoded, resized or cropped with the AUROC when both classes are; it writes bias.md and bias.csv. With
+    ``audit.against`` it finds copies of test images in other sets; it writes overlap.md and overlap.csv.
 
     Raises:
         ConfigError: an option is out of range or does not go with another.

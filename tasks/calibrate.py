@@ -1,4 +1,4 @@
-"""``task=calibrate``: fit a calibration of a checkpoint's scores, and keep it in the checkpoint."""
+"""``task=calibrate``: fit a calibration of a checkpoint's scores, and store it in the checkpoint."""
 
 import io
 import json
@@ -34,7 +34,7 @@ ENOUGH = 50  # Images from which even an offset alone is worth fitting
 
 
 def calibrate(run: Run) -> None:
-    """Fits a calibration on a dump, prints cross-fitted figures before and after, and stores it in the checkpoint.
+    """Fits a calibration on a dump, prints cross-fitted metrics before and after, and stores it in the checkpoint.
 
     Raises:
         ConfigError: no dump is given, or an option does not go with another.
@@ -72,7 +72,7 @@ def calibrate(run: Run) -> None:
         f"{found.calibration.share:.1%} are generated"
     )
     if len(used) < ENOUGH:
-        print(f"that is few: a calibration is unreliable with fewer than {ENOUGH} images")
+        print(f"a calibration is unreliable with fewer than {ENOUGH} images")
     if found.band is not None:
         print(_band(found.band, used))
         now, then = to_halve(used)
@@ -117,10 +117,10 @@ def _checkpoint(run: Run, whole: Predictions, weights: str) -> Path | None:
     """
     path = run.ckpt or given_path(str(whole.about["checkpoint"]))
     if not path.is_file():
-        print(f"{path} is not there, so that the calibration is stored in {FILE} only; ckpt=FILE names the checkpoint")
+        print(f"{path} does not exist, so the calibration is stored only in {FILE}; ckpt=FILE names another")
         return None
     if PASSPORT not in read_checkpoint(path):
-        print(f"{path} was not written by PixelProof, so that the calibration is stored in {FILE} only")
+        print(f"{path} was not written by PixelProof, so the calibration is stored only in {FILE}")
         return None
     loaded = load_detector(run, path)
     if loaded.weights != weights:

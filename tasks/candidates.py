@@ -143,7 +143,7 @@ def mirror(name: str) -> None:
 
 
 def _words(name: str, recorded: Sequence[str] | None, further: Sequence[str]) -> list[str]:
-    """The arguments an experiment was started with, except those that further arguments replace, and these.
+    """The arguments an experiment was started with, without those that further arguments replace, then the latter.
 
     Raises:
         ConfigError: the arguments are not recorded.

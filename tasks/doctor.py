@@ -69,7 +69,7 @@ def _metric_problems(run: Run) -> list[PixelProofError]:
 def annotated(
     node: Mapping[str, Any], origin: Mapping[str, str], width: int, place: str = "", depth: int = 0
 ) -> Iterator[str]:
-    """Lines of YAML, each value with its source as a comment: behind it, or on the line above if it is too long.
+    """Lines of YAML, each value with its source as a comment: after it, or on the line above if it is too long.
 
     Args:
         node: plain containers.

@@ -17,7 +17,7 @@ from tasks.test import checkpoints
 
 
 def explain(run: Run) -> None:
-    """Explains every tested stage by artefact maps of the most confident images, and attention if the detector has it.
+    """Writes artefact maps of the most confident images of every tested stage, and attention if the detector has it.
 
     Raises:
         ConfigError: the detector has no maps, or ``explain.images`` is negative.

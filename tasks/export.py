@@ -39,7 +39,7 @@ def export(run: Run) -> None:
     into plain layers, and a probe's backbone is included.
 
     Raises:
-        ConfigError: no checkpoint is given, the output exists, or the detector cannot be exported so.
+        ConfigError: no checkpoint is given, the output exists, or the detector cannot be exported in this format.
         DataError: the export gives other scores than the checkpoint.
     """
     if run.ckpt is None:

@@ -33,7 +33,7 @@ def export_tree(run: Run) -> None:
     generator.
 
     Raises:
-        DataError: an image has no label, a generator is called like that set, or the folder contains other data.
+        DataError: an image has no label, a generator has the name of that set, or the folder contains other data.
     """
     datamodule = run.datamodule()
     manifest, store = datamodule.manifest(), datamodule.store()

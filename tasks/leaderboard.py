@@ -18,7 +18,7 @@ from tasks.scoring.compared import titles
 
 
 def leaderboard(run: Run) -> None:
-    """Writes the figures, intervals and costs of tested experiments as a page and as Markdown, LaTeX and CSV files.
+    """Writes metrics, intervals and costs of tested experiments as a page and as Markdown, LaTeX and CSV files.
 
     Without inputs, all tested experiments of ``experiments_data`` are shown, each by the dump of its last stage.
     Detectors share a table only if they were tested in the same way on the same images.
@@ -53,7 +53,7 @@ def leaderboard(run: Run) -> None:
 
 
 def entry(dump: Path, name: str) -> Entry:
-    """The dump with what lies beside it: dumps of deliveries, the cost, and the configuration."""
+    """The dump with the files beside it: dumps of deliveries, the cost, and the configuration."""
     folder = dump.parent
     cost = folder / "cost.json"
     delivered = sorted((folder / "deliveries").glob("predictions_*_all.npz"))

@@ -139,7 +139,7 @@ def predict(run: Run) -> None:
 def _undecidable(
     calibration: Stored | None, predictions: Predictions, generated: NDArray[np.bool_]
 ) -> NDArray[np.bool_] | None:
-    """[N] scores that the calibration found undecidable; None if it says nothing on that."""
+    """[N] whether the calibration found each score undecidable; None if it does not say."""
     if calibration is None or calibration.band is None:
         return None
     return calibration.band.unsure(predictions.extra.get(RAW, predictions.fused_logits), generated)

@@ -88,7 +88,7 @@ def _next(prepared: Prepared, out: Path) -> str:
     if any(split == "train" and count for (split, _), count in prepared.images.items()):
         return f"train on it: {where}"
     return (
-        f"test on it: task=test {where}\nno image is for training; to split all images into folds, prepare trees, "
+        f"test on it: task=test {where}\nthere are no training images; to split all images into folds, prepare trees, "
         "roots and tables with datamodule.split=folds"
     )
 

@@ -19,7 +19,7 @@ from tasks.experiment.run import Run
 
 
 def review(run: Run) -> None:
-    """Writes the page of ``review.inputs`` and ``review.people`` to ``review.out`` and prints each table.
+    """Writes a page that shows ``review.inputs`` and ``review.people`` to ``review.out``, and prints each table.
 
     Without inputs, the dumps are the experiment's of its test images, or of its validation images if it has not been
     tested. With ``review.serve=true`` the page is then served on this machine.
@@ -65,14 +65,14 @@ def review(run: Run) -> None:
 
 
 def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - a test ends the server with it
-    print(f"Open {address} in a browser on this machine. Ctrl-C ends.", flush=True)
+    print(f"Open {address} in a browser on this machine; Ctrl-C stops the server.", flush=True)
 
 
 def _server(options: Any) -> Callable[..., None] | None:
     """Serves the page if asked to; checked before the page is made.
 
     Raises:
-        ConfigError: the port is no port, or the packages of the server are missing.
+        ConfigError: the port is out of range, or the packages of the server are missing.
     """
     if not 0 <= options.port <= 65535:
         raise ConfigError(f"review.port={options.port}", "Give 1 to 65535, or 0 for a free port.")
@@ -86,7 +86,7 @@ def _server(options: Any) -> Callable[..., None] | None:
 
 
 def _people_alone(paths: list[Path], given: str | None) -> None:
-    """Writes the page of people without any detector."""
+    """Writes a page that shows people's answers without any detector."""
     from benchmarks.people.answers import read_answers
     from benchmarks.people.section import People  # SciPy's tests are slow to import
 

@@ -1,4 +1,4 @@
-"""``task=serve``: a page on this machine that scores images dropped into it, and the same for programs."""
+"""``task=serve``: a page on this machine that scores images dropped into it, and an interface for programs."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ HEADROOM = 64
 
 
 def serve(run: Run) -> None:
-    """Serves a page and ``POST /score`` until a signal ends it; nothing that is sent to it is kept unless asked.
+    """Serves a page and ``POST /score`` until a signal stops it; keeps no image unless ``serve.keep`` is set.
 
     Raises:
         ConfigError: no checkpoint is given, an option is out of range, or the packages of the server are missing.
@@ -51,7 +51,7 @@ def serve(run: Run) -> None:
 
 
 def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - a test ends the server with it
-    print(f"Open {address} in a browser, or send an image to {address}score. Ctrl-C ends.", flush=True)
+    print(f"Open {address} in a browser, or send an image to {address}score; Ctrl-C stops the server.", flush=True)
 
 
 def _check(options: Any) -> None:
@@ -75,7 +75,7 @@ class Kept:
     """Stores images under their hash, and answers as lines of ``answers.jsonl``.
 
     Args:
-        folder: where.
+        folder: folder to write to.
     """
 
     def __init__(self, folder: Path) -> None:

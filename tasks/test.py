@@ -72,7 +72,7 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     trainer = quiet_trainer(run, collector, *beside, scored=(detector, datamodule), logger=False)
 
     def scored(degrade: SampleFunction | Chain | None, rows: Rows, failures: Path | None = None) -> Pass:
-        """Rows after a degradation; no predictions on ranks other than 0."""
+        """Scores rows after a degradation; no predictions on ranks other than 0."""
         parts: list[tuple[str, Predictions | None]] = []
         failed: dict[str, Failure] = {}
         for view, seen in benchmark.passes(manifest, rows, detector.eval_view):
@@ -97,10 +97,10 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
         write_failures(file, clean[1])
         predictions = benchmark.annotated(clean[0], manifest, folder.index)
         dump = write_dump(folder, benchmark, "test", predictions)
-        if benchmark.features is None:  # kept features cost nothing more
+        if benchmark.features is None:  # cached features hide the cost of the network
             meter.write(folder.path, len(predictions))
         report(folder, "test", predictions, loaded.about.get("threshold"), metrics)
-        print(f"{dump}\ntask=review review.inputs=[{dump}] makes the page")
+        print(f"{dump}\ntask=review review.inputs=[{dump}] writes the page")
     ids = manifest.column("id")[tested].astype(str)
     keys = delivery_keys(run, loaded, ids, benchmark.deliveries)
     images = Tested(tested, ids, clean)

@@ -22,7 +22,7 @@ from tasks.experiment.named_dumps import dumps_of
 from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import SELECTION
 
-CHANCE = 0.05  # p-value from which a direction found from the images gets a warning
+CHANCE = 0.05  # p-value above which a direction derived from the images gets a warning
 FILE = "threshold.json"
 """File in an experiment's folder that its ``task=predict`` uses; ``predict.threshold=`` names another."""
 
@@ -39,7 +39,7 @@ def threshold(run: Run) -> None:
     column = asked.column or next(iter(table.columns))
     if RAW in table.columns and column.partition("@")[0] in ("score", "logit"):
         raise DataError(
-            f"{path}: its {column} is calibrated, and thresholds are of scores before calibration",
+            f"{path}: its {column} is calibrated, but a threshold applies to scores before calibration",
             f"Give threshold.column={RAW}.",
         )
     kept = table.usable(column)
@@ -131,7 +131,7 @@ def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, 
     p = float(mannwhitneyu(values[truth == 1], values[truth == 0]).pvalue)
     if p >= CHANCE:
         print(f"warning: {problem}, p = {p:.2g}; {side} is used, which may be chance. {step}")
-        return side, f"found, may be chance: p = {p:.2g}"
+        return side, f"found from the images, may be chance: p = {p:.2g}"
     return side, "found"
 
 

@@ -2,7 +2,7 @@
 
 The baseline is the plain implementation in the tests: torchvision's transforms on PIL images and SciPy's Gaussian, with
 every global generator seeded for every image. Both sides decode a JPEG of about one megapixel and end with the model's
-224² crop. `fixed` makes other images than the original, whose `v1` images it is compared with.
+224² crop. Images of `fixed` differ from the original's, so they are compared with those of `v1`.
 """
 
 import importlib
@@ -38,7 +38,7 @@ TARGETS = {"baseline v1": 4.0, "baseline fixed": 6.0, "soft v1": 2.5}
 
 
 def measure() -> list[Row]:
-    """Images/s of the chains and of the cache."""
+    """Measures images/s of the chains and of the cache."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     count = pick(8, 48)
@@ -74,7 +74,7 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _largest(ours: list[torch.Tensor], plain: list[torch.Tensor]) -> str:
-    """Largest difference of any value, for a row's note."""
+    """Text with the largest difference of any value, for a row's note."""
     values = [image.float() / 255 if image.dtype == torch.uint8 else image for image in ours]
     largest = max(float((a - b).abs().max()) for a, b in zip(values, plain, strict=True))
     return f"baseline plain; largest difference {largest:.1e} of 1.0"

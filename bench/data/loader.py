@@ -34,9 +34,9 @@ TARGET = 4.0
 
 
 def measure() -> list[Row]:
-    """Images/s delivered with no and with two workers."""
+    """Measures images/s delivered without workers and with two."""
     torch.set_num_threads(cores())
-    count = pick(256, 1280)  # 28 batches an epoch: starting workers is included, as in training
+    count = pick(256, 1280)  # 28 batches per epoch: the start of workers is included, as in training
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = ParquetDataModule(parquet(folder / "images.parquet", jpegs(SIDE), count))

@@ -1,7 +1,7 @@
-"""Manifests of 10³ to 10⁷ rows: from Parquet, written, read, and one epoch's order.
+"""Manifests of 10³ to 10⁷ rows: built from Parquet, written, read, and the order of one epoch.
 
 The Parquet file has a column each of ids of 22 letters, labels, 37 generators, three splits, and groups of four
-images; its images are not read. Order means all batches of an epoch, as lists of rows.
+images; its images are not read. The order consists of all batches of an epoch, as lists of rows.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from datamodules.parquet import ParquetDataModule
 from datamodules.tables.manifest import Manifest
 
 COLUMNS = {name: name for name in ("id", "image", "label", "generator", "split", "group")}
-SECONDS, BYTES = 0.25, 60.0  # wanted for a million rows, and for one
+SECONDS, BYTES = 0.25, 60.0  # targets per million rows, and per row
 
 
 def measure() -> list[Row]:
-    """CPU seconds for a million rows, and bytes of a row, by number of rows."""
+    """Measures CPU seconds per million rows, and bytes per row, for each number of rows."""
     with TemporaryDirectory() as name:
         counts = pick([1000], [10**power for power in range(3, 8)])
         return [row for count in counts for row in _measured(Path(name), count, count == counts[-1])]
@@ -53,7 +53,7 @@ def _measured(folder: Path, count: int, last: bool) -> list[Row]:
 
 
 def _write(path: Path, count: int) -> None:
-    """A million rows at a time."""
+    """Writes the Parquet file, a million rows at a time."""
     generators = pa.array(["", *(f"generator {k}" for k in range(36))])
     splits = pa.array(["train", "valid", "test"])
     writer = None

@@ -28,14 +28,14 @@ from datamodules.tables.folds import fold_splits
 
 SIDE = 512
 SOURCES = ((1024, 1152, 4.0), (512, 1536, 1.7), (512, 6144, 1.7))
-"""Side and number of the source images, and the ratio wanted; a small set fits the page cache, a large one does not."""
+"""Side and number of the source images, and the target ratio; a small set fits the page cache, a large one does not."""
 
 OF_PURE = 0.8
 READ = 1024  # Rows the notebook converts at a time
 
 
 def measure() -> list[Row]:
-    """Images/s of both source sizes; in a full run also the memory of 20,000 images."""
+    """Measures images/s of both source sizes; in a full run also the memory for 20,000 images."""
     rows = []
     for size, images, target in SOURCES:
         count = pick(128, images)
@@ -66,7 +66,7 @@ def _compared(folder: Path, size: int, count: int, target: float) -> list[Row]:
 
 
 def notebook(source: Path, out: Path) -> None:
-    """The notebook's preparation: whole table, Pillow, one process, groups ``train valid test``."""
+    """Prepares images as the notebook does: the whole table, Pillow, one process, groups ``train valid test``."""
     table = pyarrow.dataset.dataset(source, format="parquet").to_table()
     splits = np.asarray(fold_splits(table["label"].to_pylist(), None, 0))
     with h5py.File(out, "w") as file:
@@ -87,13 +87,13 @@ def notebook(source: Path, out: Path) -> None:
 
 
 def prepared(source: Path, out: Path) -> None:
-    """``task=prepare datamodule=parquet prepare.storage=pixels prepare.size=512``."""
+    """Runs ``task=prepare datamodule=parquet prepare.storage=pixels prepare.size=512``."""
     module = ParquetDataModule(source)
     Hdf5Writer(out, "pixels", SIDE).write(module.manifest(), module.store())
 
 
 def pure(images: list[bytes], count: int) -> None:
-    """Decode and resize ``count`` images on all cores, and discard them."""
+    """Decodes and resize ``count`` images on all cores, and discards them."""
     piece = 64
 
     def work(number: int) -> Iterator[int]:

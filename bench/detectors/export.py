@@ -29,7 +29,7 @@ TARGET = 0.9
 
 
 def measure() -> list[Row]:
-    """Images/s of every detector that has a graph."""
+    """Measures images/s of every detector that has a graph."""
     torch.set_num_threads(cores())
     ways = {name: f"detector={name}" for name in NAMES} | FURTHER
     return [_compared(name, words) for name, words in ways.items()]
@@ -37,7 +37,7 @@ def measure() -> list[Row]:
 
 @torch.inference_mode()
 def _compared(name: str, words: str) -> Row:
-    """One row; the baseline is `Detector.score`.
+    """The row of one detector; the baseline is `Detector.score`.
 
     Raises:
         AssertionError: the logits differ by more than ``task=export`` accepts.

@@ -1,4 +1,4 @@
-"""A linear head on kept features: 20 epochs of 10,000 vectors of 768 numbers, in batches of 256."""
+"""A linear head on cached features: 20 epochs of 10,000 vectors of 768 numbers, in batches of 256."""
 
 import time
 from pathlib import Path
@@ -43,7 +43,7 @@ class Head(Detector):
 
 
 def measure() -> list[Row]:
-    """Seconds of the training, Lightning's loop and the reading of the kept features included."""
+    """Measures the seconds of training, including Lightning's loop and the reading of the cached features."""
     torch.set_num_threads(cores())
     count, epochs = pick((512, 2), (10_000, 20))
     rng = np.random.default_rng(0)

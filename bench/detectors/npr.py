@@ -23,7 +23,7 @@ BATCH = 32
 
 
 def measure() -> list[Row]:
-    """Images/s of the default, of ``compile=true`` and of bf16, each with the largest difference of its logits."""
+    """Measures images/s of the default, ``compile=true`` and bf16, each with the largest difference of its logits."""
     torch.set_num_threads(cores())
     count = pick(4, BATCH)
     batch = textured(count)
@@ -52,7 +52,7 @@ def measure() -> list[Row]:
 def plain_weights() -> dict[str, Tensor]:
     """Weights with batch norms that are not the identity; the head's products reach 3, and scores are near 0.5.
 
-    There a score changes most with its logit, so the errors stated are close to the largest possible.
+    There a score changes most with its logit, so the reported errors are close to the largest possible.
     """
     torch.manual_seed(0)
     net = NPRNet()

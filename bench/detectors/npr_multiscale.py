@@ -28,7 +28,7 @@ TARGETS = {"default (folded, channels last)": 2.0, "compile=true": 3.0}
 
 
 def measure() -> list[Row]:
-    """Images/s of the default and of ``compile=true``, with the largest difference of their logits."""
+    """Measures images/s of the default and of ``compile=true``, with the largest difference of their logits."""
     torch.set_num_threads(cores())
     count = pick(2, BATCH)
     images = torch.randint(

@@ -1,6 +1,6 @@
 """NPR training step: batch 32 of 224², forward, backward and Adam, against plain eager float32.
 
-The baseline gets normalised images; ours get uint8 and normalise them within the step.
+The baseline receives normalised images; ours receives uint8 and normalises them within the step.
 """
 
 from functools import partial
@@ -31,7 +31,7 @@ TARGETS = {
 
 
 def measure() -> list[Row]:
-    """Images/s of a step with the default, in bf16, and compiled."""
+    """Measures images/s of a step with the default, in bf16, and compiled."""
     torch.set_num_threads(cores())
     count = pick(4, BATCH)
     batch = textured(count, SIZE)

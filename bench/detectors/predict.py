@@ -1,6 +1,6 @@
 """Scoring a folder of photographs with NPR at 256², against a plain PyTorch loop over an ImageFolder with two workers.
 
-JPEG, PNG and WebP of 0.3 to 12 megapixels. Both are whole commands, start and import included.
+The photographs are JPEG, PNG and WebP of 0.3 to 12 megapixels. Both ways are whole commands, including their imports.
 """
 
 import sys
@@ -18,12 +18,12 @@ from bench.parts.timing import pick
 
 ROOT = PROGRAM.parent
 TARGET = 3.0
-MEMORY = 1.5  # GB (10⁹ bytes)
-FIRST = 5.0  # s
+MEMORY = 1.5  # Target in GB (10⁹ bytes)
+FIRST = 5.0  # Target in seconds
 
 
 def measure() -> list[Row]:
-    """Images/s, peak memory, and the time until the first scores."""
+    """Measures images/s, peak memory, and the time until the first scores."""
     count = pick(6, 288, 2000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -32,13 +32,13 @@ FRONT_ENDS_TARGET = 5.0
 
 
 def measure() -> list[Row]:
-    """Images/s of ``detector=safe`` and ``detector=ferretnet``, and of the front ends alone."""
+    """Measures images/s of ``detector=safe`` and ``detector=ferretnet``, and of the front ends alone."""
     torch.set_num_threads(cores())
     return [*_detector("safe", _plain_safe), *_detector("ferretnet", _plain_ferretnet), *_front_ends()]
 
 
 def _detector(name: str, plain: Callable[..., Tensor]) -> list[Row]:
-    """Images/s of a preset with weights whose batch norms are not the identity."""
+    """Measures images/s of a preset, with weights whose batch norms are not the identity."""
     batch = textured(count := pick(4, BATCH), SIZE)
     torch.manual_seed(0)
     node = compose([f"detector={name}", "datamodule=sample"]).resolved["detector"]
@@ -73,7 +73,7 @@ def _plain_ferretnet(net: Any, residual: Tensor) -> Tensor:
 
 
 def _front_ends() -> list[Row]:
-    """Images/s of the median of nine pixels and of the diagonal wavelet detail."""
+    """Measures images/s of the median of nine pixels and of the diagonal wavelet detail."""
     images = torch.rand(pick(1, 8), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     array = images.numpy()
     pairs: dict[str, tuple[Callable[[], np.ndarray], Callable[[], Tensor]]] = {

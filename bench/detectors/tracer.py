@@ -25,16 +25,16 @@ SCALES = (1, 2, 3)
 
 
 def measure() -> list[Row]:
-    """All three comparisons, on small models with random weights."""
+    """Measures all three comparisons, on small models with random weights."""
     torch.manual_seed(0)
     return [_four_variants(), _parallel(), _token_search()]
 
 
 @torch.no_grad()
 def _four_variants() -> Row:
-    """All evidence of four VAR variants: one pass through each model, against the passes of the originals' code.
+    """Compares the evidence of four VAR variants, one pass through each model, with the originals' passes.
 
-    Those were counted by hooks in the published code: 23 encodings and 11 decodings per image, all in batches of one.
+    Hooks in the published code counted the latter: 23 encodings and 11 decodings per image, all in batches of one.
     The provenance score takes 3 of each. Each variant takes 2 encodings, 2 decodings and a run scale by scale with
     condition and null stacked (PRADA), and 3 encodings and one pass each for condition and null (membership features).
     """
@@ -116,7 +116,7 @@ def _membership(vqvae: VarVqvae, model: VarTransformer, tokens: Tensor) -> dict[
 
 @torch.no_grad()
 def _parallel() -> Row:
-    """RAR's likelihood: all tokens at once against the token-by-token loop with a key-value cache."""
+    """Compares RAR's likelihood of all tokens at once with a token-by-token loop that has a key-value cache."""
     length, count = pick(64, 256), 1
     model = RarTransformer(RarSize(width=64, depth=4, heads=4, mlp=256, classes=10, codebook=256, length=length)).eval()
     tokens, label = torch.randint(256, (count, length)), torch.zeros(count, dtype=torch.int64)
@@ -140,7 +140,7 @@ def _parallel() -> Row:
 
 
 def _token_search() -> Row:
-    """Coordinate descent against Algorithm 3's 1,200 steps."""
+    """Compares coordinate descent with the 1,200 steps of Algorithm 3."""
     scales = pick((1, 2, 3, 4), (1, 2, 3, 4, 5, 6))
     quantiser = VarQuantiser(pick(64, 512), 16, scales).requires_grad_(False)
     # codes of several magnitudes, as training gives them

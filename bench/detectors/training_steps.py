@@ -1,7 +1,7 @@
 """Training steps of multi-scale NPR and of a ViT-S, tuned and probed: batch 32 of 224², against plain eager float32.
 
-The baselines get normalised images; ours get uint8 and normalise them within the step. The probe's baseline runs the
-frozen backbone in every step; ours has its features from ``benchmark.features``.
+The baselines receive normalised images; ours receive uint8 and normalise them within the step. The probe's baseline
+runs the frozen backbone in every step; ours reads cached features (``benchmark.features``).
 """
 
 import tempfile
@@ -33,7 +33,7 @@ TARGETS = {"default": 1.8, "precision=bf16-mixed": None}
 
 
 def measure() -> list[Row]:
-    """Images/s of each way."""
+    """Measures images/s of each way."""
     torch.set_num_threads(cores())
     batch = textured(pick(4, BATCH), SIZE)
     with tempfile.TemporaryDirectory() as name:

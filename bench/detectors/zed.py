@@ -1,4 +1,4 @@
-"""ZED: exact entropy against the log route, and scores of a 512² image against plain full-resolution heads.
+"""ZED: exact entropy against sums of logarithms, and scores of a 512² image against plain full-resolution heads.
 
 The baseline of the scores is a straightforward implementation of ZED_Rep: a pair of 96-wide, 4-block heads of five
 mixtures at full resolution with its approximate entropy, one image at a time.
@@ -23,7 +23,7 @@ SIDE = 512
 
 
 def measure() -> list[Row]:
-    """Microseconds per subpixel of entropy and likelihood; images/s of scores; each with its error."""
+    """Measures microseconds per subpixel of entropy and likelihood, and images/s of scores, each with its error."""
     torch.set_num_threads(cores())
     with torch.inference_mode():
         return [*_likelihood(), *_scores(), *_throughput()]
@@ -71,7 +71,7 @@ def _scores() -> list[Row]:
     heads = [MixtureHead(5, 96, 4).eval() for _ in range(2)]
     for head in heads:
         for parameter in head.parameters():
-            parameter.add_(0.003 * torch.randn(parameter.shape))  # no layer is left at its zero start
+            parameter.add_(0.003 * torch.randn(parameter.shape))  # so that no layer keeps its initial zeros
         # wide components around mid-grey: the legacy masses are differences of sigmoids, noisy where they are tiny
         for layer in (head.head_pi, head.head_mu, head.head_ls):
             layer.weight.mul_(0.01)
@@ -117,7 +117,7 @@ def _scores() -> list[Row]:
 
 
 def _throughput() -> list[Row]:
-    """Megapixels/s of a 1024² image on a GPU; no row without one."""
+    """Measures megapixels/s of a 1024² image on a GPU; returns no row without one."""
     if not torch.cuda.is_available():
         return []
     detector, image = _detector().to("cuda"), smooth_image(1024).to("cuda")

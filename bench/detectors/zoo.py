@@ -1,7 +1,7 @@
 """The published detectors that need no foundation model, trained and tested on the sample corpus: CPU seconds of each.
 
-``docs/zoo.yaml`` says how, by words of the command line. A method is done once docs/zoo.json holds its AUROC with the
-same words, so that a run that was stopped continues; each one done is written to the table of docs/zoo.md at once.
+docs/zoo.yaml contains the command of each method. A method is complete once docs/zoo.json has its AUROC for the same
+command, so a stopped run continues; the table of docs/zoo.md is rewritten after each method.
 """
 
 import json
@@ -22,7 +22,7 @@ KINDS = ("pooled", "seen", "unseen")
 
 
 def measure() -> list[Row]:
-    """Train and test what is not done yet; the CPU seconds of all that is done."""
+    """Trains and tests the methods that are not complete; returns the CPU seconds of all."""
     wanted = {name: facts for name, facts in methods().items() if "weights" not in facts}
     if quick := pick(True, False):
         wanted = {"tiny_ladeda": wanted["tiny_ladeda"]}
@@ -42,7 +42,7 @@ def measure() -> list[Row]:
 
 
 def _measured(name: str, words: str) -> dict[str, Any]:
-    """AUROC with its interval over all test images, and seen and unseen generators, and the CPU seconds."""
+    """AUROC with its interval over all test images, seen and unseen generators; and the CPU seconds."""
     if not Path("data.h5").exists():
         _run("task=prepare datamodule=sample prepare.out=data.h5")
     started = time.process_time()

@@ -1,7 +1,8 @@
-"""Published detectors: images/s of scores at the size that each takes, from pixels in memory.
+"""Published detectors: images/s of scores at the input size of each, from pixels in memory.
 
-Weights are random, which changes neither parameters nor speed. What docs/zoo.json holds of this processor and of the
-same words is kept, so that a run that was stopped continues; the table of docs/zoo.md is rewritten after each method.
+Weights are random, which changes neither the number of parameters nor the speed. Figures in docs/zoo.json for this
+processor and the same command are kept, so a stopped run continues; the table of docs/zoo.md is rewritten after each
+method.
 """
 
 import time
@@ -20,7 +21,7 @@ from datamodules.loading.parallel import cores
 
 
 def measure() -> list[Row]:
-    """Time what is not done yet on this processor; all that is done."""
+    """Times the methods that have no figure for this processor; returns the rows of all."""
     torch.set_num_threads(cores())
     wanted = methods()
     if quick := pick(True, False):
@@ -43,7 +44,7 @@ def measure() -> list[Row]:
 
 @torch.inference_mode()
 def timed(facts: Facts, batch: Batch) -> dict[str, Any]:
-    """Parameters, those trained, and images/s of the best repetition."""
+    """Number of parameters, number of trained ones, and images/s of the best repetition."""
     torch.manual_seed(0)
     detector = untrained(facts)
     if "weights" in facts:  # one call takes seconds, and building the detector has run its network before

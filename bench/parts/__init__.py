@@ -1,1 +1,1 @@
-"""What subjects share: inputs, timing, memory, the table and the description of the machine."""
+"""Code that subjects share: inputs, timing, memory, the table and the description of the machine."""

@@ -1,4 +1,4 @@
-"""The C library's allocator as plain PyTorch has it, around a baseline."""
+"""The default behaviour of the C library's allocator, restored while a baseline runs."""
 
 import ctypes
 import platform
@@ -8,11 +8,11 @@ from typing import TypeVar
 from contracts.process.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 
 T = TypeVar("T")
-SETTLED = 32 << 20  # Bytes: where glibc's own moving threshold ends once large tensors were freed
+SETTLED = 32 << 20  # Bytes; the value that glibc's dynamic threshold reaches after large tensors were freed
 
 
 def plainly(way: Callable[[], T]) -> Callable[[], T]:
-    """The way, in which freed memory goes back to the system; afterwards it is kept, as training and scoring do."""
+    """The given function, run with freed memory returned to the system; afterwards it is kept, as in training."""
 
     def timed() -> T:
         if platform.libc_ver()[0] == "glibc":

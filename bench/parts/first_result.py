@@ -1,4 +1,4 @@
-"""``python -m bench.parts.first_result FILE WORD …``: PixelProof's command line; FILE gets when it had first scores."""
+"""``python -m bench.parts.first_result FILE WORD …``: the command line; writes the time of the first scores to FILE."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ if __name__ == "__main__":
     collect = Collector.on_predict_batch_end
 
     def collect_first(*arguments: Any) -> None:
-        """Collect, and note the time once."""
+        """Collects scores, and writes the time of the first call."""
         collect(*arguments)
         if not file.exists():
             file.write_text(str(time.time()))

@@ -12,7 +12,7 @@ MODULE = "torch.optim.optimizer"
 
 
 class LeaveAfterStep(MetaPathFinder):
-    """Registers `leave` with torch's optimisers once torch is imported, so that importing it takes its usual place."""
+    """Registers `leave` with torch's optimisers once torch is imported, without importing it earlier than usual."""
 
     def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         """Torch's own spec of `MODULE`, with the registration after its execution; None for any other module."""
@@ -33,7 +33,7 @@ class LeaveAfterStep(MetaPathFinder):
 
 
 def leave(*_: object) -> None:
-    """End this process and its workers at once."""
+    """Ends this process and its workers at once."""
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(0)

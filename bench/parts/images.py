@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-DISTINCT = 32  # Different images in a set; every row has an id of its own
+DISTINCT = 32  # Number of different images in a set; every row has its own id
 
 
 def jpegs(size: int, count: int = DISTINCT, quality: int = 90) -> list[bytes]:

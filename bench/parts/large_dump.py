@@ -1,4 +1,4 @@
-"""A large dump of predictions, and all that is measured of it; without torch, as on a laptop."""
+"""A large dump of predictions and its measurements, without torch, as on a laptop."""
 
 import numpy as np
 
@@ -23,5 +23,5 @@ def predictions(images: int) -> Predictions:
 
 
 def whole(dump: Predictions) -> None:
-    """All metrics and 1,000 draws."""
+    """Computes all metrics, and intervals from 1,000 resamples."""
     Bootstrap()(dump, evaluate(dump))

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.parts.images import jpegs, parquet
 from bench.parts.table import Row
 
-LIMIT = 1.5  # GB (10⁹ bytes), at any number of images
+LIMIT = 1.5  # Target in GB (10⁹ bytes) for any number of images
 
 PROGRAM = Path(__file__).resolve().parents[2] / "lightning_main.py"
 
@@ -29,7 +29,7 @@ def prepared_memory(count: int, size: int = 512, rows_a_group: int = 1000) -> Ro
 
 
 def peak_memory(command: Sequence[str], folder: Path, interval: float = 0.1) -> tuple[float, float]:
-    """Run a command in a folder; sample the memory of its process and all descendants every ``interval`` seconds.
+    """Runs a command in a folder, and samples the memory of its process and all descendants every ``interval`` s.
 
     Returns:
         Largest sum of proportional set sizes in GB (10⁹ bytes), which count shared pages once; and the seconds taken.

@@ -1,4 +1,4 @@
-"""Images, weights, detectors and the comparison of NPR's subjects and of those with its network."""
+"""Images, weights, detectors and the comparison for the subjects that measure NPR's network."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -15,11 +15,11 @@ from detectors.base import Detector
 from detectors.npr.net import NPRNet
 
 D = TypeVar("D", bound=Detector)
-TOLERANCE = 1e-5  # Largest difference of a logit in ways that have a target
+TOLERANCE = 1e-5  # Largest accepted difference of a logit for ways that have a target
 
 
 def textured(count: int, size: int = 256, seed: int = 0) -> Batch:
-    """Smooth uint8 images with noise; every second one is enlarged twofold, as a generator's last layer does."""
+    """Smooth uint8 images with noise; every second one is enlarged twofold, as by a generator's last layer."""
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.integers(0, 256, (count, 3, size // 8, size // 8)).astype(np.float32))
     smooth = F.interpolate(coarse, size=(size, size), mode="bicubic")
@@ -43,7 +43,7 @@ def plain_features(net: NPRNet, scaled: Tensor) -> Tensor:
 
 
 def plain_residual_features(net: NPRNet, images: Tensor) -> Tensor:
-    """`plain_features` of normalised images, whose residual is computed as the authors do."""
+    """`plain_features` of normalised images, with the residual computed as the authors do."""
     half = F.interpolate(images, scale_factor=0.5, mode="nearest", recompute_scale_factor=True)
     back = F.interpolate(half, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
     return plain_features(net, (images - back) * 2.0 / 3.0)
@@ -51,7 +51,7 @@ def plain_residual_features(net: NPRNet, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def disturb_norms(net: nn.Module, images: Tensor) -> nn.Module:
-    """Give batch norms running statistics of the images and weights that are not the identity; sets evaluation mode."""
+    """Gives batch norms statistics of the images and weights that are not the identity; sets evaluation mode."""
     for _ in range(10):
         net.train()(images)
     for module in net.modules():
@@ -77,10 +77,10 @@ def compared(
 
     Args:
         subject: name of the subject.
-        work: input of every way.
-        count: images in it.
+        work: description of the input.
+        count: number of images in it.
         ways: functions that return logits.
-        targets: smallest ratio wanted of each way, or None.
+        targets: target ratio of each way, or None.
 
     Raises:
         AssertionError: the logits of a way with a target differ by more than `TOLERANCE`.

@@ -1,4 +1,4 @@
-"""A folder of photographs as people have them: JPEG, PNG and WebP of 0.3 to 12 megapixels, some turned by EXIF."""
+"""A realistic folder of photographs: JPEG, PNG and WebP of 0.3 to 12 megapixels, some rotated by EXIF."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image
 
 SIZES = ((640, 480), (1024, 768), (1600, 1200), (2048, 1536), (3000, 2000), (4000, 3000))
 FORMATS = (("JPEG", "jpg"), ("JPEG", "jpg"), ("JPEG", "jpg"), ("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"))
-"""Two thirds JPEG, a sixth each of PNG and WebP, every one in every size."""
+"""Formats and suffixes: two thirds JPEG, a sixth PNG and a sixth WebP, each in every size."""
 
 
 def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -24,7 +24,7 @@ def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
 
 
 def photographs(folder: Path, count: int) -> Path:
-    """Write ``count`` images in one class folder; every size and format once, further ones are hard links."""
+    """Writes ``count`` images into one class folder: every size and format once, and hard links to them."""
     inside = folder / "photographs"
     inside.mkdir(parents=True)
     kinds = [(size, kind) for size in SIZES for kind in FORMATS]

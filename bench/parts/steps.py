@@ -16,7 +16,7 @@ Step = Callable[[], float]  # One step; returns the loss before it
 
 
 def step(loss: Callable[[], Tensor], optimizer: Optimizer, bf16: bool = False) -> Step:
-    """Forward, backward and the optimiser's step; ``bf16``: what ``trainer.precision=bf16-mixed`` does."""
+    """Forward, backward and the optimiser's step; ``bf16`` as with ``trainer.precision=bf16-mixed``."""
 
     def made() -> float:
         optimizer.zero_grad()
@@ -30,7 +30,7 @@ def step(loss: Callable[[], Tensor], optimizer: Optimizer, bf16: bool = False) -
 
 
 def ours(detector: Detector, state: Mapping[str, Tensor], batch: Batch, bf16: bool = False) -> Step:
-    """The detector's step from these weights, normalisation of the batch included."""
+    """The detector's step from these weights, including the normalisation of the batch."""
     detector.net.load_state_dict(state)
     detector.train().configure_model()
     return step(lambda: detector.loss(batch), detector.configure_optimizers(), bf16)
@@ -43,11 +43,11 @@ def compared(
 
     Args:
         subject: name of the subject.
-        work: input of every way.
-        count: images in it.
-        ways: steps from equal weights.
-        targets: smallest ratio wanted of each way, or None.
-        tolerance: largest difference of a loss in float32.
+        work: description of the input.
+        count: number of images in it.
+        ways: functions that make a step, all from equal weights.
+        targets: target ratio of each way, or None.
+        tolerance: largest accepted difference of a loss in float32.
 
     Raises:
         AssertionError: a float32 way's losses differ by more than ``tolerance``.

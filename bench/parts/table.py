@@ -20,9 +20,9 @@ class Row:
     baseline: float | None  # the baseline's figure, or None
     ours: float  # this project's figure
     unit: str  # unit of both
-    ratio: float | None  # how many times better ours is, or None
-    target: float | None  # the smallest ratio wanted, or, without a ratio, the largest figure; None for no target
-    note: str = ""  # the baseline; the spread; anything else a reader must know
+    ratio: float | None  # how many times better this project is, or None
+    target: float | None  # smallest accepted ratio, or, without one, largest accepted figure; None for no target
+    note: str = ""  # the baseline, the spread, and anything else a reader must know
 
     @property
     def met(self) -> bool | None:
@@ -36,7 +36,7 @@ def rate(
     subject: str, way: str, baseline: Timing, ours: Timing, count: int, target: float | None = None, note: str = "",
     unit: str = "images/s",
 ) -> Row:  # fmt: skip
-    """A row of throughputs: best repetition against best repetition, `count` items in each.
+    """A row of throughputs: the best repetition of each way, with `count` items in each.
 
     The note ends with the ratio of the medians and of the CPU seconds.
     """
@@ -66,13 +66,13 @@ def load(path: Path) -> dict[str, Section]:
 
 
 def save(path: Path, sections: Mapping[str, Section]) -> None:
-    """Write the page's rows as JSON."""
+    """Writes the page's rows as JSON."""
     content = {name: asdict(sections[name]) for name in sorted(sections)}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def record(docs: Path, name: str, section: Section) -> None:
-    """Replace a subject's rows in ``speed.json`` and ``speed.md``; the others keep those of their last run."""
+    """Replaces a subject's rows in ``speed.json`` and ``speed.md``; the others keep those of their last run."""
     sections = load(docs / "speed.json") | {name: section}
     save(docs / "speed.json", sections)
     (docs / "speed.md").write_text(page(sections))
@@ -121,7 +121,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits without an exponent, more where the integer part has more."""
+    """Three significant digits without an exponent, or more if the integer part has more."""
     return (
         f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"
     )

@@ -15,7 +15,7 @@ EFFORT = "PIXELPROOF_BENCH_EFFORT"
 
 
 def effort() -> Effort:
-    """Amount of work: "quick" only checks that everything runs, "full" adds measurements that take minutes."""
+    """The effort of this run: "quick" only checks that everything runs, "full" adds measurements that take minutes."""
     value = os.environ.get(EFFORT, "normal")
     if value not in get_args(Effort):
         raise ValueError(f"{EFFORT}={value!r}: choose one of {', '.join(get_args(Effort))}")
@@ -29,7 +29,7 @@ def pick(quick: T, normal: T, full: T | None = None) -> T:
 
 @dataclass
 class Timing:
-    """Repetitions of one way."""
+    """Times of the repetitions of one way."""
 
     seconds: list[float] = field(default_factory=list)  # wall-clock seconds of each repetition
     cpu: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Timing:
 
     @property
     def best(self) -> float:
-        """Least wall-clock seconds, those of the repetition disturbed least."""
+        """Least wall-clock seconds: those of the repetition that was disturbed least."""
         return min(self.seconds)
 
     @property
@@ -54,7 +54,7 @@ class Timing:
 def interleaved(
     ways: Mapping[str, Callable[[], object]], repetitions: int | None = None, after: Callable[[], object] = lambda: None
 ) -> dict[str, Timing]:
-    """Time each way once per round, so that anything that slows the machine slows all of them.
+    """Times each way once per round, so that anything that slows the machine slows all of them.
 
     Args:
         ways: functions to time; each is called once before the first round, unmeasured.

@@ -1,4 +1,4 @@
-"""What is known of the published detectors, kept in docs/zoo.json, and the table of docs/zoo.md made of it."""
+"""Measurements of the published detectors in docs/zoo.json, and the table of docs/zoo.md that shows them."""
 
 import json
 import math
@@ -29,13 +29,13 @@ from detectors.tracer.models.var_vqvae import VarVqvae
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 MARKS = ("<!-- python -m bench zoo writes from here -->", "<!-- to here -->")
 HEAD = "| detector | parameters (trained) | images/s | AUROC | generators seen | not seen | note |"
-PENDING = "not measured"  # A cell whose command has not been run, or was stopped before
+PENDING = "not measured"  # Cell of a measurement that has not been made
 
 Facts = Mapping[str, Any]
 
 
 def methods() -> dict[str, dict[str, Any]]:
-    """Facts of docs/zoo.yaml by name; without ``weights``, also ``recipe``, all words of the training."""
+    """Entries of docs/zoo.yaml by name; those without ``weights`` also have ``recipe``, all words of the training."""
     page = yaml.safe_load((DOCS / "zoo.yaml").read_text())
     found: dict[str, dict[str, Any]] = page["methods"]
     for facts in found.values():
@@ -47,14 +47,14 @@ def methods() -> dict[str, dict[str, Any]]:
 
 
 def kept() -> dict[str, dict[str, Any]]:
-    """What docs/zoo.json holds, by name; empty without the file."""
+    """The content of docs/zoo.json, by name; empty without the file."""
     file = DOCS / "zoo.json"
     found: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
     return found
 
 
 def keep(name: str, found: Facts) -> None:
-    """Add what was measured of one method to docs/zoo.json, and rewrite the table."""
+    """Adds the measurements of one method to docs/zoo.json, and rewrites the table."""
     known = kept()
     known[name] = known.get(name, {}) | dict(found)
     write_atomically(DOCS / "zoo.json", (json.dumps(known, indent=1) + "\n").encode())
@@ -62,7 +62,7 @@ def keep(name: str, found: Facts) -> None:
 
 
 def rewrite() -> None:
-    """Rewrite the table of docs/zoo.md."""
+    """Rewrites the table of docs/zoo.md."""
     page = DOCS / "zoo.md"
     write_atomically(page, written(page.read_text(), methods(), kept()).encode())
 
@@ -89,7 +89,7 @@ def _vgg16() -> nn.Module:
 
 
 RANDOM: Mapping[str, Callable[[], nn.Module]] = {"var_vqvae": partial(VarVqvae, VarVqvaeSize()), "vgg16": _vgg16}
-"""What ``files`` of docs/zoo.yaml may name: networks whose random weights are written where a method reads some."""
+"""Networks that ``files`` of docs/zoo.yaml may name; their random weights are written to a file for a method."""
 
 
 def _random(build_backbone: Callable[..., Built], name: str, pretrained: bool, *rest: Any) -> Built:  # noqa: ARG001
@@ -102,8 +102,8 @@ def written(page: str, facts_of: Mapping[str, Facts], found: Mapping[str, Facts]
 
     Args:
         page: text of docs/zoo.md.
-        facts_of: facts by name, which order the rows.
-        found: what was measured, by name; methods without it have no row.
+        facts_of: entries of docs/zoo.yaml by name, in the order of the rows.
+        found: measurements by name; methods without any have no row.
 
     Raises:
         DataError: the page lacks a mark.

@@ -1,4 +1,4 @@
-"""AI-GenBench: probing on stored features, and metrics."""
+"""AI-GenBench: linear probes on stored features, and metrics."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ PROBE = (
 
 
 def measure() -> list[Row]:
-    """Seconds of the metrics and of nine windows of probing."""
+    """Measures seconds of the metrics and of nine windows of linear probes."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     rows = [_metrics(pick(7_200, IMAGES))]
@@ -36,7 +36,7 @@ def measure() -> list[Row]:
 
 
 def _metrics(count: int) -> Row:
-    """Metrics of nine stages (periods, recalls, windows) and the means over time."""
+    """Measures the metrics of nine stages (periods, recalls, windows) and the means over time."""
     rng = np.random.default_rng(0)
     half = count // 2
     ids = rng.permutation(np.repeat(np.arange(1, len(names_by_id())), half // 36))
@@ -65,7 +65,7 @@ def _metrics(count: int) -> Row:
 
 
 def _probe() -> list[Row]:
-    """Nine windows of probing by the real command: without stored features, while storing them, and with them."""
+    """Measures nine windows by the real command: without stored features, while storing them, and with them."""
     with TemporaryDirectory() as folder, chdir(folder):
         miniature(Path("mini"), train=2, validation=1, size=128)
         torch.manual_seed(0)

@@ -1,7 +1,7 @@
 """Metrics and their intervals: 1,000,000 predictions, 36 generators, 1,000 draws of photographs.
 
 Half of the images are real. Each of 250,000 photographs has two real and two generated images; half of the generators
-count as seen. All metrics of all subsets are measured at two thresholds. The baseline draws with numpy alone.
+count as seen. All metrics of all subsets are computed at two thresholds. The baseline resamples with numpy alone.
 """
 
 import sys
@@ -21,7 +21,7 @@ DRAWS = 64
 
 
 def measure() -> list[Row]:
-    """CPU seconds and peak memory of all of it; draws a second against the plain way."""
+    """Measures CPU seconds and peak memory of everything, and resamples per second against the plain way."""
     images = pick(20_000, 1_000_000)
     dump = predictions(images)
     everything = interleaved({"all": partial(whole, dump)}, 2)["all"]

@@ -46,11 +46,11 @@ def send(file):
 with ThreadPoolExecutor(int(clients)) as pool:
     assert set(pool.map(send, sorted(Path(folder).iterdir()))) == {200}
 """
-"""A program of its own, as clients are: threads that send one image after the other."""
+"""A separate program, as clients are, whose threads send one image after the other."""
 
 
 def measure() -> list[Row]:
-    """NPR on the sample corpus, at native size; deliveries and maps are not asked for."""
+    """Measures NPR on the sample corpus at native size, without deliveries and maps."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         count = _files(Path("images"))
         torch.manual_seed(0)
@@ -75,7 +75,7 @@ def _files(folder: Path) -> int:
 
 
 def _timed(folder: Path) -> tuple[Timing, Timing]:
-    """Timings of ``task=predict`` and of the clients, each of all files."""
+    """Times ``task=predict`` and the clients, each with all files."""
     started: queue.Queue[tuple[str, Callable[[], None]]] = queue.Queue()
     tasks.serve._announce = lambda *given: started.put(given)
     server = threading.Thread(target=main, args=(["task=serve", "serve.deliveries=[]", *WORDS],))

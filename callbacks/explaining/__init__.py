@@ -1,1 +1,1 @@
-"""Explanations of a score: the maps that a detector sees, and where a backbone attends."""
+"""Explanations of a score: the maps that a detector sees, and the attention of a backbone."""

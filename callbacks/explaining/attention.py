@@ -29,7 +29,7 @@ def write_attention(predictions: Predictions, attention: Weights, names: Sequenc
 
 
 def groups(predictions: Predictions) -> dict[str, NDArray[np.int64]]:
-    """Positions of all images, of the real ones, and of each generator's."""
+    """Positions of all images, of real ones, and of those of each generator."""
     found = {"all images": np.arange(len(predictions)), "real": np.flatnonzero(predictions.fused_labels == 0)}
     for name in sorted(set(predictions.generators.tolist()) - {""}):
         found[name] = np.flatnonzero(predictions.generators == name)

@@ -1,4 +1,4 @@
-"""A record of every epoch's values, independent of loggers."""
+"""A record of the values of every epoch, independent of loggers."""
 # ruff: noqa: ARG002 - the signatures are Lightning's
 
 from __future__ import annotations

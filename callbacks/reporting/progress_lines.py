@@ -60,7 +60,7 @@ class ProgressLines(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts; waits for the device only if a line is due."""
+        """Counts images and losses; waits for the device only if a line is due."""
         self._losses += losses(outputs)
         self._batches += 1
         self._images += len(batch.label) * trainer.world_size
@@ -100,7 +100,7 @@ class ProgressLines(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts, and reports if a line is due."""
+        """Counts images, and reports if a line is due."""
         if verb(trainer) != "fit":
             self._images += 0 if batch is None else len(batch.label) * trainer.world_size
         if time.monotonic() - self._reported < self.every:

@@ -18,8 +18,8 @@ LOG_LINES = {
 WARNINGS = (
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # concerns Lightning's use of torch
     r".*The `srun` command is available on your system but is not used",  # docs/cluster.md shows how to use it
-    r".*using the WeightAveraging callback with a model that overrides the configure_model",  # ours does not shard
-    r".*does not have many workers which may be a bottleneck",  # our loaders are no DataLoaders and decode in batches
+    r".*using the WeightAveraging callback with a model that overrides the configure_model",  # ours is not sharded
+    r".*does not have many workers which may be a bottleneck",  # our loaders are not DataLoaders, and decode in batches
 )
 
 

@@ -1,1 +1,1 @@
-"""Arguments of the command line: parsed, typed, and answered with a next step."""
+"""Arguments of the command line: parsed, typed, and refused with a next step."""

@@ -10,7 +10,7 @@ from conf.cli.groups import config_name, group_in_defaults, group_names, option_
 
 
 def chosen_tree(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    """The configuration as far as YAML files write it: groups with the content of what is chosen in them."""
+    """The configuration as YAML files state it: each group with the content of its chosen options."""
     chosen = _defaults("", config_name(words), folders)
     pairs = [word.lstrip("+").split("=", 1) for word in words if "=" in word]
     given = {key: value.strip("[]").split(",") for key, value in pairs if key in group_names()}
@@ -40,7 +40,7 @@ def _defaults(group: str, name: str, folders: Sequence[Path]) -> dict[str, list[
 
 
 def _content(group: str, name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """What an option sets, with the options of its group that it is based on."""
+    """The content of an option, merged with the options of its group that it is based on."""
     content = _read(group, name, folders)
     based: dict[str, Any] = {}
     for entry in content.pop("defaults", []):

@@ -19,6 +19,9 @@ from contracts.errors import ConfigError
 
 PLAIN = re.compile(r"[\w.@%+-]+")  # Names of files that need no quotes, neither for a shell nor for Hydra
 
+COMMANDS = {"look": ("ckpt=", "deliveries=", "maps=", "--json", "--stdin"), "models": ("add", "name=", "licence=")}
+"""Words of the commands that have no configuration (`tasks.models.look`)."""
+
 
 def complete(line: Sequence[str]) -> list[str]:
     """Words that may take the place of the last one of a command line.
@@ -27,8 +30,8 @@ def complete(line: Sequence[str]) -> list[str]:
         line: the line up to the cursor, the program's name included; empty if the shell gave none.
 
     Returns:
-        Whole words; after those that end with ``=``, ``.``, ``/`` or ``[`` more is to be typed. None where the words
-        before cannot be read.
+        Whole words; those that end with ``=``, ``.``, ``/`` or ``[`` are to be continued. Empty if the words before
+        cannot be read.
     """
     before, space, word = (line[0] if line else "").rpartition(" ")
     try:
@@ -39,6 +42,11 @@ def complete(line: Sequence[str]) -> list[str]:
 
 
 def _candidates(previous: list[str], word: str) -> Iterator[str]:
+    if previous and previous[0] in COMMANDS:
+        yield from _of_command(COMMANDS[previous[0]], word)
+        return
+    if not previous:
+        yield from COMMANDS
     long = {name: names[0] for names, (value, _) in FLAGS.items() if value for name in names}
     flag, equals, value = word.partition("=")
     given = _searched(previous, long)
@@ -57,8 +65,17 @@ def _candidates(previous: list[str], word: str) -> Iterator[str]:
         yield from (f"{sign}{each}" for each in found)
 
 
+def _of_command(known: Sequence[str], word: str) -> Iterator[str]:
+    key, equals, value = word.partition("=")
+    if equals and f"{key}=" in known:
+        models = [file.stem for file in Path("models").glob("*.ckpt")] if key == "ckpt" else []
+        yield from (f"{key}={each}" for each in (*models, *_files(value)))
+    else:
+        yield from (*known, *_files(word))
+
+
 def _searched(previous: Sequence[str], long: dict[str, str]) -> list[str]:
-    """The words before, those about folders and whole configurations in one piece."""
+    """The previous words, each flag about folders and main configurations joined with its value."""
     joined = []
     for place, word in enumerate(previous):
         flag, equals, value = word.partition("=")
@@ -121,7 +138,7 @@ def _values(key: str, value: str, tree: dict[str, Any], folders: Sequence[Path])
 
 
 def _of_type(annotation: str) -> list[str] | None:
-    """The possible values of an annotation; none where they are numbers, None where they may be files."""
+    """The possible values of an annotation; an empty list for numbers, None if a value may be a file."""
     if "Literal" in annotation:
         constants = (node.value for node in ast.walk(ast.parse(annotation)) if isinstance(node, ast.Constant))
         return ["null" if value is None else str(value) for value in constants]

@@ -14,7 +14,7 @@ INFO = ("all", "config", "defaults", "defaults-tree", "searchpath")
 SHELLS = ("bash", "zsh", "fish")
 
 FLAGS: dict[tuple[str, ...], tuple[str, str]] = {
-    ("--help", "-h"): ("", "show this help, or explain the tasks, groups, options and keys given beside it"),
+    ("--help", "-h"): ("", "show this help, or explain the given tasks, groups, options and keys"),
     ("--multirun", "-m"): ("", "run every combination of key=1,2, range(), glob() and choice()"),
     ("--cfg", "-c"): ("|".join(CFG), "print the configuration as YAML instead of running"),
     ("--resolve",): ("", "resolve interpolations in the output of --cfg"),
@@ -44,7 +44,7 @@ NOT_HERE = {
 
 @dataclass(frozen=True)
 class Given:
-    """A command line, its flags read."""
+    """A command line, separated into flags and other words."""
 
     flags: dict[str, str]  # those given, by their long names, with their values; "" for those without
     words: list[str]  # everything else: overrides, and where the configuration is found (`conf.cli.groups`)
@@ -52,15 +52,14 @@ class Given:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message.removeprefix("argument "), "See pixelproof --hydra-help.")
+        raise ConfigError(message.removeprefix("argument "), "See pixelproof --help.")
 
 
 def read_flags(words: Sequence[str]) -> Given:
-    """Separates flags from overrides; unknown flags are left among the words and refused with them.
+    """Separates flags from overrides; unknown flags stay among the words, where they are refused later.
 
     Raises:
-        ConfigError: a flag of Hydra that we do not have, a value that a flag does not take, or flags that exclude one
-            another.
+        ConfigError: a flag of Hydra does not work here, a flag does not take its value, or flags exclude one another.
     """
     for word in words:
         if step := hydras_step(word):

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 
-# with the runtime of the grammar, which Hydra 1.4 brings along and 1.3 takes from antlr4
+# with the runtime of the grammar, which Hydra 1.4 contains and 1.3 imports from antlr4
 from hydra.grammar.gen.OverrideParser import (  # type: ignore[attr-defined]
     CommonTokenStream,
     InputStream,

@@ -11,7 +11,7 @@ CONF = Path(__file__).resolve().parents[1]  # The folder of YAML groups, whereve
 
 DIR = "--config-dir="
 NAME = "--config-name="
-"""Words that say where the configuration is found; they accompany the overrides wherever those are handed on."""
+"""Words that say where the configuration is found; they are passed on together with the overrides."""
 
 
 def group_names() -> list[str]:
@@ -20,7 +20,7 @@ def group_names() -> list[str]:
 
 
 def group_options(group: str, *folders: Path) -> list[str]:
-    """Options of a group: its YAML files in ``conf/`` or in the given folders, examples left out."""
+    """Options of a group: its YAML files in ``conf/`` or in the given folders, without examples."""
     names = {
         file.relative_to(folder / group).with_suffix("").as_posix()
         for folder in folders or (CONF,)
@@ -47,7 +47,7 @@ def file_name(file: Path, folders: Sequence[Path]) -> str:
 
 
 def is_search_word(word: str) -> bool:
-    """Whether a word says where the configuration is found, and so is no override."""
+    """Whether a word says where the configuration is found, and therefore is not an override."""
     return word.startswith((DIR, NAME))
 
 
@@ -60,12 +60,12 @@ def search_folders(words: Sequence[str], folder: Path = CONF) -> tuple[Path, ...
     """Folders of YAML files: the main one, then those the words add.
 
     Raises:
-        ConfigError: a folder does not exist, or holds a file whose name the main one has too.
+        ConfigError: a folder does not exist, or contains a file that the main folder has too.
     """
     found = [folder.resolve()]
     for further in dict.fromkeys(Path(word.removeprefix(DIR)).resolve() for word in words if word.startswith(DIR)):
         if not further.is_dir():
-            raise ConfigError(f"--config-dir {further} is not a folder", "Name a folder that holds GROUP/OPTION.yaml.")
+            raise ConfigError(f"--config-dir {further} is not a folder", "Name a folder with files GROUP/OPTION.yaml.")
         for each in found if further not in found else ():
             for name in (name.relative_to(further) for name in sorted(further.rglob("*.yaml"))):
                 if (each / name).is_file():
@@ -76,10 +76,10 @@ def search_folders(words: Sequence[str], folder: Path = CONF) -> tuple[Path, ...
 
 
 def config_names(folders: Sequence[Path]) -> list[str]:
-    """Whole configurations: the YAML files that lie in no group."""
+    """Names of main configurations: the YAML files outside the folders of groups."""
     return sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
 
 
 def config_name(words: Sequence[str]) -> str:
-    """The whole configuration that composition begins with."""
+    """Name of the main configuration, with which composition begins."""
     return next((word.removeprefix(NAME) for word in reversed(words) if word.startswith(NAME)), "config")

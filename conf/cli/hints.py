@@ -1,4 +1,4 @@
-"""The next step for a word of the command line that cannot be used: ready to paste where it can be."""
+"""The next step for a word of the command line that cannot be used, ready to paste where possible."""
 
 import re
 import shlex
@@ -16,11 +16,12 @@ from conf.keys.written import as_text
 from contracts.errors import nearest
 
 WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".bin")
+SWEEP = re.compile(r"(range|interval|choice|glob|shuffle|sort|tag)\(")  # Functions that list values
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl")
 
 
 def ready(key: str, text: str) -> str:
-    """A key with a text as a shell takes it, quoted for Hydra and for the shell."""
+    """A key with a text, quoted for Hydra and for the shell."""
     quote = Quote.single if '"' in text and "'" not in text else Quote.double
     return shlex.quote(f"{key}={QuotedString(text, quote).with_quotes()}")
 
@@ -43,9 +44,10 @@ def parse_step(word: str, experiments: Sequence[str]) -> str:
 def several_step(word: str) -> str:
     """The next step for a list of values without ``-m``."""
     key, _, value = word.partition("=")
+    as_list = "" if SWEEP.match(value) else f"or write a list: {shlex.quote(f'{key}=[{value}]')}, "
     return (
-        f"Add -m to run them one by one, or write a list: {shlex.quote(f'{key}=[{value}]')}, or quote a text that "
-        f"holds a comma. In a shell: {ready(key, value)}   In a YAML file: {in_yaml(key, value)}"
+        f"Add -m to run them one by one, {as_list}or quote a text that is a single value. "
+        f"In a shell: {ready(key, value)}   In a YAML file: {in_yaml(key, value)}"
     )
 
 
@@ -59,7 +61,7 @@ def flag_step(word: str) -> str:
 
 
 def key_step(override: Override, options: Callable[[str], list[str]]) -> str:
-    """The next step for a root key that does not exist: the key that is meant, with the value that was typed."""
+    """The next step for a root key that does not exist: the key that was probably meant, with the typed value."""
     name, value = override.key_or_group, "" if override.is_delete() else as_text(override.get_value_string())
     key = key_for(name) or key_for(name.rpartition(".")[2])
     if key is None:

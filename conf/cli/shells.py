@@ -1,4 +1,4 @@
-"""Completion functions of shells; each hands the line up to the cursor to ``pixelproof --complete``."""
+"""Completion functions of shells; each passes the line up to the cursor to ``pixelproof --complete``."""
 
 BASH = r"""
 _pixelproof() {

@@ -1,4 +1,4 @@
-"""Reads composed values by the types of their keys: text keeps the characters that were typed."""
+"""Reads composed values by the types of their keys; text keeps the characters that were typed."""
 
 import ast
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def typed_config(resolved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typed_node(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of one group's node."""
+    """The same for the node of one group."""
     meant: dict[str, Any] = _typed(dict(node), None)
     return meant
 
@@ -50,7 +50,7 @@ def _of_root(key: str, value: Any) -> Any:
 
 
 def annotation_at(resolved: Mapping[str, Any], key: str) -> ast.expr | None:
-    """The annotation of a dotted key, with the parts a configuration has chosen; None where nothing is known of it."""
+    """The annotation of a dotted key in a configuration, given the chosen parts; None if it is unknown."""
     root, *path = key.split(".")
     if root in VERB_OPTIONS:
         return _of_field(verb_options(root).get(".".join(path)))

@@ -40,9 +40,9 @@ HYDRAS = {
 
 
 def parse(words: Iterable[str]) -> list[Override]:
-    """Parses overrides; in their values are marks (see `conf.keys.written`), which `typed_value` reads.
+    """Parses overrides; their values contain marks (see `conf.keys.written`), which `typed_value` reads.
 
-    Words about where the configuration is found (`conf.cli.groups`) are left out.
+    Words that say where the configuration is found (`conf.cli.groups`) are left out.
 
     Raises:
         ConfigError: a word is not ``key=value``.
@@ -93,7 +93,7 @@ def expand(words: Sequence[str], folder: Path = CONF) -> list[list[str]]:
 
 
 def accepted(words: Sequence[str]) -> list[str]:
-    """The words as Hydra takes them.
+    """The words in the form that Hydra accepts.
 
     A key below a group is passed to the checker, whether or not its YAML file mentions it, and a group set to
     null is removed.
@@ -102,13 +102,13 @@ def accepted(words: Sequence[str]) -> list[str]:
 
 
 def judge(override: Override, folders: Sequence[Path]) -> Iterator[ConfigError]:
-    """Problems that one word shows without the others."""
+    """Problems of one word that do not depend on the others."""
     word = as_text(str(override.input_line))
     root, _, rest = override.key_or_group.partition(".")
     groups = group_names()
     if root.partition("/")[0] == "hydra":
         section = root if "/" in root else ".".join(override.key_or_group.split(".")[:2])
-        step = HYDRAS.get(section, "Leave it out; see --hydra-help for what takes its place")
+        step = HYDRAS.get(section, "Leave it out; --hydra-help lists what replaces it")
         yield ConfigError(f"{word!r}: Hydra's own settings are not used here", step)
     elif "/" in root:
         yield ConfigError(f"{word!r}: groups cannot be nested", nearest(root, groups))
@@ -134,7 +134,7 @@ def _judge_choice(word: str, group: str, value: Any, options: list[str]) -> Iter
         return
     for name in value if isinstance(value, list) else [value]:
         if name is not None and str(name) not in options:
-            known = nearest(str(name), options) if options else f"Write one out: {group}.{name}._target_=module.name"
+            known = nearest(str(name), options) if options else f"Define one: {group}.{name}._target_=module.name"
             yield ConfigError(f"{group}={name} does not exist", MEASURED if group == "metrics" else known)
 
 
@@ -143,7 +143,9 @@ def _judge_option(word: str, root: str, rest: str, value: Any) -> Iterator[Confi
     if rest and not known:
         yield ConfigError(f"{word!r}: {root} is a single value", f"Write {root}=VALUE.")
     elif known and not rest:
-        yield ConfigError(f"{word!r}: {root} holds options", nearest(rest, [f"{root}.{name}" for name in known]))
+        yield ConfigError(
+            f"{word!r}: {root} is not a single value", nearest(rest, [f"{root}.{name}" for name in known])
+        )
     elif known and rest not in known:
         yield ConfigError(f"{root} has no option {rest!r} (in {word!r})", nearest(rest, known))
     elif known:
@@ -155,13 +157,15 @@ def _judge_option(word: str, root: str, rest: str, value: Any) -> Iterator[Confi
 def _accepted(override: Override) -> str:
     word = str(override.input_line)
     root, dot, _ = override.key_or_group.partition(".")
+    if word == "~logger":
+        return "logger=[]"  # Hydra cannot delete a list
     if root not in group_names() or override.is_add() or override.is_force_add() or override.is_delete():
         return word
     if dot:
         return f"++{word}"
     if (chosen := typed_value(override)) is not None:
         return f"{override.get_key_element()}={_chosen(chosen)}"
-    return f"{root}=[]" if root == "logger" else f"~{root}"  # Hydra cannot delete a list
+    return f"{root}=[]" if root == "logger" else f"~{root}"
 
 
 def _chosen(value: Any) -> str:

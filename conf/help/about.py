@@ -32,7 +32,7 @@ def hydra_help() -> str:
     parts = (
         "PixelProof composes its configuration with Hydra, but runs tasks itself.",
         section("Hydra's flags that work here", works),
-        section("Hydra's flags that do not", {", ".join(names): step for names, step in NOT_HERE.items()}),
+        section("Hydra's flags that do not work here", {", ".join(names): step for names, step in NOT_HERE.items()}),
         section("Hydra's settings that do not work here", HYDRAS),
     )
     return "\n\n".join(parts)

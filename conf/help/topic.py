@@ -31,7 +31,7 @@ from contracts.errors import ConfigError, nearest
 
 Lines = dict[str, str]
 Part = tuple[str, Lines]  # A title or a paragraph, and what is listed under it
-_SETTINGS = "It sets"  # Title of an option's values
+_SETTINGS = "It sets"  # Title above the values of an option
 
 
 def parts_for(words: Sequence[str], folder: Path) -> Iterator[Part]:

@@ -25,7 +25,7 @@ def class_text(target: str) -> str:
 
 
 def argument_texts(target: str) -> dict[str, str]:
-    """The docstring's text for each argument; that of a base class where it refers to one."""
+    """The docstring's text for each argument, or that of a base class to which the docstring refers."""
     bases, text = _documented(target)
     found = _entries(text)
     for base in bases:
@@ -50,7 +50,7 @@ def _entries(docstring: str) -> dict[str, str]:
 
 
 def _documented(target: str) -> tuple[list[str], str]:
-    """Dotted names of the base classes of a class of ours, and the docstring; both empty for what is not ours."""
+    """Dotted names of the base classes of a class of ours, and its docstring; both empty for other classes."""
     try:
         module, node = find(target, ROOT) if is_own(target) else ("", None)
     except ConfigError:

@@ -1,11 +1,11 @@
-"""The options of each verb, typed, with the help text that says what each one sets."""
+"""The options of each task, typed, with a help text that says what each one sets."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 
 def option(default: Any, meaning: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its help text and, where only some values are possible, those values."""
+    """A field with its help text and, if only some values are possible, those values."""
     return field(default=default, metadata={"help": meaning, "choices": choices})
 
 
@@ -19,7 +19,9 @@ class PrepareOptions:
     """Options of ``task=prepare``."""
 
     out: str | None = option(None, "HDF5 file to write; experiments_data/<id>/data.h5 by default")
-    storage: str = option("encoded", "what is stored: the encoded bytes, or pixels of one size", ("encoded", "pixels"))
+    storage: str = option(
+        "encoded", "form of stored images: encoded bytes, or pixels of one size", ("encoded", "pixels")
+    )
     size: int | None = option(None, "side in pixels that every image is resized to; null keeps the native size")
     limit: int | None = option(None, "maximum number of images, sampled evenly from classes and splits; null keeps all")
     workers: int | None = option(None, "number of processes; null starts one for each core")
@@ -34,7 +36,7 @@ class AuditOptions:
 
     out: str | None = option(None, "folder for the report; experiments_data/<id>/ by default")
     deliveries: list[str] = option_list(
-        "with ckpt=FILE, deliveries or presets that one class is changed by, to see what the checkpoint relies on",
+        "with ckpt=FILE, deliveries or presets applied to one class at a time, to find what the checkpoint relies on",
         "jpeg-95", "jpeg-75", "jpeg-50", "webp-80", "avif-60", "resize-0.5", "resize-1.5", "crop-0.75",
     )  # fmt: skip
     against: list[str] = option_list(
@@ -42,7 +44,7 @@ class AuditOptions:
         "or hashes of an earlier audit: [genimage:/data/genimage,hashes.parquet]"
     )
     dump: str | None = option(
-        None, "with audit.against, dump or experiment whose metrics are shown with and without images that have copies"
+        None, "with audit.against, dump or experiment whose metrics are given with and without images that have copies"
     )
     images: int | None = option(
         1000, "with ckpt=FILE, maximum number of test images of each class, sampled by id; null takes all"
@@ -64,7 +66,7 @@ class DoctorOptions:
 
     data: bool = option(
         False,
-        "whether the data is read too, to count images by split and label and to find what would stop a fit or test",
+        "whether to read the data too, to count images by split and label and to find what would stop a fit or test",
     )
 
 
@@ -117,7 +119,7 @@ class ThresholdOptions:
     )
     direction: str = option(
         "auto",
-        "whether higher or lower scores mean generated; auto finds out from the labels",
+        "whether higher or lower scores mean generated; auto derives it from the labels",
         ("auto", "higher", "lower"),
     )
     label: str = option("label", "label column of a CSV file")
@@ -134,7 +136,7 @@ class CalibrateOptions:
     input: str | None = option(None, "dump to fit the calibration on, or an experiment with a validation dump")
     method: str = option(
         "temperature",
-        "what is fitted to the logits: a factor (temperature), an offset (shift), both (platt), a factor for each "
+        "function fitted to the logits: a factor (temperature), an offset (shift), both (platt), a factor for each "
         "class and an offset (beta), or any non-decreasing function (isotonic)",
         ("temperature", "platt", "beta", "isotonic", "shift"),
     )
@@ -142,10 +144,10 @@ class CalibrateOptions:
         None, "share of generated images that method shift assumes instead of reading labels, such as 0.5"
     )
     sure: float = option(
-        0.8, "calibrated probability of being right, from 0.5, below which a call counts as undecidable"
+        0.8, "calibrated probability of being right, 0.5 or more, below which a decision counts as undecidable"
     )
-    resamples: int = option(1000, "number of bootstrap resamples for intervals of the figures")
-    store: bool = option(True, "whether the calibration is also written into the checkpoint")
+    resamples: int = option(1000, "number of bootstrap resamples for intervals of the metrics")
+    store: bool = option(True, "whether to write the calibration into the checkpoint too")
     out: str | None = option(None, "folder for calibration.json; experiments_data/<id>/ by default")
 
 
@@ -159,7 +161,7 @@ class ReviewOptions:
     resamples: int | None = option(
         None, "number of bootstrap resamples for intervals; by default 1000, or no intervals above 250,000 images"
     )
-    serve: bool = option(False, "serves the page on this machine, with whole images, until Ctrl-C")
+    serve: bool = option(False, "whether to serve the page on this machine, with whole images, until Ctrl-C")
     port: int = option(0, "port to listen on with review.serve=true; 0 takes a free one")
 
 
@@ -301,7 +303,7 @@ class CandidatesOptions:
     )
     metric: str = option("val/auroc", "logged metric to rank by; greater is better, except for val/loss")
     gap_weight: float = option(0.0, "penalty for a gap between validation and training loss")
-    top: int = option(5, "number of candidates kept")
+    top: int = option(5, "number of candidates to keep")
     words: list[str] = option_list("arguments changed for retraining: [trainer.max_epochs=30]")
     retrain: bool = option(False, "whether to retrain the candidates, keep the best one and test it")
     workers: int = option(1, "number of runs at the same time")
@@ -320,11 +322,11 @@ class ExportOptions:
     """Options of ``task=export``."""
 
     out: str | None = option(
-        None, "folder to write, beside the checkpoint by default; a name in .safetensors: a file of weights alone"
+        None, "folder to write, beside the checkpoint by default; with the suffix .safetensors, a file of weights alone"
     )
     format: str = option(
         "safetensors",
-        "what the weights are written as: tensors, an ONNX graph, or a program of torch.export",
+        "format of the weights: tensors, an ONNX graph, or a program of torch.export",
         ("safetensors", "onnx", "torch_export"),
     )
     precision: str = option(
@@ -340,16 +342,16 @@ class ServeOptions:
 
     further: list[str] = option_list("checkpoints that vote beside ckpt: [b.ckpt]")
     deliveries: list[str] = option_list(
-        "deliveries after which an image can be scored again, none with []",
+        "deliveries after which a request may have its image scored again; [] for none",
         "messenger-1", "sieve-web", "jpeg-90", "jpeg-75", "jpeg-50", "resize-0.5",
     )  # fmt: skip
-    host: str = option("127.0.0.1", "address to listen on; any but this machine's own needs serve.token")
+    host: str = option("127.0.0.1", "address to listen on; one that other machines can reach needs serve.token")
     port: int = option(0, "port to listen on; 0 takes a free one")
     token: str | None = option(None, "secret that requests must carry")
-    max_bytes: int = option(50_000_000, "number of bytes of the largest file that is accepted")
-    max_pixels: int = option(50_000_000, "number of pixels of the largest image that is decoded")
+    max_bytes: int = option(50_000_000, "maximum number of bytes of an accepted file")
+    max_pixels: int = option(50_000_000, "maximum number of pixels of a decoded image")
     waiting: int = option(32, "number of images that may wait; further ones are refused")
-    batch: int = option(8, "number of waiting images scored together")
+    batch: int = option(8, "maximum number of waiting images scored together")
     seconds: float = option(60.0, "time limit of a request in seconds")
     keep: str | None = option(None, "folder for images and answers; none are kept by default")
 

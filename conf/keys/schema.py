@@ -15,9 +15,7 @@ class Config:
     task: str = of.option("fit", "task to run")
     experiment_id: str | None = of.option(None, "name of the experiment; results go to experiments_data/NAME/")
     ckpt: str | None = of.option(None, "checkpoint or weights to score with, or to start training from")
-    calibrated: bool = of.option(
-        False, "whether task=test and task=predict give calibrated probabilities, by the checkpoint's calibration"
-    )
+    calibrated: bool = of.option(False, "whether task=test and task=predict apply the checkpoint's calibration")
     seed: int = of.option(100, "random seed")
     experiment: str | None = of.option(None, "recipe from conf/experiment")
     datamodule: dict[str, Any] = field(default_factory=dict, metadata=GROUP)

@@ -1,4 +1,4 @@
-"""Signatures of classes and functions, read from their source: nothing is imported, so nothing heavy is."""
+"""Signatures of classes and functions, read from their source without importing anything."""
 
 import ast
 import builtins
@@ -16,7 +16,7 @@ from contracts.errors import ConfigError
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument of a constructor or function; annotation and default as written, "" where there is none."""
+    """An argument of a constructor or function; annotation and default as written, or "" if absent."""
 
     name: str
     required: bool
@@ -38,7 +38,7 @@ class Signature:
 def signature(target: str, root: Path = ROOT) -> Signature:
     """The signature of a class or function of ours.
 
-    Base classes are followed where a class has no constructor of its own, or one that passes ``**kwargs`` on.
+    Base classes are followed if a class has no constructor of its own, or one that passes ``**kwargs`` on.
 
     Raises:
         ConfigError: the module or name does not exist, or is defined outside our packages.
@@ -55,7 +55,7 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
 
     Args:
         target: dotted name.
-        base_class: whether the name is a base class in our own source, which needs no permission.
+        base_class: whether the name is a base class in our own source, which need not be on the allow-list.
 
     Raises:
         ConfigError: the target is not allowed or does not exist.
@@ -74,15 +74,15 @@ def library_signature(target: str, base_class: bool = False) -> Signature:
 
 
 def by_source(target: str) -> Signature | None:
-    """A library's class by its source alone: an import of torch takes seconds, and a typing error should not."""
-    spec = find_spec(target.partition(".")[0])  # of a top-level package, which imports nothing
+    """A library's class from its source alone: importing torch takes seconds, which a typing error should not."""
+    spec = find_spec(target.partition(".")[0])  # for a top-level package this imports nothing
     if spec is None or not spec.submodule_search_locations:
         return None
     root = Path(spec.submodule_search_locations[0]).parent
     try:
         module, node = find(target, root)
         found = _class_signature(module, node, root) if isinstance(node, ast.ClassDef) else None
-    except (ConfigError, OSError, SyntaxError, RecursionError):  # names made at run time, or compiled modules
+    except (ConfigError, OSError, SyntaxError, RecursionError):  # names created at run time, or compiled modules
         return None
     return None if found is None or found.library else found
 
@@ -112,7 +112,7 @@ def _class_signature(module: str, node: ast.ClassDef, root: Path) -> Signature:
 
 
 def _signature_in(order: list[str], root: Path) -> Signature:
-    """The signature of the first class in a method resolution order; ``super()`` is the class behind it."""
+    """The signature of the first class in a method resolution order; ``super()`` is the class after it."""
     if not order:
         return Signature({})
     name, *further = order
@@ -145,7 +145,7 @@ def _signature_in(order: list[str], root: Path) -> Signature:
 
 
 def _order(name: str, root: Path) -> list[str]:
-    """Python's method resolution order (C3), in which classes that are not read have no bases."""
+    """Python's method resolution order (C3); classes whose source is not read count as having no bases."""
     if not _readable(name, root):
         return [name]
     module, node = find(name, root)
@@ -155,7 +155,7 @@ def _order(name: str, root: Path) -> list[str]:
     found = [f"{module}.{node.name}"]
     while waiting := [order for order in waiting if order]:
         heads = (order[0] for order in waiting if not any(order[0] in other[1:] for other in waiting))
-        found.append(next(heads, waiting[0][0]))  # Python refuses bases that have no common order
+        found.append(next(heads, waiting[0][0]))  # Python rejects bases without a consistent order
         waiting = [order[1:] if order[0] == found[-1] else order for order in waiting]
     return found
 
@@ -177,7 +177,7 @@ def base_name(base: ast.expr, module: str, root: Path) -> str:
 
 
 def _handed(init: ast.FunctionDef, names: list[str]) -> set[str]:
-    """Names of the base's parameters that a constructor fills itself in ``super().__init__(…)``."""
+    """Names of the base's parameters that a constructor sets itself in ``super().__init__(…)``."""
     handed: set[str] = set()
     for call in _super_calls(init):
         handed |= {keyword.arg for keyword in call.keywords if keyword.arg}
@@ -199,7 +199,7 @@ def _super_calls(init: ast.FunctionDef) -> Iterator[ast.Call]:
 
 
 def _open(annotation: ast.expr | None, module: str, root: Path) -> set[str] | None:
-    """Names that ``**kwargs: Unpack[…]`` takes; None for any, where it is annotated otherwise."""
+    """Names that ``**kwargs: Unpack[…]`` accepts; None (any name) for another annotation."""
     if isinstance(annotation, ast.Subscript) and base_name(annotation, module, root) == "typing.Unpack":
         return _keys(base_name(annotation.slice, module, root), root)
     return None

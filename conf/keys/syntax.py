@@ -8,7 +8,7 @@ from pathlib import Path
 from conf.keys.targets import is_own
 from contracts.errors import ConfigError, nearest
 
-ROOT = Path(__file__).resolve().parents[2]  # The folder our packages lie in
+ROOT = Path(__file__).resolve().parents[2]  # The folder that contains our packages
 
 Definition = ast.ClassDef | ast.FunctionDef
 

@@ -1,4 +1,4 @@
-"""Which classes and functions a configuration may name: an allow-list held in code, never in a configuration."""
+"""Which classes and functions a configuration may name: an allow-list in code, never in a configuration."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -32,13 +32,13 @@ SUPPLIED = {
     "logger": frozenset({"name", "group"}),
     "metrics": frozenset({"num_classes", "num_labels"}),
 }
-"""Arguments a task supplies itself to members of a group, which no YAML file has to name."""
+"""Arguments that a task supplies to members of a group, so that YAML files need not name them."""
 
 TAKEN = {"trainer": frozenset({"callbacks", "enable_checkpointing", "logger", "plugins"})}
-"""Arguments of a group's part that tasks always set, so that no configuration may."""
+"""Arguments that tasks always set, so that a configuration may not."""
 
 FROM_CHECKPOINT = ("detectors.", "contracts.view.View")
-"""All that a configuration out of a checkpoint may name: detectors and their views."""
+"""Targets that a configuration from a checkpoint may name: detectors and their views."""
 
 
 MOVED = {
@@ -56,11 +56,11 @@ MOVED = {
     "callbacks.history.": "callbacks.reporting.history.",
     "callbacks.wandb_logger.": "callbacks.reporting.wandb_logger.",
 }
-"""Former places of configured classes and functions, which checkpoints, lock files and users' YAML files still name."""
+"""Former names of classes and functions, which checkpoints, lock files and users' YAML files may still contain."""
 
 
 def current(target: Any) -> Any:
-    """Today's name of a target that has moved; every other value as it is."""
+    """The current name of a target that has moved; every other value unchanged."""
     if isinstance(target, str):
         for former, place in MOVED.items():
             if target == former or (former.endswith(".") and target.startswith(former)):
@@ -69,12 +69,12 @@ def current(target: Any) -> Any:
 
 
 def is_own(target: str) -> bool:
-    """Whether a dotted name lies in one of our packages."""
+    """Whether a dotted name belongs to one of our packages."""
     return target.startswith(OWN)
 
 
 def nodes(tree: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every mapping with a ``_target_`` in a tree of plain containers, with its dotted place."""
+    """Every mapping with a ``_target_`` in a tree of plain containers, with its dotted key."""
     if isinstance(tree, Mapping) and "_target_" in tree:
         yield where, tree
     if isinstance(tree, Mapping | list | tuple):
@@ -83,7 +83,7 @@ def nodes(tree: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def refuse_by_name(target: Any, where: str, from_checkpoint: bool = False) -> None:
-    """First gate, before anything is imported.
+    """Checks a target's name before anything is imported.
 
     Raises:
         ConfigError: the name is outside the allow-list.
@@ -97,8 +97,8 @@ def refuse_by_name(target: Any, where: str, from_checkpoint: bool = False) -> No
 def resolve(target: Any, where: str = "", from_checkpoint: bool = False) -> Any:
     """The object behind an allowed name.
 
-    The object is judged by where it is defined, so that neither ``logging.os.system`` nor a name that one of our
-    modules merely imports is let through.
+    The object must be defined in an allowed module: neither ``logging.os.system`` nor a name that one of our modules
+    merely imports is accepted.
 
     Raises:
         ConfigError: the name is outside the allow-list, names nothing, or names something defined elsewhere.
@@ -116,7 +116,7 @@ def resolve(target: Any, where: str = "", from_checkpoint: bool = False) -> Any:
     if not allowed:
         raise ConfigError(
             f"{where}._target_={target!r} is {home}, which is not allowed",
-            "Name a class or function where it is defined: ours, or a class of the allowed libraries.",
+            "Name a class or function of ours, or a class of an allowed library, by the module that defines it.",
         )
     return found
 
@@ -130,7 +130,7 @@ def _locate(target: str, where: str) -> Any:
             found: Any = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise  # the module is there; what it imports is not
+                raise  # the module exists, but something that it imports does not
             continue
         for attribute in parts[length:]:
             if not hasattr(found, attribute):

@@ -1,4 +1,4 @@
-"""A composed root in plain containers becomes the typed one; every value is checked against the type of its key."""
+"""Converts a composed root in plain containers to the typed one, and checks every value against its key's type."""
 
 from collections.abc import Callable
 from dataclasses import Field, fields

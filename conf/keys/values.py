@@ -1,4 +1,4 @@
-"""Whether a value from YAML fits an annotation, as far as plain values go, and which of two readings it means."""
+"""Whether a plain value from YAML fits an annotation, and how an ambiguous scalar is read."""
 
 import ast
 from typing import Any
@@ -26,7 +26,7 @@ TEXTS = frozenset({"str", "Path", "PathLike", "StrPath", "_PATH"})
 
 
 def fits(value: Any, annotation: str) -> bool:
-    """Whether a plain value fits an annotation as written; names that are not plain types fit every value.
+    """Whether a plain value fits an annotation as written; annotations that are not plain types accept every value.
 
     So ``"False"`` (text, and true in Python) is not accepted as a bool, nor 0.5 for an int.
     """
@@ -42,13 +42,13 @@ def described(annotation: str) -> str:
 
 
 def typed_scalar(value: Any, annotation: ast.expr | None) -> Any:
-    """A scalar as a key of that annotation means it.
+    """A scalar, read as the annotation of its key says.
 
-    Where numbers or truth values are taken it is one; else, where text is taken, it is what was typed.
+    If the annotation accepts numbers or truth values, it is one; otherwise, if it accepts text, it is the typed text.
 
     Args:
-        value: from a configuration, `Written` where its reading is open.
-        annotation: of the key; None where nothing is said, so that the grammar's reading holds.
+        value: from a configuration; `Written` if it is ambiguous.
+        annotation: of the key; None if unknown, so that the value is read as the grammar reads it.
     """
     text, plain = (value.text, value.value) if isinstance(value, Written) else (None, value)
     if not isinstance(plain, bool | int | float):

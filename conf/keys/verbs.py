@@ -19,20 +19,20 @@ REQUIRED = {
     "convert": ("convert.inputs",),
     "sweep": ("sweep.file",),
 }
-"""Keys one of which a task requires, besides those of its parts."""
+"""Keys of which a task requires one, besides those of its parts."""
 
 BUILDERS = {name: name for name, field in root_keys().items() if field.metadata.get("group")} | {"loggers": "logger"}
 """Methods of `tasks.experiment.run.Run` that build a group."""
 
 
 def verbs(root: Path = ROOT) -> dict[str, str]:
-    """Tasks with the first line of their docstring: files of ``tasks/`` whose function of the same name takes a run."""
+    """Tasks with the first line of their docstring: files in ``tasks/`` whose function of the same name takes a run."""
     files = sorted((root / "tasks").glob("*.py"))
     return {file.stem: first_line(node) for file in files if (node := _function(file)) is not None}
 
 
 def is_verb(task: str, root: Path = ROOT) -> bool:
-    """Whether a task exists; the files of the others are not read."""
+    """Whether a task exists; files of other tasks are not read."""
     file = root / "tasks" / f"{task}.py"
     return task.isidentifier() and file.is_file() and _function(file) is not None
 
@@ -45,7 +45,7 @@ def verb_text(task: str, root: Path = ROOT) -> str:
 
 
 def groups_used(task: str, root: Path = ROOT) -> list[str]:
-    """Groups a task builds: those it, or a module of ``tasks/`` it imports, asks of ``run``."""
+    """Groups that a task builds by methods of ``run``, itself or in a module of ``tasks/`` that it imports."""
     used: set[str] = set()
     seen: set[str] = {"tasks.experiment.run"}
     waiting = [f"tasks.{task}"]
@@ -64,7 +64,7 @@ def groups_used(task: str, root: Path = ROOT) -> list[str]:
 
 
 def _function(file: Path) -> ast.FunctionDef | None:
-    """A task's function: that of the file's name, which takes a run."""
+    """A task's function: the one with the file's name, which takes a run."""
     for node in source(file).body:
         if isinstance(node, ast.FunctionDef) and node.name == file.stem:
             return node if [argument.arg for argument in node.args.args] == ["run"] else None

@@ -1,8 +1,8 @@
-"""Scalars as they were typed, carried through Hydra to where the type of their key is known.
+"""Scalars as they were typed, passed through Hydra until the type of their key is known.
 
-Hydra's grammar and YAML read ``12345_2`` as the integer 123452 before it is known whether its key holds a number or
-the name of a folder. So a scalar that its value does not give back as it was typed travels as a mark, a word that
-both leave alone; `conf.cli.typed` replaces it by text or a number.
+Hydra's grammar and YAML read ``12345_2`` as the integer 123452 before it is known whether its key holds a number or the
+name of a folder. Therefore a scalar whose value does not print as it was typed is replaced by a mark, a word that both
+leave unchanged; `conf.cli.typed` replaces the mark by text or a number.
 """
 
 import re
@@ -29,7 +29,7 @@ class Written:
     """A scalar without quotes."""
 
     text: str  # the characters that were typed
-    value: Number  # what the grammar makes of them
+    value: Number  # the value that the grammar reads
 
 
 def text_of(value: Number) -> str:
@@ -38,12 +38,12 @@ def text_of(value: Number) -> str:
 
 
 def mark(text: str, value: Number) -> str:
-    """A word for a scalar that Hydra, OmegaConf and YAML take for a name, also inside other text and as a key."""
+    """A word for a scalar that Hydra, OmegaConf and YAML read as a name, also inside other text and as a key."""
     return f"AS_WRITTEN_{text.encode().hex()}_{str(value).encode().hex()}_"
 
 
 def read(value: Any) -> Any:
-    """A scalar back from its mark; a mark inside a text, where an interpolation put it, becomes what was typed."""
+    """The scalar of a mark; a mark inside a text, where an interpolation put it, is replaced by what was typed."""
     if not isinstance(value, str):
         return value
     found = _MARK.fullmatch(value)
@@ -64,7 +64,7 @@ def typed_characters(node: Any) -> Any:
 
 
 def grammar_values(node: Any) -> Any:
-    """Plain containers with every marked scalar as the grammar reads it; mappings' keys are what was typed."""
+    """Plain containers with every marked scalar as the grammar reads it; keys of mappings are as they were typed."""
 
     def value(scalar: Any) -> Any:
         found = read(scalar)
@@ -92,7 +92,7 @@ def _number(canonical: str) -> Number:
 
 
 class _Marking:
-    """Gives plain scalars marks where their value does not give them back; dates stay text."""
+    """Replaces plain scalars whose value does not print as it was typed by marks; dates stay text."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         plain = isinstance(node, yaml.ScalarNode) and not node.style
@@ -142,6 +142,6 @@ def _name(scalar: Any) -> Any:
 
 
 def register_source() -> None:
-    """Has Hydra read YAML files by `MarkingSource`."""
-    Plugins.instance()  # registers Hydra's own, and would not replace another
+    """Makes Hydra read YAML files by `MarkingSource`."""
+    Plugins.instance()  # registers Hydra's own source first, since it does not replace an existing one
     SourcesRegistry.instance().types["file"] = MarkingSource

@@ -1,7 +1,7 @@
-"""Base classes that are Lightning's once Lightning is imported, and plain before.
+"""Base classes that are Lightning's if Lightning is imported, and plain otherwise.
 
-Importing Lightning takes longer than scoring a few images, and only a trainer needs it. An object made before the
-import is plain; `as_lightning` turns it into one that a trainer takes.
+Importing Lightning takes longer than scoring a few images, and only a trainer needs it. An object created before the
+import is plain; `as_lightning` converts it into one that a trainer accepts.
 """
 
 import sys
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _Late:
-    """Makes objects of Lightning's class of the same name as well, if Lightning is imported."""
+    """Creates objects that are also of Lightning's class of the same name, if Lightning is imported."""
 
     lightning: str
 
@@ -23,7 +23,7 @@ class _Late:
         kind: type[Self] = _lightning_class(cls) if "pytorch_lightning" in sys.modules else cls
         return super().__new__(kind)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # by the name of the class, pickle would always find the plain one
+    def __reduce__(self) -> tuple[Any, ...]:  # by the class's name, pickle would always find the plain class
         cls = type(self).__dict__.get("plain", type(self))
         return _remade, (cls, cls is not type(self)), self.__getstate__()
 
@@ -61,7 +61,7 @@ class LightningModule(_Module):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """The device of the weights, which a plain module lacks; for all else of Lightning's it becomes one."""
+            """The device of the weights; any other attribute of Lightning's converts the object with `as_lightning`."""
             if name == "device":
                 return next((one.device for one in (*self.parameters(), *self.buffers())), torch.device("cpu"))
             try:
@@ -75,7 +75,7 @@ class LightningModule(_Module):
 
 
 def as_lightning(thing: T) -> T:
-    """The same object, which is Lightning's from now on and keeps all its attributes."""
+    """The same object with its attributes, converted in place to Lightning's class."""
     kind: Any = _lightning_class(type(thing))
     if type(thing) is not kind:
         kept = dict(vars(thing))
@@ -91,7 +91,7 @@ def _lightning_class(cls: type) -> Any:
 
 @cache
 def _made(cls: Any) -> Any:
-    """A class with Lightning's as a second base; its name, keys of checkpoints included, stays."""
+    """A class with Lightning's as a second base; its name, which checkpoints may contain, is unchanged."""
     import pytorch_lightning  # slow
 
     base = getattr(pytorch_lightning, getattr(cls, "lightning", ""), cls)

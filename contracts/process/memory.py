@@ -1,4 +1,4 @@
-"""Freed memory kept for the next tensor, instead of being returned to the system after every layer."""
+"""Keeps freed memory for the next tensor, instead of returning it to the system after every layer."""
 
 import ctypes
 import platform
@@ -8,11 +8,11 @@ LARGE = 1 << 30  # Bytes; larger tensors are rare
 
 
 def keep_freed_memory() -> bool:
-    """Let this process's allocator reuse freed memory of any size up to `LARGE`; whether it can (glibc alone).
+    """Lets this process's allocator reuse freed memory up to `LARGE` bytes; returns whether it can (only with glibc).
 
-    By default glibc maps tensors of more than 32 MiB, and in effect most activations of a network, anew each time and
-    unmaps them when they are freed. The system then has to clear every page again, which took 5 to 15 % of the time of
-    NPR on two cores, and far more beside other processes. What is computed does not change.
+    By default glibc maps every tensor of more than 32 MiB, in effect most activations of a network, and unmaps it when
+    it is freed. The system then has to clear every page again, which took 5 to 15 % of NPR's time on two cores, and far
+    more beside other processes. Results do not change.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

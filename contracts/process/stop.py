@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Stopped(BaseException):
-    """The run stops because of a signal; its state has been saved.
+    """A signal stopped the run, whose state has been saved.
 
     Like ``KeyboardInterrupt`` it is not an ``Exception``, so that libraries do not catch it.
     """

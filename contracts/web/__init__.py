@@ -1,1 +1,1 @@
-"""What pages and the servers of pages share."""
+"""Code that pages and servers of pages share."""

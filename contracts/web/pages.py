@@ -11,7 +11,7 @@ def policy(styles: Iterable[str], scripts: Iterable[str] = (), *, attributes: bo
     """A policy under which a page loads nothing, and applies only the given style and script elements.
 
     Args:
-        styles: texts of the style elements, to the byte.
+        styles: exact texts of the style elements.
         scripts: texts of the script elements.
         attributes: whether elements may have ``style`` attributes, as lengths of bars do.
     """
@@ -19,7 +19,7 @@ def policy(styles: Iterable[str], scripts: Iterable[str] = (), *, attributes: bo
     parts.append(f"style-src {_sources(styles)}")
     if attributes:
         parts.append("style-src-attr 'unsafe-inline'")
-    # its quotes may be in an attribute as they are, and nothing of what it was made from is in it
+    # only fixed words and hashes, so it may be put into an attribute without escaping
     return Markup("; ".join([*parts, f"script-src {_sources(scripts)}"]))  # noqa: S704
 
 

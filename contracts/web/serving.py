@@ -1,4 +1,4 @@
-"""What the servers of pages share: headers, the names they answer to, and an open port until the end (uvicorn)."""
+"""Code that servers of pages share: headers, accepted host names, and serving with uvicorn."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from contracts.errors import ConfigError
 
 HOST = "127.0.0.1"
 LOOPBACK = (HOST, "localhost")
-"""Names by which a browser may call a server on loopback: a page of another site cannot reach it under its own name."""
+"""Host names accepted on loopback, so that a page of another site cannot reach the server by its own name."""
 QUIET = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -29,7 +29,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Content Security Policy of a page whose script and style are files of the server."""
-CONNECTIONS = 32  # Connections served at once; further ones get status 503
+CONNECTIONS = 32  # Maximum number of connections; further ones get status 503
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -40,7 +40,7 @@ def application(routes: list[Route], hosts: tuple[str, ...] = LOOPBACK) -> Starl
 
 
 def static(path: Path, kind: str, further: dict[str, str] | None = None) -> Endpoint:
-    """Serves a file, read once, as a text of this media type."""
+    """An endpoint that serves a file, read once, as text of this media type."""
     content = path.read_bytes()
 
     async def serve(_request: Request) -> Response:
@@ -58,15 +58,15 @@ def serve(
     host: str = HOST,
     connections: int = CONNECTIONS,
 ) -> None:
-    """Serves an application until it is ended, or a signal ends the program.
+    """Serves an application until it is stopped, or a signal stops the program.
 
     Args:
-        make: makes the application from a function that ends the server.
-        key: option that chose the port, for the error.
-        port: to listen on; 0 takes a free one.
-        announce: is given the address, once it is open, and the function that ends the server.
+        make: creates the application from a function that stops the server.
+        key: option that sets the port, for the error.
+        port: port to listen on; 0 takes a free one.
+        announce: called with the address, once it is open, and the function that stops the server.
         host: address to listen on.
-        connections: served at once.
+        connections: maximum number of connections.
 
     Raises:
         ConfigError: the port cannot be used.

@@ -1,4 +1,4 @@
-"""``task=audit ckpt=FILE``: what a detector relies on, from passes over delivered test images."""
+"""``task=audit ckpt=FILE``: what a detector relies on, measured by changing the test images of one class."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``task=audit audit.against=[…]``: copies of test images in training sets, and what they are worth in figures."""
+"""``task=audit audit.against=[…]``: copies of test images in training sets, and how they change the metrics."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,7 +54,7 @@ def audit_overlap(run: Run) -> None:
         if is_new:
             file = out / f"hashes_{number}.parquet"
             against.save(file)
-            print(f"hashes of {name}: {file}, which audit.against can name instead of it")
+            print(f"hashes of {name} are in {file}; audit.against can name that file instead")
         found.append(overlap(tested, against.of("train", "valid")))
     text = markdown(found, dump)
     write_atomically(out / "overlap.md", text.encode())
@@ -86,7 +86,7 @@ def _against(run: Run, name: str) -> tuple[Hashed, bool]:
     manifest = Manifest.load(path)
     if (manifest.column("row") >= 0).any():
         raise ConfigError(
-            f"audit.against: images of {name} are in containers, which a manifest alone cannot read",
+            f"audit.against: images of {name} are in containers, which cannot be read from a manifest alone",
             "Give OPTION:PATH of its data module, for example parquet:FOLDER.",
         )
     return hashed(path.name, manifest, FileStore(manifest)), True
@@ -118,14 +118,14 @@ def tidy(found: Sequence[Overlap]) -> str:
 
 
 def markdown(found: Sequence[Overlap], dump: Predictions | None) -> str:
-    """Counts of copies by generator and set, and the dump's figures with and without them."""
+    """Counts of copies by generator and set, and the dump's metrics with and without them."""
     tested = found[0].tested
     total = int(copied(found).sum())
     lines = [
         "# Copies of test images",
         "",
         f"{counted(total, 'test image')} of {len(tested):,} {'has' if total == 1 else 'have'} a copy in another set: "
-        "the same bytes, or a difference hash with at most 3 of 64 other bits.",
+        "the same bytes, or a difference hash that differs in at most 3 of 64 bits.",
     ]
     lost = tested.unreadable + sum(one.against.unreadable for one in found)
     if lost:

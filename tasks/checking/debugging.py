@@ -1,4 +1,4 @@
-"""Debugging runs: a few batches pass through all of the training code, and nothing of it is kept."""
+"""Debugging runs: a few batches pass through all of the training code, and no result is kept."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from conf.compose import Composed
+from conf.keys.written import text_of
 from conf.training import debugging
 from contracts.errors import ConfigError
 from contracts.stage import Rows, Stage
+from contracts.words import counted
 from tasks.experiment.run import Run
 
 
@@ -65,7 +67,7 @@ class DebuggingRun(Run):
         return trainer
 
     def few(self, stage: Stage, batch_size: int) -> Stage:
-        """The stage with as many images as the debugging run takes, the same ones in every epoch."""
+        """The stage with only as many images as the debugging run uses, the same ones in every epoch."""
         return replace(stage, train=self._few(stage.train, batch_size), validate=self._few(stage.validate, batch_size))
 
     def _few(self, rows: Rows, batch_size: int) -> Rows:
@@ -77,8 +79,9 @@ class DebuggingRun(Run):
     def outcome(self, steps: int, images: int, values: dict[str, float]) -> str:
         """The last line of the run."""
         found = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name == "val/loss")
+        value = text_of(self.config.trainer[self.key])
         return (
-            f"Debugging run (trainer.{self.key}={self.config.trainer[self.key]}): {steps} training "
-            f"step{'s' * (steps != 1)}, {images} image{'s' * (images != 1)} validated, {found}. "
+            f"Debugging run (trainer.{self.key}={value}): {counted(steps, 'training step')}, "
+            f"{counted(images, 'image')} validated, {found}. "
             "Nothing was kept: no checkpoint, dump or table."
         )

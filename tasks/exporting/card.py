@@ -83,7 +83,7 @@ def _data(settings: Mapping[str, Any]) -> list[str]:
 
 def _metrics(figures: tuple[str, Sequence[Mapping[str, Any]]] | None) -> list[str]:
     if figures is None:
-        return ["## Metrics", "", "There are no metrics beside the checkpoint; `task=test` makes them.", ""]
+        return ["## Metrics", "", "There are no metrics beside the checkpoint; `task=test` writes them.", ""]
     stage, rows = figures
     lines = ["## Metrics", "", f"On {TITLES[stage]}, with 95 % intervals:", ""]
     lines += ["| metric | at threshold | value | interval | real | generated |", "|---|---|---:|---|---:|---:|"]

@@ -47,7 +47,7 @@ class Compared:
 
 
 def chosen(datamodule: Any, count: int) -> tuple[Rows, Rows]:
-    """Rows to compare on, of both labels alike, and rows for ranges of activations.
+    """Rows to compare on, equally many of both labels, and rows to measure the ranges of activations on.
 
     The first are test images where there are some, the second training images where there are some.
     """

@@ -42,7 +42,7 @@ class Graph(nn.Module):
 
 
 def refuse_without_graph(detector: Detector, view: View) -> None:
-    """Check that a detector can be written as a graph.
+    """Checks that a detector can be written as a graph.
 
     Raises:
         ConfigError: it cannot, with the reason.
@@ -51,7 +51,7 @@ def refuse_without_graph(detector: Detector, view: View) -> None:
     if not detector.graph_outputs:
         raise ConfigError(f"{name} cannot be exported as a graph: {detector.no_graph}", step)
     if view.augment:
-        raise ConfigError(f"{name} has augmentations in detector.eval_view, which are code and no graph", step)
+        raise ConfigError(f"{name} has detector.eval_view.augment, which a graph cannot contain", step)
 
 
 def program(detector: Detector, view: View, least: int) -> Any:
@@ -67,7 +67,7 @@ def program(detector: Detector, view: View, least: int) -> Any:
     graph = Graph(detector).eval()
     try:
         with torch.no_grad(), _quiet():
-            graph(example)  # constants that detectors keep are made now, and not as symbols of the trace
+            graph(example)  # detectors compute the constants they keep now, so that the trace holds them as numbers
             return torch.export.export(graph, (example,), dynamic_shapes={"images": free}, strict=False)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -107,7 +107,7 @@ def onnx_graph(traced: Any, outputs: Sequence[str]) -> bytes:
     with torch.no_grad(), _quiet():
         made = torch.onnx.export(traced, (), dynamo=True, verbose=False, input_names=[IMAGES], output_names=[*outputs])
     if made is None:
-        raise ConfigError("torch.onnx.export made no graph", "Choose export.format=safetensors.")
+        raise ConfigError("torch.onnx.export returned no graph", "Choose export.format=safetensors.")
     return bytes(made.model_proto.SerializeToString())
 
 
@@ -187,7 +187,7 @@ def quantised(graph: bytes, batches: Sequence[NDArray[np.uint8]]) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the reports of exporters on their own deprecations, which no user of ours can act on."""
+    """Hides the exporters' warnings about their own deprecations, which users cannot act on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 
 def pixels(image: Any) -> Pixels:
-    """Pixels [H, W, 3] uint8 of a path, a file object or a PIL image: upright, transparency on white, no profile."""
+    """Pixels [H, W, 3] uint8 of a path, file or PIL image: rotated upright, drawn on white, without colour profile."""
     opened = ImageOps.exif_transpose(image if isinstance(image, Image.Image) else Image.open(image))
     if opened.mode.startswith("I"):  # 16-bit gray: the high byte
         return np.repeat((np.asarray(opened).astype(np.int64) >> 8).astype(np.uint8)[..., None], 3, 2)

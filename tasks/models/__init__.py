@@ -1,1 +1,1 @@
-"""A checkpoint in one line: scoring images that a program or a command line names; named checkpoints."""
+"""Scoring images with a checkpoint from Python (`load`) or the command line (`look`), and checkpoints by name."""

@@ -1,4 +1,4 @@
-"""``pixelproof look photo.jpg``: a verdict on images in one line, with every checkpoint's vote and re-deliveries."""
+"""``pixelproof look photo.jpg``: a verdict on each image, with each checkpoint's vote and scores after deliveries."""
 
 import io
 import json
@@ -54,10 +54,10 @@ class Look:
     deliveries: dict[str, float]  # mean P(generated) by delivery
     flips: list[str]  # deliveries that change the verdict of a checkpoint
     maps: list[str]  # files written
-    error: str  # why it was not scored, or by which checkpoints not, else ""
+    error: str  # why it, or by which checkpoints it, was not scored; else ""
     calibrated: dict[str, float] = field(default_factory=dict)
     """Calibrated P(generated) by checkpoint, of those with a calibration (``task=calibrate``)."""
-    undecidable: list[str] = field(default_factory=list)  # checkpoints whose calibration finds the score undecidable
+    undecidable: list[str] = field(default_factory=list)  # checkpoints by whose calibration the score is undecidable
 
     def __str__(self) -> str:
         image = printable(self.image)
@@ -96,7 +96,9 @@ def look(words: Sequence[str]) -> int:
         return 0
     flags, paths, options = parsed(words)
     if not paths and "--stdin" not in flags:
-        raise ConfigError("look needs an image", "Write pixelproof look photo.jpg, or --stdin for paths line by line.")
+        raise ConfigError(
+            "look needs an image", "Write pixelproof look photo.jpg, or --stdin to read one path per line."
+        )
     names = _listed(options.get("deliveries", ",".join(DELIVERIES)))
     ways = {} if names in ([], ["none"]) else delivered(chosen(names), None)
     models = _models(_listed(options.get("ckpt", "")))
@@ -105,7 +107,7 @@ def look(words: Sequence[str]) -> int:
         raise ConfigError(f"maps={maps}, but none of the detectors has maps", "Leave maps= out.")
     if "--json" not in flags:
         for name, model in models.items():
-            where = "chosen on validation" if model.loaded.threshold is not None else "no validation threshold: 0.5"
+            where = "chosen on validation" if model.loaded.threshold is not None else "no validation threshold"
             print(f"{name}: {type(model.loaded.detector).__name__}, threshold {model.threshold:.3f} ({where})")
     failed = False
     for batch in _batches(paths, "--stdin" in flags):
@@ -126,7 +128,7 @@ def looks(
 
     Args:
         models: checkpoints by name.
-        images: paths (of a folder, all images below it), or what else `Model.score` takes.
+        images: paths (a folder stands for all images below it), or anything else that `Model.score` takes.
         ways: deliveries by name.
         maps: folder for maps of the detectors that have some, of images given by paths; or None.
         **loading: options of the data module, as `Model.score` takes them.
@@ -210,12 +212,12 @@ def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
             raise ConfigError("look reads no image from standard input", "Save it, or give --stdin to read paths.")
         if "=" in path and "://" not in path and not Path(path).exists():
             raise ConfigError(
-                f"look has no option {path.partition('=')[0]!r}, and {path} is no file",
+                f"look has no option {path.partition('=')[0]!r}, and {path} is not a file",
                 "See pixelproof look --help.",
             )
     keys = [word.partition("=")[0] for word in options]
     if twice := [key for key in keys if keys.count(key) > 1]:
-        raise ConfigError(f"{twice[0]}= is given twice", f"Give it once; several are {twice[0]}=[a,b].")
+        raise ConfigError(f"{twice[0]}= is given twice", f"Give it once; for several values write {twice[0]}=[a,b].")
     return flags, paths, dict(word.partition("=")[::2] for word in options)
 
 
@@ -235,7 +237,7 @@ def _models(asked: Sequence[str]) -> dict[str, Model]:
 
 
 def loaded(names: Sequence[str]) -> dict[str, Model]:
-    """Checkpoints by short names, which are whole paths where two would be equal.
+    """Checkpoints by short names, or by their whole paths where two short names would be equal.
 
     Raises:
         ConfigError: one does not exist.
@@ -246,7 +248,7 @@ def loaded(names: Sequence[str]) -> dict[str, Model]:
 
 
 def _batches(paths: Sequence[str], stdin: bool) -> Iterator[list[str]]:
-    """The images named, then each line of standard input as it comes."""
+    """The named images, then each line of standard input when it arrives."""
     if paths:
         yield list(paths)
     if stdin:
@@ -261,7 +263,7 @@ def models(words: Sequence[str]) -> int:
     """``pixelproof models``: lists registered checkpoints; ``add FILE name=NAME [licence=TEXT]`` registers one.
 
     Raises:
-        ConfigError: the words are none of these, or the file cannot be registered.
+        ConfigError: the words are not such a command, or the file cannot be registered.
     """
     from tasks.models.registry import add
 
@@ -277,12 +279,12 @@ def models(words: Sequence[str]) -> int:
         case ["add", file, *options]:
             given = dict(option.partition("=")[::2] for option in options)
             if unknown := sorted(given.keys() - {"name", "licence"}):
-                raise ConfigError(f"models add has no option {unknown[0]}", "It has name= and licence=.")
+                raise ConfigError(f"models add has no option {unknown[0]}", "Its options are name= and licence=.")
             path = Path(file).expanduser()
             if not path.is_file():
                 raise ConfigError(f"{file}: no such file", "Give a checkpoint.")
             entry = add(path, given.get("name", path.stem), given.get("licence", ""))
             print(f"models/{entry.name}.ckpt: {entry.detector}, sha256 {entry.sha256}")
         case _:
-            raise ConfigError(f"models {' '.join(words)!r} is unknown", "See pixelproof models --help.")
+            raise ConfigError(f"pixelproof models {' '.join(words)} is not a command", "See pixelproof models --help.")
     return 0

@@ -63,7 +63,7 @@ class Model:
 
     @property
     def has_maps(self) -> bool:
-        """Whether `map` gives something."""
+        """Whether the detector has maps for `map` to return."""
         return type(self.loaded.detector).maps is not Detector.maps
 
     def score(
@@ -75,15 +75,15 @@ class Model:
     ) -> pd.DataFrame:
         """A row per image, in the order given, with the columns of ``predictions.csv``.
 
-        ``id`` is the path, or ``image 0`` and so on of images in memory, ``score`` P(generated) in [0, 1] and ``logit``
-        its log-odds, both float32; ``generated`` whether the score exceeds `threshold`; further columns are the
-        detector's own scores. An image that could not be read has the reason in ``error``, no score, and ``generated``
-        is ``pandas.NA``, which counts as false in ``frame[frame["generated"]]``.
+        ``id`` is the path, or ``image 0``, ``image 1``, … for images in memory. ``score`` is P(generated) in [0, 1] and
+        ``logit`` its log-odds, both float32. ``generated`` says whether the score exceeds `threshold`. Further columns
+        are the detector's own scores. An image that could not be read has the reason in ``error``, no score, and
+        ``pandas.NA`` in ``generated``, which counts as false in ``frame[frame["generated"]]``.
 
         Args:
-            images: one image or several; each a path (of a folder: all images below it), the bytes of a file, an open
-                file, an array [H, W, 3] or [H, W] uint8, or a PIL image. A PIL image counts as its file if `Image.open`
-                gave it; one of 16 bits, with a palette or with alpha is read as files are. An array [N, H, W, 3] is N
+            images: one image or several; each a path (a folder stands for all images below it), the bytes of a file, an
+                open file, an array [H, W, 3] or [H, W] uint8, or a PIL image. A PIL image from `Image.open` counts as
+                its file; one with 16 bits, a palette or alpha is converted as files are. An array [N, H, W, 3] is N
                 images.
             batch_size: images scored together.
             delivery: function ``(image [3, H, W] uint8, rng) -> image`` applied first.
@@ -125,7 +125,7 @@ class Model:
         """The detector's maps of an image, each [h, w] float32 by name, of what its view shows (the central crop).
 
         Raises:
-            ConfigError: the detector has no maps, or it is no image of a known kind.
+            ConfigError: the detector has no maps, or the image is of an unknown kind.
             DataError: the image cannot be read.
         """
         detector = self.loaded.detector
@@ -141,15 +141,15 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
 
     Args:
         path: checkpoint of ours, a folder that ``task=export`` wrote, or published weights; a string may also be the
-            name of a model that ``pixelproof models`` lists, or of an experiment, whose last stage it stands for, in
-            the current folder.
-        words: of the command line, which choose the detector of published weights: ``"detector=npr"``.
+            name of a model that ``pixelproof models`` lists, or of an experiment in the current folder (its last
+            stage).
+        words: command-line arguments that choose the detector of published weights: ``"detector=npr"``.
         device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
 
     Raises:
-        CheckpointError: it cannot be read, or is no checkpoint.
-        ConfigError: there is no such file, model or experiment; it does not say which detector it is, and neither do
-            ``words``; or it needs a trainer.
+        CheckpointError: it cannot be read, or is not a checkpoint.
+        ConfigError: there is no such file, model or experiment; neither it nor ``words`` say which detector it is; or
+            the detector needs a trainer.
     """
     file = path.expanduser() if isinstance(path, Path) else checkpoint(path)
     content = read_checkpoint(file)
@@ -163,12 +163,12 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     else:
         raise ConfigError(
             f"{file} does not say which detector it is",
-            f'Give it in Python: load(path, "detector=npr"); or write a folder that says it, and give that: '
+            f'Name it in Python: load(path, "detector=npr"); or export a folder that records it, and load that: '
             f"pixelproof task=export detector=npr ckpt={file}",
         )
     detector = build_for_scoring(node, from_checkpoint=own)
     load_weights(detector, file)
     if needs_trainer(detector, "predict"):
-        raise ConfigError(f"{type(detector).__name__} scores only under a trainer", "Use task=predict.")
+        raise ConfigError(f"{type(detector).__name__} can only be run by a trainer", "Use task=predict.")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Model(Loaded(detector, file, file_hash(weights_file(file)), entry or {}, node), chosen)

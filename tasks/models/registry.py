@@ -25,7 +25,7 @@ class Entry:
     detector: str  # class of the detector
     sha256: str  # hash of the file
     source: str  # path it was copied from
-    licence: str = ""  # of the weights, "" where not said
+    licence: str = ""  # of the weights, "" if not stated
 
     @property
     def file(self) -> Path:
@@ -45,7 +45,7 @@ def entries() -> list[Entry]:
             found.append(Entry(**json.loads(file.read_text(encoding="utf-8"))))
         except (ValueError, TypeError) as error:
             raise CheckpointError(
-                f"{file} is no record of a model: {error}", f"Delete it and {file.stem}.ckpt."
+                f"{file} is not a record of a model: {error}", f"Delete it and {file.stem}.ckpt."
             ) from error
     return found
 
@@ -54,13 +54,13 @@ def add(file: Path, name: str, licence: str = "") -> Entry:
     """Checks a checkpoint by loading it, and copies it into ``models/``.
 
     Raises:
-        ConfigError: the name is taken by another file, or no name.
-        CheckpointError: the file is no checkpoint of ours.
+        ConfigError: the name is taken by another file, or is not a valid name.
+        CheckpointError: the file is not a checkpoint of ours.
     """
     from tasks.models.model import load  # slow: torch
 
     if not NAME.fullmatch(name):
-        raise ConfigError(f"name={name!r} is not a name of a model", "Use letters, digits, '.', '_' and '-'.")
+        raise ConfigError(f"name={name!r} is not a valid name of a model", "Use letters, digits, '.', '_' and '-'.")
     loaded = load(file, device="cpu").loaded
     entry = Entry(name, type(loaded.detector).__name__, loaded.sha256, str(file), licence)
     taken = {one.name: one for one in entries()}.get(name)

@@ -118,7 +118,7 @@ class LocalSearch:
         return [self.optuna.trial.Trial(self.study, trial._trial_id) for trial in mine]
 
     def _begun(self) -> int:
-        """Number of runs started; waiting ones of a grid do not count."""
+        """Number of runs started; those of a grid that still wait do not count."""
         waiting = self.optuna.trial.TrialState.WAITING
         return sum(trial.state != waiting for trial in self.study.get_trials(deepcopy=False))
 
@@ -207,7 +207,7 @@ class LocalSearch:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Serialises workers that start together, like an array's jobs: each would create the tables of the study."""
+    """Serialises workers that start together, like the jobs of an array: each would create the study's tables."""
     with lock.open("a") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         yield

@@ -17,7 +17,7 @@ from tasks.multirun.seeds import close
 
 
 def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
-    """Checks every job that comma lists, ranges and globs make, then runs them one by one, or through their launcher.
+    """Checks every combination of comma lists, ranges and globs, then runs them one by one, or through their launcher.
 
     Returns:
         0 if all jobs succeeded, else the exit code of the first failed one; a failure does not stop later jobs. Tested
@@ -43,7 +43,7 @@ def run_many(words: Sequence[str], conf: Path, program: Path) -> int:
         LocalLauncher().launch([described(job, program) for job in jobs if job.config.task == verb]) for verb in verbs
     ]
     if len(jobs) > 1 and not close(jobs, DATA, DATA / _shared_name(jobs)) and None in names_of(jobs):
-        print("no table of these runs, since they have no names; experiment_id=NAME names each by its differences")
+        print("no table is written, since these runs have no names; experiment_id=NAME names each by its differences")
     if "test" in verbs and len(jobs) > 1:
         compare_tested(jobs)
     return next((code for code in codes if code), 0)

@@ -1,4 +1,4 @@
-"""What scoring costs, measured while a test or a prediction runs; ``task=leaderboard`` shows it."""
+"""The cost of scoring, measured while a test or a prediction runs; ``task=leaderboard`` shows it."""
 
 import json
 import platform
@@ -21,8 +21,8 @@ class Meter:
     """Measures the code inside its ``with`` block: reading, decoding and scoring images, loader processes included.
 
     Args:
-        detector: that scores.
-        trainer: whose device and number of processes are noted.
+        detector: the one that scores.
+        trainer: its device and number of processes are recorded.
     """
 
     def __init__(self, detector: Detector, trainer: Any) -> None:
@@ -41,7 +41,7 @@ class Meter:
         self.cpu_seconds = _cpu_seconds() - self.started[1]
 
     def measured(self, images: int) -> dict[str, Any]:
-        """The cost of so many images.
+        """The cost of scoring this number of images.
 
         ``seconds`` are wall time; ``cpu_seconds`` those of this process and its ended children, None with several
         ranks; ``memory_mb`` is the peak of this process since its start, ``gpu_memory_mb`` that of PyTorch on its GPU
@@ -67,13 +67,13 @@ class Meter:
 
 
 def _cpu_seconds() -> float:
-    """User and system time of this process and of its children that have ended, as loader processes do after a test."""
+    """User and system time of this process and of its ended children, such as loader processes after a test."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _machine(device: torch.device, processes: int) -> str:
-    """The hardware in words; only costs with equal words are comparable."""
+    """A description of the hardware; only costs with equal descriptions are comparable."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""The dumps of a test's deliveries: one for each, kept when the test is interrupted."""
+"""The dumps of a test's deliveries: one for each, which an interrupted test keeps."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -43,8 +43,8 @@ def write_deliveries(
 ) -> None:
     """Scores the deliveries without a dump of the same key, and writes their dumps and lists of failures.
 
-    An image that a delivery leaves as it is has the score of the image as it is. A delivery after which no image can
-    be scored has a list of failures and no dump.
+    An image that a delivery does not change keeps its score. A delivery after which no image can be scored has a list
+    of failures and no dump.
 
     Args:
         folder: of the stage.
@@ -52,7 +52,7 @@ def write_deliveries(
         keys: what the dump of each depends on, from `delivery_keys`.
         tested: the images and their scores.
         datamodule: of the images.
-        collector: of ``scored``.
+        collector: the one that ``scored`` uses.
         scored: scores rows after a delivery.
 
     Raises:

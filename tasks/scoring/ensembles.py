@@ -30,14 +30,14 @@ def write_ensemble(
     ``detector.rule`` chooses.
 
     Args:
-        path: of the new checkpoint.
-        members: checkpoints of ours by the name of the dump of their scores.
+        path: file of the new checkpoint.
+        members: checkpoints of ours, by the name of the dump of their scores.
         found: how they are combined.
-        columns: what was combined.
-        reference: validation images, on which the threshold is chosen; None without.
+        columns: the combined scores.
+        reference: validation images, on which the threshold is chosen; None for no threshold.
 
     Raises:
-        ConfigError: members look at images differently.
+        ConfigError: members have different views of images.
         CheckpointError: a member was not written by PixelProof.
     """
     origins = dict(zip(columns.names, columns.origins, strict=True))

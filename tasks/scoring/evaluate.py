@@ -66,7 +66,7 @@ class Loaded:
     sha256: str  # its hash
     about: dict[str, Any]  # the checkpoint's own entry (threshold, seen generators); empty for foreign weights
     node: Mapping[str, Any] = field(default_factory=dict)  # configuration that the detector was built from
-    calibration: Stored | None = None  # what turns its scores into probabilities (``calibrated=true``), or None
+    calibration: Stored | None = None  # turns its scores into probabilities (``calibrated=true``); or None
 
     @property
     def threshold(self) -> float | None:
@@ -76,12 +76,12 @@ class Loaded:
 
     @cached_property
     def weights(self) -> str:
-        """SHA-256 of the weights (names, types, shapes, values), which no entry beside them changes."""
+        """SHA-256 of the weights (names, types, shapes, values); other entries of the checkpoint do not change it."""
         return tensors_hash(self.detector.net.state_dict())
 
     @property
     def options(self) -> str:
-        """Hash of the detector's options, without those of training alone."""
+        """Hash of the detector's options, without those that only training uses."""
         return config_hash({key: value for key, value in self.node.items() if key not in TRAINING})
 
 
@@ -100,10 +100,10 @@ def load_detector(run: Run, path: Path) -> Loaded:
 
 
 def with_calibration(loaded: Loaded) -> Loaded:
-    """The detector with its checkpoint's calibration, which its threshold is translated by.
+    """The detector with its checkpoint's calibration, by which its threshold is converted too.
 
     Raises:
-        CheckpointError: the checkpoint has none, or one of other weights or options.
+        CheckpointError: the checkpoint has none, or one for other weights or options.
     """
     content = loaded.about.get("calibration")
     if content is None:
@@ -128,7 +128,7 @@ def _asked(node: Mapping[str, Any], run: Run, path: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: the command line chooses another detector than the checkpoint's.
-        ConfigError: it sets a key of something that the checkpoint's detector was built without.
+        ConfigError: it sets a key below one that the checkpoint's detector was built without.
     """
     words = [word for word in parse(run.composed.overrides) if word.key_or_group.split(".")[0] == "detector"]
     wanted = run.composed.resolved["detector"].get("_target_")
@@ -160,7 +160,7 @@ def quiet_trainer(run: Run, *callbacks: L.Callback, scored: Sequence[Any] = (), 
     Args:
         run: the experiment.
         callbacks: further ones.
-        scored: detector and data module of ``task=test`` or ``predict``, where a `Scorer` may take a trainer's place.
+        scored: detector and data module of ``task=test`` or ``predict``, for which a `Scorer` may replace the trainer.
         extra: arguments of the trainer.
     """
     if not any(isinstance(callback, Preemption) for callback in callbacks):

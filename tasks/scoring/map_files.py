@@ -28,9 +28,9 @@ INDEX = "index.json"  # File in that folder: image id to files of its maps, by m
 def draw_maps(
     detector: Detector, datamodule: Any, predictions: Predictions, out: Path, number: int, robust: float
 ) -> Path:
-    """Draws the maps of the images with the highest scores, one pixel per pixel of what the detector's view gives.
+    """Draws the maps of the images with the highest scores, one pixel for each pixel of the detector's view.
 
-    Of five crops, the central one is drawn. A number of -1 draws all; colours span the fraction robust of the values.
+    Of five crops, the central one is drawn. A number of -1 draws all. Colours span the fraction ``robust`` of values.
 
     Returns:
         The folder of the maps.

@@ -1,4 +1,4 @@
-"""Verdicts on images that were also scored as re-delivered (``predict.deliveries``)."""
+"""Verdicts on images that were also scored after deliveries (``predict.deliveries``)."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -82,10 +82,10 @@ def curves(
 
 
 def write_dumps(folder: Path, passes: Mapping[str, Again]) -> None:
-    """The dump of each delivery, in ``deliveries/`` as ``benchmark=robustness`` has it, where ``task=review`` looks.
+    """Writes each delivery's dump to ``deliveries/``, as ``benchmark=robustness`` does, where ``task=review`` finds it.
 
     Args:
-        folder: of the dump of the images as they are; dumps of other deliveries in it are removed.
+        folder: that of the dump of the unchanged images; dumps of other deliveries in it are removed.
         passes: by name of the delivery, with the provenance of that dump.
     """
     from benchmarks.robustness.benchmark import delivery_dump  # slow: OpenCV
@@ -111,17 +111,17 @@ def verdicts(
 ) -> pd.DataFrame:
     """`COLUMNS` for each image.
 
-    ``score_min``, ``score_median`` and ``score_max`` are of P(generated) over the image as it is and its deliveries;
-    ``flips`` counts the deliveries whose call differs from that on the image as it is. The verdict is ``unsure`` where
-    more than ``unsure_flips`` do, where no delivery could be scored, or where the score is undecidable, else
-    ``generated`` or ``real``.
+    ``score_min``, ``score_median`` and ``score_max`` are taken over P(generated) of the unchanged image and of its
+    deliveries; ``flips`` counts the deliveries that change the decision. The verdict is ``unsure`` if more than
+    ``unsure_flips`` do, if no delivery could be scored, or if the score is undecidable; else it is ``generated`` or
+    ``real``.
 
     Args:
-        scores: [N] P(generated) of the images as they are.
+        scores: [N] P(generated) of the unchanged images.
         generated: [N] whether they are called generated.
         delivered: from `curves`, for the same images in the same order.
-        unsure_flips: flips that a sure verdict may have.
-        undecidable: [N] images whose score is, see `benchmarks.calibration.bands`; None for none.
+        unsure_flips: number of flips that a sure verdict may have.
+        undecidable: [N] whether each score is undecidable (`benchmarks.calibration.bands`); None if none is.
     """
     count = len(scores)
     again = delivered["score"].to_numpy(np.float64, na_value=np.nan).reshape(-1, count)
@@ -137,7 +137,7 @@ def verdicts(
 
 
 def counted_verdicts(found: pd.DataFrame, delivered: pd.DataFrame | None, undecidable: int | None) -> str:
-    """The verdicts counted, the undecidable scores (None if they are not known), and the scores that are missing."""
+    """A line with the number of each verdict, of undecidable scores (None if unknown), and of missing scores."""
     numbers = ", ".join(f"{(found['verdict'] == name).sum():,} {name}" for name in ("generated", "real", "unsure"))
     band = "" if undecidable is None else f"; {counted(undecidable, 'score')} undecidable by the calibration"
     if delivered is None:

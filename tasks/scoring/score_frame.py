@@ -57,8 +57,8 @@ def scores_frame(
         failures: images that could not be read (``id``, ``where``, ``reason``).
         notes: of images that could be read, by id.
         prevalence: expected share of generated images, or None.
-        further: columns that follow, a row for each scored image.
-        share: of generated images that the logits assume, for the posterior.
+        further: columns that follow, with a row for each scored image.
+        share: share of generated images that the logits assume, for the posterior.
     """
     places = zip(predictions.where.tolist(), predictions.row.tolist(), strict=True)
     frame = pd.DataFrame(
@@ -114,7 +114,7 @@ def summary(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 def csv_text(frame: pd.DataFrame) -> str:
     """A table as CSV that `csv` and pandas read back.
 
-    With line feeds as ends of rows, a carriage return inside a name is not quoted before Python 3.13.
+    Before Python 3.13, a carriage return inside a name is not quoted where rows end with line feeds.
     """
     returns = any("\r" in str(value) for name in ("id", "where", "group") for value in frame[name])
     text: str = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)

@@ -1,4 +1,4 @@
-"""Scoring on one device, as Lightning's trainer does it; importing that takes longer than scoring some images."""
+"""Scoring on one device as Lightning's trainer does it, without Lightning, whose import takes seconds."""
 
 from collections.abc import Sequence
 from inspect import isfunction
@@ -22,7 +22,7 @@ class Scorer:
     """Takes the place of an ordinary trainer (`tasks.checking.ordinary`); attributes are named as the trainer's.
 
     Args:
-        callbacks: ours, which need no more of a trainer than this.
+        callbacks: ours, which use only these attributes of a trainer.
         device: ``cpu`` or ``cuda``.
         precision: as the trainer's.
         bar: show a progress bar.

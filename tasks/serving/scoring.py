@@ -1,4 +1,4 @@
-"""What checkpoints say of uploaded images, in batches, by one thread behind a bounded queue."""
+"""Scores uploaded images in batches, in one thread behind a bounded queue."""
 
 import base64
 import threading
@@ -55,7 +55,7 @@ class Scoring:
         self.thread.start()
 
     def stop(self) -> None:
-        """Ends the thread once the images that wait are scored."""
+        """Ends the thread once all waiting images are scored."""
         self.queue.put(None)
         self.thread.join()
 
@@ -116,7 +116,7 @@ class Scoring:
 
 
 def described(content: bytes, max_pixels: int) -> dict[str, Any]:
-    """What the header of a file says; empty if it cannot be read."""
+    """Facts from the header of a file; empty if it cannot be read."""
     try:
         found = asdict(read_metadata(content, max_pixels, hashes=False))
     except DataError:

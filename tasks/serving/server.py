@@ -1,7 +1,7 @@
 """Requests of ``task=serve`` (Starlette): a page, ``POST /score``, and its description for machines.
 
-No name or path from a request is opened. Bodies are read up to a limit, and no more of them than the queue holds are in
-memory at once; the header of an image is checked before the image waits.
+No name or path from a request is opened. Bodies are read up to a limit, and memory holds no more of them than the queue
+does; the header of an image is checked before the image is queued.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ class RefusedError(Exception):
     """A request that is not answered with a score.
 
     Args:
-        status: of HTTP.
-        why: for the sender.
+        status: HTTP status code.
+        why: the reason, for the sender.
     """
 
     def __init__(self, status: int, why: str) -> None:
@@ -41,7 +41,7 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
     def response(self) -> Response:
-        """As JSON; with the time after which to try again if the server is full."""
+        """The reason as JSON; if the server is full, also the time after which to try again."""
         headers = QUIET | ({"Retry-After": str(RETRY)} if self.status == 503 else {})
         return JSONResponse({"error": self.why}, status_code=self.status, headers=headers)
 
@@ -50,10 +50,10 @@ class RefusedError(Exception):
 class Limits:
     """Limits of a request."""
 
-    bytes: int  # largest body
-    pixels: int  # largest image
-    waiting: int  # bodies in memory at once, those that are being scored included
-    seconds: float  # from the first byte of a body to its answer
+    bytes: int  # maximum length of a body
+    pixels: int  # maximum number of pixels of an image
+    waiting: int  # maximum number of bodies in memory, including those that are being scored
+    seconds: float  # time limit from the first byte of a body to its answer
 
 
 @dataclass(eq=False)

@@ -54,7 +54,7 @@ class BlockCache:
         return set(self._place)
 
     def write(self, keys: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Store the results of some images, arrays [len(keys), ...]."""
+        """Stores the results of some images, arrays [len(keys), ...]."""
         write_npz(self.folder / f"{content_key(*keys)}.npz", {KEY: np.array(list(keys)), **arrays})
 
     def read(self, keys: Sequence[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -80,5 +80,5 @@ class BlockCache:
         return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
     def write_note(self, name: str, lines: Sequence[str]) -> None:
-        """Store the list that `note` reads."""
+        """Stores the list that `note` reads."""
         write_atomically(self.folder / f"{name}.txt", ("\n".join(lines) + "\n").encode())

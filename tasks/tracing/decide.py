@@ -1,4 +1,4 @@
-"""From evidence to log-posteriors: routes are fitted on some splits, whose images are scored by cross-fitting."""
+"""From evidence to log-posteriors: routes are fitted on some splits; images of those are scored by cross-fitting."""
 
 import io
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Decisions:
         self.fitted: dict[str, Decision] = {}
 
     def fit(self, evidence: Evidence, truth: Names) -> None:
-        """Fit and save all routes on labelled images.
+        """Fits and saves all routes on labelled images.
 
         Raises:
             DataError: a class has no images.
@@ -46,7 +46,7 @@ class Decisions:
     def write_checkpoint(
         self, path: Path, evidence: Evidence, detector: Mapping[str, Any], about: Mapping[str, Any]
     ) -> None:
-        """Write the first route's decision as a checkpoint like that of any detector."""
+        """Writes the first route's decision as a checkpoint like that of any detector."""
         route = self.tracer.routes[0]
         of = fingerprint(self.tracer.zoo, self.tracer.inverse)
         state, decision = decision_entries(route, self.fitted[route], evidence.lengths, of)
@@ -56,7 +56,7 @@ class Decisions:
         write_atomically(path, buffer.getvalue())
 
     def load(self, folder: Path, evidence: Evidence) -> None:
-        """Read the decisions of an earlier trace."""
+        """Reads the decisions of an earlier trace."""
         for route in self.tracer.routes:
             self.fitted[route] = load_decision(folder / f"{route}.npz", route, evidence)
 
@@ -65,7 +65,7 @@ class Decisions:
         return with_frequencies(self.fitted[route].log_proba(evidence), self.tracer.prior)
 
     def cross_score(self, route: str, evidence: Evidence, truth: Names, ids: Names) -> Floats:
-        """Log-posterior of the images fitted on, each by a decision fitted on the other folds.
+        """Log-posteriors of the images that were fitted on, each from a decision fitted on the other folds.
 
         An image's fold depends only on its id and the seed, not on the other images.
 

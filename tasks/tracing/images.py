@@ -30,7 +30,7 @@ class Images:
 
 
 def look(datamodule: Any, rows: Rows, sizes: Iterable[int], refused: str) -> Images:
-    """Hash every image, and reject those that no generator can have saved: another size, not RGB, or unreadable.
+    """Hashes every image, and rejects those that no generator can have saved: another size, not RGB, or unreadable.
 
     Args:
         datamodule: data module with a manifest and a store.

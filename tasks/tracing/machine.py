@@ -1,4 +1,4 @@
-"""The devices of the passes, and how a step runs: missing images in blocks, shared among the devices."""
+"""The devices of a trace, and the computation of a step: missing images in blocks, shared among the devices."""
 
 import sys
 import time
@@ -55,7 +55,7 @@ class Machine:
         return self._fabric.autocast()
 
     def wait(self) -> None:
-        """Wait for all processes."""
+        """Waits for all processes."""
         self._fabric.barrier()
 
     def work(
@@ -65,7 +65,7 @@ class Machine:
         keys: Sequence[str],
         begin: Callable[[], Callable[[NDArray[np.int64]], Arrays]],
     ) -> None:
-        """Compute the results of a step that are not in its cache yet.
+        """Computes the results of a step that are not in its cache yet.
 
         Args:
             name: name of the step, for the progress bar.

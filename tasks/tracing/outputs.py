@@ -62,7 +62,7 @@ def diagnosis(evidence: Evidence, ids: NDArray[Any], alpha: Mapping[str, float])
 
 
 def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions, classes: tuple[str, ...]) -> int:
-    """Write ``submission.csv`` for the images of ``rows``; those without a prediction count as ``outlier``.
+    """Writes ``submission.csv`` for the images of ``rows``; those without a prediction count as ``outlier``.
 
     Returns:
         Number of answers.
@@ -72,6 +72,6 @@ def submit(path: Path, manifest: Manifest, rows: Rows, predictions: Predictions,
     attributed = zip(predictions.fused_ids.tolist(), predictions.extra["attributed"].tolist(), strict=True)
     answers |= {image: label for image, label in attributed if image in names}
     if len(names) != len(rows):
-        raise DataError("images of the test set share ids", "Report this as a bug: ids in the manifest must be unique.")
+        raise DataError("two test images have the same id", "Report this as a bug: ids in the manifest must be unique.")
     write_submission(path, [(names[image], label) for image, label in answers.items()], names.values(), classes)
     return len(answers)

@@ -42,7 +42,7 @@ class Steps:
         self._hashes: dict[Path, str] = {}
 
     def evidence(self) -> Evidence:
-        """Run all steps that are not cached, and gather the results."""
+        """Runs all steps that are not cached, and gathers the results."""
         encoded = {family: self._encode(family) for family in self.tracer.zoo.tokenizers}
         labels = {family: self._labels(family, *encoded[family]) for family in encoded}
         features, lp, names, lengths = {}, {}, {}, {}

@@ -35,6 +35,7 @@ def test_an_argument_the_yaml_file_leaves_out_needs_no_plus(folder: Path) -> Non
 def test_several_loggers_none_and_local_names(folder: Path) -> None:
     assert list(compose(["logger=[csv,wandb]"], folder).config.logger) == ["csv", "wandb"]
     assert compose(["logger=null"], folder).config.logger == {}
+    assert compose(["~logger"], folder).config.logger == {}
     assert compose(["detector=null"], folder).config.detector == {}
     assert compose(["datamodule.path=${local.root}/x"], folder).config.datamodule["path"] == f"{folder.parent}/x"
 
@@ -58,13 +59,14 @@ def test_resolved_is_plain(folder: Path) -> None:
         ("+trainr.x=3", ["key 'trainr' does not exist", "'trainer'"]),
         ("prepare.sise=3", ["no option 'sise'", "'size'"]),
         ("prepare.storage=pixel", ["'pixel' is not a valid value", "'pixels'"]),
-        ("prepare=3", ["prepare holds options", "prepare.out"]),
+        ("prepare=3", ["prepare is not a single value", "prepare.out"]),
         ("task.fit=1", ["task is a single value"]),
         ("ckpt=None", ["'None'", "ckpt=null"]),
         ("datamodule.path=None", ["datamodule.path=null"]),
         ("ckpt=epoch=1-step=20.ckpt", ["cannot read", "Quote", "'ckpt=\"epoch=1-step=20.ckpt\"'"]),
         ("seed=abc", ["seed=abc", "Integer"]),
-        ("seed=1,2", ["several values", "-m"]),
+        ("seed=1,2", ["several values", "-m", "'seed=[1,2]'"]),
+        ("seed=range(1,3)", ["several values", "Add -m to run them one by one, or quote"]),
         ("--multi", ["unknown option", "'--multirun'"]),
         ("nothing", ["nothing=VALUE"]),
         ("trainer/x=1", ["groups cannot be nested"]),

@@ -109,7 +109,7 @@ def test_planted_copies_are_found_and_figures_shown_without_them(
     capsys.readouterr()
     assert main([*WORDS, "audit.against=[a/hashes_1.parquet]", "audit.out=b"]) == 0
     assert copies(folder / "b/overlap.csv") == FOUND
-    assert "which audit.against can name" not in capsys.readouterr().out
+    assert "audit.against can name that file" not in capsys.readouterr().out
 
 
 def test_without_copies_every_resample_differs_by_nothing(folder: Path) -> None:

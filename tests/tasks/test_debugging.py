@@ -59,7 +59,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        (["trainer=fast", "trainer.accelerator=cpu"], "trainer.fast_dev_run=True): 1 training step, 4 images"),
+        (["trainer=fast", "trainer.accelerator=cpu"], "trainer.fast_dev_run=true): 1 training step, 4 images"),
         (
             ["trainer.fast_dev_run=2", "callbacks=[default,early_stopping,lr_monitor]"],
             "=2): 2 training steps, 8 images",
@@ -90,7 +90,7 @@ def test_a_debugging_run_has_one_device(words: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize("task", ["test", "validate"])
 def test_scoring_is_never_a_debugging_run(task: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, f"task={task}", "trainer=fast"]) == 2
-    assert "trainer.fast_dev_run=True would leave images without a score" in capsys.readouterr().err
+    assert "trainer.fast_dev_run=true would leave images without a score" in capsys.readouterr().err
 
 
 def test_few_training_batches_a_profile_the_learning_rate_and_a_summary(

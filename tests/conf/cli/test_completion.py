@@ -13,6 +13,7 @@ from conf.cli.completion import complete
 from conf.cli.groups import group_options
 from conf.cli.shells import SCRIPTS
 from conf.keys.verbs import verbs
+from tasks.models.look import OPTIONS
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,6 +26,9 @@ def offered(line: str) -> list[str]:
     ("line", "words"),
     [
         ("dete", ["detector.", "detector="]),
+        ("loo", ["look"]),
+        ("look --", ["--json", "--stdin"]),
+        ("models a", ["add"]),
         ("-m detector=npr,z", ["detector=npr,zed"]),
         ("logger=[csv,w", ["logger=[csv,wandb"]),
         ("detector.ex", ["detector.exact="]),
@@ -55,6 +59,10 @@ def test_words_are_offered(line: str, words: list[str]) -> None:
     assert offered(line) == words
 
 
+def test_options_of_look_are_offered() -> None:
+    assert [word.removesuffix("=") for word in offered("look ") if word.endswith("=")] == sorted(OPTIONS)
+
+
 def test_groups_tasks_and_the_recipe_chosen() -> None:
     assert offered("task=") == [f"task={name}" for name in sorted(verbs())]
     assert set(offered("experiment=")) == {f"experiment={name}" for name in [*group_options("experiment"), "null"]}
@@ -74,7 +82,11 @@ def test_their_groups_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert offered(f"{flag} detector=m") == ["detector=my"]
         assert "detector.exact=" in offered(f"{flag} detector=my detector.")
     assert offered("--config-dir ") == ["experiments_data/", "mine/"]
-    assert offered("ckpt=be") == ["ckpt=best.ckpt"]
+    assert offered("ckpt=be") == offered("look ckpt=be") == ["ckpt=best.ckpt"]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/demo.ckpt").touch()
+    assert offered("look photo.jpg ckpt=d") == ["ckpt=demo"]
+    assert offered("look b") == offered("models add b") == ["best.ckpt"]
     assert offered("datamodule.path=./mi") == ["datamodule.path=./mine/"]
     assert offered("experiment_id=f") == ["experiment_id=first"]
 

@@ -43,7 +43,8 @@ def test_flags_are_read_wherever_they_are(words: list[str], flags: dict[str, str
     [
         (["--cfg", "jbo"], "'job'"),
         (["--cfg", "seed=1"], "known: all, hydra, job"),
-        (["--cfg"], "--hydra-help"),
+        (["--cfg"], "See pixelproof --help."),
+        (["--completion"], "See pixelproof --help."),
         (["--info", "default"], "'defaults'"),
         (["--info=plugins"], "known: all"),
         (["--completion", "bsh"], "'bash'"),

@@ -108,7 +108,7 @@ def test_other_detectors_say_why_they_have_no_graph() -> None:
         with pytest.raises(ConfigError, match=f"ZED cannot be exported as a graph: .*{why}"):
             refuse_without_graph(made(f"detector=zed {words}"), View())
     npr = made("detector=npr")
-    with pytest.raises(ConfigError, match="augmentations"):
+    with pytest.raises(ConfigError, match=r"detector\.eval_view\.augment"):
         refuse_without_graph(npr, View(augment=[lambda image, rng: image]))  # noqa: ARG005
 
 

@@ -156,7 +156,7 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
         ("look", ""): "the name of an image is empty",
         ("look", "-"): "no image from standard input",
         ("look", "a.png", "ckpt=e", "ckpt=mine"): "ckpt= is given twice",
-        ("models", "remove", "mine"): "is unknown",
+        ("models", "remove", "mine"): "is not a command",
         ("look", "deliveries=jpg-5", str(images[0])): "not a delivery",
     }.items():
         capsys.readouterr()
