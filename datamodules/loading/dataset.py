@@ -100,7 +100,7 @@ class ImageDataset(Dataset[Loaded]):
         self._sides = sides or Sides()
         self._found: list[str] = []
         self._rooms = Rooms()
-        self._shape: tuple[int, ...] | None = None  # [H, W, 3] of the latest batch, where the next one's store may fill it
+        self._square = view.square
         # needed by every item, so read from the table once, before the workers start
         self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
         self._generators = torch.from_numpy(manifest.generator_index)
@@ -116,7 +116,7 @@ class ImageDataset(Dataset[Loaded]):
         labels: list[int] = []
         failures: list[Failure] = []
         notes: dict[str, str] = {}
-        room = None if self._shape is None else self._rooms.room((len(items), *self._shape), torch.uint8)
+        room = self._room(items)
         uses = [
             Use(
                 row,
@@ -156,6 +156,18 @@ class ImageDataset(Dataset[Loaded]):
             key=torch.tensor(keys),
         )
         return Loaded(self._rooms.sent(batch), failures, notes)
+
+    def _room(self, items: Sequence[Item]) -> Tensor | None:
+        """The batch's memory, where the store has pixels as the view leaves them, so that it can fill it."""
+        if not isinstance(self._store, Hdf5Store) or isinstance(self._degrade, Chain) or self._pair is not None:
+            return None
+        try:
+            shape = self._store.shape(items[0][0])
+        except DataError:  # reported when the image is read
+            return None
+        if shape is None or self._square not in (None, *shape[:2]):
+            return None
+        return self._rooms.room((len(items), *shape), torch.uint8)
 
     def _prepared(self, uses: Sequence[Use]) -> Iterator[Future[Prepared] | None]:
         """Views of evaluated images, made by as many threads as torch uses; None where `_labelled` makes them.
@@ -238,7 +250,6 @@ class ImageDataset(Dataset[Loaded]):
         # channels last, as decoders write and convolutions read, so that each image is one plain copy
         _, height, width = first.shape
         shape, dtype = (height, width, 3), crops[0].dtype
-        self._shape = shape if isinstance(self._store, Hdf5Store) and dtype == torch.uint8 else None
         if room is None or room.shape[1:] != shape or dtype != room.dtype or len(crops) > len(room):
             room = self._rooms.room((len(crops), *shape), dtype)
         images = room[: len(crops)].permute(0, 3, 1, 2)

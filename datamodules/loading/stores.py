@@ -234,6 +234,15 @@ class Hdf5Store(_Containers):
         chunked = data.chunks == (1, *data.shape[1:]) and not data.id.get_create_plist().get_nfilters()
         return _Hdf5Group(file, data, file.id.get_vfd_handle(), base, chunked, data.shape[1:], span)
 
+    def shape(self, row: int) -> tuple[int, ...] | None:
+        """[H, W, 3] of all images in the row's group; None where they are bytes.
+
+        Raises:
+            DataError: as `read`.
+        """
+        group: _Hdf5Group = self._container(row)
+        return group.shape or None
+
     def read(self, row: int, into: Pixels | None = None) -> bytes | Pixels:
         """The row's bytes or pixels; pixels fill ``into``, and are that array, if it has their shape."""
         group: _Hdf5Group = self._container(row)
