@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -159,10 +159,11 @@ class ImageDataset(Dataset[Loaded]):
 
     def _room(self, items: Sequence[Item]) -> Tensor | None:
         """The batch's memory, where the store has pixels as the view leaves them, so that it can fill it."""
-        if not isinstance(self._store, Hdf5Store) or isinstance(self._degrade, Chain) or self._pair is not None:
+        fills = isinstance(self._store, Hdf5Store) and not isinstance(self._degrade, Chain) and self._pair is None
+        if not items or not fills:  # a rank may have no image
             return None
         try:
-            shape = self._store.shape(items[0][0])
+            shape = cast(Hdf5Store, self._store).shape(items[0][0])
         except DataError:  # reported when the image is read
             return None
         if shape is None or self._square not in (None, *shape[:2]):
