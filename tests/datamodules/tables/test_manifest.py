@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import DataError
-from datamodules.tables.carried import plain_type
 from datamodules.tables import encoding
+from datamodules.tables.carried import plain_type
 from datamodules.tables.encoding import all_differ
 from datamodules.tables.manifest import SCHEMA, Manifest
 
@@ -155,6 +155,7 @@ def map_of(count: int) -> list[str]:
 
 
 @given(st.lists(st.text(max_size=40), max_size=40), st.integers(0, 40))
+@example(["a", "a", "a longer text beside only one of both"], 1)
 def test_equal_texts_are_found_in_any_chunks(texts: list[str], cut: int) -> None:
     column = pa.chunked_array([pa.array(texts[:cut], pa.string()), pa.array(texts, pa.string()).slice(cut)])
     for many in (0, encoding.MANY):  # by hashes, and by Arrow
