@@ -266,9 +266,9 @@ class ParquetDataModule(ImageDataModule):
 
 def _of_generated(generators: pa.DictionaryArray, labels: pa.ChunkedArray) -> pa.Array:
     """The generators, "" where the label is not 1."""
-    made = pc.equal(labels, 1).combine_chunks()
+    made = labels.to_numpy() == 1
     named = each(pa.chunked_array([generators]), lambda texts: pc.not_equal(texts, ""))
-    return pc.if_else(made, generators.cast(pa.string()), "") if pc.any(pc.and_not(named, made)).as_py() else generators
+    return pc.if_else(pa.array(made), generators.cast(pa.string()), "") if (named & ~made).any() else generators
 
 
 def _is_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,28 +1,29 @@
 """From (row, look) to a batch: read, decode, degrade, apply the view, stack. A look is one use of a training image."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from contracts.batch import Batch, as_unit_float
 from contracts.errors import ConfigError, DataError, PixelProofError
 from contracts.keys import generator, sample_key
 from contracts.pairs import Pairs
+from contracts.process.memory import return_freed_memory
 from contracts.process.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
 from datamodules.loading.decode import Backend, decode_noted
+from datamodules.loading.rooms import Rooms
 from datamodules.loading.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
-from datamodules.loading.stores import ImageStore
+from datamodules.loading.stores import Hdf5Store, ImageStore, Pixels
 from datamodules.loading.transforms import degraded, evaluation_views, training_views
 from datamodules.tables.manifest import Manifest
 
@@ -42,6 +43,15 @@ class Loaded(NamedTuple):
     failures: list[Failure]
     notes: dict[str, str] = {}  # noqa: RUF012 - never changed
     """Damaged metadata ignored in an image's file, by id."""
+
+
+class Use(NamedTuple):
+    """One look at an image."""
+
+    row: int  # of the manifest
+    look: int  # counted over epochs and copies
+    key: int  # of the image's random numbers
+    into: Pixels | None  # its place in the batch, which a store of pixels may fill
 
 
 Noted = tuple[Tensor, tuple[str, ...]]  # A decoded image, and notes of damaged metadata that was ignored
@@ -89,6 +99,8 @@ class ImageDataset(Dataset[Loaded]):
         self._degrade = degrade
         self._sides = sides or Sides()
         self._found: list[str] = []
+        self._rooms = Rooms()
+        self._square = view.square
         # needed by every item, so read from the table once, before the workers start
         self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
         self._generators = torch.from_numpy(manifest.generator_index)
@@ -104,11 +116,21 @@ class ImageDataset(Dataset[Loaded]):
         labels: list[int] = []
         failures: list[Failure] = []
         notes: dict[str, str] = {}
-        uses = [(row, look, sample_key(self._seed, look, self._manifest.image_id(row))) for row, look in items]
-        for (row, look, key), prepared in zip(uses, self._prepared(uses), strict=True):
+        room = self._room(items)
+        uses = [
+            Use(
+                row,
+                look,
+                sample_key(self._seed, look, self._manifest.image_id(row)),
+                None if room is None else room[place].numpy(),
+            )
+            for place, (row, look) in enumerate(items)
+        ]
+        for use, prepared in zip(uses, self._prepared(uses), strict=True):
+            row, key = use.row, use.key
             self._found = []
             try:
-                made = self._labelled(row, look, key, prepared)
+                made = self._labelled(use, prepared)
                 for _, seen in made:
                     for image in seen:
                         self._sides.check(*image.shape[-2:])
@@ -126,16 +148,29 @@ class ImageDataset(Dataset[Loaded]):
             return Loaded(None, failures)
         row_index = torch.tensor(rows)
         batch = Batch(
-            images=self._together(views, rows),
+            images=self._together(views, rows, room),
             label=torch.tensor(labels),
             generator=self._generators[row_index],
             row=row_index,
             crop_to_image=torch.arange(len(rows)).repeat_interleave(torch.tensor([len(crops) for crops in views])),
             key=torch.tensor(keys),
         )
-        return Loaded(batch, failures, notes)
+        return Loaded(self._rooms.sent(batch), failures, notes)
 
-    def _prepared(self, uses: Sequence[tuple[int, int, int]]) -> Iterator[Future[Prepared] | None]:
+    def _room(self, items: Sequence[Item]) -> Tensor | None:
+        """The batch's memory, where the store has pixels as the view leaves them, so that it can fill it."""
+        fills = isinstance(self._store, Hdf5Store) and not isinstance(self._degrade, Chain) and self._pair is None
+        if not items or not fills:  # a rank may have no image
+            return None
+        try:
+            shape = cast(Hdf5Store, self._store).shape(items[0][0])
+        except DataError:  # reported when the image is read
+            return None
+        if shape is None or self._square not in (None, *shape[:2]):
+            return None
+        return self._rooms.room((len(items), *shape), torch.uint8)
+
+    def _prepared(self, uses: Sequence[Use]) -> Iterator[Future[Prepared] | None]:
         """Views of evaluated images, made by as many threads as torch uses; None where `_labelled` makes them.
 
         The store is read by this thread alone, and as few images are decoded at a time as there are threads.
@@ -146,17 +181,22 @@ class ImageDataset(Dataset[Loaded]):
             return
         waiting: deque[Future[Prepared]] = deque()
         with ThreadPoolExecutor(threads) as pool:
-            for row, _, key in uses:
-                waiting.append(pool.submit(self._prepare, self._read(row), key))
+            for use in uses:
+                waiting.append(pool.submit(self._prepare, self._read(use), use.key))
                 if len(waiting) > AHEAD * threads:
                     yield waiting.popleft()
             yield from waiting
 
-    def _read(self, row: int) -> Encoded | DataError:
+    def _read(self, use: Use) -> Encoded | DataError:
         try:
-            return self._store.read(row)
+            return self._stored(use)
         except DataError as error:
             return error  # to be reported when it is this image's turn
+
+    def _stored(self, use: Use) -> Encoded:
+        if isinstance(self._store, Hdf5Store):
+            return self._store.read(use.row, use.into)
+        return self._store.read(use.row)
 
     def _prepare(self, stored: Encoded | DataError, key: int) -> Prepared:
         if isinstance(stored, DataError):
@@ -167,25 +207,24 @@ class ImageDataset(Dataset[Loaded]):
     def _delivered(self, image: Tensor, key: int) -> Tensor:
         return degraded(image, None if isinstance(self._degrade, Chain) else self._degrade, key)
 
-    def _labelled(
-        self, row: int, look: int, key: int, prepared: Future[Prepared] | None
-    ) -> list[tuple[int, list[Tensor]]]:
+    def _labelled(self, use: Use, prepared: Future[Prepared] | None) -> list[tuple[int, list[Tensor]]]:
         """Label and views of an image, or of all images of its pair, which share their random numbers."""
         if self._pair is None:
-            return [(int(self._labels[row]), self._seen(row, look, key, prepared))]
-        stored = self._store.read(row)
-        made = self._pair.made(stored, self._image(stored), generator(key, "pair"))
-        return [(label, self._views(self._delivered(image, key), key=key)) for label, image in made]
+            return [(int(self._labels[use.row]), self._seen(use, prepared))]
+        stored = self._store.read(use.row)
+        made = self._pair.made(stored, self._image(stored), generator(use.key, "pair"))
+        return [(label, self._views(self._delivered(image, use.key), key=use.key)) for label, image in made]
 
-    def _seen(self, row: int, look: int, key: int, prepared: Future[Prepared] | None) -> list[Tensor]:
+    def _seen(self, use: Use, prepared: Future[Prepared] | None) -> list[Tensor]:
         """Views of the image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""
         if not isinstance(self._degrade, Chain):
-            views, notes = self._prepare(self._store.read(row), key) if prepared is None else prepared.result()
+            views, notes = self._prepare(self._stored(use), use.key) if prepared is None else prepared.result()
             self._found += notes
             return views
-        sample = Sample(row, look, partial(self._store.read, row), self._image, self._decoder)
+        sample = Sample(use.row, use.look, partial(self._store.read, use.row), self._image, self._decoder)
         make = self._degrade.train if self._training else self._degrade.evaluate
-        return [view for image in make(sample, generator(key, "degrade")) for view in self._views(image, key=key)]
+        random = generator(use.key, "degrade")
+        return [view for image in make(sample, random) for view in self._views(image, key=use.key)]
 
     def _image(self, data: Encoded) -> Tensor:
         image, notes = self._decoded(data)
@@ -195,7 +234,7 @@ class ImageDataset(Dataset[Loaded]):
     def _decoded(self, data: Encoded) -> Noted:
         return (torch.from_numpy(data).permute(2, 0, 1), ()) if isinstance(data, np.ndarray) else self._decode(data)
 
-    def _together(self, views: list[list[Tensor]], rows: list[int]) -> Tensor:
+    def _together(self, views: list[list[Tensor]], rows: list[int], room: Tensor | None) -> Tensor:
         first = views[0][0]
         for row, crops in zip(rows, views, strict=True):
             if crops[0].shape != first.shape:
@@ -211,21 +250,15 @@ class ImageDataset(Dataset[Loaded]):
             crops = [as_unit_float(crop) for crop in crops]
         # channels last, as decoders write and convolutions read, so that each image is one plain copy
         _, height, width = first.shape
-        images = _empty((len(crops), height, width, 3), crops[0].dtype).permute(0, 3, 1, 2)
+        shape, dtype = (height, width, 3), crops[0].dtype
+        if room is None or room.shape[1:] != shape or dtype != room.dtype or len(crops) > len(room):
+            room = self._rooms.room((len(crops), *shape), dtype)
+        images = room[: len(crops)].permute(0, 3, 1, 2)
+        begin, end = images.data_ptr(), images.data_ptr() + room.nbytes
         for target, crop in zip(images, crops, strict=True):
-            target.copy_(crop)
+            if crop.data_ptr() != target.data_ptr() or crop.stride() != target.stride():  # otherwise read to its place
+                target.copy_(crop.clone() if begin <= crop.data_ptr() < end else crop)
         return images
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Memory for a batch; shared memory in a worker, so that passing it to the main process copies nothing."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=dtype)
-    empty = torch.empty(0, dtype=dtype)
-    storage = torch.UntypedStorage._new_shared(  # type: ignore[no-untyped-call]  # as its own collation does
-        math.prod(shape) * empty.element_size()
-    )
-    return empty.set_(storage).resize_(shape)
 
 
 def _alone(view: Tensor) -> Tensor:
@@ -298,6 +331,8 @@ class ImageLoader(BatchLoader):
             iterator._shutdown_workers()
 
     def __iter__(self) -> Iterator[Batch | None]:
+        if self.num_workers and self._loader._iterator is None:
+            return_freed_memory()
         try:
             for loaded in self._loader:
                 if loaded.failures:

@@ -62,16 +62,32 @@ class TrainingBatches:
         size = self.batch_size
         for first in range(done, len(self), _TOGETHER):  # lists of a whole epoch would take a hundred bytes a row
             own = mine[first * size : min(first + _TOGETHER, len(self)) * size]
+            if self.copies == 1:
+                rows = self.rows[own].tolist()
+                for start in range(0, len(own), size):
+                    yield [(row, epoch) for row in rows[start : start + size]]
+                continue
             rows, looks = self.rows[own // self.copies].tolist(), (epoch * self.copies + own % self.copies).tolist()
             for start in range(0, len(own), size):
                 yield list(zip(rows[start : start + size], looks[start : start + size], strict=True))
 
 
 def _ascending(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Places of numbers in ascending order, equal ones as given; NumPy's stable sort takes four times as long."""
-    order = np.argsort(numbers)
-    ordered = numbers[order]
-    return np.argsort(numbers, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
+    """Places of numbers in ascending order, equal ones as given.
+
+    Numbers are sorted, which is several times faster than their places are, with the place in their last bits; the few
+    that agree in all other bits are sorted once more.
+    """
+    bits = np.uint64(max(len(numbers) - 1, 1).bit_length())
+    sorted_ = (numbers >> bits << bits) | np.arange(len(numbers), dtype=np.uint64)
+    sorted_.sort()
+    places = (sorted_ & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    sorted_ >>= bits
+    alike = np.flatnonzero(sorted_[1:] == sorted_[:-1])
+    for run in np.split(alike, np.flatnonzero(np.diff(alike) > 1) + 1) if len(alike) else ():
+        own = places[run[0] : run[-1] + 2]
+        own[:] = own[np.argsort(numbers[own], kind="stable")]
+    return places
 
 
 class EvaluationBatches:

@@ -234,8 +234,17 @@ class Hdf5Store(_Containers):
         chunked = data.chunks == (1, *data.shape[1:]) and not data.id.get_create_plist().get_nfilters()
         return _Hdf5Group(file, data, file.id.get_vfd_handle(), base, chunked, data.shape[1:], span)
 
-    def read(self, row: int) -> bytes | Pixels:
-        """The row's bytes or pixels."""
+    def shape(self, row: int) -> tuple[int, ...] | None:
+        """[H, W, 3] of all images in the row's group; None where they are bytes.
+
+        Raises:
+            DataError: as `read`.
+        """
+        group: _Hdf5Group = self._container(row)
+        return group.shape or None
+
+    def read(self, row: int, into: Pixels | None = None) -> bytes | Pixels:
+        """The row's bytes or pixels; pixels fill ``into``, and are that array, if it has their shape."""
         group: _Hdf5Group = self._container(row)
         place = int(self._row[row])
         count = len(group.span[0]) if group.span else len(group.data)
@@ -246,7 +255,7 @@ class Hdf5Store(_Containers):
                 return _flat(group, int(group.span[0][place]), int(group.span[1][place]))
             if not group.shape:
                 return bytes(group.data[place].tobytes())
-            return _pixels(group, place)
+            return _pixels(group, place, into)
         except OSError as error:
             raise DataError(f"{self._names[self._name[row]]}[{place}] cannot be read: {error}") from error
 
@@ -262,11 +271,11 @@ def _flat(group: _Hdf5Group, offset: int, length: int) -> bytes:
     return data
 
 
-def _pixels(group: _Hdf5Group, place: int) -> Pixels:
+def _pixels(group: _Hdf5Group, place: int, into: Pixels | None) -> Pixels:
     start = _image_offset(group, place)
     if start is None:
         return np.asarray(group.data[place])
-    pixels = np.empty(group.shape, np.uint8)
+    pixels = into if into is not None and into.shape == group.shape else np.empty(group.shape, np.uint8)
     if os.preadv(group.descriptor, [pixels.data], start) < pixels.nbytes:
         raise OSError("the file is truncated")
     return pixels

@@ -33,7 +33,8 @@ def training_views(image: Tensor, view: View, key: int) -> list[Tensor]:
         DataError: the image is smaller than the crop and the view refuses such images, or smaller than its least side.
     """
     # always the same three numbers, so that a detector with flips sees the same crops as one without
-    down, right, mirror = generator(key, "view").random(3)
+    random = view.flip > 0 or (view.crop is not None and view.crop_at != "centre")
+    down, right, mirror = generator(key, "view").random(3) if random else (0.0, 0.0, 0.0)
     image = _resized(_shortened(_large_enough(image, view), view, key), view)
     image = _filled(_changed(image, view.before_crop, key, "before_crop"), view)
     if view.crop is not None and view.crop_at == "centre":

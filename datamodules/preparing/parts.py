@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contracts.errors import DataError
 from contracts.files import write_atomically
 from datamodules.loading.hdf5_manifest import GROUPS
-from datamodules.loading.stores import GROUP_SEPARATOR, Hdf5Store
+from datamodules.loading.stores import GROUP_SEPARATOR, Hdf5Store, Pixels
 from datamodules.preparing.job import Failure, Job
 from datamodules.preparing.journal import Journal
 from datamodules.preparing.plan import Plan
@@ -95,7 +95,7 @@ class Parts:
 class RawStore(Hdf5Store):
     """Reads both encoded images and pixels as bytes."""
 
-    def read(self, row: int) -> bytes:
+    def read(self, row: int, into: Pixels | None = None) -> bytes:  # noqa: ARG002
         """The row's bytes."""
         cell = super().read(row)
         return cell if isinstance(cell, bytes) else cell.tobytes()

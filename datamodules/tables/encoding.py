@@ -1,6 +1,6 @@
 """Texts of large tables: those that repeat as numbers of a dictionary, and whether any two ids are equal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -8,9 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _NUMBERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
-_BLOCK = 2**16  # Texts hashed at a time, few enough for the processor's cache
-_MASKS = np.array([2 ** (8 * count) - 1 for count in range(9)], "<u8")  # of the first bytes of eight
-_FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+MANY = 10**6  # Texts from which hashing them is faster, the import of numba included (0.2 s)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -42,10 +40,11 @@ def one_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return column.combine_chunks()
 
 
-def each(column: pa.ChunkedArray, test: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """A property of each text of a column that is one dictionary; ``test`` gives that of the dictionary's texts."""
+def each(column: pa.ChunkedArray, test: Callable[[pa.Array], pa.Array]) -> NDArray[np.bool_]:
+    """Whether each text of a column that is one dictionary has a property; ``test`` tells it of the dictionary's."""
     one = one_dictionary(column)
-    return test(one.dictionary).take(one.indices)
+    found: NDArray[np.bool_] = test(one.dictionary).to_numpy(zero_copy_only=False)
+    return np.full(len(one), True) if found.all() else found[one.indices.to_numpy()]
 
 
 def repeated(value: str, count: int) -> pa.DictionaryArray:
@@ -71,32 +70,16 @@ def joined(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], memoryview]:
 
 def all_differ(texts: pa.ChunkedArray) -> bool:
     """Whether no two texts are equal. Hashes are compared first: equal ones are rare unless texts are equal."""
-    hashes = np.concatenate([np.zeros(0, np.uint64), *(part for chunk in texts.chunks for part in _hashes(chunk))])
+    if len(texts) < MANY:
+        return bool(pc.count_distinct(texts).as_py() == len(texts))
+    from datamodules.tables.hashes_numba import hash_texts  # slow
+
+    hashes = np.empty(len(texts), np.uint64)
+    done = 0
+    for chunk in texts.chunks:
+        _, places, content = chunk.buffers()
+        starts = np.frombuffer(places, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        hash_texts(np.frombuffer(content or b"", np.uint8), starts, hashes[done : done + len(chunk)])
+        done += len(chunk)
     hashes.sort()
     return not (hashes[1:] == hashes[:-1]).any() or pc.count_distinct(texts).as_py() == len(texts)
-
-
-def _hashes(texts: pa.StringArray) -> Iterator[NDArray[np.uint64]]:
-    """64-bit hashes of texts, eight bytes at a time."""
-    _, places, content = texts.buffers()
-    if content is None:
-        yield np.zeros(len(texts), np.uint64)
-        return
-    starts = np.frombuffer(places, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    longest = int(np.diff(starts).max(initial=0))
-    data = np.append(np.frombuffer(content, np.uint8), np.zeros(longest + 8, np.uint8))
-    words = np.ndarray(len(data) - 7, np.dtype("<u8"), data, strides=(1,))  # eight bytes from each byte on
-    for begin in range(0, len(texts), _BLOCK):
-        bounds = starts[begin : begin + _BLOCK + 1]
-        place, left = bounds[:-1].astype(np.int64), np.diff(bounds)
-        hashes = left.astype(np.uint64)
-        for _ in range(0, int(left.max(initial=0)), 8):
-            word = words[place]
-            if left.min() < 8:
-                word &= _MASKS[np.clip(left, 0, 8)]
-            hashes ^= word
-            hashes *= _FACTOR
-            hashes ^= hashes >> _SHIFT
-            place += 8
-            left -= 8
-        yield hashes

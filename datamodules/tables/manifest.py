@@ -66,16 +66,19 @@ class Manifest:
     def __post_init__(self) -> None:
         _check_columns(self.table)
         object.__setattr__(self, "table", encoded(self.table, ENCODED))
-        _refuse(self, pc.equal(self.table["id"], ""), "id", "is empty", "Give every image a stable id.")
+        if not _within(pc.binary_length(self.table["id"]), 1):
+            _refuse(self, pc.equal(self.table["id"], ""), "id", "is empty", "Give every image a stable id.")
         self._check_unique()
-        labels = pc.is_in(self.table["label"], value_set=pa.array(LABELS, pa.int8()))
-        for name, known, allowed in (("label", labels, LABELS), ("split", self._of_splits(SPLITS), SPLITS)):
-            _refuse(self, pc.invert(known), name, "is unknown", f"Allowed: {', '.join(map(repr, allowed))}.")
-        generated = pa.chunked_array([each(self.table["generator"], lambda texts: pc.not_equal(texts, ""))])
-        named = pc.and_(pc.not_equal(self.table["label"], 1), generated)
+        if not _within(self.table["label"], min(LABELS), max(LABELS)):
+            known = pc.is_in(self.table["label"], value_set=pa.array(LABELS, pa.int8()))
+            _refuse(self, pc.invert(known), "label", "is unknown", f"Allowed: {', '.join(map(repr, LABELS))}.")
+        _refuse(self, ~self._of_splits(SPLITS), "split", "is unknown", f"Allowed: {', '.join(map(repr, SPLITS))}.")
+        named = (self.labels != 1) & each(self.table["generator"], lambda texts: pc.not_equal(texts, ""))
         _refuse(self, named, "generator", "belongs to an image whose label is not 1", "Clear it, or set label to 1.")
         for name, least in (("row", -1), ("width", 0), ("height", 0)):
-            _refuse(self, pc.less(self.table[name], least), name, "is out of range", f"Give {least} or more.")
+            if not _within(self.table[name], least):
+                low = pc.less(self.table[name], least)
+                _refuse(self, low, name, "is out of range", f"Give {least} or more.")
 
     def _check_unique(self) -> None:
         ids = self.table["id"]
@@ -149,11 +152,11 @@ class Manifest:
         for split in splits:
             if split not in SPLITS:
                 raise DataError(f"split {split!r} is unknown", nearest(split, SPLITS))
-        return np.flatnonzero(self._of_splits(splits).to_numpy()).astype(np.int64)
+        return np.flatnonzero(self._of_splits(splits)).astype(np.int64)
 
-    def _of_splits(self, splits: Sequence[str]) -> pa.ChunkedArray:
+    def _of_splits(self, splits: Sequence[str]) -> NDArray[np.bool_]:
         allowed = pa.array(splits, pa.string())
-        return pa.chunked_array([each(self.table["split"], lambda texts: pc.is_in(texts, value_set=allowed))])
+        return each(self.table["split"], lambda texts: pc.is_in(texts, value_set=allowed))
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as a NumPy array; strings, and types that NumPy lacks, become objects."""
@@ -267,8 +270,14 @@ def _check_columns(table: pa.Table) -> None:
             )
 
 
-def _refuse(manifest: Manifest, bad: pa.ChunkedArray, name: str, why: str, step: str) -> None:
-    rows = np.flatnonzero(bad.to_numpy())
+def _within(numbers: pa.ChunkedArray, least: int, most: int | None = None) -> bool:
+    ends = pc.min_max(numbers)
+    low, high = ends["min"].as_py(), ends["max"].as_py()
+    return low is None or (low >= least and (most is None or high <= most))
+
+
+def _refuse(manifest: Manifest, bad: pa.ChunkedArray | NDArray[np.bool_], name: str, why: str, step: str) -> None:
+    rows = np.flatnonzero(bad if isinstance(bad, np.ndarray) else bad.to_numpy())
     if len(rows):
         row = int(rows[0])
         more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""

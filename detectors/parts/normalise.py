@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +55,7 @@ def _looked_up(rows: Tensor, constants: Tensor) -> Tensor:
 
     levels = torch.arange(256, dtype=torch.uint8).repeat(3, 1)
     table = _steps(levels, constants.unsqueeze(2)).numpy()
-    done = torch.empty(rows.shape)
+    done = torch.from_numpy(np.empty(rows.shape, np.float32))  # NumPy asks Linux for large pages, PyTorch does not
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads) as pool:
         parts = zip(rows.tensor_split(threads), done.tensor_split(threads), strict=True)

@@ -99,3 +99,9 @@ def test_large_images_come_in_smaller_batches() -> None:
 @given(st.lists(st.integers(0, 50), max_size=40))
 def test_equal_numbers_keep_their_order(numbers: list[int]) -> None:
     assert _ascending(np.array(numbers, np.uint64)).tolist() == np.argsort(numbers, kind="stable").tolist()
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(2**40, 2**40 + 9), max_size=60))
+def test_numbers_that_differ_in_their_last_bits_alone_are_ordered_by_them(numbers: list[int]) -> None:
+    array = np.array(numbers, np.uint64)
+    assert _ascending(array).tolist() == np.argsort(array, kind="stable").tolist()

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import DataError
+from datamodules.tables import encoding
 from datamodules.tables.carried import plain_type
 from datamodules.tables.encoding import all_differ
 from datamodules.tables.manifest import SCHEMA, Manifest
@@ -154,9 +155,20 @@ def map_of(count: int) -> list[str]:
 
 
 @given(st.lists(st.text(max_size=40), max_size=40), st.integers(0, 40))
+@example(["a", "a", "a longer text beside only one of both"], 1)
 def test_equal_texts_are_found_in_any_chunks(texts: list[str], cut: int) -> None:
     column = pa.chunked_array([pa.array(texts[:cut], pa.string()), pa.array(texts, pa.string()).slice(cut)])
-    assert all_differ(column) == (len(set(texts)) == len(texts))
+    for many in (0, encoding.MANY):  # by hashes, and by Arrow
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(encoding, "MANY", many)
+            assert all_differ(column) == (len(set(texts)) == len(texts))
+
+
+def test_texts_with_equal_hashes_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "MANY", 0)
+    monkeypatch.setattr("datamodules.tables.hashes_numba.hash_texts", lambda _, __, out: out.fill(0))
+    assert all_differ(pa.chunked_array([["a", "b"]]))
+    assert not all_differ(pa.chunked_array([["a", "b", "a"]]))
 
 
 def test_a_pickled_manifest_is_the_same_and_shares_its_memory() -> None:
