@@ -63,7 +63,7 @@ def subsets(predictions: Predictions) -> list[Subset]:
     found = [Subset("pooled", "", np.flatnonzero(labels >= 0))]
     seen = predictions.about.get("seen_generators")
     if seen is not None:
-        known = np.isin(predictions.generators, np.asarray(list(seen), dtype=np.str_))
+        known = np.isin(predictions.generator_id_to_name, np.asarray(list(seen), dtype=np.str_))[generators]
         for kind, chosen in (("seen", known), ("unseen", ~known)):
             if ((labels == 1) & ~known).any() and ((labels == 1) & chosen).any():
                 found.append(Subset(kind, "", np.flatnonzero((labels == 0) | ((labels == 1) & chosen))))
