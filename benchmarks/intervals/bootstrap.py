@@ -259,7 +259,7 @@ def _families(found: Sequence[Subset], labels: NDArray[np.int64]) -> list[list[S
 def _repeated(
     spec: Spec,
     subset: Subset,
-    weights: NDArray[np.float64],
+    weights: Counts,
     scores: NDArray[np.float64],
     labels: NDArray[np.int64],
     threshold: float,
