@@ -59,22 +59,21 @@ def subsets(predictions: Predictions) -> list[Subset]:
     such subset.
     """
     labels, generators = predictions.fused_labels, predictions.fused_generator_ids
-    real = np.flatnonzero(labels == 0)
+    real = labels == 0
     found = [Subset("pooled", "", np.flatnonzero(labels >= 0))]
     seen = predictions.about.get("seen_generators")
     if seen is not None:
-        known = np.isin(predictions.generators, np.asarray(list(seen), dtype=np.str_))
+        known = np.isin(predictions.generator_id_to_name, np.asarray(list(seen), dtype=np.str_))[generators]
         for kind, chosen in (("seen", known), ("unseen", ~known)):
             if ((labels == 1) & ~known).any() and ((labels == 1) & chosen).any():
-                found.append(Subset(kind, "", np.flatnonzero((labels == 0) | ((labels == 1) & chosen))))
+                found.append(Subset(kind, "", np.flatnonzero(real | ((labels == 1) & chosen))))
     paired = bool((predictions.pairing >= 0).any())
     for index in np.unique(generators[labels == 1]).tolist():
         name = str(predictions.generator_id_to_name[index]) or "(unnamed)"
-        fakes = np.flatnonzero((labels == 1) & (generators == index))
-        found.append(Subset("generator", name, np.sort(np.concatenate([real, fakes]), kind="stable")))
+        fakes = (labels == 1) & (generators == index)
+        found.append(Subset("generator", name, np.flatnonzero(real | fakes)))
         if paired:
-            partners = np.flatnonzero((labels == 0) & (predictions.pairing == index))
-            found.append(Subset("paired", name, np.sort(np.concatenate([partners, fakes]), kind="stable")))
+            found.append(Subset("paired", name, np.flatnonzero((real & (predictions.pairing == index)) | fakes)))
     return found
 
 

@@ -239,11 +239,11 @@ def risk_coverage(scores: Scores, labels: Labels, threshold: float) -> Scores:
 
 
 def _risk_coverage(images: Ranked, threshold: float) -> Scores:
-    order, errors, first = images.confident_first(threshold)
-    if first.size < order.size:
-        size = np.diff(np.append(first, order.size))
+    errors, first = images.errors(threshold)
+    if first.size < errors.size:
+        size = np.diff(np.append(first, errors.size))
         errors = np.repeat(np.add.reduceat(errors, first) / size, size)
-    return np.asarray(np.cumsum(errors) / np.arange(1, order.size + 1))
+    return np.asarray(np.cumsum(errors) / np.arange(1, errors.size + 1))
 
 
 def confident_first(scores: Scores, labels: Labels, threshold: float) -> tuple[Labels, Scores, Labels]:

@@ -16,17 +16,21 @@ class Ranked:
         scores: [N] probabilities of being generated.
         labels: [N] 0 or 1.
         sort: whether to sort; False if the scores fall already.
-        logits: [N] of the scores, where they are known.
+        among: the images among which these were selected, and the mask.
     """
 
-    def __init__(self, scores: Scores, labels: Labels, sort: bool = True, logits: Scores | None = None) -> None:
-        self.scores, self.labels, self._sort, self._logits = scores, labels, sort, logits
+    def __init__(
+        self, scores: Scores, labels: Labels, sort: bool = True, among: tuple["Ranked", NDArray[np.bool_]] | None = None
+    ) -> None:
+        self.scores, self.labels, self._sort, self._among = scores, labels, sort, among
         self._counts: dict[float, tuple[int, int, int, int]] = {}
         self._holds: dict[int, bool] = {}
+        self._by_confidence: dict[float, tuple[Labels, Scores, Scores, Labels]] = {}
 
     def select(self, held: NDArray[np.bool_]) -> "Ranked":
         """The images of a mask [N] over images by falling score."""
-        return Ranked(self._falling[held], self._truth[held], False, self._odds[held])
+        places = np.flatnonzero(held)
+        return Ranked(self._falling[places], self._truth[places], False, (self, held))
 
     @cached_property
     def order(self) -> Labels | slice:
@@ -40,10 +44,6 @@ class Ranked:
     @cached_property
     def _truth(self) -> Labels:
         return self.labels[self.order]
-
-    @cached_property
-    def _odds(self) -> Scores:
-        return self.logits[self.order]
 
     @cached_property
     def _last(self) -> Labels:
@@ -75,24 +75,43 @@ class Ranked:
     @cached_property
     def logits(self) -> Scores:
         """[N] log odds; infinite at 0 and 1."""
-        if self._logits is not None:
-            return self._logits
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(self.scores) - np.log1p(-self.scores))
 
     def confident_first(self, threshold: float) -> tuple[Labels, Scores, Labels]:
         """See `benchmarks.metrics.confident_first`."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            away = np.abs(self.logits - (np.log(threshold) - np.log1p(-np.float64(threshold))))
-        away = np.nan_to_num(away, copy=False, nan=np.inf, posinf=np.inf)
-        if self._sort:
-            order = np.argsort(-away, kind="stable")
-        else:  # confidence falls and then rises; two falling runs are merged faster
-            turn = int(np.count_nonzero(self.scores > threshold))
-            order = np.append(np.arange(turn), np.arange(self.scores.size - 1, turn - 1, -1))
-            order = order[np.argsort(-away[order], kind="stable")]
-        wrong = ((self.scores > threshold) != (self.labels == 1))[order].astype(np.float64)
-        return order, wrong, np.append(0, ends(away[order])[:-1]) if order.size else order
+        order, _, wrong, first = self._confident(threshold)
+        return order, wrong, first
+
+    def errors(self, threshold: float) -> tuple[Scores, Labels]:
+        """The errors and ties of `confident_first`; a selection takes them from the images that it is of."""
+        if self._among is None:
+            return self._confident(threshold)[2:]
+        whole, held = self._among
+        order, away, wrong, _ = whole.by_falling_score._confident(threshold)
+        own = np.flatnonzero(held[order])
+        return wrong[own], starts(away[own])
+
+    @cached_property
+    def by_falling_score(self) -> "Ranked":
+        """The same images, sorted."""
+        return Ranked(self._falling, self._truth, sort=False)
+
+    def _confident(self, threshold: float) -> tuple[Labels, Scores, Scores, Labels]:
+        """As `confident_first`, with the distance of logits second."""
+        if threshold not in self._by_confidence:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                away = np.abs(self.logits - (np.log(threshold) - np.log1p(-np.float64(threshold))))
+            away = np.nan_to_num(away, copy=False, nan=np.inf, posinf=np.inf)
+            if self._sort:
+                order = np.argsort(-away, kind="stable")
+            else:  # confidence falls and then rises; two falling runs are merged faster
+                turn = int(np.count_nonzero(self.scores > threshold))
+                order = np.append(np.arange(turn), np.arange(self.scores.size - 1, turn - 1, -1))
+                order = order[np.argsort(-away[order], kind="stable")]
+            wrong = ((self.scores > threshold) != (self.labels == 1))[order].astype(np.float64)
+            self._by_confidence[threshold] = order, away[order], wrong, starts(away[order])
+        return self._by_confidence[threshold]
 
     def bins(self, number: int) -> Labels:
         """See `benchmarks.metrics.reliability_bins`."""
@@ -102,6 +121,11 @@ class Ranked:
         own = np.minimum((middle * number / self.scores.size).astype(np.int64), number - 1)
         place[self.order] = own if size.size == place.size else np.repeat(own, size)
         return place
+
+
+def starts(ordered: Scores) -> Labels:
+    """[T] first place of each group of equal scores."""
+    return np.flatnonzero(np.append(ordered.size > 0, ordered[1:] != ordered[:-1]))
 
 
 def ends(ordered: Scores) -> Labels:

@@ -30,6 +30,7 @@ COMPILED = 50_000_000
 Key = tuple[str, str, str, str]
 """(kind, generator, metric, threshold name) of a result."""
 Draws = dict[Key, NDArray[np.float64]]
+Counts = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,29 @@ class Bootstrap:
 
     def weights(self, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
         """[N] weights of the images, one array per resample; 0 for images of unknown label."""
-        cluster, known = clusters(predictions), predictions.fused_labels >= 0
+        cluster, known = clusters(predictions), (predictions.fused_labels >= 0).astype(np.float64)
         return (counts[cluster] * known for counts in self.counts(cluster, predictions.fused_labels))
 
-    def counts(self, cluster: NDArray[np.int64], labels: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    def counts(self, cluster: NDArray[np.int64], labels: NDArray[np.int64], way: Any = weighted) -> Iterator[Counts]:
         """[K] how often each cluster was sampled, one array per resample.
 
         Args:
             cluster: [N] number of the cluster that each image is in.
             labels: [N]; images of unknown label decide no stratum.
+            way: see `_way`; each gives the same numbers.
         """
         size = int(cluster.max(initial=-1)) + 1
         holds = [np.bincount(cluster[labels == kind], minlength=size) > 0 for kind in (0, 1)]
         strata = [np.flatnonzero(mask) for mask in (holds[0] & ~holds[1], holds[1] & ~holds[0], holds[0] & holds[1])]
-        rng = np.random.default_rng(self.seed)
+        sampler = way.Sampler(np.random.default_rng(self.seed))
         for _ in range(self.resamples):
-            samples = np.zeros(size)
-            for members in strata:
-                if members.size:
-                    drawn = np.bincount(rng.integers(members.size, size=members.size), minlength=members.size)
-                    samples[slice(None) if members.size == size else members] = drawn
+            drawn = [sampler(members.size) if members.size else members for members in strata]
+            if max(part.size for part in drawn) == size:
+                yield next(part for part in drawn if part.size == size)
+                continue
+            samples = np.zeros(size, np.uint32)
+            for members, counts in zip(strata, drawn, strict=True):
+                samples[members] = counts
             yield samples
 
     def __call__(
@@ -122,10 +126,11 @@ class Bootstrap:
             own = [local for subset in found for one, local in seen_alike(parts, subset) if one is part]
             if not own:
                 continue
-            stream = self.counts(cluster, predictions.fused_labels)
+            way = _way(len(part.predictions) * self.resamples)
+            stream = self.counts(cluster, predictions.fused_labels, way)
             labels = part.predictions.fused_labels
             counts = {(s.kind, s.name): np.bincount(labels[s.images], minlength=2).tolist() for s in own}
-            drawn = self._draw(part.predictions, cluster[part.images], own, stream, wanted, thresholds, specs)
+            drawn = self._draw(part.predictions, cluster[part.images], own, way, stream, wanted, thresholds, specs)
             for key, column in drawn.items():
                 if (counted := share(specs[key[2]], *counts[key[:2]])) > 0:
                     weights.setdefault(key, []).append(counted)
@@ -143,7 +148,8 @@ class Bootstrap:
         predictions: Predictions,
         cluster: NDArray[np.int64],
         found: Sequence[Subset],
-        stream: Iterator[NDArray[np.float64]],
+        way: Any,
+        stream: Iterator[Counts],
         wanted: Sequence[Key],
         thresholds: Mapping[str, float],
         specs: Mapping[str, Spec],
@@ -152,11 +158,12 @@ class Bootstrap:
         scores, labels = predictions.fused_scores.astype(np.float64), predictions.fused_labels
         names = {(s.kind, s.name) for s in found}
         keys = {key for key in wanted if key[:2] in names}
-        way = _way(len(predictions) * self.resamples)
         families = [way.Family(s, scores, labels, thresholds, cluster) for s in _families(found, labels)]
         pooled = next((s for s in found if s.kind == "pooled"), None)
         once: dict[Key, Any] = {}
         if pooled is not None and pooled.images.size > 0:
+            sorted_once = pooled.images[np.argsort(scores[pooled.images], kind="stable")]
+            pooled = replace(pooled, images=sorted_once)  # what follows sorts it again, which then costs little
             for key in sorted(keys):
                 if key[:3] == ("pooled", "", "ece"):
                     once[key] = way.Calibration(pooled, scores, labels, cluster)
@@ -242,8 +249,9 @@ def _way(work: int) -> Any:
 def _families(found: Sequence[Subset], labels: NDArray[np.int64]) -> list[list[Subset]]:
     """Subsets that are measured in one pass: those with the same real images, and those paired with disjoint ones."""
     families: dict[Any, list[Subset]] = {}
+    real_images = labels == 0
     for subset in found:
-        real = subset.images[labels[subset.images] == 0]
+        real = subset.images[real_images[subset.images]]
         families.setdefault("paired" if subset.kind == "paired" else real.tobytes(), []).append(subset)
     return list(families.values())
 
@@ -251,7 +259,7 @@ def _families(found: Sequence[Subset], labels: NDArray[np.int64]) -> list[list[S
 def _repeated(
     spec: Spec,
     subset: Subset,
-    weights: NDArray[np.float64],
+    weights: Counts,
     scores: NDArray[np.float64],
     labels: NDArray[np.int64],
     threshold: float,

@@ -92,6 +92,20 @@ def _credit(
     return types.void(rows, index, found, index, above, index, weights, index, types.float64), generate
 
 
+def _prefetch(_typing: Any, weights: Any, _photo: Any) -> tuple[Any, Callable[..., Any]]:
+    """As `_add`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        row = builder.bitcast(_row(context, builder, signature, arguments, 0), byte)
+        builder.call(function, [row, *(ir.Constant(word, value) for value in (0, 3, 1))])  # data to read, and to keep
+        return context.get_dummy_value()
+
+    return types.void(weights, types.int64), generate
+
+
 add: Callable[..., None] = intrinsic(_add)
 """``(rows, at, weights, photo, factor)``: ``rows[at] += factor * weights[photo]``."""
 count: Callable[..., None] = intrinsic(_count)
@@ -104,6 +118,12 @@ credit: Callable[..., None] = intrinsic(_credit)
 With w = ``weights[photo]``: ``found[at] += grow * w``, then ``rows[at] += w * found[at] / (found[at] + above[own])``,
 where 0 / 0 is 0.
 """
+prefetch: Callable[..., None] = intrinsic(_prefetch)
+"""``(weights, photo)``: asks the memory for ``weights[photo]``, whose photographs follow in no order.
+
+Of uint8 weights it is the whole row. Images ahead by `AHEAD` are asked for.
+"""
+AHEAD = 16
 
 
 def _row(context: Any, builder: Any, signature: Any, arguments: Any, array: int) -> Any:

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from benchmarks.intervals.lanes_numba import LANES, add, count
+from benchmarks.intervals.lanes_numba import AHEAD, LANES, add, count, prefetch
 from benchmarks.intervals.ranked_numba import Floats, Ints, Weights
 
 
@@ -71,6 +71,7 @@ def calibration(weights: Weights, photo: Ints, ends: Ints, excess: Floats, total
                     left = (at + 1) * total[lane] / bins - float(passed[0, lane]) - float(own[0, lane]) - 0.5
                     patience = min(patience, left)
         for i in range(begin, end):
+            prefetch(weights, photo[min(i + AHEAD, photo.size - 1)])
             count(passed, 0, weights, photo[i])
             add(sums, 0, weights, photo[i], excess[i])
         begin = end
@@ -124,6 +125,7 @@ def risk(weights: Weights, photo: Ints, ends: Ints, wrong: Floats, table: Ints, 
                     gone = table[passed[0, lane] + own[0, lane]] - table[passed[0, lane]]
                     tied[lane] += errors[0, lane] * (last[lane] - gone / scale / own[0, lane])
         for i in range(begin, end):
+            prefetch(weights, photo[min(i + AHEAD, photo.size - 1)])
             count(passed, 0, weights, photo[i])
         begin = end
     for lane in range(LANES):

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.intervals.lanes_numba import LANES, add, credit, overtake
+from benchmarks.intervals.lanes_numba import AHEAD, LANES, add, credit, overtake, prefetch
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -55,6 +55,7 @@ def ranked(
             called[0, cut, :subsets], called[1, cut, :sets] = tp, fp
             cut += 1
         for i in range(begin, end):
+            prefetch(weights, photo[min(i + AHEAD, photo.size - 1)])
             own = real[i]
             if own < 0:
                 continue

@@ -5,11 +5,13 @@ differ by rounding alone. Weights are those of photographs, [K, `LANES`].
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Subset
+from benchmarks.intervals.drawn_numba import Sampler as Sampler
 from benchmarks.intervals.lanes_numba import LANES
 from benchmarks.intervals.pooled_numba import calibration, masses, risk, sums
 from benchmarks.intervals.ranked_numba import Floats, Ints, Weights, ranked
@@ -23,11 +25,11 @@ def size(images: int) -> int:  # noqa: ARG001
     return LANES
 
 
-def stacked(draws: Sequence[NDArray[np.float64]]) -> Weights:
+def stacked(draws: Sequence[NDArray[Any]]) -> Weights:
     """[K, LANES] weights of the photographs, from those [K] of at most LANES draws; zeros fill what is left."""
     rows = [row.astype(np.min_scalar_type(int(row.max(initial=0)))) for row in draws]
     rows += [np.zeros_like(rows[0])] * (LANES - len(rows))
-    return np.ascontiguousarray(np.stack(rows, axis=1))
+    return np.ascontiguousarray(np.stack(rows).T)  # faster than stacking them as columns
 
 
 class Family:

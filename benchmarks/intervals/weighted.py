@@ -4,6 +4,7 @@ Every formula equals its namesake in `benchmarks.metrics` on images repeated as 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,25 @@ def size(images: int) -> int:
     return max(1, 200_000 // max(1, images))
 
 
-def stacked(draws: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+class Sampler:
+    """How often each of some members is drawn, in as many draws."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def __call__(self, members: int) -> NDArray[np.int64]:
+        """[members] counts."""
+        return np.bincount(self._rng.integers(members, size=members), minlength=members)
+
+
+def stacked(draws: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
     """[B, K] weights of the photographs, from those [K] of each draw."""
-    return np.stack(draws)
+    return np.stack(draws).astype(np.float64)
 
 
 def classes(subsets: Sequence[Subset], labels: Labels) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]], bool]:
     """Generated images of each subset; sets of real images, one if all subsets share it; and whether they do."""
-    fakes, reals = ([s.images[labels[s.images] == kind] for s in subsets] for kind in (1, 0))
+    fakes, reals = ([s.images[held[s.images]] for s in subsets] for held in (labels == 1, labels == 0))
     shared = all(np.array_equal(reals[0], other) for other in reals[1:])
     return fakes, reals[:1] if shared else reals, shared
 

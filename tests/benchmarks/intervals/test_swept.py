@@ -94,3 +94,11 @@ def test_weights_are_repetitions(images, weights):
     plain = weighted.Family([subset], scores, labels, {"": 0.5}, photo)(weighted.stacked([np.array(weights, float)]))
     for (metric, _), values in plain.items():
         np.testing.assert_allclose(found[metric], values[0, 0], rtol=0, atol=1e-12, err_msg=metric)
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 7, 96, 1000, 70_000])
+def test_counted_draws_are_those_of_numpys_generator(members):
+    plain, compiled = (way.Sampler(np.random.default_rng(members)) for way in (weighted, swept))
+    for size in (members, 5, 1, members):
+        for _ in range(4):
+            np.testing.assert_array_equal(compiled(size), plain(size))
