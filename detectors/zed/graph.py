@@ -80,8 +80,9 @@ def _entropy(mixture: Mixture) -> Tensor:
 
     count = weights.flatten(0, -3).shape[0]
     places = torch.arange((count + CHUNK - 1) // CHUNK * CHUNK, device=edges.device).clamp(max=count - 1)
-    chunks = [each.flatten(0, -3).index_select(0, places).unflatten(0, (-1, CHUNK)) for each in (line, weights)]
-    found: Tensor = scan(step, torch.zeros(1, device=edges.device), tuple(chunks))[1]
+    filled = [each.flatten(0, -3).index_select(0, places) for each in (line, weights)]
+    chunks = tuple(each.unflatten(0, (-1, CHUNK)) for each in filled)  # type: ignore[no-untyped-call]
+    found: Tensor = scan(step, torch.zeros(1, device=edges.device), chunks)[1]
     return -found.flatten()[:count].view(mixture.mu.shape[:-1])
 
 
