@@ -18,7 +18,6 @@ from detectors.zed.graph import graph_scores
 from detectors.zed.maps import POSITIONS, LevelMaps, level_maps
 from detectors.zed.models.coding import coding_cost, lossless_bits_per_subpixel
 from detectors.zed.models.density import InputScale
-from detectors.zed.models.heads import Heads
 from detectors.zed.models.legacy import image_scores
 from detectors.zed.models.networks import Kind, Net, foreign_model, freeze_idle, make_model
 from detectors.zed.models.published_heads import PublishedHead
@@ -177,10 +176,7 @@ class ZED(AveragedDetector):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images ``[B, 3, H, W]`` uint8 → `graph_outputs`, each ``[B]`` float32, as operators of a graph."""
-        model = self.net.model
-        if not isinstance(model, Heads):
-            raise TypeError(f"{type(model).__name__} has no graph")
-        found = graph_scores(model, images, self.score_levels, self.temperature, self.rounding, self.clamp_p)
+        found = graph_scores(self.net.model, images, self.score_levels, self.temperature, self.rounding, self.clamp_p)
         centre, spread = self.net.calibration.double()
         return tuple(one.float() for one in ((found[self.score_name] - centre) / spread, *found.values()))
 
@@ -189,7 +185,6 @@ class ZED(AveragedDetector):
         none = torch.zeros(1)
         names = tuple(scores_of_means(dict.fromkeys(self.score_levels, (none, none))))
         reasons = {
-            "it covers the models of heads, not SReC": not isinstance(self.net.model, Heads),
             "detector.legacy repeats another program's arithmetic": self.legacy,
             "detector.max_side resamples larger images": self.max_side is not None,
             f"detector.score={self.score_name} is a percentile, which sorts all pixels": self.score_name not in names,
