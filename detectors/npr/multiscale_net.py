@@ -38,9 +38,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor, fold: bool) -> Tensor:
         """[B, inputs, H, W] → [B, outputs, H / stride, W / stride]."""
         skip = x if self.downsample is None else self.downsample(x, fold)
-        x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
-        x = conv_bn(x, self.conv2, self.bn2, fold)
-        return F.relu(x.add_(skip), inplace=True)  # no gradient needs the batch norm's output, also in training
+        x = conv_bn(x, self.conv1, self.bn1, fold, relu=True)
+        return conv_bn(x, self.conv2, self.bn2, fold, relu=True, skip=skip)
 
 
 class ResidualBranch(nn.Module):
@@ -64,7 +63,7 @@ class ResidualBranch(nn.Module):
     def forward(self, residual: Tensor) -> Tensor:
         """Scaled residual [B, 3, H, W] → features [B, feature_dim]."""
         fold = not self.exact
-        x = F.relu(conv_bn(residual, self.conv1, self.bn1, fold), inplace=True)
+        x = conv_bn(residual, self.conv1, self.bn1, fold, relu=True)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for block in (*self.layer1, *self.layer2):
             x = block(x, fold)

@@ -37,11 +37,9 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor, fold: bool) -> Tensor:
         """[B, inputs, H, W] → [B, 4 · planes, H / stride, W / stride]."""
         skip = x if self.downsample is None else self.downsample(x, fold)
-        x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
-        x = F.relu(conv_bn(x, self.conv2, self.bn2, fold), inplace=True)
-        x = conv_bn(x, self.conv3, self.bn3, fold)
-        skip = skip[..., : x.shape[-2], : x.shape[-1]]
-        return F.relu(x.add_(skip), inplace=True)  # no gradient needs the batch norm's output, also in training
+        x = conv_bn(x, self.conv1, self.bn1, fold, relu=True)
+        x = conv_bn(x, self.conv2, self.bn2, fold, relu=True)
+        return conv_bn(x, self.conv3, self.bn3, fold, relu=True, skip=skip[..., : x.shape[-2], : x.shape[-1]])
 
 
 class NPRNet(nn.Module):
@@ -74,7 +72,7 @@ class NPRNet(nn.Module):
     def features(self, scaled: Tensor) -> Tensor:
         """Scaled residual [B, 3, H, W] → pooled features [B, 512]."""
         fold = not self.exact
-        x = F.relu(conv_bn(scaled, self.conv1, self.bn1, fold), inplace=True)
+        x = conv_bn(scaled, self.conv1, self.bn1, fold, relu=True)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for block in (*self.layer1, *self.layer2):
             x = block(x, fold)

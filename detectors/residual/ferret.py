@@ -77,7 +77,7 @@ class Block(nn.Module):
         pair, first, _, separable, second = self.layers
         pair, separable = cast(DilatedPair, pair), cast(Separable, separable)
         skip = _conv_bn(x, self.shortcut[0], self.shortcut[1], fold) if len(self.shortcut) else x
-        x = F.relu(_conv_bn(pair(x, fold), pair.conv3, first, fold), inplace=True)
+        x = _conv_bn(pair(x, fold), pair.conv3, first, fold, relu=True)
         x = _conv_bn(separable.depth_wise(x), separable.point_wise, second, fold)
         return F.relu(x + skip if self.training else x.add_(skip), inplace=True)
 
@@ -119,9 +119,9 @@ class FerretNet(nn.Module):
         """[B, inputs, H, W] → [B, width, H / 2, W / 2]."""
         x = residual
         for part in (self.cbr1, self.cbr2):
-            x = F.relu(_conv_bn(x, part[0], part[1], not self.exact), inplace=True)
+            x = _conv_bn(x, part[0], part[1], not self.exact, relu=True)
         return x
 
 
-def _conv_bn(x: Tensor, conv: nn.Module, bn: nn.Module, fold: bool) -> Tensor:
-    return conv_bn(x, cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, bn), fold)
+def _conv_bn(x: Tensor, conv: nn.Module, bn: nn.Module, fold: bool, relu: bool = False) -> Tensor:
+    return conv_bn(x, cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, bn), fold, relu)

@@ -7,7 +7,6 @@ the released weights. The authors' pooling takes the height for the width; here 
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.npr.fold import conv_bn
@@ -53,7 +52,7 @@ class PatchNet(nn.Module):
 
     def features(self, residual: Tensor) -> Tensor:
         """[B, inputs, H, W] → [B, features, h, w]."""
-        x = F.relu(conv_bn(self.conv1(residual), self.conv2, self.bn1, not self.exact), inplace=True)
+        x = conv_bn(self.conv1(residual), self.conv2, self.bn1, not self.exact, relu=True)
         for block in self.blocks:
             x = block(x, not self.exact)
         return x
@@ -104,8 +103,8 @@ class TinyBlock(nn.Module):
 
     def forward(self, x: Tensor, fold: bool) -> Tensor:
         """[B, channels, H, W] → [B, channels, floor((H - 1) / 2), floor((W - 1) / 2)]."""
-        x = F.relu(conv_bn(x, self.conv1, self.bn1, fold), inplace=True)
-        return F.relu(conv_bn(x, self.conv2, self.bn2, fold), inplace=True)
+        x = conv_bn(x, self.conv1, self.bn1, fold, relu=True)
+        return conv_bn(x, self.conv2, self.bn2, fold, relu=True)
 
 
 class TinyLaDeDa(PatchNet):
