@@ -54,12 +54,13 @@ def threshold(run: Run) -> None:
             f"{path} has no generated image to show whether higher or lower values of {column} mean generated",
             "Give threshold.direction=higher or threshold.direction=lower.",
         )
-    found = {} if alone else choose(column.partition("@")[0], table.columns[column][kept], table.labels[kept], direction)
+    name = column.partition("@")[0]
+    found = {} if alone else choose(name, table.columns[column][kept], table.labels[kept], direction)
     if asked.rule == "conformal":
         sources = table.sources[kept] if asked.by == "source" else None
         data = (table.columns[column][kept], table.labels[kept], table.groups[kept], sources)
         higher = direction == "higher" if alone else next(iter(found.values())).higher_is_generated
-        found["conformal"] = choose_conformal(column.partition("@")[0], data, higher, asked.fpr)
+        found["conformal"] = choose_conformal(name, data, higher, asked.fpr)
     chosen = found[asked.rule]
     out = run.out(asked.out)
     out.mkdir(parents=True, exist_ok=True)

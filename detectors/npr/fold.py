@@ -3,7 +3,8 @@
 In evaluation a batch norm is a fixed scale and shift of each channel, so it can be applied once to the weights instead
 of to every pixel. It is folded in every forward pass, so that no copy of the weights can be stale after a step, a load
 or an exchange of weights. Folding takes 7 % of the NPR net's time on slices of four images of 256x256, so a `Scorer`,
-whose weights do not change while it scores, folds once (`folded_once`), and uses faster kernels (`detectors.npr.fused`).
+whose weights do not change while it scores, folds once (`folded_once`) and uses faster kernels
+(`detectors.npr.fused`).
 """
 
 from collections.abc import Iterator

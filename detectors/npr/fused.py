@@ -26,8 +26,8 @@ LEAST = 20480  # torch leaves smaller single images to another kernel, which sum
 class Fused:
     """One convolution whose weights stay, followed by a ReLU, an addition, or both.
 
-    The order of weights, and with it that of sums, depends on the input's shape. So there is a kernel for one shape at a
-    time: that which last came twice in a row. Other inputs are left to torch's public functions (`plain`).
+    The order of weights, and with it that of sums, depends on the input's shape. So there is a kernel for one shape at
+    a time: that which last came twice in a row. Other inputs are left to torch's public functions (`plain`).
     """
 
     conv: nn.Conv2d  # without groups; its own weights are not used

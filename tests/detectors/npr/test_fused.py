@@ -77,7 +77,7 @@ def test_an_operator_is_used_from_the_third_input_of_a_shape_if_it_is_exact(
     one, x, skip = layer(relu)
     calls = []
 
-    def run(weight: Tensor, bias: Tensor, place: object, relu: bool, x: Tensor, skip: Tensor | None) -> Tensor:
+    def run(_weight: Tensor, _bias: Tensor, _place: object, relu: bool, x: Tensor, skip: Tensor | None) -> Tensor:
         calls.append(x)
         if wrong == "absent":
             raise RuntimeError("no such operator")
