@@ -161,7 +161,8 @@ def load(path: Path, detector: Mapping[str, str] | None = None) -> ColumnThresho
                     f"{own[:12]})",
                     "Run task=threshold on a validation dump of this checkpoint, scored with the same options.",
                 )
-        return ColumnThreshold(**{key: nan if value is None else value for key, value in content["chosen"].items()})
+        chosen: dict[str, Any] = {key: nan if one is None else one for key, one in content["chosen"].items()}
+        return ColumnThreshold(**chosen)
     except FileNotFoundError as error:
         raise DataError(f"no threshold file {path}", "Make one with task=threshold.") from error
     except (ValueError, KeyError, TypeError) as error:

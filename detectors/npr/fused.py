@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Folded = tuple[Tensor, Tensor]  # weights and bias
+Place = tuple[list[int], list[int], list[int], int]  # padding, stride, dilation, groups
 Kernel = Callable[[Tensor, Tensor | None], Tensor]
 SLOPE = 1e-30
 LEAST = 20480  # torch leaves smaller single images to another kernel, which sums in another order
@@ -50,7 +51,7 @@ class Fused:
     def _tried(self, x: Tensor, skip: Tensor | None) -> Kernel | None:
         """A kernel, if its bits agree and NaN stays NaN: torch's operators for this are not public."""
         conv = self.conv
-        place = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
+        place: Place = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)  # type: ignore[arg-type]
         nan = torch.full_like(x[:1], torch.nan)
         try:
             weight = torch.ops.mkldnn._reorder_convolution_weight(self.folded[0], *place, list(x.shape))
@@ -73,7 +74,7 @@ def usable(x: Tensor, skip: Tensor | None) -> bool:
         and x.is_contiguous(memory_format=last)
         and (skip is None or skip.is_contiguous(memory_format=last))
         and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
 
 
@@ -88,10 +89,7 @@ def followed(x: Tensor, relu: bool, skip: Tensor | None) -> Tensor:
     return F.relu(x, inplace=True) if relu else x
 
 
-def _run(
-    weight: Tensor, bias: Tensor, place: tuple[list[int], list[int], list[int], int], relu: bool, x: Tensor,
-    skip: Tensor | None,
-) -> Tensor:  # fmt: skip
+def _run(weight: Tensor, bias: Tensor, place: Place, relu: bool, x: Tensor, skip: Tensor | None) -> Tensor:
     operator = torch.ops.mkldnn._convolution_pointwise
     if skip is None:
         after = ("leaky_relu", [SLOPE], "") if relu else ("none", [], "")
