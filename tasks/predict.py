@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def _rule(chosen: ColumnThreshold | None, stored: Path, validation: float | None
 def _expected(rule: Any, prevalence: float) -> str:
     """The precision to expect, from the rates on the images that the threshold was chosen on."""
     rates = vars(rule) if isinstance(rule, ColumnThreshold) else rule or {}
-    if rates.get("tpr") is None or rates.get("fpr") is None:
+    if any(rates.get(name) is None or isnan(rates[name]) for name in ("tpr", "fpr")):
         return (
             f"prevalence {prevalence:g}: the rates of the threshold are unknown, so the expected precision is unknown"
         )

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from tasks.experiment.run import Run
 from tasks.experiment.stage_folder import SELECTION
 
 CHANCE = 0.05  # p-value above which a direction derived from the images gets a warning
+DEFINED = "by the definition of the detector's score"
 FILE = "threshold.json"
 """File in an experiment's folder that its ``task=predict`` uses; ``predict.threshold=`` names another."""
 
@@ -31,7 +33,8 @@ def threshold(run: Run) -> None:
     """Chooses and stores the threshold of one column, and prints how well each column separates the classes.
 
     Raises:
-        DataError: the table cannot be read, or does not contain labelled images of both classes.
+        DataError: the table cannot be read, or does not contain labelled images of both classes (the rule conformal
+            needs real ones alone).
     """
     asked = run.config.threshold
     path = _input(run)
@@ -45,12 +48,19 @@ def threshold(run: Run) -> None:
     kept = table.usable(column)
     labelled = int((table.labels >= 0).sum())
     direction, why = decided(table, column, asked.direction)
-    found = choose(column.partition("@")[0], table.columns[column][kept], table.labels[kept], direction)
+    alone = asked.rule == "conformal" and not table.labels[kept].any()
+    if alone and direction == "auto":
+        raise DataError(
+            f"{path} has no generated image to show whether higher or lower values of {column} mean generated",
+            "Give threshold.direction=higher or threshold.direction=lower.",
+        )
+    name = column.partition("@")[0]
+    found = {} if alone else choose(name, table.columns[column][kept], table.labels[kept], direction)
     if asked.rule == "conformal":
         sources = table.sources[kept] if asked.by == "source" else None
         data = (table.columns[column][kept], table.labels[kept], table.groups[kept], sources)
-        higher = next(iter(found.values())).higher_is_generated
-        found["conformal"] = choose_conformal(column.partition("@")[0], data, higher, asked.fpr)
+        higher = direction == "higher" if alone else next(iter(found.values())).higher_is_generated
+        found["conformal"] = choose_conformal(name, data, higher, asked.fpr)
     chosen = found[asked.rule]
     out = run.out(asked.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +71,10 @@ def threshold(run: Run) -> None:
     write_atomically(out / "auroc.csv", areas.to_csv(index=False, float_format="%.6g").encode())
     values, truth = table.columns[column][kept].astype(np.float32), table.labels[kept]
     write_atomically(out / "threshold.png", _plot(values, truth, list(found.values()), chosen))
-    display(_areas(areas))
+    if alone:
+        print("real images alone: AUROC, balanced accuracy and true positive rate are unknown")
+    else:
+        display(_areas(areas))
     display(_rules(list(found.values()), why))
     display(_confusion(chosen, values, truth))
     if any(skipped.values()):
@@ -109,17 +122,18 @@ def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, 
 
     kept = table.usable(column)
     values, truth = table.columns[column][kept], table.labels[kept]
+    own = column.partition("@")[0] in table.probabilities
     if set(truth.tolist()) != {0, 1}:
-        return "auto", "found"  # `choose` reports the missing class
+        return ("higher", DEFINED) if own else ("auto", "found")  # `choose` reports the missing class
     area = auroc(values.astype(np.float32).astype(np.float64), truth, 0.5)
-    if column.partition("@")[0] in table.probabilities:
+    if own:
         if area < 0.5:
             print(
                 f"warning: the AUROC of {column} is {area:.4f}: real images score higher here than generated ones. "
                 "Higher still means generated, by the definition of the score; threshold.direction=lower "
                 "reverses it"
             )
-        return "higher", "by the definition of the detector's score"
+        return "higher", DEFINED
     step = "Give threshold.direction=higher or threshold.direction=lower, or more images."
     problem = (
         f"{counted(len(kept), 'image')} do not show whether higher or lower values of {column} mean generated: "
@@ -148,13 +162,17 @@ def _rules(found: Sequence[ColumnThreshold], why: str) -> Table:
     first = found[0]
     side = "higher" if first.higher_is_generated else "lower"
     images = counted(first.images, "image")
-    title = f"{first.column}: {side} means generated ({why}), AUROC {first.auroc:.4f}, {images}"
+    title = f"{first.column}: {side} means generated ({why}), AUROC {_known(first.auroc)}, {images}"
     table = table_of("rule", "generated where", "bal. acc", "TPR", "FPR", title=title)
     for each in found:
         if each.rule == "youden":
             continue  # an old name of balanced_accuracy
-        table.add_row(each.rule, str(each), f"{each.balanced_accuracy:.4f}", f"{each.tpr:.4f}", f"{each.fpr:.4f}")
+        table.add_row(each.rule, str(each), *map(_known, (each.balanced_accuracy, each.tpr, each.fpr)))
     return table
+
+
+def _known(figure: float) -> str:
+    return "unknown" if isnan(figure) else f"{figure:.4f}"
 
 
 def _confusion(chosen: ColumnThreshold, values: NDArray[Any], truth: NDArray[np.int64]) -> Table:
@@ -175,17 +193,18 @@ def _plot(
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    fpr, tpr = roc(values, truth, chosen.higher_is_generated)
-    left.plot(fpr, tpr, color="#1b4f72", drawstyle="steps-post")
+    if truth.any():
+        fpr, tpr = roc(values, truth, chosen.higher_is_generated)
+        left.plot(fpr, tpr, color="#1b4f72", drawstyle="steps-post")
     left.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--")
     for each, mark in zip(found, "osv^D", strict=False):
         left.plot(each.fpr, each.tpr, mark, markersize=7, fillstyle="none", color="#a04000", label=each.rule)
-    left.set(xlabel="false positive rate", ylabel="true positive rate", title=f"AUROC {chosen.auroc:.4f}")
+    left.set(xlabel="false positive rate", ylabel="true positive rate", title=f"AUROC {_known(chosen.auroc)}")
     left.set_aspect("equal")
     left.legend(loc="lower right", fontsize=8)
     low, high = np.quantile(values, [0.005, 0.995])
     edges = np.linspace(min(low, chosen.value), max(high, chosen.value) + 1e-12, 41)
-    for kind, name, colour in ((0, "real", "#1e8449"), (1, "generated", "#b03a2e")):
+    for kind, name, colour in ((0, "real", "#1e8449"), (1, "generated", "#b03a2e"))[: 1 + truth.any()]:
         clipped = np.clip(values[truth == kind], edges[0], edges[-1])
         right.hist(clipped, edges, alpha=0.55, color=colour, label=f"{name} ({(truth == kind).sum()})", density=True)
     right.axvline(chosen.value, color="black", linewidth=1)

@@ -39,20 +39,23 @@ def eer(scores: Floats, labels: Labels) -> float:
 
 
 def debiased_error(p: Floats, labels: Labels, samplings: int = 1) -> float:
-    """Root of the mean squared difference of probability and share over 15 bins of equal mass, less sampling noise.
+    """Root of the mean squared difference of probability and share over bins of equal mass, less sampling noise.
 
     In a bin of n images, a share s of which is generated, sampling alone adds s (1 - s) / (n - 1) to the square, which
     is subtracted (Kumar, Liang & Ma 2019, section 5): the squared error is then unbiased, while the plug-in error of
-    few images is mostly noise. 0 where noise explains all of it.
+    few images is mostly noise. 0 where noise explains all of it. There are 15 bins, or fewer so that each has two
+    images; a bin that has one in spite of that, beside one of many equal scores, shows no noise and counts 0, as in the
+    authors' code.
 
     Args:
         p: [N] P(generated).
         labels: [N].
         samplings: how often the noise is subtracted: twice for images resampled from a sample.
     """
-    size, confidence, share = reliability(p, labels)
+    size, confidence, share = reliability(p, labels, max(1, min(15, labels.size // 2)))
     noise = samplings * share * (1 - share) / np.maximum(size - 1, 1)
-    return float(np.sqrt(max(0.0, (size * (np.square(confidence - share) - noise)).sum() / labels.size)))
+    error = np.where(size > 1, np.square(confidence - share) - noise, 0.0)
+    return float(np.sqrt(max(0.0, (size * error).sum() / labels.size)))
 
 
 def measured(logits: Floats, labels: Labels, share: Floats, samplings: int = 1) -> dict[str, float]:

@@ -7,6 +7,7 @@ and every threshold has the sign of the score itself.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +31,9 @@ class ColumnThreshold:
     value: float  # in its own sign; beyond it, strictly, means generated
     higher_is_generated: bool  # on which side of it generated images lie
     rule: str  # the objective that chose it, see `benchmarks.thresholds.rules`
-    tpr: float  # true-positive rate on the images it was chosen on
+    tpr: float  # true-positive rate on the images it was chosen on; NaN without generated images
     fpr: float  # false-positive rate on them
-    auroc: float  # of the score in this direction
+    auroc: float  # of the score in this direction; NaN without generated images
     images: int  # number of images it was chosen on
     calibration: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Of the rule "conformal", the highest score of each real photograph by source, oriented so that higher means
@@ -134,6 +135,7 @@ def as_json(chosen: ColumnThreshold, all_rules: Sequence[ColumnThreshold], about
         "rules": {each.rule: asdict(each) for each in all_rules},
         **about,
     }
+    content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
@@ -159,7 +161,8 @@ def load(path: Path, detector: Mapping[str, str] | None = None) -> ColumnThresho
                     f"{own[:12]})",
                     "Run task=threshold on a validation dump of this checkpoint, scored with the same options.",
                 )
-        return ColumnThreshold(**content["chosen"])
+        chosen: dict[str, Any] = {key: nan if one is None else one for key, one in content["chosen"].items()}
+        return ColumnThreshold(**chosen)
     except FileNotFoundError as error:
         raise DataError(f"the threshold file {path} does not exist", "Write it with task=threshold.") from error
     except (ValueError, KeyError, TypeError) as error:

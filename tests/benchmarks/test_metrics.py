@@ -1,4 +1,5 @@
 import json
+from fractions import Fraction
 from math import isnan
 
 import numpy as np
@@ -113,6 +114,22 @@ def test_bins_hold_equal_mass_and_ties_stay_together():
     assert (np.diff(confidence) > 0).all()
     size, confidence, frequency = reliability(np.array([0.2] * 99 + [0.8]), np.array([0] * 99 + [1]))
     assert (size.tolist(), confidence.round(6).tolist(), frequency.tolist()) == ([99, 1], [0.2, 0.8], [0, 1])
+
+
+@pytest.mark.parametrize("n", [7, 16, 22, 29, 44, 97])
+def test_bins_of_equal_mass_where_15_does_not_divide_the_number_of_images(n):
+    rng = np.random.default_rng(n)
+    scores, labels = rng.permutation(np.linspace(0.1, 0.8, n) ** 2), rng.integers(0, 2, n)
+    bins = [[] for _ in range(15)]
+    for rank, image in enumerate(np.argsort(scores)):  # a bin's share of the ranks is 1/15, wherever it begins
+        bins[Fraction(2 * rank + 1, 2 * n) // Fraction(1, 15)].append(image)
+    size, confidence, frequency = reliability(scores, labels)
+    assert size.tolist() == [len(images) for images in bins if images]
+    assert {len(images) for images in bins} <= {n // 15, n // 15 + 1}
+    assert np.allclose(confidence, [scores[images].mean() for images in bins if images], atol=1e-14)
+    assert frequency.tolist() == [labels[images].mean() for images in bins if images]
+    expected = sum(abs(scores[images].sum() - labels[images].sum()) for images in bins) / n
+    assert METRICS["ece"](scores, labels, 0.5) == pytest.approx(expected, abs=1e-14)
 
 
 def test_one_class_alone_gives_what_exists_and_a_reason_for_the_rest():

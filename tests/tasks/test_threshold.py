@@ -17,6 +17,7 @@ from conf.check import check
 from conf.compose import compose
 from contracts.errors import ConfigError, DataError
 from tasks.experiment.run import Run
+from tasks.predict import _expected
 from tasks.threshold import threshold
 
 RNG = np.random.default_rng(0)
@@ -241,3 +242,37 @@ def test_a_conformal_threshold_bounds_false_alarms(
     assert by_source.value >= chosen.value
     with pytest.raises(DataError, match=r"30 real photographs cannot bound the false-positive rate at 0\.01"):
         run(f"threshold.input={file}", "threshold.rule=conformal")
+
+
+def test_a_conformal_threshold_needs_real_images_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = SCORES.astype(np.float32)
+    run(f"threshold.input={table(tmp_path, scores)}", "threshold.rule=conformal", "threshold.fpr=0.1")
+    both = load(tmp_path / "experiments_data/t/threshold.json")
+    real = scores[LABELS == 0]
+    alone = table(tmp_path, real, np.zeros(30, int))
+    words = [f"threshold.input={alone}", "threshold.rule=conformal", "threshold.fpr=0.1"]
+    with pytest.raises(DataError, match="no generated image to show whether higher or lower values of D0"):
+        run(*words)
+    capsys.readouterr()
+    run(*words, "threshold.direction=higher")
+    found = load(tmp_path / "experiments_data/t/threshold.json")
+    assert (found.value, found.fpr, found.calibration) == (both.value, both.fpr, both.calibration)
+    assert np.isnan([found.tpr, found.auroc, found.balanced_accuracy]).all()
+    assert json.loads((tmp_path / "experiments_data/t/threshold.json").read_text())["chosen"]["tpr"] is None
+    printed = capsys.readouterr().out
+    assert "real images alone: AUROC, balanced accuracy and true positive rate are unknown" in printed
+    assert "nan" not in printed
+    assert "the rates of the threshold are unknown" in _expected(found, 0.01)
+    table(tmp_path, -real, np.zeros(30, int))
+    run(*words, "threshold.direction=lower")
+    assert load(tmp_path / "experiments_data/t/threshold.json").value == -found.value
+    dump = from_crops(real, np.arange(30), np.zeros(30, int), np.zeros(30, int), [*"abcdefghijklmnopqrstuvwxyz1234"],
+                      generator_id_to_name=[""])  # fmt: skip
+    write_predictions(tmp_path / "real.npz", dump)
+    run("threshold.input=real.npz", "threshold.column=logit", *words[1:])
+    assert load(tmp_path / "experiments_data/t/threshold.json").value == pytest.approx(found.value, abs=1e-6)
+    with pytest.raises(DataError, match="no generated image has a D0"):
+        run(f"threshold.input={alone}", "threshold.rule=fpr_5")

@@ -104,6 +104,22 @@ def test_the_debiased_error_is_none_for_calibrated_scores_and_the_true_one_for_o
     assert debiased_error(np.array([0.2, 0.2]), np.array([0, 1])) == 0
 
 
+def test_the_debiased_error_has_two_images_in_every_bin_of_few() -> None:
+    """One image shows no noise: with 15 bins, all of the noise of 20 images would count as error."""
+    p = np.linspace(0.05, 0.95, 20)
+    labels = np.arange(20) % 2  # of each pair of neighbours one is generated: a noise of 1/4
+    middles = (p[::2] + p[1::2]) / 2
+    assert debiased_error(p, labels) == pytest.approx(np.sqrt(max(0, (np.square(middles - 0.5) - 0.25).mean())))
+    wrong = np.repeat([1, 0], 10)
+    assert debiased_error(p, wrong) == pytest.approx(np.sqrt(np.square(middles - np.repeat([1, 0], 5)).mean()))
+    rng = np.random.default_rng(3)
+    p = rng.uniform(0, 1, (400, 20))
+    squares = [debiased_error(one, (rng.uniform(size=20) < one).astype(np.int64)) ** 2 for one in p]
+    assert np.mean(squares) < 0.03  # what cutting off at 0 leaves; 0.09 with bins of one image
+    tied = np.array([0.3] * 9 + [0.9]), np.array([0] * 6 + [1] * 3 + [0])
+    assert debiased_error(*tied) == pytest.approx(0)  # one image of 0.9 alone proves nothing
+
+
 def test_a_band_is_where_a_call_may_be_wrong() -> None:
     rng = np.random.default_rng(2)
     truth = np.arange(600) % 2
