@@ -76,7 +76,7 @@ def calibrate(run: Run) -> None:
     if found.band is not None:
         print(_band(found.band, used))
         now, then = to_halve(used)
-        print(f"intervals half as wide take about {then:,} photographs instead of {now:,}")
+        print(f"intervals half as wide need about {then:,} photographs instead of {now:,}")
     if checkpoint is not None:
         _store(checkpoint, found)
         print(f"stored in {checkpoint}: task=predict ckpt={checkpoint} calibrated=true gives calibrated probabilities")

@@ -33,7 +33,7 @@ def test_a_shift_is_written_to_a_file_and_applied(trained: Path, capsys: pytest.
     assert main([*FIT, "calibrate.method=shift", "calibrate.store=false"]) == 0
     printed = capsys.readouterr().out
     assert "min_cllr" in printed
-    assert "intervals half as wide take about 16 photographs instead of 4" in printed
+    assert "intervals half as wide need about 16 photographs instead of 4" in printed
     assert (trained / CKPT).read_bytes() == before
     assert (trained / "c/calibration.png").stat().st_size > 0
     stored = json.loads((trained / "c/calibration.json").read_text())
