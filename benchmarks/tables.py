@@ -182,7 +182,7 @@ def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views:
         against = f"the {others} seen through the same view ({', '.join(views)}); totals are means over views"
     parts = [
         f"{pooled.real} {negative} and {pooled.generated} generated images; each generator against {against}",
-        "n: generated images, of all images both",
+        "n counts generated images, for all images those of both classes",
     ]
     chosen = next((r.threshold for r in results if r.at == "validation"), None)
     if chosen is not None:
