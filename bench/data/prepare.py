@@ -93,7 +93,7 @@ def prepared(source: Path, out: Path) -> None:
 
 
 def pure(images: list[bytes], count: int) -> None:
-    """Decodes and resize ``count`` images on all cores, and discards them."""
+    """Decodes and resizes ``count`` images on all cores, and discards them."""
     piece = 64
 
     def work(number: int) -> Iterator[int]:

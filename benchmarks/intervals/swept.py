@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Subset
-from benchmarks.intervals.drawn_numba import Sampler as Sampler
 from benchmarks.intervals.lanes_numba import LANES
 from benchmarks.intervals.pooled_numba import calibration, masses, risk, sums
 from benchmarks.intervals.ranked_numba import Floats, Ints, Weights, ranked
+from benchmarks.intervals.resample_numba import Sampler as Sampler
 from benchmarks.intervals.weighted import LIMITS, Values, classes, values
 from benchmarks.metrics import confident_first
 from benchmarks.ranked import Labels, Scores, ends

@@ -21,6 +21,6 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> None:
-    """Give freed memory back to the system, as before a fork: afterwards each page would be copied when reused."""
+    """Gives freed memory back to the system; after a fork, each page of it would be copied when it is reused."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

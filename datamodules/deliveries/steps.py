@@ -61,6 +61,7 @@ def webp(pixels: Pixels, quality: float, rng: Rng) -> Pixels:  # noqa: ARG001
 
 def avif(pixels: Pixels, quality: float, rng: Rng) -> Pixels:  # noqa: ARG001
     """AVIF; quality 0 to 100."""
+    # with more threads the encoder makes other pixels, and by default Pillow uses as many as there are cores
     return recoded(pixels, "AVIF", quality=round(quality), speed=AVIF_SPEED, max_threads=1)
 
 

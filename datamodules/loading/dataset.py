@@ -20,8 +20,8 @@ from contracts.pairs import Pairs
 from contracts.process.memory import return_freed_memory
 from contracts.process.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
+from datamodules.loading.batch_memory import BatchMemory
 from datamodules.loading.decode import Backend, decode_noted
-from datamodules.loading.rooms import Rooms
 from datamodules.loading.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
 from datamodules.loading.stores import Hdf5Store, ImageStore, Pixels
 from datamodules.loading.transforms import degraded, evaluation_views, training_views
@@ -99,7 +99,7 @@ class ImageDataset(Dataset[Loaded]):
         self._degrade = degrade
         self._sides = sides or Sides()
         self._found: list[str] = []
-        self._rooms = Rooms()
+        self._memory = BatchMemory()
         self._square = view.square
         # needed by every item, so read from the table once, before the workers start
         self._labels = torch.from_numpy(manifest.labels.astype(np.int64))
@@ -116,13 +116,13 @@ class ImageDataset(Dataset[Loaded]):
         labels: list[int] = []
         failures: list[Failure] = []
         notes: dict[str, str] = {}
-        room = self._room(items)
+        memory = self._fillable(items)
         uses = [
             Use(
                 row,
                 look,
                 sample_key(self._seed, look, self._manifest.image_id(row)),
-                None if room is None else room[place].numpy(),
+                None if memory is None else memory[place].numpy(),
             )
             for place, (row, look) in enumerate(items)
         ]
@@ -148,16 +148,16 @@ class ImageDataset(Dataset[Loaded]):
             return Loaded(None, failures)
         row_index = torch.tensor(rows)
         batch = Batch(
-            images=self._together(views, rows, room),
+            images=self._together(views, rows, memory),
             label=torch.tensor(labels),
             generator=self._generators[row_index],
             row=row_index,
             crop_to_image=torch.arange(len(rows)).repeat_interleave(torch.tensor([len(crops) for crops in views])),
             key=torch.tensor(keys),
         )
-        return Loaded(self._rooms.sent(batch), failures, notes)
+        return Loaded(self._memory.sent(batch), failures, notes)
 
-    def _room(self, items: Sequence[Item]) -> Tensor | None:
+    def _fillable(self, items: Sequence[Item]) -> Tensor | None:
         """The batch's memory, where the store has pixels as the view leaves them, so that it can fill it."""
         fills = isinstance(self._store, Hdf5Store) and not isinstance(self._degrade, Chain) and self._pair is None
         if not items or not fills:  # a rank may have no image
@@ -168,7 +168,7 @@ class ImageDataset(Dataset[Loaded]):
             return None
         if shape is None or self._square not in (None, *shape[:2]):
             return None
-        return self._rooms.room((len(items), *shape), torch.uint8)
+        return self._memory.take((len(items), *shape), torch.uint8)
 
     def _prepared(self, uses: Sequence[Use]) -> Iterator[Future[Prepared] | None]:
         """Views of evaluated images, made by as many threads as torch uses; None where `_labelled` makes them.
@@ -234,7 +234,7 @@ class ImageDataset(Dataset[Loaded]):
     def _decoded(self, data: Encoded) -> Noted:
         return (torch.from_numpy(data).permute(2, 0, 1), ()) if isinstance(data, np.ndarray) else self._decode(data)
 
-    def _together(self, views: list[list[Tensor]], rows: list[int], room: Tensor | None) -> Tensor:
+    def _together(self, views: list[list[Tensor]], rows: list[int], memory: Tensor | None) -> Tensor:
         first = views[0][0]
         for row, crops in zip(rows, views, strict=True):
             if crops[0].shape != first.shape:
@@ -251,10 +251,11 @@ class ImageDataset(Dataset[Loaded]):
         # channels last, as decoders write and convolutions read, so that each image is one plain copy
         _, height, width = first.shape
         shape, dtype = (height, width, 3), crops[0].dtype
-        if room is None or room.shape[1:] != shape or dtype != room.dtype or len(crops) > len(room):
-            room = self._rooms.room((len(crops), *shape), dtype)
-        images = room[: len(crops)].permute(0, 3, 1, 2)
-        begin, end = images.data_ptr(), images.data_ptr() + room.nbytes
+        # images move up over failed ones; several crops of an image would overwrite those of the next
+        if memory is None or memory.shape[1:] != shape or memory.dtype != dtype or len(crops) != len(views):
+            memory = self._memory.take((len(crops), *shape), dtype)
+        images = memory[: len(crops)].permute(0, 3, 1, 2)
+        begin, end = images.data_ptr(), images.data_ptr() + memory.nbytes
         for target, crop in zip(images, crops, strict=True):
             if crop.data_ptr() != target.data_ptr() or crop.stride() != target.stride():  # otherwise read to its place
                 target.copy_(crop.clone() if begin <= crop.data_ptr() < end else crop)

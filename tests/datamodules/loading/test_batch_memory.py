@@ -14,8 +14,9 @@ from contracts.batch import Batch
 from contracts.stage import Stage
 from contracts.view import View
 from datamodules.hdf5 import Hdf5DataModule
-from datamodules.loading import rooms
-from datamodules.loading.rooms import Rooms
+from datamodules.loading import batch_memory
+from datamodules.loading.batch_memory import BatchMemory
+from datamodules.loading.dataset import ImageDataset
 from datamodules.loading.stores import Hdf5Store
 
 COUNT, HEIGHT, WIDTH = 21, 6, 7
@@ -84,7 +85,7 @@ def test_views_of_images_read_to_their_place(file: Path, name: str, monkeypatch:
 
 @pytest.mark.parametrize("name", ["whole", "float"])
 def test_batches_that_are_kept_stay_as_they_are(file: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "MOST", 2)
+    monkeypatch.setattr(batch_memory, "MOST", 2)
     assert_same(batches(file, VIEWS[name], workers=2), expected(file, VIEWS[name], monkeypatch))
 
 
@@ -104,7 +105,32 @@ def test_images_after_an_unreadable_one_move_up(file: Path, workers: int, monkey
         assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), pixels[batch.row.numpy()])
 
 
-def passed(sender: Rooms, images: Tensor) -> Batch:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_crops_of_an_image_leave_the_next_ones_as_they_are(
+    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five crops of an image of the crop's own size, where so many of the batch are unreadable that its memory does."""
+    pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 5, 5, 3), dtype=np.uint8)
+    with h5py.File(tmp_path / "square.h5", "w") as opened:
+        opened["train/image"], opened["train/target"] = pixels, np.arange(COUNT) % 2
+    read = Hdf5Store.read
+    monkeypatch.setattr(Hdf5Store, "read", lambda *given: read(*given) if given[1] in (0, 1, 20) else b"no image")
+    module = Hdf5DataModule(tmp_path / "square.h5")
+    dataset = ImageDataset(
+        module.manifest(), module.store(), View(crop=5, crops="five"), False, 0, "torchvision", 10**6
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        batch = dataset.__getitems__([(row, 0) for row in range(COUNT)]).batch
+    finally:
+        torch.set_num_threads(before)
+    assert batch is not None
+    wanted = np.repeat(pixels[[0, 1, 20]], 5, axis=0)
+    assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), wanted)
+
+
+def passed(sender: BatchMemory, images: Tensor) -> Batch:
     numbers = torch.arange(len(images))
     make, parts = sender.sent(Batch(images, numbers, numbers, numbers, numbers, numbers)).__reduce__()
     received: Batch = make(*parts)
@@ -112,38 +138,38 @@ def passed(sender: Rooms, images: Tensor) -> Batch:
 
 
 def test_memory_is_taken_again_only_when_no_view_of_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "get_worker_info", lambda: SimpleNamespace(id=0))
-    worker = Rooms()
-    first = worker.room((2, 5, 3, 3), torch.uint8).fill_(7)
+    monkeypatch.setattr(batch_memory, "get_worker_info", lambda: SimpleNamespace(id=0))
+    worker = BatchMemory()
+    first = worker.take((2, 5, 3, 3), torch.uint8).fill_(7)
     start, batch = first.data_ptr(), passed(worker, first)
-    second = worker.room((2, 5, 3, 3), torch.uint8)
+    second = worker.take((2, 5, 3, 3), torch.uint8)
     assert second.data_ptr() != start  # used by the batch
     assert passed(worker, second).images.shape == (2, 5, 3, 3)  # and dropped at once
     kept = batch.images[1, 2:].numpy()
     del batch
     for _ in range(4):
-        room = worker.room((2, 5, 3, 3), torch.uint8).fill_(9)
-        assert room.data_ptr() != start
-        passed(worker, room)
+        other = worker.take((2, 5, 3, 3), torch.uint8).fill_(9)
+        assert other.data_ptr() != start
+        passed(worker, other)
     assert (kept == 7).all()
     del kept
-    taken = {worker.room((1, 5, 3, 3), torch.float32 if k % 2 else torch.uint8).data_ptr() for k in range(4)}
+    taken = {worker.take((1, 5, 3, 3), torch.float32 if k % 2 else torch.uint8).data_ptr() for k in range(4)}
     assert start in taken
     assert len(taken) <= 3
 
 
 def test_a_forked_process_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "get_worker_info", lambda: SimpleNamespace(id=0))
-    worker = Rooms()
-    images = worker.room((1, 4, 4, 3), torch.uint8)
+    monkeypatch.setattr(batch_memory, "get_worker_info", lambda: SimpleNamespace(id=0))
+    worker = BatchMemory()
+    images = worker.take((1, 4, 4, 3), torch.uint8)
     batch = passed(worker, images)
-    monkeypatch.setattr(rooms.os, "getpid", lambda: -1)
+    monkeypatch.setattr(batch_memory.os, "getpid", lambda: -1)
     del batch
-    worker.room((1, 4, 4, 3), torch.uint8)
-    assert worker.room((1, 4, 4, 3), torch.uint8).data_ptr() != images.data_ptr()
+    worker.take((1, 4, 4, 3), torch.uint8)
+    assert worker.take((1, 4, 4, 3), torch.uint8).data_ptr() != images.data_ptr()
 
 
 def test_a_process_without_workers_sends_batches_as_they_are() -> None:
-    images = Rooms().room((1, 4, 4, 3), torch.uint8)
+    images = BatchMemory().take((1, 4, 4, 3), torch.uint8)
     batch = Batch(images, *[torch.arange(1)] * 5)
-    assert Rooms().sent(batch) is batch
+    assert BatchMemory().sent(batch) is batch

@@ -19,14 +19,14 @@ from contracts.batch import Batch
 MOST = 8  # Pieces that a worker keeps; more are in use only where somebody holds on to batches
 
 
-class Rooms:
+class BatchMemory:
     """Memory of one process for one batch after another."""
 
     def __init__(self) -> None:
         self._pieces: list[Tensor] = []
         self._latest: Tensor | None = None
 
-    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """An uninitialised tensor, in other memory than the one before."""
         if get_worker_info() is None:
             return torch.empty(shape, dtype=dtype)
