@@ -1,5 +1,6 @@
 """Batches of prepared pixels: what was read to its place, moved there, or made anew, with and without workers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,7 +84,7 @@ def test_views_of_images_read_to_their_place(file: Path, name: str, monkeypatch:
     assert_same(batches(file, VIEWS[name]), expected(file, VIEWS[name], monkeypatch))
 
 
-@pytest.mark.parametrize("name", ["whole", "float"])
+@pytest.mark.parametrize("name", ["whole", "float", "crop", "resize", "overlap"])
 def test_batches_that_are_kept_stay_as_they_are(file: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_memory, "MOST", 2)
     assert_same(batches(file, VIEWS[name], workers=2), expected(file, VIEWS[name], monkeypatch))
@@ -105,29 +106,47 @@ def test_images_after_an_unreadable_one_move_up(file: Path, workers: int, monkey
         assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), pixels[batch.row.numpy()])
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_crops_of_an_image_leave_the_next_ones_as_they_are(
-    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Five crops of an image of the crop's own size, where so many of the batch are unreadable that its memory does."""
-    pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 5, 5, 3), dtype=np.uint8)
+@pytest.fixture
+def square(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """Square images for training and larger ones for validation, and the square ones."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (COUNT, 5, 5, 3), dtype=np.uint8)
     with h5py.File(tmp_path / "square.h5", "w") as opened:
         opened["train/image"], opened["train/target"] = pixels, np.arange(COUNT) % 2
-    read = Hdf5Store.read
-    monkeypatch.setattr(Hdf5Store, "read", lambda *given: read(*given) if given[1] in (0, 1, 20) else b"no image")
-    module = Hdf5DataModule(tmp_path / "square.h5")
-    dataset = ImageDataset(
-        module.manifest(), module.store(), View(crop=5, crops="five"), False, 0, "torchvision", 10**6
-    )
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        batch = dataset.__getitems__([(row, 0) for row in range(COUNT)]).batch
-    finally:
-        torch.set_num_threads(before)
+        opened["valid/image"] = rng.integers(0, 256, (2, 9, 8, 3), dtype=np.uint8)
+        opened["valid/target"] = np.arange(2)
+    return tmp_path / "square.h5", pixels
+
+
+def loaded(file: Path, view: View, rows: Sequence[int]) -> np.ndarray:
+    """Images [B, H, W, 3] of a batch of evaluation."""
+    module = Hdf5DataModule(file)
+    dataset = ImageDataset(module.manifest(), module.store(), view, False, 0, "torchvision", 10**6)
+    batch = dataset.__getitems__([(row, 0) for row in rows]).batch
     assert batch is not None
-    wanted = np.repeat(pixels[[0, 1, 20]], 5, axis=0)
-    assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), wanted)
+    return batch.images.permute(0, 2, 3, 1).numpy()
+
+
+def test_crops_of_an_image_leave_the_next_ones_as_they_are(
+    square: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five crops of an image of the crop's own size, in a batch with so many failures that they fit its memory."""
+    read, good = Hdf5Store.read, (0, 1, 20)
+    monkeypatch.setattr(Hdf5Store, "read", lambda *given: read(*given) if given[1] in good else b"no image")
+    found = loaded(square[0], View(crop=5, crops="five"), range(COUNT))
+    assert np.array_equal(found, np.repeat(square[1][list(good)], 5, axis=0))
+
+
+def test_a_transposed_view_of_an_images_own_memory(square: tuple[Path, np.ndarray]) -> None:
+    view = View(augment=[lambda image, _: image.transpose(1, 2)])
+    assert np.array_equal(loaded(square[0], view, range(9)), square[1][:9].transpose(0, 2, 1, 3))
+
+
+def test_images_of_another_size_do_not_fill_a_place(square: tuple[Path, np.ndarray]) -> None:
+    rows = [0, COUNT, 1, COUNT + 1]
+    alone = [loaded(square[0], View(crop=5), [row])[0] for row in rows]
+    assert np.array_equal(loaded(square[0], View(crop=5), rows), np.stack(alone))
+    assert np.array_equal(alone[0], square[1][0])
 
 
 def passed(sender: BatchMemory, images: Tensor) -> Batch:
@@ -156,6 +175,12 @@ def test_memory_is_taken_again_only_when_no_view_of_it_is_left(monkeypatch: pyte
     taken = {worker.take((1, 5, 3, 3), torch.float32 if k % 2 else torch.uint8).data_ptr() for k in range(4)}
     assert start in taken
     assert len(taken) <= 3
+
+
+def test_memory_that_was_not_sent_is_not_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_memory, "get_worker_info", lambda: SimpleNamespace(id=0))
+    worker = BatchMemory()
+    assert len({worker.take((2, 3), torch.uint8).data_ptr() for _ in range(2)}) == 2
 
 
 def test_a_forked_process_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,3 +197,15 @@ def test_bicubic_is_pillows() -> None:
     (made,) = evaluation_views(torch.from_numpy(pixels).permute(2, 0, 1), View(resize=64, interpolation="bicubic"), 0)
     wanted = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
     assert np.array_equal(made.permute(1, 2, 0).numpy(), np.asarray(wanted))
+
+
+@pytest.mark.parametrize("view", [View(flip=0.5), View(flip=0.5, crop=20, crop_at="centre")])
+def test_half_of_the_images_are_mirrored_with_and_without_a_random_crop(view: View) -> None:
+    """By the same random number, so that a detector with random crops mirrors the same images."""
+    square = image(20, 20)
+    mirrored = [torch.equal(training_views(square, view, key)[0], square.flip(-1)) for key in range(64)]
+    cropped = [
+        torch.equal(training_views(square, View(flip=0.5, crop=20), key)[0], square.flip(-1)) for key in range(64)
+    ]
+    assert mirrored == cropped
+    assert 16 < sum(mirrored) < 48

@@ -164,6 +164,13 @@ def test_equal_texts_are_found_in_any_chunks(texts: list[str], cut: int) -> None
             assert all_differ(column) == (len(set(texts)) == len(texts))
 
 
+@pytest.mark.parametrize("many", [0, encoding.MANY])
+def test_texts_before_a_slice_do_not_count(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "MANY", many)
+    assert not all_differ(pa.chunked_array([pa.array(["x", "a", "a"]).slice(1)]))
+    assert all_differ(pa.chunked_array([pa.array(["a", "a", "x"]).slice(1)]))
+
+
 def test_texts_with_equal_hashes_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "MANY", 0)
     monkeypatch.setattr("datamodules.tables.hashes_numba.hash_texts", lambda _, __, out: out.fill(0))
