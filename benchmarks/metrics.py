@@ -241,9 +241,16 @@ def risk_coverage(scores: Scores, labels: Labels, threshold: float) -> Scores:
 def _risk_coverage(images: Ranked, threshold: float) -> Scores:
     errors, first = images.errors(threshold)
     if first.size < errors.size:
-        size = np.diff(np.append(first, errors.size))
-        errors = np.repeat(np.add.reduceat(errors, first) / size, size)
-    return np.asarray(np.cumsum(errors) / np.arange(1, errors.size + 1))
+        size = np.diff(first, append=errors.size)
+        tied = np.flatnonzero(size > 1)
+        begin, size = first[tied], size[tied]
+        group = np.cumsum(size) - size  # where each tie starts among the tied images
+        members = np.repeat(begin - group, size) + np.arange(size.sum())
+        errors = errors.copy()
+        errors[members] = np.repeat(np.add.reduceat(errors[members], group) / size, size)
+    risk = np.cumsum(errors)
+    risk /= np.arange(1, errors.size + 1)
+    return risk
 
 
 def confident_first(scores: Scores, labels: Labels, threshold: float) -> tuple[Labels, Scores, Labels]:

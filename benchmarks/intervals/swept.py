@@ -5,6 +5,7 @@ differ by rounding alone. Weights are those of photographs, [K, `LANES`].
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,18 @@ class Selective:
     def __call__(self, weights: Weights) -> Floats:
         """[LANES] areas; NaN where the weights are all zero."""
         total = masses(weights, self.sizes)
-        harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(total.max()) + 1)))
-        scale = 2.0 ** np.floor(62 - np.log2(harmonic.sum() + 1))
-        table = np.append(0, np.cumsum(np.rint(harmonic[:-1] * scale).astype(np.int64)))
+        harmonic, table, scale = _harmonic(int(total.max()))
         last = harmonic[total.astype(np.int64)]
         areas: Floats = risk(weights, self.photo, self.ends, self.wrong, table, scale, last)
         return np.where(total > 0, areas, np.nan) / np.maximum(total, 1)
+
+
+@lru_cache(maxsize=1)
+def _harmonic(most: int) -> tuple[Floats, Ints, float]:
+    """The harmonic numbers from that of 0 to that of ``most``, and `risk`'s table of their sums with its scale.
+
+    Draws of photographs that hold equally many images need the same ones.
+    """
+    harmonic = np.append(0, np.cumsum(1 / np.arange(1, most + 1)))
+    scale = 2.0 ** np.floor(62 - np.log2(harmonic.sum() + 1))
+    return harmonic, np.append(0, np.cumsum(np.rint(harmonic[:-1] * scale).astype(np.int64))), scale
