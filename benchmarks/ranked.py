@@ -113,6 +113,22 @@ class Ranked:
             self._by_confidence[threshold] = order, away[order], wrong, starts(away[order])
         return self._by_confidence[threshold]
 
+    def bin_ends(self, number: int) -> Labels | None:
+        """[number] images by falling score up to the end of each bin of `bins`, the highest first; None if unsorted."""
+        if self._sort or not self.scores.size:
+            return None
+        total, found = self.scores.size, []
+        for least in range(number - 1, -1, -1):
+            low, high = 0, self._last.size  # the bin of a group of equal scores never rises as scores fall
+            while low < high:
+                at = (low + high) // 2
+                last = int(self._last[at])
+                size = last - (int(self._last[at - 1]) if at else -1)
+                own = min(int((total - 1 - last + size / 2) * number / total), number - 1)
+                low, high = (at + 1, high) if own >= least else (low, at)
+            found.append(int(self._last[low - 1]) + 1 if low else 0)
+        return np.array(found)
+
     def bins(self, number: int) -> Labels:
         """See `benchmarks.metrics.reliability_bins`."""
         size = np.diff(self._last, prepend=-1)

@@ -12,6 +12,7 @@ from synthetic_predictions import draw
 from benchmarks.evaluation import evaluate, subsets
 from benchmarks.metrics import METRICS, UndefinedMetricError, choose, counts, reliability
 from benchmarks.predictions import from_crops
+from benchmarks.ranked import Ranked
 from contracts.errors import ConfigError
 
 
@@ -130,6 +131,16 @@ def test_bins_of_equal_mass_where_15_does_not_divide_the_number_of_images(n):
     assert frequency.tolist() == [labels[images].mean() for images in bins if images]
     expected = sum(abs(scores[images].sum() - labels[images].sum()) for images in bins) / n
     assert METRICS["ece"](scores, labels, 0.5) == pytest.approx(expected, abs=1e-14)
+
+
+@given(scored())
+def test_bins_and_ece_of_images_sorted_before_are_the_same_to_the_last_bit(images):
+    order = np.argsort(-images[0], kind="stable")
+    scores, labels = images[0][order], images[1][order]
+    sorted_before, unsorted = Ranked(scores, labels, sort=False), Ranked(scores, labels)
+    ends = np.cumsum(np.bincount(unsorted.bins(15), minlength=15)[::-1])
+    assert sorted_before.bin_ends(15).tolist() == ends.tolist()
+    assert METRICS["ece"].of(sorted_before, 0.5) == METRICS["ece"].of(unsorted, 0.5)
 
 
 def test_one_class_alone_gives_what_exists_and_a_reason_for_the_rest():
