@@ -19,6 +19,7 @@ from benchmarks.evaluation import evaluate
 from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import merge, read_predictions, write_predictions
 
+COUNTS = [10**k for k in range(3, 8)]
 SHARDS, DRAWS = 8, 100
 DRAWN = 10**6  # scores of the largest dump whose intervals are computed
 
@@ -26,7 +27,7 @@ DRAWN = 10**6  # scores of the largest dump whose intervals are computed
 def measure() -> list[Row]:
     """Measures CPU seconds per million scores for each number of scores."""
     with TemporaryDirectory() as folder:
-        return [_measured(count, Path(folder) / "dump.npz") for count in pick([1000], [10**k for k in range(3, 8)])]
+        return [_measured(count, Path(folder) / "dump.npz") for count in pick([1000], COUNTS[:4], COUNTS)]
 
 
 def _measured(count: int, file: Path) -> Row:
