@@ -271,9 +271,9 @@ def reliability(scores: Scores, labels: Labels, bins: int = 15) -> tuple[Scores,
 def _reliability(images: Ranked, bins: int) -> tuple[Scores, Scores, Scores]:
     if (ends := images.bin_ends(bins)) is not None:  # the same sums, in the same order, without a bin for each image
         runs = [slice(a, b) for a, b in pairwise([0, *ends.tolist()]) if b > a][::-1]
-        mass = np.array([run.stop - run.start for run in runs], np.float64)
+        held = np.array([run.stop - run.start for run in runs], np.float64)
         scores = np.array([np.cumsum(images.scores[run])[-1] for run in runs])
-        return mass, scores / mass, np.array([np.count_nonzero(images.labels[run]) for run in runs]) / mass
+        return held, scores / held, np.array([np.count_nonzero(images.labels[run]) for run in runs]) / held
     place = images.bins(bins)
     mass = np.bincount(place, minlength=bins)
     used = mass > 0
