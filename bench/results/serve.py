@@ -8,7 +8,7 @@ import tempfile
 from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import torch
 
@@ -76,8 +76,7 @@ def _timed(folder: Path) -> tuple[Timing, Timing]:
     """Times ``task=predict`` and the clients, each with all files."""
     words = [sys.executable, "-m", "lightning_main", "task=serve", "serve.deliveries=[]", *WORDS]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own interpreter
-    assert server.stdout is not None
-    host = server.stdout.readline().split()[1].removeprefix("http://").rstrip("/")
+    host = cast(TextIO, server.stdout).readline().split()[1].removeprefix("http://").rstrip("/")
     outputs = iter(range(1000))
 
     def predict() -> None:
