@@ -4,11 +4,13 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
+from contracts.process.memory import one_heap
 from tasks.experiment.run import Run
 
 HEADROOM = 64
@@ -35,19 +37,23 @@ def serve(run: Run) -> None:
     from tasks.models.look import loaded
     from tasks.serving.scoring import Scoring
 
-    models = loaded([str(run.ckpt), *options.further])
     ways = delivered(chosen(list(options.deliveries)), None) if options.deliveries else {}
-    scoring = Scoring(models, ways, options.waiting, options.batch, options.max_pixels)
     limits = Limits(options.max_bytes, options.max_pixels, options.waiting, options.seconds)
     keep = Kept(Path(options.keep).expanduser()) if options.keep else None
-    scoring.start()
-    try:
-        listen(
-            lambda _end: Server(scoring, limits, options.token, keep).app(), "serve.port", options.port, _announce,
-            host=options.host, connections=options.waiting + HEADROOM,
-        )  # fmt: skip
-    finally:
-        scoring.stop()
+    one_heap()
+    # the thread that scores also loads: with OpenMP threads for a second one, those of both would sleep between layers
+    with ThreadPoolExecutor(1, "scoring") as thread:
+        models = thread.submit(loaded, [str(run.ckpt), *options.further]).result()
+        scoring = Scoring(models, ways, options.waiting, options.batch, options.max_pixels)
+        working = thread.submit(scoring.work)
+        try:
+            listen(
+                lambda _end: Server(scoring, limits, options.token, keep).app(), "serve.port", options.port, _announce,
+                host=options.host, connections=options.waiting + HEADROOM,
+            )  # fmt: skip
+        finally:
+            scoring.stop()
+            working.result()  # raises what ended it
 
 
 def _announce(address: str, end: Callable[[], None]) -> None:  # noqa: ARG001 - a test ends the server with it

@@ -1,19 +1,17 @@
 """Images/s of ``task=serve`` with 20 clients, against ``task=predict`` on the same files, on a CPU."""
 
-import queue
+import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import torch
 
-import tasks.serve
 from bench.parts.table import Row, rate
 from bench.parts.timing import Timing, interleaved, pick
 from contracts.view import View
@@ -60,7 +58,7 @@ def measure() -> list[Row]:
             if main(exported):
                 raise RuntimeError("task=export failed")
             timings = _timed(Path("images"))
-    note = f"baseline: task=predict, without its imports; {CLIENTS} clients in a process of their own"
+    note = f"baseline: task=predict, without its imports; server and {CLIENTS} clients in processes of their own"
     return [rate("serve", f"npr, {count} images of the sample corpus", *timings, count, TARGET, note)]
 
 
@@ -76,12 +74,9 @@ def _files(folder: Path) -> int:
 
 def _timed(folder: Path) -> tuple[Timing, Timing]:
     """Times ``task=predict`` and the clients, each with all files."""
-    started: queue.Queue[tuple[str, Callable[[], None]]] = queue.Queue()
-    tasks.serve._announce = lambda *given: started.put(given)
-    server = threading.Thread(target=main, args=(["task=serve", "serve.deliveries=[]", *WORDS],))
-    server.start()
-    address, end = started.get(timeout=600)
-    host = address.removeprefix("http://").rstrip("/")
+    words = [sys.executable, "-m", "lightning_main", "task=serve", "serve.deliveries=[]", *WORDS]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own interpreter
+    host = cast(TextIO, server.stdout).readline().split()[1].removeprefix("http://").rstrip("/")
     outputs = iter(range(1000))
 
     def predict() -> None:
@@ -89,13 +84,24 @@ def _timed(folder: Path) -> tuple[Timing, Timing]:
         if main([*words, "trainer.enable_progress_bar=false", *WORDS]):
             raise RuntimeError("task=predict failed")
 
+    spent: list[float] = []
+
     def clients() -> None:
+        before = _cpu(server.pid)
         words = [sys.executable, "-c", CLIENT, host, str(CLIENTS), str(folder)]
         subprocess.run(words, check=True)  # noqa: S603 - our own interpreter
+        spent.append(_cpu(server.pid) - before)
 
     try:
-        timings = interleaved({"predict": predict, "serve": clients}, pick(1, 3))
+        timings = interleaved({"predict": predict, "serve": clients}, pick(1, 5))
     finally:
-        end()
-        server.join()
+        server.send_signal(signal.SIGINT)
+        server.wait()
+    timings["serve"].cpu = [own + its for own, its in zip(timings["serve"].cpu, spent[1:], strict=True)]
     return timings["predict"], timings["serve"]
+
+
+def _cpu(process: int) -> float:
+    """CPU seconds of a process that still runs."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -16,13 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Folded = tuple[Tensor, Tensor]
-_kept: ContextVar[dict[tuple[nn.Conv2d, nn.BatchNorm2d], Folded] | None] = ContextVar("kept", default=None)
+Key = tuple[nn.Conv2d, nn.BatchNorm2d, torch.device]
+_kept: ContextVar[dict[Key, Folded] | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
 def folded_once() -> Iterator[None]:
-    """Within this context each batch norm is folded only in the first forward pass; weights must not change."""
-    token = _kept.set({})
+    """Within this context each batch norm is folded only in the first forward pass; weights must not change.
+
+    A context within another one shares its folded weights.
+    """
+    outer = _kept.get()
+    token = _kept.set({} if outer is None else outer)
     try:
         yield
     finally:
@@ -49,9 +54,10 @@ def _folded(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> Folded:
     kept = None if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled() else _kept.get()
     if kept is None:
         return _fold(conv, bn)
-    if (conv, bn) not in kept:
-        kept[conv, bn] = _fold(conv, bn)
-    return kept[conv, bn]
+    key = conv, bn, conv.weight.device
+    if key not in kept:
+        kept[key] = _fold(conv, bn)
+    return kept[key]
 
 
 def _fold(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> Folded:

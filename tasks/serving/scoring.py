@@ -1,7 +1,6 @@
-"""Scores uploaded images in batches, in one thread behind a bounded queue."""
+"""Scores uploaded images in batches, in one thread that takes them from a bounded queue."""
 
 import base64
-import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -13,6 +12,7 @@ from benchmarks.drawing.heat import draw
 from contracts.errors import DataError
 from contracts.view import SampleFunction
 from datamodules.auditing.metadata import read_metadata
+from detectors.npr.fold import folded_once
 from tasks.models.look import looks
 from tasks.models.model import Model
 
@@ -48,16 +48,10 @@ class Scoring:
     ) -> None:
         self.models, self.ways, self.batch, self.max_pixels = dict(models), dict(ways), batch, max_pixels
         self.queue: Queue[Asked | None] = Queue(waiting)
-        self.thread = threading.Thread(target=self._work, name="scoring", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self.thread.start()
 
     def stop(self) -> None:
-        """Ends the thread once all waiting images are scored."""
+        """Ends `work` once all waiting images are scored."""
         self.queue.put(None)
-        self.thread.join()
 
     def ask(self, asked: Asked) -> None:
         """Puts an image into the queue.
@@ -69,6 +63,11 @@ class Scoring:
             self.queue.put_nowait(asked)
         except Full as error:
             raise FullError from error
+
+    def work(self) -> None:
+        """Scores images until `stop` is called."""
+        with folded_once():  # weights stay as they are
+            self._work()
 
     def _work(self) -> None:
         ended = False

@@ -2,11 +2,13 @@
 
 import platform
 import resource
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from contracts.process.memory import keep_freed_memory
+from contracts.process.memory import keep_freed_memory, one_heap
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
@@ -19,6 +21,27 @@ def test_tensors_reuse_the_memory_of_freed_ones() -> None:
     assert faults[-1] - faults[15] < 60 << 8  # the pages of one of eight tensors; the first ones grow the heap
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_threads_reuse_it_too() -> None:
+    code = """
+import resource, threading
+from contracts.process.memory import keep_freed_memory, one_heap
+assert one_heap() and keep_freed_memory()
+faults = []
+def work():
+    for _ in range(24):
+        [b"x" * (30 << 20) for _ in range(3)]  # bytes, more than the heap of another thread holds
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(faults[-1] - faults[15])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 90 << 8  # the pages of one of eight rounds
+
+
 def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not keep_freed_memory()
+    assert not one_heap()

@@ -158,6 +158,10 @@ def test_while_weights_stay_they_are_folded_once_and_afterwards_afresh(monkeypat
         assert not torch.equal(changed, expected)
         with fold.folded_once():
             assert torch.equal(fast.score(_batch(image)).logits, changed)
+            folds.clear()
+            with fold.folded_once():
+                assert torch.equal(fast.score(_batch(image)).logits, changed)
+            assert not folds
     with fold.folded_once():
         fast(image).sum().backward()
     assert fast.net.conv1.weight.grad is not None
