@@ -1,7 +1,8 @@
 """The base of all data modules: it turns a manifest and a store into batches."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, decode_noted
 from datamodules.loading.features import FeatureLoader, Features, fill
 from datamodules.loading.image_sizes import image_sizes, sizes_after
+from datamodules.loading.kept import Kept
 from datamodules.loading.options import Align, StartMethod
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.stores import FileStore, ImageStore
@@ -126,6 +128,7 @@ class ImageDataModule(LightningDataModule):
         self._stage: Stage | None = None
         self._rows: Rows | None = None
         self._loaders: list[ImageLoader] = []
+        self._kept: Kept | None = None
 
     @abstractmethod
     def build_manifest(self) -> Manifest:
@@ -213,6 +216,18 @@ class ImageDataModule(LightningDataModule):
         self._stage = stage
         if isinstance(self._degrade, Chain):
             self._degrade.enter(stage)
+
+    @contextmanager
+    def decoding_once(self) -> Iterator[None]:
+        """Within this context, images that are evaluated several times are decoded once, as many as memory holds.
+
+        Worker processes keep none, since each evaluation starts new ones.
+        """
+        self._kept = None if self.num_workers else Kept()
+        try:
+            yield
+        finally:
+            self._kept = None
 
     def evaluate(self, rows: Rows) -> None:
         """Test or predict these rows of `manifest`, each once; failures are counted from zero."""
@@ -358,6 +373,7 @@ class ImageDataModule(LightningDataModule):
             degrade=self._degrade,
             sides=self._sides,
             pair=self.pair,
+            kept=None if training else self._kept,
         )
         pin_memory = torch.cuda.is_available()
         loader = ImageLoader(

@@ -104,5 +104,6 @@ def _test_stage(run: Run, datamodule: Any, benchmark: Any, folder: StageFolder, 
     ids = manifest.column("id")[tested].astype(str)
     keys = delivery_keys(run, loaded, ids, benchmark.deliveries)
     images = Tested(tested, ids, clean)
-    write_deliveries(folder, benchmark.deliveries, keys, images, datamodule, collector, scored)
+    with datamodule.decoding_once():
+        write_deliveries(folder, benchmark.deliveries, keys, images, datamodule, collector, scored)
     return clean[0] is not None

@@ -22,6 +22,7 @@ from contracts.process.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
 from datamodules.loading.batch_memory import BatchMemory
 from datamodules.loading.decode import Backend, decode_noted
+from datamodules.loading.kept import Kept, Noted
 from datamodules.loading.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
 from datamodules.loading.stores import Hdf5Store, ImageStore, Pixels
 from datamodules.loading.transforms import degraded, evaluation_views, training_views
@@ -54,7 +55,6 @@ class Use(NamedTuple):
     into: Pixels | None  # its place in the batch, which a store of pixels may fill
 
 
-Noted = tuple[Tensor, tuple[str, ...]]  # A decoded image, and notes of damaged metadata that was ignored
 Prepared = tuple[list[Tensor], tuple[str, ...]]  # Its views, and the notes
 AHEAD = 4  # Images that are read while one is decoded, times the threads: the slowest must not keep others waiting
 
@@ -73,6 +73,7 @@ class ImageDataset(Dataset[Loaded]):
         degrade: the benchmark's degradation, before the view.
         sides: image sizes that the detector accepts.
         pair: makes several labelled images of a real one in training, or None.
+        kept: keeps decoded images for the next evaluation of the same rows, or None.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class ImageDataset(Dataset[Loaded]):
         degrade: SampleFunction | Chain | None = None,
         sides: Sides | None = None,
         pair: Pairs | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._training = training
+        self._kept = kept
         self._pair = pair if training else None
         self._manifest = manifest
         self._store = store
@@ -182,7 +185,7 @@ class ImageDataset(Dataset[Loaded]):
         waiting: deque[Future[Prepared]] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for use in uses:
-                waiting.append(pool.submit(self._prepare, self._read(use), use.key))
+                waiting.append(pool.submit(self._prepare, self._read(use), use))
                 if len(waiting) > AHEAD * threads:
                     yield waiting.popleft()
             yield from waiting
@@ -198,11 +201,13 @@ class ImageDataset(Dataset[Loaded]):
             return self._store.read(use.row, use.into)
         return self._store.read(use.row)
 
-    def _prepare(self, stored: Encoded | DataError, key: int) -> Prepared:
+    def _prepare(self, stored: Encoded | DataError, use: Use) -> Prepared:
         if isinstance(stored, DataError):
             raise stored
-        image, notes = self._decoded(stored)
-        return [_alone(view) for view in self._views(self._delivered(image, key), key=key)], notes
+        decode = partial(self._decoded, stored)
+        kept = None if isinstance(stored, np.ndarray) else self._kept  # pixels need no decoding
+        image, notes = decode() if kept is None else kept.decoded(use.row, decode)
+        return [_alone(view) for view in self._views(self._delivered(image, use.key), key=use.key)], notes
 
     def _delivered(self, image: Tensor, key: int) -> Tensor:
         return degraded(image, None if isinstance(self._degrade, Chain) else self._degrade, key)
@@ -218,7 +223,7 @@ class ImageDataset(Dataset[Loaded]):
     def _seen(self, use: Use, prepared: Future[Prepared] | None) -> list[Tensor]:
         """Views of the image as the benchmark passes it on: unchanged, degraded, or in the benchmark's crops."""
         if not isinstance(self._degrade, Chain):
-            views, notes = self._prepare(self._stored(use), use.key) if prepared is None else prepared.result()
+            views, notes = self._prepare(self._stored(use), use) if prepared is None else prepared.result()
             self._found += notes
             return views
         sample = Sample(use.row, use.look, partial(self._store.read, use.row), self._image, self._decoder)

@@ -1,10 +1,17 @@
 """``task=test benchmark=robustness``: a dump for each delivery, and an interrupted test that continues."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.predictions import read_predictions
+from contracts.view import Encoded
+from datamodules.loading import dataset
+from datamodules.loading.decode import decode_noted
+from datamodules.loading.kept import Noted
 from lightning_main import main
 
 
@@ -33,6 +40,29 @@ def test_each_delivery_has_a_dump_and_an_interrupted_test_continues(
     again = read_predictions(stage / "deliveries/predictions_noise-4_all.npz")
     assert again.fused_logits.tolist() == noisy.fused_logits.tolist()
     assert "noise-4" in (stage / "robustness.md").read_text()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_are_decoded_once_for_all_deliveries(
+    trained: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    rng, lines = np.random.default_rng(0), ["path,label"]
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(trained / f"{number}.png")
+        lines.append(f"{trained / f'{number}.png'},{number % 2}")
+    (trained / "table.csv").write_text("\n".join(lines) + "\n")
+    decoded = []
+
+    def counted(data: Encoded, **options: Any) -> Noted:
+        decoded.append(data)
+        return decode_noted(data, **options)
+
+    monkeypatch.setattr(dataset, "decode_noted", counted)
+    words = [word for word in words if not word.startswith(("detector", "experiment_id", "datamodule"))]
+    words += ["task=test", "benchmark=robustness", "ckpt=experiments_data/e/window_0/checkpoints/best.ckpt"]
+    words += ["datamodule=folder", "datamodule.path=table.csv", "benchmark.deliveries=[jpeg-50,noise-4,jpeg-90]"]
+    assert main([*words, "experiment_id=d", f"datamodule.num_workers={workers}"]) == 0
+    assert len(decoded) == (0 if workers else 8)  # as they are, and for the first delivery; workers have their own list
 
 
 def test_a_delivery_after_which_nothing_can_be_scored_is_left_out_with_the_reason(
