@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.calibration.stored import RAW
@@ -154,7 +155,8 @@ def _areas(areas: pd.DataFrame) -> Table:
     title = "AUROC of every score if higher means generated (all generators; auroc.csv lists each)"
     table = table_of("score", "AUROC", "95 % interval", title=title)
     for row in shown.itertuples():
-        table.add_row(str(row.column), f"{row.auroc:.4f}", f"{row.low:.3f} to {row.high:.3f}")
+        ends = "–" if isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}"
+        table.add_row(escape(str(row.column)), f"{row.auroc:.4f}", ends)
     return table
 
 
