@@ -120,10 +120,12 @@ class Bootstrap:
         metrics: Mapping[str, Metric] | Sequence[str] | None = None,
         sets: Sequence[Subset] | None = None,
         specs: Mapping[str, Spec] | None = None,
+        sparse: bool = False,
     ) -> Draws:
         """The [resamples] values of each result by its key, from the same resamples for two dumps of the same images.
 
-        They are NaN where a class that the metric needs has fewer than `least` photographs in the subset.
+        They are NaN where a class that the metric needs has fewer than `least` photographs in the subset, unless
+        ``sparse``: a mean over several subsets may need the draws of small ones.
 
         Args:
             predictions: the images the results were measured on.
@@ -131,6 +133,7 @@ class Bootstrap:
             metrics: the metrics given to `benchmarks.evaluation.evaluate`.
             sets: the subsets measured; None for those of `benchmarks.evaluation.subsets`.
             specs: the metrics measured, instead of ``metrics``.
+            sparse: whether subsets with too few photographs keep their draws.
         """
         if not results:
             return {}
@@ -161,17 +164,7 @@ class Bootstrap:
             if result.kind == "macro":
                 members = [v for key, v in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
                 values[result.key] = np.asarray(np.mean(members, axis=0))
-        several = [s.images for s in found if s.kind == "generator"]
-        every = Subset("macro", "", np.unique(np.concatenate(several)) if several else np.zeros(0, np.int64))
-        few = {
-            (s.kind, s.name): [self._few(cluster, s.images[predictions.fused_labels[s.images] == k]) for k in (0, 1)]
-            for s in (*found, every)
-        }
-        for key in [key for key in values if any(few.get(key[:2], ()))]:
-            needs = specs[key[2]].needs if len(specs[key[2]].needs) == 1 else (0, 1)
-            if any(few[key[:2]][kind] for kind in needs):
-                values[key] = np.full(self.resamples, nan)
-        return values
+        return values if sparse else self.masked(values, predictions, found, specs)
 
     def _draw(
         self,
@@ -224,6 +217,25 @@ class Bootstrap:
                         )
                         for row in counts
                     ]
+        return values
+
+    def masked(
+        self, draws: Draws, predictions: Predictions, found: Sequence[Subset], specs: Mapping[str, Spec]
+    ) -> Draws:
+        """The draws of `draw`, NaN where a class that the metric needs has too few photographs in the subset."""
+        cluster, labels = clusters(predictions), predictions.fused_labels
+        several = [s.images for s in found if s.kind == "generator"]
+        every = Subset("macro", "", np.unique(np.concatenate(several)) if several else np.zeros(0, np.int64))
+        few = {
+            (s.kind, s.name): [self._few(cluster, s.images[labels[s.images] == kind]) for kind in (0, 1)]
+            for s in (*found, every)
+        }
+        values = dict(draws)
+        for key in draws:
+            needs = specs[key[2]].needs
+            lacking = few.get(key[:2], (False, False))
+            if any(lacking[kind] for kind in (needs if len(needs) == 1 else (0, 1))):
+                values[key] = np.full(self.resamples, nan)
         return values
 
     def as_json(self, predictions: Predictions) -> dict[str, Any]:
