@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.calibration.stored import RAW
@@ -157,7 +156,7 @@ def _areas(areas: pd.DataFrame) -> Table:
     table = table_of("score", "AUROC", "95 % interval", title=title)
     for row in shown.itertuples():
         ends = "–" if isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}"
-        table.add_row(escape(str(row.column)), f"{row.auroc:.4f}", ends)
+        table.add_row(str(row.column), f"{row.auroc:.4f}", ends)
     return table
 
 
