@@ -63,9 +63,11 @@ def test_a_shift_is_written_to_a_file_and_applied(trained: Path, capsys: pytest.
     assert value == pytest.approx(losses.mean())
     assert low is high is None  # 4 photographs
     assert sum(one["images"] for one in stored["reliability"]["before"]) == len(dump)
-    assert predict("predict.calibration=c/calibration.json") == 0
+    assert predict("predict.calibration=c/calibration.json", "predict.prevalence=0.1") == 0
+    odds = np.log(0.1 / 0.9) - np.log(dump.fused_labels.mean() / (1 - dump.fused_labels.mean()))
     for row in rows("p"):
         assert float(row["calibrated"]) == pytest.approx(expit(float(row["logit"]) + offset), abs=1e-6)
+        assert float(row["posterior"]) == pytest.approx(expit(float(row["logit"]) + offset + odds), abs=1e-6)
     assert predict("predict.calibration=c/calibration.json", "calibrated=true") == 2
     stored["weights_sha256"] = "0" * 64
     (trained / "c/calibration.json").write_text(json.dumps(stored))
