@@ -234,7 +234,7 @@ class Bootstrap:
         for key in draws:
             needs = specs[key[2]].needs
             lacking = few.get(key[:2], (False, False))
-            if any(lacking[kind] for kind in (needs if len(needs) == 1 else (0, 1))):
+            if any(lacking[kind] for kind in (needs or (0, 1))):
                 values[key] = np.full(self.resamples, nan)
         return values
 

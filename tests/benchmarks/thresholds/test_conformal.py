@@ -92,6 +92,8 @@ def test_bayes() -> None:
     assert posterior(logits, 0.5) == pytest.approx(1 / (1 + np.exp(-logits)))
     odds = np.exp(logits) * 0.01 / 0.99
     assert posterior(logits, 0.01) == pytest.approx(odds / (1 + odds))
+    odds = np.exp(logits) * (0.01 / 0.99) / (0.2 / 0.8)
+    assert posterior(logits, 0.01, share=0.2) == pytest.approx(odds / (1 + odds))
     assert expected_precision(0.9, 0.01, 0.01) == pytest.approx(0.009 / (0.009 + 0.0099))
     assert np.isnan(expected_precision(0, 0, 0.5))
     with pytest.raises(ConfigError, match="prevalence"):
