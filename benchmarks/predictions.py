@@ -147,17 +147,22 @@ def merge(parts: Sequence[Predictions], expected_ids: Sequence[str] | Strings) -
                 "Merge parts of one run only.",
             )
     ids = np.concatenate([part.fused_ids for part in parts])
-    names, counts = np.unique(ids, return_counts=True)
-    expected = _strings(expected_ids)
+    order = np.argsort(ids, kind="stable")
+    names, expected = ids[order], _strings(expected_ids)
+    found = np.searchsorted(names, expected)
+    missing = np.append(names, "")[found] != expected
+    times = np.bincount(found[~missing], minlength=names.size)
+    repeated = np.append(False, names[1:] == names[:-1])[: names.size]
     for what, wrong in (
-        ("scored more than once", names[counts > 1]),
-        ("not scored", np.setdiff1d(expected, names)),
-        ("scored but not expected", np.setdiff1d(names, expected)),
+        ("scored more than once", names[repeated]),
+        ("not scored", expected[missing]),
+        ("scored but not expected", names[times == 0]),
     ):
         if wrong.size:
+            wrong = np.unique(wrong)
             shown = ", ".join(map(repr, wrong[:5].tolist()))
             raise DataError(f"{wrong.size} of {expected.size} images {what}: {shown}{' …' if wrong.size > 5 else ''}")
-    if expected.size != names.size:
+    if (times > 1).any():
         raise DataError(f"expected_ids holds {expected.size - names.size} ids twice")
     offsets = np.cumsum([0] + [len(part) for part in parts[:-1]])
     columns: dict[str, Any] = {
@@ -172,8 +177,7 @@ def merge(parts: Sequence[Predictions], expected_ids: Sequence[str] | Strings) -
         [part.crop_to_image_index + offset for part, offset in zip(parts, offsets, strict=True)]
     )
     extra = {name: np.concatenate([part.extra[name] for part in parts]) for name in first.extra}
-    place = np.argsort(ids, kind="stable")[np.searchsorted(names, expected)]
-    return replace(first, **columns, extra=extra).select(place)
+    return replace(first, **columns, extra=extra).select(order[found])
 
 
 def write_predictions(path: Path | str, predictions: Predictions) -> None:

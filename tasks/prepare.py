@@ -39,6 +39,7 @@ def prepare(run: Run) -> None:
         max_failures=options.max_failures,
         decoder=datamodule.decoder,
         max_pixels=datamodule.max_pixels,
+        verify=options.verify,  # type: ignore[arg-type]  # likewise
     )
     failures = out.parent / "failures.csv"
     try:

@@ -29,8 +29,9 @@ FAST = {
     "auroc", "average_precision", "brier", "tpr_at_fpr_1", "tpr_at_fpr_5", "accuracy", "balanced_accuracy", "precision",
     "recall", "specificity", "f1", "ece", "aurc",
 }  # fmt: skip
-COMPILED = 50_000_000
-"""Images times resamples from which compiled loops are worth their start, which takes seconds."""
+COMPILED = 10_000_000
+"""Images times resamples from which compiled loops are worth their start: about 12 s once after an installation, then
+half a second; numpy takes 3 s for so many."""
 Key = tuple[str, str, str, str]
 """(kind, generator, metric, threshold name) of a result."""
 Draws = dict[Key, NDArray[np.float64]]

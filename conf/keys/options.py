@@ -26,6 +26,12 @@ class PrepareOptions:
     limit: int | None = option(None, "maximum number of images, sampled evenly from classes and splits; null keeps all")
     workers: int | None = option(None, "number of processes; null starts one for each core")
     max_failures: float = option(0.01, "maximum fraction of unreadable images tolerated")
+    verify: str = option(
+        "pixels",
+        "what must be readable of an encoded image: its pixels, or its header alone, which is much faster but lets "
+        "damaged images in",
+        ("pixels", "header"),
+    )
     shards: int = option(1, "number of shards the images are prepared in; the last to finish merges them")
     shard: int | None = option(None, "index of this shard, from 0; the index in a SLURM array by default")
 

@@ -34,6 +34,8 @@ from datamodules.preparing.plan import Plan
 from datamodules.preparing.subset import prepared_rows
 from datamodules.tables.manifest import SCHEMA, Manifest
 
+UNWRITTEN = {"verify": "pixels"}  # settings that a file lacks where they have these values
+
 
 @dataclass
 class Prepared:
@@ -143,6 +145,7 @@ class Hdf5Writer(Plan):
             "limit": self.limit,
             "decoder": self.decoder,
             "max_pixels": self.max_pixels,
+            **({} if self.verify == "pixels" else {"verify": self.verify}),
             **({"columns": further} if further else {}),
         }
 
@@ -163,9 +166,9 @@ class Hdf5Writer(Plan):
             raise ConfigError(f"{self.path} exists, but not from task=prepare", "Give another prepare.out.")
         names = {"images": "the images", "sources": "the source files"}
         differing = [
-            names.get(key, f"{key} ({stored.get(key)} in the file, {value} now)")
-            for key, value in settings.items()
-            if stored.get(key) != value
+            names.get(key, f"{key} ({stored.get(key, UNWRITTEN.get(key))} in the file, {value} now)")
+            for key, value in (UNWRITTEN | settings).items()
+            if stored.get(key, UNWRITTEN.get(key)) != value
         ]
         if differing:
             raise ConfigError(

@@ -19,7 +19,7 @@ from datamodules.loading.stores import ImageStore
 from datamodules.preparing import hdf5_layout as layout
 from datamodules.preparing.journal import Journal
 from datamodules.preparing.plan import Plan
-from datamodules.preparing.work import Copy, Facts, PreparePixels, Task, Verify
+from datamodules.preparing.work import Copy, Facts, PreparePixels, Task, Verify, VerifyHeader
 from datamodules.tables.manifest import Manifest
 
 SPARE = 2**20  # Bytes kept free for everything except images, in addition to one KiB per row
@@ -80,7 +80,8 @@ class Job:
             offsets = self._allocate_pixels()
             self._pass("prepare", PreparePixels, self.rows[~self.facts.known[self.rows]], offsets)
             return self._accepted()
-        self._pass("verify", Verify, self.rows[~self.facts.known[self.rows]], None)
+        verified = Verify if self.plan.verify == "pixels" else VerifyHeader
+        self._pass("verify", verified, self.rows[~self.facts.known[self.rows]], None)
         failures = self._accepted()
         kept = self.kept()
         offsets = self._allocate_bytes()

@@ -8,6 +8,7 @@ from contracts.errors import ConfigError
 from datamodules.loading.decode import MAX_PIXELS, Backend
 
 Storage = Literal["encoded", "pixels"]
+Verification = Literal["pixels", "header"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Plan:
     max_failures: float = 0.01  # maximum fraction of unreadable images tolerated
     decoder: Backend = "torchvision"  # backend of `datamodules.loading.decode`
     max_pixels: int = MAX_PIXELS  # pixels of the largest image that is decoded
+    verify: Verification = "pixels"
+    """What must be readable of an image whose bytes are stored: all its pixels, or its header alone, which takes a
+    fraction of the time and lets images in that cannot be decoded."""
 
     def __post_init__(self) -> None:
         if self.storage == "pixels" and self.size is None:
@@ -37,6 +41,11 @@ class Plan:
             raise ConfigError(
                 f"prepare.size={self.size} conflicts with prepare.storage=encoded, which keeps every file unchanged",
                 "Give prepare.storage=pixels, or remove prepare.size.",
+            )
+        if self.storage == "pixels" and self.verify == "header":
+            raise ConfigError(
+                "prepare.verify=header conflicts with prepare.storage=pixels, which decodes every image",
+                "Give prepare.storage=encoded, or remove prepare.verify.",
             )
         for name, value in (("size", self.size), ("workers", self.workers), ("limit", self.limit)):
             if value is not None and value < 1:

@@ -173,8 +173,21 @@ class Verify(_Pass):
         """See the class."""
         if isinstance(cell, np.ndarray):
             raise DataError("the source contains pixels, not encoded images")
-        _, height, width = decode(cell, self.task.plan.decoder, self.task.plan.max_pixels).shape
-        return width, height, image_format(cell), None
+        return *self.size(cell), None
+
+    def size(self, data: bytes) -> tuple[int, int, str]:
+        """Width, height and format of an image."""
+        _, height, width = decode(data, self.task.plan.decoder, self.task.plan.max_pixels).shape
+        return width, height, image_format(data)
+
+
+class VerifyHeader(Verify):
+    """Reads the headers of images alone."""
+
+    def size(self, data: bytes) -> tuple[int, int, str]:
+        """See the class."""
+        header = read_header(data, self.task.plan.max_pixels)
+        return header.width, header.height, header.format
 
 
 class Copy(_Pass):

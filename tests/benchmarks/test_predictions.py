@@ -118,6 +118,13 @@ def test_merge_refuses_what_is_missing_doubled_or_strange():
         merge([half, whole.select(np.arange(4, 10))], whole.fused_ids)
     with pytest.raises(DataError, match="2 of 8 images scored but not expected"):
         merge([whole], whole.fused_ids[:8])
+    with pytest.raises(DataError, match="expected_ids holds 1 ids twice"):
+        merge([half], [*half.fused_ids, half.fused_ids[2]])
+    nothing = whole.select(np.arange(0))
+    assert same(merge([nothing, half, nothing], half.fused_ids), half)
+    assert len(merge([nothing], [])) == 0
+    with pytest.raises(DataError, match="10 of 10 images not scored"):
+        merge([nothing], whole.fused_ids)
     with pytest.raises(DataError, match="name their generators differently"):
         merge([half, draw(images=10, generators=("other",)).select(np.arange(5, 10))], whole.fused_ids)
 

@@ -141,6 +141,19 @@ def test_a_second_run_starts_from_what_is_there(tmp_path):
         write(tmp_path / "f.h5", module)
 
 
+def test_a_header_is_enough_on_request(tmp_path):
+    sound, cut = source(tmp_path / "sound"), source(tmp_path / "cut", damaged={5})
+    write(tmp_path / "pixels.h5", sound)
+    write(tmp_path / "header.h5", sound, verify="header")
+    assert same(content(tmp_path / "header.h5"), content(tmp_path / "pixels.h5"))
+    with pytest.raises(ConfigError, match=r"other settings: verify \(header in the file, pixels now\)"):
+        write(tmp_path / "header.h5", sound)
+    with pytest.raises(ConfigError, match=r"other settings: verify \(pixels in the file, header now\)"):
+        write(tmp_path / "pixels.h5", sound, verify="header")
+    assert len(write(tmp_path / "a.h5", cut, max_failures=0.1).failures) == 1
+    assert write(tmp_path / "b.h5", cut, verify="header").failures == []
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -149,6 +162,7 @@ def test_a_second_run_starts_from_what_is_there(tmp_path):
         ({"limit": 0}, "prepare.limit=0"),
         ({"workers": 0}, "prepare.workers=0"),
         ({"max_failures": 1.5}, "prepare.max_failures=1.5"),
+        ({"storage": "pixels", "size": 8, "verify": "header"}, r"verify=header conflicts with prepare.storage=pixels"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path, settings, message):
