@@ -203,6 +203,8 @@ def read_predictions(path: Path | str) -> Predictions:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file", "Give the path of a predictions_<stage>_all.npz.")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: not a complete npz file", "Give a dump of predictions (.npz), or copy it again.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}

@@ -12,8 +12,12 @@ from rich.text import Text
 from benchmarks.evaluation import Result
 from benchmarks.metrics import METRICS
 from contracts.files import csv_text
+from contracts.words import printable
 
 COLUMNS = (("auroc", ""), ("average_precision", ""), ("accuracy", "0.5"), ("accuracy", "validation"))
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+}  # fmt: skip
 TIDY = (
     "kind", "generator", "metric", "at", "threshold", "value", "low", "high", "real", "generated", "reason",
 )  # fmt: skip
@@ -91,7 +95,7 @@ class Table:
                 if section in _SECTIONS:
                     table.add_row(Text(_SECTIONS[section], style="italic"))
             cells = [Text.assemble(value, (f" {bounds}".rstrip(), "dim")) for value, bounds in _cells(row)]
-            table.add_row(Text(row.name, style="" if row.section else "bold"), row.count, *cells)
+            table.add_row(Text(printable(row.name), style="" if row.section else "bold"), row.count, *cells)
         return table
 
     def markdown(self) -> str:
@@ -102,7 +106,7 @@ class Table:
             if row.section != section and row.section in _SECTIONS:
                 lines.append(f"| *{_SECTIONS[row.section]}* | |" + " |" * len(self.heads))
             section = row.section
-            name = row.name.replace("|", r"\|")
+            name = escape_markdown(row.name)
             cells = " | ".join(f"{value} {bounds}".strip() for value, bounds in _cells(row))
             lines.append(f"| {name if row.section else f'**{name}**'} | {row.count} | {cells} |")
         return "\n".join([*lines, "", self.caption, ""])
@@ -158,7 +162,7 @@ def interval(result: Result) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}".removeprefix("0") if value < 0.995 else "1.0"
+    return "1.0" if 0.995 <= value < 1.005 else f"{value:.2f}".removeprefix("0")
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -192,6 +196,11 @@ def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views:
     return "; ".join(parts)
 
 
+def escape_markdown(text: str) -> str:
+    """A cell of a Markdown table: on one line, without a bar."""
+    return printable(text).replace("|", r"\|")
+
+
 def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return re.sub(r"([&%$#_{}])", r"\\\1", text).replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
+    """Text on one line, with LaTeX's special characters escaped."""
+    return "".join(LATEX.get(sign, sign) for sign in printable(text))

@@ -18,11 +18,11 @@ WIDE = 10_000  # Columns of an output that is not a terminal, where lines may ha
 
 
 class Screen(Console):
-    """A console that shows control characters in names and other text instead of obeying them."""
+    """A console that shows control characters, markup and codes of emoji in names instead of obeying them."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The text with its markup; line breaks are kept."""
-        return super().render_str(printable(text, "\n"), **options)
+        """The text as it is; line breaks are kept."""
+        return super().render_str(printable(text, "\n"), **options | {"markup": False, "emoji": False})
 
 
 def screen() -> Console:

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.screen import screen
-from contracts.words import counted
+from contracts.words import counted, printable
 from datamodules.auditing.audit import Audit
 from datamodules.auditing.audit import audit as audit_set
 from tasks.experiment.run import Run
@@ -61,11 +61,11 @@ def show(found: Audit, console: Console) -> None:
         for place, name in enumerate(header):
             table.add_column(name, justify="right" if _is_number(rows, place) else "left")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         console.print(table)
     warnings = found.warnings()
     for warning in warnings:
-        console.print(f"[bold yellow]![/] {escape(warning)}")
+        console.print(Text.assemble(("!", "bold yellow"), f" {printable(warning)}"))
     if not warnings:
         console.print("no warnings")
 

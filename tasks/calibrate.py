@@ -3,7 +3,7 @@
 import io
 import json
 from dataclasses import replace
-from math import isinf
+from math import isinf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,13 @@ def calibrate(run: Run) -> None:
     checkpoint = _checkpoint(run, whole, weights) if asked.store else None
     used, out, found = whole, run.out(asked.out), Stored(asked.method, shifted(np.zeros(2), 0.5), weights, "")
     shown: dict[str, Any] = {}
+    bootstrap = Bootstrap(asked.resamples, run.config.seed)
     if asked.prior is not None:
         found = replace(found, calibration=shifted(whole.fused_logits, asked.prior))
     else:
         used = whole.select(np.flatnonzero(whole.fused_labels >= 0))
         if set(used.fused_labels.tolist()) != {0, 1}:
             raise DataError(f"{path} has no images of both classes", "Give calibrate.method=shift calibrate.prior=0.5.")
-        bootstrap = Bootstrap(asked.resamples, run.config.seed)
         calibration = fit(asked.method, used.fused_logits, used.fused_labels)
         band = undecidable(asked.method, used, asked.sure, bootstrap)
         found = replace(found, calibration=calibration, band=band)
@@ -76,7 +76,10 @@ def calibrate(run: Run) -> None:
     if found.band is not None:
         print(_band(found.band, used))
         now, then = to_halve(used)
-        print(f"intervals half as wide need about {then:,} photographs instead of {now:,}")
+        if bootstrap.enough(used):
+            print(f"intervals half as wide need about {then:,} photographs instead of {now:,}")
+        else:
+            print(f"too few photographs for intervals, and for a sure call: each class needs {bootstrap.least}")
     if checkpoint is not None:
         _store(checkpoint, found)
         print(f"stored in {checkpoint}: task=predict ckpt={checkpoint} calibrated=true gives calibrated probabilities")
@@ -152,10 +155,14 @@ def _shown(method: str, used: Predictions, seed: int, bootstrap: Bootstrap) -> d
 def _table(found: Figures) -> Table:
     table = table_of("figure", "before", "after", title="Calibration, cross-fitted; 95 % intervals over photographs")
     for name in found["before"]:
-        table.add_row(name, *("{:.4f} ({:.4f} to {:.4f})".format(*found[kind][name]) for kind in ("before", "after")))
+        table.add_row(name, *(_cell(*found[kind][name]) for kind in ("before", "after")))
     for name, values in found["order"].items():
-        table.add_row(name, "{:.4f} ({:.4f} to {:.4f})".format(*values), "the same")
+        table.add_row(name, _cell(*values), "the same")
     return table
+
+
+def _cell(value: float, low: float, high: float) -> str:
+    return f"{value:.4f}" + ("" if isnan(low) else f" ({low:.4f} to {high:.4f})")
 
 
 def _band(band: Band, used: Predictions) -> str:

@@ -116,10 +116,12 @@ def predict(run: Run) -> None:
         further["verdict"] = verdict(generated, undecidable)
     if "verdict" in further:
         print(counted_verdicts(further, delivered, None if undecidable is None else int(undecidable.sum())))
+    calibrated = None
     if calibration is not None and loaded.calibration is None:
         further["calibrated"] = calibration.probability(predictions.fused_logits)
-    share = loaded.calibration.calibration.share if loaded.calibration else 0.5
-    frame = scores_frame(predictions, rule, first, failures, notes, options.prevalence, further, share)
+        calibrated = calibration.calibration(predictions.fused_logits)
+    share = calibration.calibration.share if calibration else 0.5
+    frame = scores_frame(predictions, rule, first, failures, notes, options.prevalence, further, share, calibrated)
     write_atomically(out / "predictions.csv", csv_text(frame).encode())
     write_failures(out / "failures.csv", failures)
     display(_screen(frame.head(len(predictions)), _rule(chosen, stored, loaded.threshold)))

@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks.calibration.stored import RAW
 from benchmarks.metrics import auroc, counts
 from benchmarks.thresholds.columns import ColumnThreshold, Direction, as_json, choose, choose_conformal, roc
+from benchmarks.thresholds.conformal import LARGEST, single
 from benchmarks.thresholds.score_table import COLUMNS, ScoreTable, aurocs, read_scores
 from contracts.errors import DataError
 from contracts.files import write_atomically
@@ -69,7 +70,7 @@ def threshold(run: Run) -> None:
     write_atomically(out / FILE, as_json(chosen, list(found.values()), about).encode())
     areas = pd.DataFrame(aurocs(table), columns=COLUMNS)
     write_atomically(out / "auroc.csv", areas.to_csv(index=False, float_format="%.6g").encode())
-    values, truth = table.columns[column][kept].astype(np.float32), table.labels[kept]
+    values, truth = single(table.columns[column][kept]), table.labels[kept]
     write_atomically(out / "threshold.png", _plot(values, truth, list(found.values()), chosen))
     if alone:
         print("real images alone: AUROC, balanced accuracy and true positive rate are unknown")
@@ -125,7 +126,7 @@ def decided(table: ScoreTable, column: str, direction: str) -> tuple[Direction, 
     own = column.partition("@")[0] in table.probabilities
     if set(truth.tolist()) != {0, 1}:
         return ("higher", DEFINED) if own else ("auto", "found")  # `choose` reports the missing class
-    area = auroc(values.astype(np.float32).astype(np.float64), truth, 0.5)
+    area = auroc(single(values).astype(np.float64), truth, 0.5)
     if own:
         if area < 0.5:
             print(
@@ -154,7 +155,8 @@ def _areas(areas: pd.DataFrame) -> Table:
     title = "AUROC of every score if higher means generated (all generators; auroc.csv lists each)"
     table = table_of("score", "AUROC", "95 % interval", title=title)
     for row in shown.itertuples():
-        table.add_row(str(row.column), f"{row.auroc:.4f}", f"{row.low:.3f} to {row.high:.3f}")
+        ends = "–" if isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}"
+        table.add_row(str(row.column), f"{row.auroc:.4f}", ends)
     return table
 
 
@@ -202,7 +204,8 @@ def _plot(
     left.set(xlabel="false positive rate", ylabel="true positive rate", title=f"AUROC {_known(chosen.auroc)}")
     left.set_aspect("equal")
     left.legend(loc="lower right", fontsize=8)
-    low, high = np.quantile(values, [0.005, 0.995])
+    finite = values[np.abs(values) < LARGEST]
+    low, high = np.quantile(finite if finite.size else np.zeros(1), [0.005, 0.995])
     edges = np.linspace(min(low, chosen.value), max(high, chosen.value) + 1e-12, 41)
     for kind, name, colour in ((0, "real", "#1e8449"), (1, "generated", "#b03a2e"))[: 1 + truth.any()]:
         clipped = np.clip(values[truth == kind], edges[0], edges[-1])

@@ -1,19 +1,24 @@
 """Tables lose no digit, whatever they are printed to."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 from synthetic_predictions import draw
 
-from benchmarks.evaluation import evaluate
+from benchmarks.comparison.compare import compare
+from benchmarks.comparison.render import markdown
+from benchmarks.comparison.render import terminal as comparison
+from benchmarks.evaluation import Result, evaluate
 from benchmarks.forensynths_tables.assign import assign
 from benchmarks.forensynths_tables.published import load
 from benchmarks.forensynths_tables.render import terminal
 from benchmarks.forensynths_tables.results import measured
 from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.tables import Table as Metrics
+from benchmarks.tables import interval
 from contracts.screen import display, table_of
 
 FIGURES = [str(round(0.123456 * k, 5)) for k in range(1, 13)]
@@ -74,3 +79,35 @@ def test_names_in_tables_cannot_write_to_the_terminal(capsys: pytest.CaptureFixt
     assert r"a\x1b[2Jb\rc" in shown
     assert r"title\x07" in shown
     assert not set("\x1b\r\x07") & set(shown)
+
+
+ODD = ("a|b", "[/x]", "[red]bold[/red]", ":smile:", "new\nline", "a\\b_{2}")
+
+
+def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    table = table_of("name", title="of [i]names[/i]")
+    for name in ODD[:4]:
+        table.add_row(name)
+    display(table, Metrics.of(evaluate(draw(generators=ODD))).rich())
+    text = capsys.readouterr().out
+    for name in (*ODD[:4], "of [i]names[/i]", r"new\nline"):
+        assert name in text
+    assert text.count("[red]bold[/red]") == 2
+
+
+def test_names_break_neither_markdown_nor_latex() -> None:
+    found = Metrics.of(evaluate(draw(generators=ODD)))
+    lines = [line for line in found.markdown().splitlines() if line.startswith("|")]
+    assert r"| new\nline | " in found.markdown()
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {lines[0].count("|")}
+    assert r"a\textbackslash{}b\_\{2\} &" in found.latex()
+    runs = compare([draw(generators=ODD), draw(generators=ODD, seed=0)], ["a|b", "b"], Bootstrap(20))
+    rows = [line for line in markdown(runs).splitlines() if line.startswith("|")]
+    assert {line.replace(r"\|", "").count("|") for line in rows} == {4}
+    display(comparison(runs, "auroc", ""))
+
+
+def test_intervals_above_one_are_not_cut() -> None:
+    found = Result("pooled", "", "nll", "", 0.5, 1.2, "", 1, 1, 0.994, 1.37)
+    assert interval(found) == ".99–1.37"
+    assert interval(replace(found, low=0.9951, high=1.004)) == "1.0–1.0"

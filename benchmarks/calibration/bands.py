@@ -35,7 +35,7 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
 
     The method is fitted to `REFITS` resamples of the photographs. A logit is surely generated if its calibrated
     probability is at least ``sure`` at the lower end of its interval, and surely real if it is at most 1 - ``sure`` at
-    the upper end.
+    the upper end. None is sure with too few photographs for an interval.
 
     Args:
         method: see `benchmarks.calibration.methods.fit`.
@@ -53,7 +53,7 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
         grid = np.unique(np.quantile(grid, np.linspace(0, 1, GRID), method="nearest"))
     refits = Bootstrap(min(bootstrap.resamples, REFITS), bootstrap.seed, bootstrap.level)
     curves = []
-    for weights in refits.weights(predictions):
+    for weights in refits.weights(predictions) if refits.enough(predictions) else ():
         images = np.repeat(np.arange(len(labels)), weights.astype(np.int64))
         try:
             curves.append(_probability(method, logits[images], labels[images], grid))

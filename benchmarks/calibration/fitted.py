@@ -1,5 +1,6 @@
 """Cross-fitted figures of a calibration on a dump, with clustered intervals."""
 
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def cross_fitted(method: str, predictions: Predictions, seed: int) -> tuple[Floa
 def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootstrap: Bootstrap) -> Figures:
     """Figures before and after with clustered intervals; those of the order (minCllr, EER) are the same for both.
 
+    Intervals are NaN where a class has too few photographs (`Bootstrap.least`).
+
     Args:
         predictions: labelled; uncalibrated scores are taken to assume equal shares.
         calibrated: [N] from `cross_fitted`.
@@ -64,9 +67,12 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
         }
 
     values = all_of(np.arange(len(labels)), 1)
-    drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64)), 2) for w in bootstrap.weights(predictions)]
+    resamples = bootstrap.weights(predictions) if bootstrap.enough(predictions) else ()
+    drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64)), 2) for w in resamples]
 
     def ends(kind: str, name: str, value: float) -> tuple[float, float]:
+        if not drawn:
+            return nan, nan
         draws = np.array([one[kind][name] for one in drawn])
         return interval_of(centred(draws, value) if name == "ece" else draws, bootstrap.level)
 
@@ -88,7 +94,7 @@ def reliability_curve(p: Floats, predictions: Predictions, bins: int, bootstrap:
         inside = place == one
         with np.errstate(invalid="ignore"):  # a resample may have no image in the bin
             shares = (weights[:, inside] * labels[inside]).sum(1) / weights[:, inside].sum(1)
-        low, high = interval_of(shares[1:], bootstrap.level)
+        low, high = interval_of(shares[1:], bootstrap.level) if bootstrap.enough(predictions) else (nan, nan)
         values = {"mean": float(p[inside].mean()), "share": float(shares[0]), "low": low, "high": high}
         curve.append({"images": int(inside.sum())} | values)
     return curve

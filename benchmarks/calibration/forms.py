@@ -25,7 +25,8 @@ class Affine:
         return self.slope * np.asarray(logits, dtype=np.float64) + self.offset
 
     def __str__(self) -> str:
-        return f"{self.slope:.4f} * logit {round(self.offset, 4) + 0:+.4f}"  # + 0: no minus before a zero
+        slope = f"{self.slope:.4f}" if self.slope >= 0.1 else f"{self.slope:.4g}"
+        return f"{slope} * logit {round(self.offset, 4) + 0:+.4f}"  # + 0: no minus before a zero
 
 
 @dataclass(frozen=True)

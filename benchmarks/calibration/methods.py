@@ -5,10 +5,11 @@ from numpy.typing import NDArray
 
 from benchmarks.calibration.forms import Affine, Beta, Calibration, Isotonic
 from contracts.errors import DataError
+from contracts.words import counted
 
 Floats = NDArray[np.float64]
 METHODS = ("temperature", "platt", "beta", "isotonic", "shift")
-MOST = 100.0  # Largest temperature, and largest inverse of one, that is searched
+MOST = 100.0  # Largest temperature of logits of unit size, and largest inverse of one, that is searched
 
 
 def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) -> Calibration:
@@ -22,12 +23,13 @@ def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
 
     Args:
         method: one of `METHODS`.
-        logits: [N], finite.
+        logits: [N] of any scale.
         labels: [N] 0 (real) or 1 (generated), both present.
 
     Raises:
-        DataError: the likelihood has no maximum with a positive slope.
+        DataError: the likelihood has no maximum with a positive slope, or a logit is infinite.
     """
+    refuse_infinite(logits)
     x, share = np.asarray(logits, dtype=np.float64), float(labels.mean())
     if method == "shift":
         return shifted(x, share)
@@ -41,33 +43,53 @@ def fit(method: str, logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
         return Beta(*_beta(x, labels), share)
     from sklearn.linear_model import LogisticRegression  # slow to import
 
-    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], labels)
-    slope = float(model.coef_[0, 0])
+    mean, deviation = x.mean(), x.std()  # the solver does not converge on logits far from 0 or of large scale
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit((x[:, None] - mean) / deviation, labels)
+    slope = float(model.coef_[0, 0] / deviation)
     if slope <= 0:
         raise _unbounded(method)
-    return Affine(slope, float(model.intercept_[0]), share)
+    return Affine(slope, float(model.intercept_[0] - slope * mean), share)
+
+
+def refuse_infinite(logits: NDArray[np.floating]) -> None:
+    """Checks that logits are finite.
+
+    Raises:
+        DataError: they are not.
+    """
+    if infinite := int((~np.isfinite(logits)).sum()):
+        raise DataError(
+            f"{counted(infinite, 'logit')} of {len(logits)} not finite, so no probability can be fitted",
+            "Give a dump whose logits are finite.",
+        )
 
 
 def _temperature(x: Floats, labels: NDArray[np.int64]) -> float:
     from scipy.optimize import minimize_scalar  # slow to import
 
     sign, limit = np.where(labels == 1, -1.0, 1.0), np.log(MOST)
+    scale = float(np.sqrt(np.square(x).mean())) or 1.0
+    margin = sign * x / scale
     found = minimize_scalar(
-        lambda t: np.logaddexp(0, sign * x * np.exp(-t)).mean(),
+        lambda t: np.logaddexp(0, margin * np.exp(-t)).mean(),
         bounds=(-limit, limit),
         method="bounded",
         options={"xatol": 1e-10},
     )
     if abs(found.x) > limit - 1e-3:
         raise _unbounded("temperature")
-    return float(np.exp(-found.x))
+    return float(np.exp(-found.x)) / scale
 
 
 def _beta(x: Floats, labels: NDArray[np.int64]) -> tuple[float, float, float]:
     from scipy.optimize import minimize  # slow to import
     from scipy.special import expit
 
-    features = np.stack([-np.logaddexp(0, -x), np.logaddexp(0, x), np.ones_like(x)], axis=1)
+    parts = np.stack([-np.logaddexp(0, -x), np.logaddexp(0, x)], axis=1)
+    mean, deviation = parts.mean(0), parts.std(0)
+    deviation[deviation == 0] = 1.0
+    most = 2 * MOST * deviation / x.std()  # far from 0, one part is constant but for rounding
+    features = np.column_stack([(parts - mean) / deviation, np.ones_like(x)])
     sign = np.where(labels == 1, -1.0, 1.0)
 
     def loss(weights: Floats) -> tuple[float, Floats]:
@@ -75,13 +97,13 @@ def _beta(x: Floats, labels: NDArray[np.int64]) -> tuple[float, float, float]:
         return float(np.logaddexp(0, margin).mean()), (sign * expit(margin)) @ features / len(x)
 
     found = minimize(
-        loss, np.array([1.0, 1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)],
+        loss, np.array([1.0, 1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, most[0]), (0, most[1]), (None, None)],
         options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
     )  # fmt: skip
-    a, b, c = found.x.tolist()
-    if a + b < 1 / MOST or a + b > 2 * MOST:
+    if not 1 / MOST <= found.x[:2].sum() <= 2 * MOST:
         raise _unbounded("beta")
-    return a, b, c
+    a, b = (found.x[:2] / deviation).tolist()
+    return a, b, float(found.x[2] - (a, b) @ mean)
 
 
 def _isotonic(x: Floats, labels: NDArray[np.int64]) -> Isotonic:
@@ -101,8 +123,9 @@ def shifted(logits: NDArray[np.floating], share: float) -> Affine:
     With the share of the labels this is the offset of maximum likelihood.
 
     Raises:
-        DataError: the share is not between 0 and 1.
+        DataError: the share is not between 0 and 1, or a logit is infinite.
     """
+    refuse_infinite(logits)
     from scipy.optimize import brentq  # slow to import
     from scipy.special import expit, logit
 
@@ -114,8 +137,9 @@ def shifted(logits: NDArray[np.floating], share: float) -> Affine:
 
 
 def _unbounded(method: str) -> DataError:
+    side = ", lie on one side of 0 (calibrate.method=platt fits an offset too)" if method == "temperature" else ""
     return DataError(
-        f"calibrate.method={method} finds no best slope above 0: the scores separate the classes without an error, or "
-        "do not rise with the share of generated images",
+        f"calibrate.method={method} finds no best slope above 0: the scores separate the classes without an "
+        f"error{side}, or do not rise with the share of generated images",
         "Give more or harder images, or calibrate.method=shift or isotonic.",
     )

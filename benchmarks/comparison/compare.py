@@ -159,13 +159,14 @@ Found = tuple[dict[Key, float], dict[Key, NDArray[np.float64]]]
 def _values(run: Predictions, sets: Sets, bootstrap: Bootstrap) -> Found:
     """Values and draws by (set, metric, threshold), the mean over sets as set ""."""
     sets = {**sets, POOLED: np.arange(len(run))}
-    results, draws = set_results(run, sets, bootstrap)
+    results, draws, sparse = set_results(run, sets, bootstrap)
     values = {(r.generator, r.metric, r.at): r.value for r in results}
     for metric, at in METRICS:
         there = [s for s in sets if s != POOLED and not isnan(values.get((s, metric, at), nan))]
         if there:
             values["", metric, at] = float(np.mean([values[s, metric, at] for s in there]))
-            draws["", metric, at] = np.asarray(np.mean([draws[s, metric, at] for s in there], axis=0))
+            if bootstrap.enough(run):
+                draws["", metric, at] = np.asarray(np.mean([sparse[s, metric, at] for s in there], axis=0))
     return values, draws
 
 

@@ -10,9 +10,9 @@ from rich.table import Table as RichTable
 
 from benchmarks.comparison.compare import METRICS, Change, Comparison
 from benchmarks.forensynths_tables.results import POOLED
-from benchmarks.tables import column_title
+from benchmarks.tables import column_title, escape_markdown
 from contracts.files import csv_text
-from contracts.words import counted
+from contracts.words import counted, printable
 
 TIDY = ("run", "set", "metric", "at", "first", "other", "difference", "low", "high")
 
@@ -32,7 +32,10 @@ def markdown(found: Comparison) -> str:
             continue
         heads = ["set", found.names[0], *found.names[1:]]
         lines += [f"## {column_title(metric, at)}", ""]
-        lines += ["| " + " | ".join(row) + " |" for row in (heads, ["---", *["--:"] * (len(heads) - 1)], *body)]
+        lines += [
+            "| " + " | ".join(map(escape_markdown, row)) + " |"
+            for row in (heads, ["---", *["--:"] * (len(heads) - 1)], *body)
+        ]
         lines += ["", *(f"* {_sentence(found, run, metric, at)}" for run in range(1, len(found.names))), ""]
     lines += ["## Do they make mistakes on different images?", "", *(f"* {text}" for text in mcnemar_lines(found)), ""]
     return "\n".join(lines)
@@ -109,7 +112,7 @@ def _rows(found: Comparison, metric: str, at: str, intervals: bool = True) -> li
         value = found.values[0].get((name, metric, at), np.nan)
         if all(name not in changes for changes in by_run):
             continue
-        title = name or f"mean of {len(found.sets)}"
+        title = printable(name) or f"mean of {len(found.sets)}"
         rows.append([title, _percent(value), *(_cell(changes.get(name), intervals) for changes in by_run)])
     return rows
 

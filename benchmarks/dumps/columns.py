@@ -135,6 +135,11 @@ def _check_values(p: Predictions) -> None:
     if not ((scores >= 0) & (scores <= 1)).all():
         bad = scores[~((scores >= 0) & (scores <= 1))][0]
         raise DataError(f"a score is {bad}, not a probability", "Scores are sigmoids; look for NaN in training.")
+    if (undefined := np.isnan(p.fused_logits)).any():
+        raise DataError(
+            f"the logit of {str(p.fused_ids[undefined][0])!r} is NaN ({counted(int(undefined.sum()), 'image')} in all)",
+            "Look for NaN in training, or score the images again.",
+        )
     if not np.isin(p.fused_labels, (-1, 0, 1)).all():
         raise DataError(
             f"labels {np.setdiff1d(p.fused_labels, (-1, 0, 1))[:5].tolist()} are unknown",
@@ -155,6 +160,8 @@ def _check_values(p: Predictions) -> None:
     if not np.array_equal(p.fused_identifiers[place], p.crop_identifiers):
         raise DataError("crop_to_image_index and crop_identifiers disagree on which image a crop belongs to")
     try:
-        json.loads(p.provenance)
+        facts = json.loads(p.provenance)
     except json.JSONDecodeError as error:
         raise DataError(f"provenance is not valid JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise DataError(f"provenance is {p.provenance[:40]}, not a JSON object", "Write the dump again.")

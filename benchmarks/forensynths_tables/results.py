@@ -43,7 +43,7 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
 
     All sets see the same draws of photographs, so the mean's interval takes shared real images into account.
     """
-    results, draws = set_results(predictions, assigned.sets, bootstrap)
+    results, draws, sparse = set_results(predictions, assigned.sets, bootstrap)
     found = [bounded(r, draws.get((r.generator, r.metric, r.at)), bootstrap.level) for r in results]
     for metric, at in dict.fromkeys((r.metric, r.at) for r in results):
         members = [r for r in results if (r.metric, r.at) == (metric, at) and not isnan(r.value)]
@@ -52,16 +52,20 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
         reason = f"without {', '.join(absent)}" if absent else ""
         counts = sum(r.real for r in members), sum(r.generated for r in members)
         mean = Result("mean", "", metric, at, results[0].threshold, value, reason, *counts)
-        parts = [draws[r.generator, metric, at] for r in members]
+        parts = [sparse[r.generator, metric, at] for r in members] if bootstrap.enough(predictions) else []
         found.append(bounded(mean, np.mean(parts, axis=0) if parts else None, bootstrap.level))
     return SetResults(assigned, found)
 
 
 def set_results(
     predictions: Predictions, sets: Mapping[str, NDArray[np.int64]], bootstrap: Bootstrap
-) -> tuple[list[Result], Draws]:
-    """Every metric of every set, and its value in each draw; draws are the same for two dumps of the same images."""
+) -> tuple[list[Result], Draws, Draws]:
+    """Every metric of every set, and its value in each draw; draws are the same for two dumps of the same images.
+
+    The draws come without those of sets that have too few photographs for an interval, and with them, for means.
+    """
     found = [Subset("pooled" if name == POOLED else "set", name, images) for name, images in sets.items()]
     results = subset_results(predictions, found, thresholds_of(predictions), SPECS)
-    draws = bootstrap.draw(predictions, results, sets=found, specs=SPECS)
-    return results, {key[1:]: values for key, values in draws.items()}
+    sparse = bootstrap.draw(predictions, results, sets=found, specs=SPECS, sparse=True)
+    draws = bootstrap.masked(sparse, predictions, found, SPECS)
+    return results, {key[1:]: draws[key] for key in draws}, {key[1:]: sparse[key] for key in sparse}

@@ -2,13 +2,17 @@
 
 Crops and edits of one photograph are alike; resampling single images would make intervals too narrow. So clusters
 (the dump's ``group``) are sampled with replacement, within three strata: clusters of real images only, of generated
-images only, and of both. Every generator and every metric uses the same resamples. Percentile intervals (Efron 1979).
+images only, and of both; a cluster that is alone in its stratum joins another one, since it would never vary. Every
+generator and every metric uses the same resamples. Percentile intervals (Efron 1979).
+
+Such an interval lies within the range of the clusters' own values. With n clusters, that range misses their median with
+probability 2^(1 - n), so there is no interval with a nominal coverage of 95 % for fewer than six.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from math import isnan, nan
+from math import ceil, isnan, log2, nan
 from typing import Any
 
 import numpy as np
@@ -49,6 +53,20 @@ class Bootstrap:
                 "Give at least 20 resamples and a level between 0 and 1.",
             )
 
+    @property
+    def least(self) -> int:
+        """Clusters of a class from which an interval can have the nominal coverage."""
+        return 1 + ceil(-log2(1 - self.level) - 1e-9)
+
+    def enough(self, predictions: Predictions) -> bool:
+        """Whether each class that is present has enough photographs for intervals."""
+        photographs, labels = clusters(predictions), predictions.fused_labels
+        return not any(self._few(photographs, np.flatnonzero(labels == kind)) for kind in (0, 1))
+
+    def _few(self, cluster: NDArray[np.int64], images: NDArray[np.int64]) -> bool:
+        """Whether there are such images, but of too few clusters; most often the first thousand show it."""
+        return images.size > 0 and all(np.unique(cluster[part]).size < self.least for part in (images[:1000], images))
+
     def weights(self, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
         """[N] weights of the images, one array per resample; 0 for images of unknown label."""
         cluster, known = clusters(predictions), (predictions.fused_labels >= 0).astype(np.float64)
@@ -64,7 +82,7 @@ class Bootstrap:
         """
         size = int(cluster.max(initial=-1)) + 1
         holds = [np.bincount(cluster[labels == kind], minlength=size) > 0 for kind in (0, 1)]
-        strata = [np.flatnonzero(mask) for mask in (holds[0] & ~holds[1], holds[1] & ~holds[0], holds[0] & holds[1])]
+        strata = _strata(*holds)
         sampler = way.Sampler(np.random.default_rng(self.seed))
         for _ in range(self.resamples):
             drawn = [sampler(members.size) if members.size else members for members in strata]
@@ -86,7 +104,7 @@ class Bootstrap:
 
         User-defined functions are resampled too (slower: images are repeated as often as sampled), classes of
         torchmetrics are not. ECE and AURC have an interval on the pooled images only. There is no interval if the
-        metric is undefined in more than half of the draws.
+        metric is undefined in more than half of the draws, or a class has fewer than `least` photographs.
 
         Args:
             predictions: the images the results were measured on.
@@ -103,8 +121,12 @@ class Bootstrap:
         metrics: Mapping[str, Metric] | Sequence[str] | None = None,
         sets: Sequence[Subset] | None = None,
         specs: Mapping[str, Spec] | None = None,
+        sparse: bool = False,
     ) -> Draws:
         """The [resamples] values of each result by its key, from the same resamples for two dumps of the same images.
+
+        They are NaN where a class that the metric needs has fewer than `least` photographs in the subset, unless
+        ``sparse``: a mean over several subsets may need the draws of small ones.
 
         Args:
             predictions: the images the results were measured on.
@@ -112,6 +134,7 @@ class Bootstrap:
             metrics: the metrics given to `benchmarks.evaluation.evaluate`.
             sets: the subsets measured; None for those of `benchmarks.evaluation.subsets`.
             specs: the metrics measured, instead of ``metrics``.
+            sparse: whether subsets with too few photographs keep their draws.
         """
         if not results:
             return {}
@@ -142,7 +165,7 @@ class Bootstrap:
             if result.kind == "macro":
                 members = [v for key, v in values.items() if key[0] == "generator" and key[2:] == result.key[2:]]
                 values[result.key] = np.asarray(np.mean(members, axis=0))
-        return values
+        return values if sparse else self.masked(values, predictions, found, specs)
 
     def _draw(
         self,
@@ -197,10 +220,43 @@ class Bootstrap:
                     ]
         return values
 
+    def masked(
+        self, draws: Draws, predictions: Predictions, found: Sequence[Subset], specs: Mapping[str, Spec]
+    ) -> Draws:
+        """The draws of `draw`, NaN where a class that the metric needs has too few photographs in the subset."""
+        cluster, labels = clusters(predictions), predictions.fused_labels
+        several = [s.images for s in found if s.kind == "generator"]
+        every = Subset("macro", "", np.unique(np.concatenate(several)) if several else np.zeros(0, np.int64))
+        few = {
+            (s.kind, s.name): [self._few(cluster, s.images[labels[s.images] == kind]) for kind in (0, 1)]
+            for s in (*found, every)
+        }
+        values = dict(draws)
+        for key in draws:
+            needs = specs[key[2]].needs
+            lacking = few.get(key[:2], (False, False))
+            if any(lacking[kind] for kind in (needs or (0, 1))):
+                values[key] = np.full(self.resamples, nan)
+        return values
+
     def as_json(self, predictions: Predictions) -> dict[str, Any]:
         """Settings of the bootstrap, for readers of the intervals."""
         count = np.unique(clusters(predictions)[predictions.fused_labels >= 0]).size
         return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
+
+
+def _strata(real: NDArray[np.bool_], made: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Clusters of real images only, of generated images only, and of both, from two masks; none is left alone."""
+    alone = [real & ~made, made & ~real]
+    both = real & made
+    if both.sum() == 1:
+        larger = int(alone[1].sum() > alone[0].sum())
+        alone[larger], both = alone[larger] | both, both & ~both
+    else:
+        for k in (0, 1):
+            if alone[k].sum() == 1 and both.any():
+                alone[k], both = alone[k] & ~alone[k], both | alone[k]
+    return [np.flatnonzero(mask) for mask in (*alone, both)]
 
 
 def interval_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:

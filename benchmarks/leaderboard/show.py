@@ -13,9 +13,9 @@ from rich.table import Table as RichTable
 from benchmarks.evaluation import Result
 from benchmarks.leaderboard.board import Board, Line
 from benchmarks.leaderboard.ranks import letters
-from benchmarks.tables import column_title, escape_latex, interval
+from benchmarks.tables import column_title, escape_latex, escape_markdown, interval
 from contracts.files import csv_text
-from contracts.words import counted
+from contracts.words import counted, printable
 
 TIDY = ("protocol", "detector", "figure", "of", "at", "value", "low", "high", "images")
 FIGURES = (
@@ -108,7 +108,7 @@ def sentences(board: Board) -> list[str]:
     if board.front and len(board.lines) > 1:
         cost = "CPU seconds per image" if board.cost == "cpu_seconds" else "number of parameters"
         found.append(f"Pareto front of AUROC against {cost}: {', '.join(board.front)}")
-    return [f"{text}." for text in [*found, *_ranks(board)]]
+    return [f"{printable(text)}." for text in [*found, *_ranks(board)]]
 
 
 def _ranks(board: Board) -> list[str]:
@@ -156,7 +156,7 @@ def markdown(found: Sequence[Board], out: Path) -> str:
         lines.append("|" + "|".join(["---", *["--:"] * (len(heads) - 1), "---"]) + "|")
         for line, row in zip(board.lines, rows, strict=True):
             link = f"[{line.entry.config.name}](<{link_to(line.entry.config, out)}>)" if line.entry.config else "–"
-            lines.append("| " + " | ".join([*(str(cell).replace("|", "\\|") for cell in row), link]) + " |")
+            lines.append("| " + " | ".join([*(escape_markdown(str(cell)) for cell in row), link]) + " |")
         lines += ["", *(f"* {text}" for text in sentences(board)), ""]
     return "\n".join(lines)
 

@@ -66,8 +66,8 @@ def _risks(dump: Predictions, weights: NDArray[np.float64] | None = None) -> NDA
 
 
 def _interval(dump: Predictions, bootstrap: Bootstrap | None) -> tuple[NDArray[np.float64], ...]:
-    """Lower and upper ends at each of `COVERAGES`; () without a bootstrap."""
-    if bootstrap is None:
+    """Lower and upper ends at each of `COVERAGES`; () without a bootstrap, or with too few photographs for it."""
+    if bootstrap is None or not bootstrap.enough(dump):
         return ()
     curves = [_risks(dump, weights) for weights in bootstrap.weights(dump) if weights.any()]
     ends = [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2]

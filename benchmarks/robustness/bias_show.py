@@ -1,6 +1,7 @@
 """What a detector relies on, in words, as Markdown, and as tidy comma-separated text."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from rich import box
 from rich.table import Table
@@ -39,7 +40,9 @@ def verdict(found: Sequence[DeliveryBias]) -> list[str]:
             f"delivered, {one.aurocs['real'].value:.3f} with only real ones (bias {one.bias.value:+.3f} "
             f"{interval(one.bias)}), and {both.value:.3f} with both alike."
         )
-    steady = [one.name for one in found if not one.bias.significant]
+    if unknown := [one.name for one in found if isnan(one.bias.low)]:
+        lines.append(f"Too few photographs to tell a bias from chance after {', '.join(unknown)}.")
+    steady = [one.name for one in found if not one.bias.significant and one.name not in unknown]
     if steady:
         lines.append(f"No bias was found after {', '.join(steady)}: the interval of the bias contains 0.")
     weak = [one for one in found if one.robustness.high < 0]

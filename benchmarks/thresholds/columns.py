@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.metrics import auroc, curve
-from benchmarks.thresholds.conformal import calibration, conformal_threshold, p_values
+from benchmarks.thresholds.conformal import calibration, conformal_threshold, p_values, single
 from benchmarks.thresholds.rules import OBJECTIVES, choose_threshold
 from contracts.errors import CheckpointError, ConfigError, DataError, nearest
 
@@ -41,12 +41,12 @@ class ColumnThreshold:
 
     def called(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
         """Which scores mean generated."""
-        values = np.asarray(scores, dtype=np.float32)
+        values = single(scores)
         return values > np.float32(self.value) if self.higher_is_generated else values < np.float32(self.value)
 
     def p_values(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Conformal p-values [N] of scores, of the rule "conformal" only."""
-        return p_values(self.calibration, np.asarray(scores) * (1 if self.higher_is_generated else -1))
+        return p_values(self.calibration, single(scores) * (1 if self.higher_is_generated else -1))
 
     def __str__(self) -> str:
         return f"{self.column} {'>' if self.higher_is_generated else '<'} {self.value:.6g}"
@@ -64,7 +64,7 @@ def choose(
 
     Args:
         column: name of the score, for the result.
-        scores: [N] finite.
+        scores: [N] without NaN.
         labels: [N] 0 real, 1 generated; others are left out.
         direction: "auto" takes that in which the AUROC is at least 1/2.
 
@@ -75,7 +75,7 @@ def choose(
     if direction not in DIRECTIONS:
         raise ConfigError(f"direction {direction!r} is unknown", nearest(direction, DIRECTIONS))
     known = np.isin(labels, (0, 1))
-    values, truth = np.asarray(scores, dtype=np.float32)[known], np.asarray(labels, dtype=np.int64)[known]
+    values, truth = single(scores)[known], np.asarray(labels, dtype=np.int64)[known]
     for kind, name in enumerate(("real", "generated")):
         if not (truth == kind).any():
             raise DataError(f"no {name} image has a {column}", "A threshold needs labelled images of both classes.")
@@ -106,7 +106,7 @@ def choose_conformal(
         ConfigError, DataError: see `conformal_threshold`.
     """
     scores, labels, groups, sources = table
-    oriented = np.asarray(scores, dtype=np.float32) * np.float32(1 if higher else -1)
+    oriented = single(scores) * np.float32(1 if higher else -1)
     real = labels == 0
     units = calibration(oriented[real], groups[real].tolist(), None if sources is None else sources[real].tolist())
     value = conformal_threshold(units, rate)

@@ -7,6 +7,7 @@ and edits are alike; n photographs allow no bound below 1 / (n + 1).
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,12 @@ from contracts.errors import ConfigError, DataError
 from contracts.words import counted
 
 Values = NDArray[np.float32]
+LARGEST = np.finfo(np.float32).max
+
+
+def single(scores: NDArray[Any]) -> Values:
+    """[N] scores in the precision of thresholds; infinite ones become the largest number, which JSON can hold."""
+    return np.clip(np.asarray(scores, dtype=np.float64), -LARGEST, LARGEST).astype(np.float32)
 
 
 def calibration(
@@ -29,7 +36,7 @@ def calibration(
     """
     highest: dict[str, dict[str, float]] = {}
     names = [""] * len(scores) if sources is None else list(sources)
-    for place, (score, group, source) in enumerate(zip(np.asarray(scores, np.float32), groups, names, strict=True)):
+    for place, (score, group, source) in enumerate(zip(single(scores), groups, names, strict=True)):
         units = highest.setdefault(str(source), {})
         unit = str(group) or f"\x00{place}"
         units[unit] = max(units.get(unit, -np.inf), float(score))
@@ -68,11 +75,11 @@ def p_values(units: Mapping[str, Sequence[float]], scores: NDArray[np.floating])
     """[N] smallest false-positive rate at which each image would be called generated; of several sources the largest.
 
     For an image exchangeable with the real ones, P(p ≤ a) ≤ a for every a. `calibration` returns ``units``; a higher
-    score [N] means generated.
+    score [N] means generated. NaN for a score that is NaN.
     """
-    values = np.asarray(scores, dtype=np.float32).astype(np.float64)
+    values = single(scores).astype(np.float64)
     found = [(1 + len(u) - np.searchsorted(np.asarray(u), values, side="left")) / (len(u) + 1) for u in units.values()]
-    return np.asarray(np.max(np.stack(found), axis=0))
+    return np.where(np.isnan(values), np.nan, np.max(np.stack(found), axis=0))
 
 
 def posterior(logits: NDArray[np.floating], prevalence: float, share: float = 0.5) -> NDArray[np.float64]:

@@ -49,15 +49,15 @@ class ScoreTable:
         """
         if column not in self.columns:
             raise DataError(f"{self.path} has no column {column!r}", nearest(column, self.columns))
-        return np.flatnonzero((self.labels >= 0) & np.isfinite(self.columns[column]))
+        return np.flatnonzero((self.labels >= 0) & ~np.isnan(self.columns[column]))
 
 
 def read_scores(path: Path, label: str = "label", generated_label: str | None = None) -> ScoreTable:
-    """Reads a table (ours, ZED_Rep's, anybody's; any encoding and delimiter) or a dump ``.npz``.
+    """Reads a table (ours, ZED_Rep's, anybody's; any encoding and delimiter, or Parquet) or a dump ``.npz``.
 
     Args:
         path: the file.
-        label: name of the label column of a CSV.
+        label: name of the label column of a table, in any case.
         generated_label: value of that column for generated images; None for 1, generated or fake. (ZED_Rep: 0.)
 
     Raises:
@@ -84,15 +84,12 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         )
     if not path.is_file():
         raise DataError(f"{path}: no such table of scores", "Give a CSV, or a predictions_*.npz.")
-    table = read_table(path, (label.lower(), *NOT_SCORES))
-    frame = pd.DataFrame(table.rows, columns=table.header, dtype=str)
-    label = table.find(label) or label
+    frame = _frame(path, label)
+    label = next((name for name in frame if name.lower() == label.lower()), label)
     if label not in frame:
         raise DataError(f"{path} has no column {label!r} of labels", nearest(label, frame.columns))
-    if table.delimiter != ",":  # as spreadsheets write numbers where the comma is the decimal point
-        frame = frame.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
     numbers = {n: pd.to_numeric(frame[n], errors="coerce").to_numpy(np.float64) for n in frame if n not in NOT_SCORES}
-    columns = {n: v for n, v in numbers.items() if n != label and np.isfinite(v).any()}
+    columns = {n: v for n, v in numbers.items() if n != label and not np.isnan(v).all()}
     if not columns:
         raise DataError(f"{path} holds no column of numbers", f"Its columns are {', '.join(frame.columns)}.")
     none = np.full(len(frame), "", dtype=np.str_)
@@ -105,6 +102,20 @@ def read_scores(path: Path, label: str = "label", generated_label: str | None = 
         frame["source"].to_numpy(np.str_) if "source" in frame else none,
         probabilities=OWN if {*OWN, "generated"} <= set(frame.columns) else (),  # our own predict.csv
     )
+
+
+def _frame(path: Path, label: str) -> pd.DataFrame:
+    """The cells of a table as text, "" where one is empty."""
+    if path.suffix.lower() == ".parquet":
+        try:
+            return pd.read_parquet(path).map(lambda cell: "" if cell is None or cell != cell else str(cell))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read as Parquet: {error}", "Write it again.") from error
+    table = read_table(path, (label.lower(), *NOT_SCORES))
+    frame = pd.DataFrame(table.rows, columns=table.header, dtype=str)
+    if table.delimiter != ",":  # as spreadsheets write numbers where the comma is the decimal point
+        frame = frame.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
+    return frame
 
 
 def _labels(column: Any, generated_label: str | None, path: Path) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """``task=audit audit.against=[…]``: copies of test images in training sets, and how they change the metrics."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -177,9 +178,8 @@ def _figures(dump: Predictions, gone: set[str], tested: Hashed) -> list[str]:
         second = values["without"][name, metric]
         key = ("set", name, metric, "")
         low, high = interval_of(draws["without"][key] - draws["with"][key], bootstrap.level)
-        change = (
-            "–" if second.reason or first.reason else f"{second.value - first.value:+.3f} [{low:+.3f}, {high:+.3f}]"
-        )
+        ends = "" if isnan(low) else f" [{low:+.3f}, {high:+.3f}]"
+        change = "–" if second.reason or first.reason else f"{second.value - first.value:+.3f}{ends}"
         cells = [name, specs[metric].title, *(text for r in (first, second) for text in (
             f"{r.real + r.generated:,}", f"{r.value:.3f}" if not r.reason else r.reason)), change]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")

@@ -45,6 +45,7 @@ def scores_frame(
     prevalence: float | None = None,
     further: pd.DataFrame | None = None,
     share: float = 0.5,
+    calibrated: NDArray[np.floating] | None = None,
 ) -> pd.DataFrame:
     """One row per image: `LEADING`, then every extra; images that could not be read come last, with an ``error``.
 
@@ -59,6 +60,7 @@ def scores_frame(
         prevalence: expected share of generated images, or None.
         further: columns that follow, with a row for each scored image.
         share: share of generated images that the logits assume, for the posterior.
+        calibrated: [N] logits for the posterior, if not those of the predictions.
     """
     places = zip(predictions.where.tolist(), predictions.row.tolist(), strict=True)
     frame = pd.DataFrame(
@@ -78,7 +80,8 @@ def scores_frame(
     if isinstance(threshold, ColumnThreshold) and threshold.calibration:
         frame["p_value"] = threshold.p_values(column_of(predictions, threshold.column))
     if prevalence is not None:
-        frame["posterior"] = posterior(predictions.fused_logits, prevalence, share)
+        logits = predictions.fused_logits if calibrated is None else calibrated
+        frame["posterior"] = posterior(logits, prevalence, share)
     if further is not None:
         frame = pd.concat([frame, further], axis=1)
     for name in (*first, *(extra for extra in predictions.extra if extra not in first)):

@@ -141,6 +141,9 @@ def test_reading_says_what_is_wrong(tmp_path):
     path.write_bytes(whole[:-3000] + bytes(100) + whole[-2900:])
     with pytest.raises(DataError, match=r"p\.npz"):
         read_predictions(path)
+    path.write_bytes(b"id,score\n")
+    with pytest.raises(DataError, match="not a complete npz"):
+        read_predictions(path)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="not a complete npz"):
         read_predictions(path)
@@ -154,11 +157,13 @@ def test_reading_says_what_is_wrong(tmp_path):
         (lambda a: a.update(fused_scores=a["fused_scores"][:-1]), "fused_scores has shape"),
         (lambda a: a.update(fused_scores=a["fused_scores"].astype(np.float64)), "fused_scores is float64"),
         (lambda a: a["fused_scores"].__setitem__(3, np.nan), "a score is nan"),
+        (lambda a: a["fused_logits"].__setitem__(3, np.nan), r"the logit of 'set/img#0003' is NaN \(1 image in all\)"),
         (lambda a: a["fused_labels"].__setitem__(0, 7), r"labels \[7\]"),
         (lambda a: a["fused_generator_ids"].__setitem__(0, 99), "generator id 99"),
         (lambda a: a["fused_ids"].__setitem__(0, a["fused_ids"][1]), "2 times"),
         (lambda a: a["crop_to_image_index"].__setitem__(0, 1), "disagree"),
         (lambda a: a.update(provenance=np.array("{half")), "not valid JSON"),
+        (lambda a: a.update(provenance=np.array("[1, 2]")), r"provenance is \[1, 2\], not a JSON object"),
         (lambda a: a.update(extra_x=np.zeros((3, 2))), "extra_x"),
     ],
 )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from synthetic_predictions import draw
 
 from benchmarks.calibration.forms import from_plain
-from benchmarks.predictions import read_predictions
+from benchmarks.predictions import read_predictions, write_predictions
 from lightning_main import main
 
 FIT = ["task=calibrate", "calibrate.input=e", "calibrate.out=c", "calibrate.resamples=20"]
@@ -23,6 +24,21 @@ def predict(*words: str) -> int:
     return main([*data, f"ckpt={CKPT}", "trainer.enable_progress_bar=false", *words])
 
 
+def test_intervals_and_what_would_halve_them_are_given_for_six_photographs_of_each_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    about = {"weights_sha256": "a" * 64, "detector_hash": "b"}
+    write_predictions(Path("v.npz"), draw(provenance=about, group=[f"p{k // 3}" for k in range(120)]))
+    fit = ["task=calibrate", "calibrate.input=v.npz", "calibrate.store=false", "calibrate.resamples=20"]
+    assert main([*fit, "calibrate.out=c"]) == 0
+    assert "intervals half as wide need about 160 photographs instead of 40" in capsys.readouterr().out
+    stored = json.loads(Path("c/calibration.json").read_text())
+    for found in stored["figures"].values():
+        assert all(low <= value <= high for value, low, high in found.values())
+    assert all(one["low"] <= one["share"] <= one["high"] for one in stored["reliability"]["before"])
+
+
 def rows(name: str) -> list[dict[str, str]]:
     with Path(f"experiments_data/{name}/predictions.csv").open() as file:
         return list(csv.DictReader(file))
@@ -33,7 +49,8 @@ def test_a_shift_is_written_to_a_file_and_applied(trained: Path, capsys: pytest.
     assert main([*FIT, "calibrate.method=shift", "calibrate.store=false"]) == 0
     printed = capsys.readouterr().out
     assert "min_cllr" in printed
-    assert "intervals half as wide need about 16 photographs instead of 4" in printed
+    assert "too few photographs for intervals, and for a sure call: each class needs 6" in printed
+    assert "nan" not in printed
     assert (trained / CKPT).read_bytes() == before
     assert (trained / "c/calibration.png").stat().st_size > 0
     stored = json.loads((trained / "c/calibration.json").read_text())
@@ -44,11 +61,13 @@ def test_a_shift_is_written_to_a_file_and_applied(trained: Path, capsys: pytest.
     value, low, high = stored["figures"]["before"]["nll"]
     losses = np.logaddexp(0, np.where(dump.fused_labels == 1, -1, 1) * dump.fused_logits.astype(float))
     assert value == pytest.approx(losses.mean())
-    assert low <= value <= high
+    assert low is high is None  # 4 photographs
     assert sum(one["images"] for one in stored["reliability"]["before"]) == len(dump)
-    assert predict("predict.calibration=c/calibration.json") == 0
+    assert predict("predict.calibration=c/calibration.json", "predict.prevalence=0.1") == 0
+    odds = np.log(0.1 / 0.9) - np.log(dump.fused_labels.mean() / (1 - dump.fused_labels.mean()))
     for row in rows("p"):
         assert float(row["calibrated"]) == pytest.approx(expit(float(row["logit"]) + offset), abs=1e-6)
+        assert float(row["posterior"]) == pytest.approx(expit(float(row["logit"]) + offset + odds), abs=1e-6)
     assert predict("predict.calibration=c/calibration.json", "calibrated=true") == 2
     stored["weights_sha256"] = "0" * 64
     (trained / "c/calibration.json").write_text(json.dumps(stored))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -100,6 +101,33 @@ def test_labels_of_others_are_understood_when_said(tmp_path: Path) -> None:
     strange = table(tmp_path, labels=["maybe"] * 60, name="strange.csv")
     with pytest.raises(DataError, match="'maybe'"):
         read_scores(strange)
+
+
+def test_infinite_scores_are_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = np.where(LABELS == 1, np.inf, SCORES)
+    scores[0] = -np.inf
+    file = table(tmp_path, scores)
+    (row,) = [row for row in aurocs(read_scores(file), Bootstrap(resamples=50)) if row["subset"] == "all"]
+    assert (row["auroc"], row["generated"], row["real"]) == (1, 30, 30)
+    run(f"threshold.input={file}")
+    chosen = load(tmp_path / "experiments_data/t/threshold.json")
+    assert (chosen.images, chosen.tpr, chosen.fpr) == (60, 1, 0)
+    assert chosen.called(scores).tolist() == (LABELS == 1).tolist()
+
+
+def test_a_table_may_be_parquet(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"Label": LABELS, "score": SCORES, "group": [f"p{k}" for k in range(60)], "empty": None})
+    frame.loc[3, "score"] = np.nan
+    frame.to_parquet(tmp_path / "t.parquet")
+    found = read_scores(tmp_path / "t.parquet")
+    assert np.array_equal(found.columns["score"], frame["score"], equal_nan=True)
+    assert np.array_equal(found.labels, LABELS)
+    assert found.groups[1] == "p1"
+    assert list(found.columns) == ["score"]
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read as Parquet"):
+        read_scores(tmp_path / "t.parquet")
 
 
 def test_dumps_give_every_extra_and_an_auroc_for_each_generator(tmp_path: Path) -> None:

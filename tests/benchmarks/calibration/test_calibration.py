@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import norm
+from synthetic_predictions import draw
 
+from benchmarks.calibration.bands import Band, undecidable
 from benchmarks.calibration.forms import Affine, Beta, Isotonic
-from benchmarks.calibration.measures import cllr, eer, measured, min_cllr
+from benchmarks.calibration.measures import cllr, eer, measured, min_cllr, nll
 from benchmarks.calibration.methods import METHODS, fit, shifted
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.metrics import auroc
 from contracts.errors import DataError
 
@@ -88,3 +91,46 @@ def test_eer_of_equal_gaussians_and_of_identical_images() -> None:
     assert measured(np.zeros(40_000), truth, np.full(40_000, 0.5)) == pytest.approx(
         {"nll": np.log(2), "brier": 0.25, "ece": 0, "ece_debiased": 0, "cllr": 1}
     )
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1e4, 0.0), (1e6, 5e6), (1e-3, -3.0), (1.0, 30.0)])
+@pytest.mark.parametrize("method", ["platt", "beta", "temperature"])
+def test_logits_of_any_scale_are_fitted(method: str, scale: float, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(240) % 2
+    x = rng.normal(1.2 * (2 * labels - 1), 1.5)
+    if method == "temperature":
+        offset = 0.0
+    plain, far = fit(method, x, labels)(x), fit(method, scale * x + offset, labels)(scale * x + offset)
+    loss = nll(far, labels)
+    if method == "beta":  # the same function only of logits of the same scale
+        assert nll(plain, labels) - 1e-3 < loss < nll(fit("platt", x, labels)(x), labels) + 1e-5
+    else:
+        assert loss == pytest.approx(nll(plain, labels), abs=1e-7)
+
+
+def test_infinite_logits_are_refused_by_number() -> None:
+    x = np.array([-np.inf, 0.5, 1.0, np.inf])
+    for found in (lambda: fit("shift", x, np.array([0, 1, 0, 1])), lambda: shifted(x, 0.5)):
+        with pytest.raises(DataError, match="2 logits of 4 not finite"):
+            found()
+
+
+def test_a_small_slope_is_shown() -> None:
+    assert str(Affine(1.23e-5, -0.00001, 0.5)) == "1.23e-05 * logit +0.0000"
+    assert str(Affine(0.75, -1.0, 0.5)) == "0.7500 * logit -1.0000"
+
+
+def test_a_beta_calibration_far_from_0_is_not_steep_where_rounding_alone_tells_logits_apart() -> None:
+    labels = np.arange(240) % 2
+    x = np.random.default_rng(0).normal(1.2 * (2 * labels - 1), 1.5) + 30
+    found = fit("beta", x, labels)
+    assert isinstance(found, Beta)
+    assert max(found.a, found.b) < 1000
+
+
+def test_no_call_is_sure_with_too_few_photographs() -> None:
+    few = draw(images=60, group=[f"p{i % 5}" for i in range(60)])
+    assert undecidable("platt", few, 0.6, Bootstrap(40)) == Band(-np.inf, np.inf, 0.6)
+    enough = draw(images=60, group=[f"p{i % 6}" for i in range(60)])
+    assert np.isfinite(undecidable("platt", enough, 0.6, Bootstrap(40)).high)

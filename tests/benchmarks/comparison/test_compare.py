@@ -1,6 +1,7 @@
 """Runs against each other, by function and by the command line."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,18 @@ def test_sets_of_tables_hold_their_own_real_images() -> None:
     assert {name: images.tolist() for name, images in sets_of(dump).items()} == {
         "progan": [0, 1, 2, 3], "biggan": [4, 5, 6, 7],
     }  # fmt: skip
+
+
+def test_a_mean_over_sets_has_an_interval_where_a_set_has_too_few_photographs_for_one() -> None:
+    p = draw(images=60)
+    fakes = np.flatnonzero(p.fused_labels == 1)
+    made = np.where(p.fused_labels == 1, 1, 0)
+    made[fakes[:5]] = 2
+    p = replace(p, fused_generator_ids=made, crop_generator_ids=made, group=np.full(60, ""))
+    other = replace(p, fused_scores=p.fused_scores[::-1].copy())
+    changes = {(c.name, c.metric): c for c in compare([p, other], ["a", "b"], Bootstrap(50)).changes[0]}
+    assert np.isnan(changes["beta_2", "auroc"].low)
+    for name in ("alpha", ""):
+        assert changes[name, "auroc"].low <= changes[name, "auroc"].value <= changes[name, "auroc"].high
+    few = [replace(one, group=np.array([f"p{i % 5}" for i in range(60)])) for one in (p, other)]
+    assert all(np.isnan(c.low) for c in compare(few, ["a", "b"], Bootstrap(50)).changes[0])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import isnan
 from time import process_time
 
@@ -140,3 +141,44 @@ def test_centred_draws_have_the_figure_as_their_mean_and_no_negative_values():
     np.testing.assert_allclose(moved, [0.1, 0.3, np.nan, 0.2])
     np.testing.assert_allclose(centred(np.array([0.1, 0.5]), 0.1), [0, 0.3])
     assert np.isnan(centred(np.full(3, np.nan), 0.1)).all()
+
+
+def test_there_is_no_interval_for_fewer_photographs_than_its_coverage_needs():
+    assert [Bootstrap(level=level).least for level in (0.5, 0.9, 0.95, 0.99)] == [2, 5, 6, 8]
+    for photographs in (1, 5, 6):
+        p = draw(images=60)
+        group = [f"real{i % photographs}" if label == 0 else f"p{i}" for i, label in enumerate(p.fused_labels)]
+        p = replace(p, group=np.array(group), pairing=np.where(p.fused_labels == 0, np.arange(60) % 3 + 1, -1))
+        bootstrap = Bootstrap(resamples=50)
+        found = {r.key: r for r in bootstrap(p, evaluate(p))}
+        assert bootstrap.enough(p) == (photographs == 6)
+        for kind in ("pooled", "macro", "seen"):
+            for metric, at in (("auroc", ""), ("brier", ""), ("accuracy", "0.5"), ("specificity", "0.5")):
+                assert isnan(found[kind, "", metric, at].low) == (photographs < 6), (photographs, kind, metric)
+            assert not isnan(found[kind, "", "recall", "0.5"].low)  # real photographs do not matter to it
+
+
+def test_a_generator_of_few_images_has_no_interval_but_the_mean_over_generators_has():
+    p = draw(images=60)
+    fakes = np.flatnonzero(p.fused_labels == 1)
+    made = np.where(p.fused_labels == 1, 1, 0)
+    made[fakes[:5]] = 2
+    p = replace(p, fused_generator_ids=made, crop_generator_ids=made, group=np.full(60, ""))
+    found = {
+        r.key: r for r in Bootstrap(resamples=50)(p, evaluate(p, metrics=["auroc", "recall"]), ["auroc", "recall"])
+    }
+    for metric, at in (("auroc", ""), ("recall", "0.5")):
+        assert isnan(found["generator", "beta_2", metric, at].low)
+        assert not isnan(found["generator", "alpha", metric, at].low)
+        assert not isnan(found["macro", "", metric, at].low)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_a_photograph_that_is_alone_in_its_stratum_still_varies(kind):
+    """One photograph of both classes among others of one, or the reverse."""
+    labels, group = np.arange(60) % 2, np.array([f"p{i // 2 if kind < 2 else i}" for i in range(60)])
+    lone = np.flatnonzero(labels == kind)[:3] if kind < 2 else np.arange(6)
+    group[lone] = "lone"
+    p = replace(draw(images=60), fused_labels=labels, crop_labels=labels, group=group)
+    seen = {weights[lone[0]] for weights in Bootstrap(resamples=50).weights(p)}
+    assert len(seen) > 1

@@ -262,4 +262,5 @@ def test_risk_and_coverage_are_drawn_from_the_metric() -> None:
     assert "<polygon" not in plot
     heights = [float(pair.split(",")[1]) for pair in re.findall(r'points="([^"]*)"', plot)[0].split()]
     assert (heights[0], heights[-1]) == (240.0, 10.0)  # two sure calls are right, half of all four are wrong
-    assert "<polygon" in risk_coverage_plot(["a"], [dump], Bootstrap(20))
+    assert "<polygon" in risk_coverage_plot(["a"], [dump], Bootstrap(20, level=0.5))
+    assert "<polygon" not in risk_coverage_plot(["a"], [dump], Bootstrap(20))  # two photographs of a class

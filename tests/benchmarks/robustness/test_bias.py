@@ -96,3 +96,10 @@ def test_a_chain_of_several_kinds_is_named_as_it_is() -> None:
     assert trace("side-768+jpeg-60") == "traces of side-768+jpeg-60"
     assert trace("jpeg-55..95") == "traces of JPEG compression"
     assert trace("mine") == "traces of mine"
+
+
+def test_too_few_photographs_show_no_bias_and_that_is_said() -> None:
+    few = draw(images=60, group=[f"p{i % 5}" for i in range(60)])
+    (found,) = delivery_biases(few, {"jpeg-50": few.select(np.arange(60))}, Bootstrap(40))
+    assert all(np.isnan(figure.low) for figure in (found.bias, found.shift_real, found.shift_generated))
+    assert verdict([found]) == ["Too few photographs to tell a bias from chance after jpeg-50."]

@@ -1,11 +1,13 @@
 """Conformal thresholds: the bound on 2,000 draws, p-values, too few photographs, and Bayes' rule."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.thresholds.columns import choose_conformal
+from benchmarks.thresholds.columns import as_json, choose_conformal, load
 from benchmarks.thresholds.conformal import (
     calibration,
     conformal_threshold,
@@ -90,7 +92,28 @@ def test_bayes() -> None:
     assert posterior(logits, 0.5) == pytest.approx(1 / (1 + np.exp(-logits)))
     odds = np.exp(logits) * 0.01 / 0.99
     assert posterior(logits, 0.01) == pytest.approx(odds / (1 + odds))
+    odds = np.exp(logits) * (0.01 / 0.99) / (0.2 / 0.8)
+    assert posterior(logits, 0.01, share=0.2) == pytest.approx(odds / (1 + odds))
     assert expected_precision(0.9, 0.01, 0.01) == pytest.approx(0.009 / (0.009 + 0.0099))
     assert np.isnan(expected_precision(0, 0, 0.5))
     with pytest.raises(ConfigError, match="prevalence"):
         posterior(logits, 0)
+
+
+def test_infinite_scores_tie_at_the_ends_and_nan_has_no_p_value(tmp_path: Path) -> None:
+    real = np.array([0.0, 1, 2, np.inf, np.inf, -np.inf])
+    scores, labels = np.append(real, [np.inf, 1e300, 1.5]), np.array([0] * 6 + [1] * 3)
+    found = choose_conformal("x", (scores, labels, np.array([""] * 9), None), True, 0.3)
+    (tmp_path / "t.json").write_text(as_json(found, [found], {}))
+    for rule in (found, load(tmp_path / "t.json")):  # JSON has no infinity
+        assert rule.called(np.array([np.inf, 3, np.nan])).tolist() == [False, False, False]
+        values = rule.p_values(np.array([np.inf, 1.5, -np.inf, np.nan]))
+        assert values == pytest.approx([3 / 7, 4 / 7, 1, np.nan], nan_ok=True)
+    assert (found.tpr, found.fpr) == (0, 0)
+
+
+def test_scores_of_bytes_may_mean_generated_where_they_are_low() -> None:
+    scores = np.array([200, 210, 220, 230, 10, 20], np.uint8)
+    found = choose_conformal("byte", (scores, np.array([0] * 4 + [1] * 2), np.array([""] * 6), None), False, 0.2)
+    assert found.called(scores).tolist() == [False] * 4 + [True] * 2
+    assert found.p_values(scores).tolist() == pytest.approx([2 / 5, 3 / 5, 4 / 5, 1, 1 / 5, 1 / 5])
