@@ -82,11 +82,12 @@ def predict(run: Run) -> None:
         predictions, failures, notes = _in_shards(run, out, loaded, datamodule, rows, scored)
         predictions = predictions if trainer.is_global_zero else None
     passes: dict[str, Again] = {}
-    for number, (name, delivery) in enumerate(ways.items(), 1):
-        if trainer.is_global_zero:
-            print(f"delivery {number} of {len(ways)}: {name}", flush=True)
-        datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, delivery, loaded.detector.sides)
-        passes[name] = again(trainer, loaded.detector, datamodule, rows, collector)
+    with datamodule.decoding_once():
+        for number, (name, delivery) in enumerate(ways.items(), 1):
+            if trainer.is_global_zero:
+                print(f"delivery {number} of {len(ways)}: {name}", flush=True)
+            datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, delivery, loaded.detector.sides)
+            passes[name] = again(trainer, loaded.detector, datamodule, rows, collector)
     if ways:
         datamodule.use(loaded.detector.train_view, loaded.detector.eval_view, sides=loaded.detector.sides)  # for maps
     if predictions is None:

@@ -2,6 +2,7 @@ import csv
 import io
 from math import isnan
 
+import numpy as np
 from rich.console import Console
 from synthetic_predictions import draw
 
@@ -54,3 +55,10 @@ def test_a_tracers_tables_say_outlier():
     several = Table.of(RESULTS, views=("a", "b"), tracer=True)
     assert "the outliers seen through the same view (a, b)" in several.caption
     assert "60 real and 60 generated images; each generator against all real ones" in TABLE.caption
+
+
+def test_the_caption_says_why_intervals_are_missing():
+    assert TABLE.caption.endswith("95 % bootstrap intervals")
+    few = P.select(np.flatnonzero((P.generators != "v2") | (np.cumsum(P.generators == "v2") <= 5)))
+    caption = Table.of(Bootstrap(resamples=50)(few, evaluate(few))).caption
+    assert caption.endswith("95 % bootstrap intervals, none of fewer than six photographs of a class")
