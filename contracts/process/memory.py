@@ -33,3 +33,26 @@ def return_freed_memory() -> None:
     """Gives freed memory back to the system; after a fork, each page of it would be copied when it is reused."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class _Mallinfo2(ctypes.Structure):
+    """What mallinfo2(3) returns; ``fordblks`` are the bytes that are free."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+        )
+    ]  # fmt: skip
+
+
+def limit_freed_memory(most: int = LARGE) -> bool:
+    """Gives freed memory back if more than ``most`` bytes are kept; returns whether it did (only with glibc 2.33).
+
+    `keep_freed_memory` limits what is free at the end of the heap alone. More can gather between tensors, as in
+    a server that now and then decodes an image of 50 megapixels.
+    """
+    if platform.libc_ver()[0] != "glibc" or not hasattr(library := ctypes.CDLL(None), "mallinfo2"):
+        return False
+    library.mallinfo2.restype = _Mallinfo2
+    return library.mallinfo2().fordblks > most and bool(library.malloc_trim(0))

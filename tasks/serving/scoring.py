@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.drawing.heat import draw
 from contracts.errors import DataError
+from contracts.process.memory import limit_freed_memory
 from contracts.view import SampleFunction
 from datamodules.auditing.metadata import read_metadata
 from detectors.npr.fold import folded_once
@@ -85,6 +86,7 @@ class Scoring:
                 some = [one for one in live if one.deliveries == again]
                 if some:
                     self._together(some, self.ways if again else {})
+            limit_freed_memory()
 
     def _together(self, asked: Sequence[Asked], ways: Mapping[str, SampleFunction]) -> None:
         try:

@@ -1,5 +1,6 @@
 """Freed memory is used again without being returned to the system in between."""
 
+import ctypes
 import platform
 import resource
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from contracts.process.memory import keep_freed_memory, one_heap
+from contracts.process.memory import keep_freed_memory, limit_freed_memory, one_heap
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
@@ -41,7 +42,25 @@ print(faults[-1] - faults[15])
     assert int(done.stdout) < 90 << 8  # the pages of one of eight rounds
 
 
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc's allocator, 2.33 or later")
+def test_memory_that_is_free_between_tensors_is_limited() -> None:
+    code = """
+from pathlib import Path
+from contracts.process.memory import keep_freed_memory, limit_freed_memory
+assert keep_freed_memory()
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) >> 8  # MiB
+blocks = [b"x" * 2**20 for _ in range(800)]
+before = resident()
+del blocks[::2]
+print(limit_freed_memory(2**30), limit_freed_memory(2**28), before - resident() > 300)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True"]
+
+
 def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not keep_freed_memory()
     assert not one_heap()
+    assert not limit_freed_memory(0)
