@@ -53,7 +53,7 @@ def undecidable(method: str, predictions: Predictions, sure: float, bootstrap: B
         grid = np.unique(np.quantile(grid, np.linspace(0, 1, GRID), method="nearest"))
     refits = Bootstrap(min(bootstrap.resamples, REFITS), bootstrap.seed, bootstrap.level)
     curves = []
-    for weights in refits.weights(predictions) if refits.enough(predictions) else ():
+    for weights in refits.weights(predictions):
         images = np.repeat(np.arange(len(labels)), weights.astype(np.int64))
         try:
             curves.append(_probability(method, logits[images], labels[images], grid))

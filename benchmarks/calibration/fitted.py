@@ -1,6 +1,5 @@
 """Cross-fitted figures of a calibration on a dump, with clustered intervals."""
 
-from math import nan
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 from benchmarks.calibration.forms import Floats
 from benchmarks.calibration.measures import measured, ordered
 from benchmarks.calibration.methods import fit
-from benchmarks.intervals.bootstrap import Bootstrap, centred, clusters, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap, centred, interval_of
+from benchmarks.intervals.clusters import clusters
 from benchmarks.metrics import reliability_bins
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
@@ -67,12 +67,9 @@ def figures(predictions: Predictions, calibrated: Floats, shares: Floats, bootst
         }
 
     values = all_of(np.arange(len(labels)), 1)
-    resamples = bootstrap.weights(predictions) if bootstrap.enough(predictions) else ()
-    drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64)), 2) for w in resamples]
+    drawn = [all_of(np.repeat(np.arange(len(labels)), w.astype(np.int64)), 2) for w in bootstrap.weights(predictions)]
 
     def ends(kind: str, name: str, value: float) -> tuple[float, float]:
-        if not drawn:
-            return nan, nan
         draws = np.array([one[kind][name] for one in drawn])
         return interval_of(centred(draws, value) if name == "ece" else draws, bootstrap.level)
 
@@ -94,7 +91,7 @@ def reliability_curve(p: Floats, predictions: Predictions, bins: int, bootstrap:
         inside = place == one
         with np.errstate(invalid="ignore"):  # a resample may have no image in the bin
             shares = (weights[:, inside] * labels[inside]).sum(1) / weights[:, inside].sum(1)
-        low, high = interval_of(shares[1:], bootstrap.level) if bootstrap.enough(predictions) else (nan, nan)
+        low, high = interval_of(shares[1:], bootstrap.level)
         values = {"mean": float(p[inside].mean()), "share": float(shares[0]), "low": low, "high": high}
         curve.append({"images": int(inside.sum())} | values)
     return curve

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
 from benchmarks.intervals import weighted
+from benchmarks.intervals.clusters import clusters, few, strata
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
 from benchmarks.views import by_view
@@ -61,14 +62,15 @@ class Bootstrap:
     def enough(self, predictions: Predictions) -> bool:
         """Whether each class that is present has enough photographs for intervals."""
         photographs, labels = clusters(predictions), predictions.fused_labels
-        return not any(self._few(photographs, np.flatnonzero(labels == kind)) for kind in (0, 1))
-
-    def _few(self, cluster: NDArray[np.int64], images: NDArray[np.int64]) -> bool:
-        """Whether there are such images, but of too few clusters; most often the first thousand show it."""
-        return images.size > 0 and all(np.unique(cluster[part]).size < self.least for part in (images[:1000], images))
+        return not any(few(photographs, np.flatnonzero(labels == kind), self.least) for kind in (0, 1))
 
     def weights(self, predictions: Predictions) -> Iterator[NDArray[np.float64]]:
-        """[N] weights of the images, one array per resample; 0 for images of unknown label."""
+        """[N] weights of the images, one array per resample; 0 for images of unknown label.
+
+        There are none if a class has too few photographs for an interval.
+        """
+        if not self.enough(predictions):
+            return iter(())
         cluster, known = clusters(predictions), (predictions.fused_labels >= 0).astype(np.float64)
         return (counts[cluster] * known for counts in self.counts(cluster, predictions.fused_labels))
 
@@ -82,16 +84,16 @@ class Bootstrap:
         """
         size = int(cluster.max(initial=-1)) + 1
         holds = [np.bincount(cluster[labels == kind], minlength=size) > 0 for kind in (0, 1)]
-        strata = _strata(*holds)
+        members = strata(*holds)
         sampler = way.Sampler(np.random.default_rng(self.seed))
         for _ in range(self.resamples):
-            drawn = [sampler(members.size) if members.size else members for members in strata]
+            drawn = [sampler(own.size) if own.size else own for own in members]
             if max(part.size for part in drawn) == size:
                 yield next(part for part in drawn if part.size == size)
                 continue
             samples = np.zeros(size, np.uint32)
-            for members, counts in zip(strata, drawn, strict=True):
-                samples[members] = counts
+            for own, counts in zip(members, drawn, strict=True):
+                samples[own] = counts
             yield samples
 
     def __call__(
@@ -227,14 +229,14 @@ class Bootstrap:
         cluster, labels = clusters(predictions), predictions.fused_labels
         several = [s.images for s in found if s.kind == "generator"]
         every = Subset("macro", "", np.unique(np.concatenate(several)) if several else np.zeros(0, np.int64))
-        few = {
-            (s.kind, s.name): [self._few(cluster, s.images[labels[s.images] == kind]) for kind in (0, 1)]
+        scarce = {
+            (s.kind, s.name): [few(cluster, s.images[labels[s.images] == kind], self.least) for kind in (0, 1)]
             for s in (*found, every)
         }
         values = dict(draws)
         for key in draws:
             needs = specs[key[2]].needs
-            lacking = few.get(key[:2], (False, False))
+            lacking = scarce.get(key[:2], (False, False))
             if any(lacking[kind] for kind in (needs or (0, 1))):
                 values[key] = np.full(self.resamples, nan)
         return values
@@ -245,23 +247,9 @@ class Bootstrap:
         return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
 
 
-def _strata(real: NDArray[np.bool_], made: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Clusters of real images only, of generated images only, and of both, from two masks; none is left alone."""
-    alone = [real & ~made, made & ~real]
-    both = real & made
-    if both.sum() == 1:
-        larger = int(alone[1].sum() > alone[0].sum())
-        alone[larger], both = alone[larger] | both, both & ~both
-    else:
-        for k in (0, 1):
-            if alone[k].sum() == 1 and both.any():
-                alone[k], both = alone[k] & ~alone[k], both | alone[k]
-    return [np.flatnonzero(mask) for mask in (*alone, both)]
-
-
 def interval_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """Ends of the percentile interval of resampled values; NaN where more than half of them are undefined."""
-    if np.isnan(values).mean() > 0.5:
+    """Ends of the percentile interval of resampled values; NaN if there is none, or more than half are undefined."""
+    if not values.size or np.isnan(values).mean() > 0.5:
         return nan, nan
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return low, high
@@ -283,15 +271,6 @@ def centred(values: NDArray[np.float64], value: float) -> NDArray[np.float64]:
     """
     defined = values[~np.isnan(values)]
     return np.maximum(values - (defined.mean() - value), 0) if defined.size else values
-
-
-def clusters(predictions: Predictions) -> NDArray[np.int64]:
-    """[N] number of the cluster each image is in; an image without a group is a cluster of its own."""
-    _, number = np.unique(predictions.group, return_inverse=True)
-    alone = predictions.group == ""
-    number = number.astype(np.int64)
-    number[alone] = number.max(initial=0) + 1 + np.arange(int(alone.sum()))
-    return np.unique(number, return_inverse=True)[1].astype(np.int64)
 
 
 def _way(work: int) -> Any:

@@ -67,8 +67,9 @@ def _risks(dump: Predictions, weights: NDArray[np.float64] | None = None) -> NDA
 
 def _interval(dump: Predictions, bootstrap: Bootstrap | None) -> tuple[NDArray[np.float64], ...]:
     """Lower and upper ends at each of `COVERAGES`; () without a bootstrap, or with too few photographs for it."""
-    if bootstrap is None or not bootstrap.enough(dump):
+    draws = () if bootstrap is None else bootstrap.weights(dump)
+    curves = [_risks(dump, weights) for weights in draws if weights.any()]
+    if bootstrap is None or not curves:
         return ()
-    curves = [_risks(dump, weights) for weights in bootstrap.weights(dump) if weights.any()]
     ends = [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2]
     return tuple(np.quantile(np.stack(curves), ends, axis=0))

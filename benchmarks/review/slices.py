@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Result, Subset, measured
-from benchmarks.intervals.bootstrap import Bootstrap, bounded, clusters
+from benchmarks.intervals.bootstrap import Bootstrap, bounded
+from benchmarks.intervals.clusters import clusters
 from benchmarks.metrics import choose
 from benchmarks.review.join import Joined
 

@@ -114,9 +114,7 @@ def _bias(name: str, clean: Predictions, delivered: Predictions, bootstrap: Boot
     shift = delivered.fused_logits.astype(np.float64) - clean.fused_logits
     classes = np.stack([clean.fused_labels == label for label in (0, 1)])
     # a class is never absent from a draw: clusters are drawn within strata of classes
-    means = np.array([(classes * row) @ shift / (classes @ row) for row in bootstrap.weights(clean)])
-    if not bootstrap.enough(clean):
-        means[:] = np.nan
+    means = np.array([(classes * row) @ shift / (classes @ row) for row in bootstrap.weights(clean)]).reshape(-1, 2)
     shifts = [figure(float(shift[own].mean()), drawn) for own, drawn in zip(classes, means.T, strict=True)]
     return DeliveryBias(
         name, int((clean.fused_labels == 0).sum()), int((clean.fused_labels == 1).sum()),
