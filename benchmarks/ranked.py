@@ -1,5 +1,6 @@
 """What several metrics need of the same images, each part computed at most once."""
 
+from bisect import bisect_right
 from functools import cached_property
 
 import numpy as np
@@ -118,15 +119,16 @@ class Ranked:
         if self._sort or not self.scores.size:
             return None
         total, found = self.scores.size, []
+
+        def below(group: int) -> int:
+            """Bins below that of a group of equal scores, negative so that it rises as scores fall."""
+            last = int(self._last[group])
+            size = last - (int(self._last[group - 1]) if group else -1)
+            return -min(int((total - 1 - last + size / 2) * number / total), number - 1)
+
         for least in range(number - 1, -1, -1):
-            low, high = 0, self._last.size  # the bin of a group of equal scores never rises as scores fall
-            while low < high:
-                at = (low + high) // 2
-                last = int(self._last[at])
-                size = last - (int(self._last[at - 1]) if at else -1)
-                own = min(int((total - 1 - last + size / 2) * number / total), number - 1)
-                low, high = (at + 1, high) if own >= least else (low, at)
-            found.append(int(self._last[low - 1]) + 1 if low else 0)
+            groups = bisect_right(range(self._last.size), -least, key=below)
+            found.append(int(self._last[groups - 1]) + 1 if groups else 0)
         return np.array(found)
 
     def bins(self, number: int) -> Labels:

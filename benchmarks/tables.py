@@ -192,8 +192,7 @@ def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views:
     if chosen is not None:
         parts.append(f"threshold chosen on validation: {chosen:.4g}")
     if any(not isnan(r.low) for r in results if (r.metric, r.at) in shown):
-        few = any(isnan(r.low) and not isnan(r.value) for r in results if (r.metric, r.at) in shown)
-        parts.append(f"95 % bootstrap intervals{', none of fewer than six photographs of a class' if few else ''}")
+        parts.append("95 % bootstrap intervals, none of fewer than six photographs of a class")
     return "; ".join(parts)
 
 
