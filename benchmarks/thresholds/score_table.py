@@ -108,14 +108,23 @@ def _frame(path: Path, label: str) -> pd.DataFrame:
     """The cells of a table as text, "" where one is empty."""
     if path.suffix.lower() == ".parquet":
         try:
-            return pd.read_parquet(path).map(lambda cell: "" if cell is None or cell != cell else str(cell))
+            frame = pd.read_parquet(path, columns=_flat(path))
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read as Parquet: {error}", "Write it again.") from error
+        return frame.map(lambda cell: "" if pd.isna(cell) else str(cell))
     table = read_table(path, (label.lower(), *NOT_SCORES))
     frame = pd.DataFrame(table.rows, columns=table.header, dtype=str)
     if table.delimiter != ",":  # as spreadsheets write numbers where the comma is the decimal point
         frame = frame.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
     return frame
+
+
+def _flat(path: Path) -> list[str]:
+    """Columns of a Parquet file without lists and structs, such as images or embeddings, which are no scores."""
+    import pyarrow.parquet as pq  # slow
+    from pyarrow.types import is_nested
+
+    return [field.name for field in pq.read_schema(path) if not is_nested(field.type)]
 
 
 def _labels(column: Any, generated_label: str | None, path: Path) -> NDArray[np.int64]:

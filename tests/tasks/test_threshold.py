@@ -119,6 +119,7 @@ def test_infinite_scores_are_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_table_may_be_parquet(tmp_path: Path) -> None:
     frame = pd.DataFrame({"Label": LABELS, "score": SCORES, "group": [f"p{k}" for k in range(60)], "empty": None})
     frame.loc[3, "score"] = np.nan
+    frame["embedding"] = [[0.5, float(k)] for k in range(60)]
     frame.to_parquet(tmp_path / "t.parquet")
     found = read_scores(tmp_path / "t.parquet")
     assert np.array_equal(found.columns["score"], frame["score"], equal_nan=True)
