@@ -7,11 +7,10 @@ notebook's way end when the bytes are on disk.
 """
 
 import io
-import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -22,6 +21,7 @@ from bench.parts.images import jpegs, parquet
 from bench.parts.memory import prepared_memory
 from bench.parts.table import Row, rate
 from bench.parts.timing import effort, interleaved, pick
+from contracts.files import sync
 from datamodules.loading.decode import decode
 from datamodules.loading.parallel import cores, parallel
 from datamodules.parquet import ParquetDataModule
@@ -114,9 +114,8 @@ def stored(source: Path, out: Path) -> None:
 def copied(source: Path, out: Path) -> None:
     """Copies the Parquet file."""
     with source.open("rb") as given, out.open("wb") as file:
-        while block := given.read(2**20):
-            file.write(block)
-        _sync(file)
+        shutil.copyfileobj(given, file, 2**20)
+    sync(out)
 
 
 def limit(images: list[bytes], count: int, out: Path) -> None:
@@ -132,9 +131,4 @@ def limit(images: list[bytes], count: int, out: Path) -> None:
     with out.open("wb") as file:
         for start in range(0, count, PIECE):
             file.write(bytes(SIDE * SIDE * 3 * min(PIECE, count - start)))
-        _sync(file)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    sync(out)
