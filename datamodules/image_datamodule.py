@@ -21,9 +21,9 @@ from contracts.view import CROPS, Chain, Encoded, SampleFunction, Sides, Sizing,
 from datamodules.folders.walk import PassedOver
 from datamodules.loading.dataset import Failure, ImageDataset, ImageLoader
 from datamodules.loading.decode import MAX_PIXELS, Backend, check_backend, check_max_pixels, decode_noted
+from datamodules.loading.decoded_cache import DecodedCache
 from datamodules.loading.features import FeatureLoader, Features, fill
 from datamodules.loading.image_sizes import image_sizes, sizes_after
-from datamodules.loading.kept import Kept
 from datamodules.loading.options import Align, StartMethod
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
 from datamodules.loading.stores import FileStore, ImageStore
@@ -128,7 +128,7 @@ class ImageDataModule(LightningDataModule):
         self._stage: Stage | None = None
         self._rows: Rows | None = None
         self._loaders: list[ImageLoader] = []
-        self._kept: Kept | None = None
+        self._cache: DecodedCache | None = None
 
     @abstractmethod
     def build_manifest(self) -> Manifest:
@@ -223,11 +223,11 @@ class ImageDataModule(LightningDataModule):
 
         Worker processes keep none, since each evaluation starts new ones.
         """
-        self._kept = None if self.num_workers else Kept()
+        self._cache = None if self.num_workers else DecodedCache()
         try:
             yield
         finally:
-            self._kept = None
+            self._cache = None
 
     def evaluate(self, rows: Rows) -> None:
         """Test or predict these rows of `manifest`, each once; failures are counted from zero."""
@@ -373,7 +373,7 @@ class ImageDataModule(LightningDataModule):
             degrade=self._degrade,
             sides=self._sides,
             pair=self.pair,
-            kept=None if training else self._kept,
+            cache=None if training else self._cache,
         )
         pin_memory = torch.cuda.is_available()
         loader = ImageLoader(

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contracts.errors import DataError
+from contracts.versioned_folder import versioned_folder
 from datamodules.aligning.donors import aligned_manifest, check_meaning, donors_of
 from datamodules.auditing.metadata import is_lossless_webp
 from datamodules.loading.decode import Backend, decode, open_image, read_header
 from datamodules.loading.stores import ImageStore
-from datamodules.loading.versioned_folder import versioned_folder
 from datamodules.tables.manifest import Manifest
 
 Pixels = NDArray[np.uint8]

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from contracts.keys import generator, random_key
+from contracts.versioned_folder import versioned_folder
 from contracts.view import SampleFunction, Sizing
 from datamodules.deliveries.steps import Rng
-from datamodules.loading.versioned_folder import versioned_folder
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow")  # Libraries on whose versions the pixels depend
 

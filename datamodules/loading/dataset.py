@@ -22,7 +22,7 @@ from contracts.process.stop import ignore_in_worker
 from contracts.view import Chain, Encoded, Sample, SampleFunction, Sides, View
 from datamodules.loading.batch_memory import BatchMemory
 from datamodules.loading.decode import Backend, decode_noted
-from datamodules.loading.kept import Kept, Noted
+from datamodules.loading.decoded_cache import DecodedCache, Noted
 from datamodules.loading.samplers import EvaluationBatches, Item, ItemBatches, TrainingBatches
 from datamodules.loading.stores import Hdf5Store, ImageStore, Pixels
 from datamodules.loading.transforms import degraded, evaluation_views, training_views
@@ -73,7 +73,7 @@ class ImageDataset(Dataset[Loaded]):
         degrade: the benchmark's degradation, before the view.
         sides: image sizes that the detector accepts.
         pair: makes several labelled images of a real one in training, or None.
-        kept: keeps decoded images for the next evaluation of the same rows, or None.
+        cache: keeps decoded images for the next evaluation of the same rows, or None.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class ImageDataset(Dataset[Loaded]):
         degrade: SampleFunction | Chain | None = None,
         sides: Sides | None = None,
         pair: Pairs | None = None,
-        kept: Kept | None = None,
+        cache: DecodedCache | None = None,
     ) -> None:
         self._training = training
-        self._kept = kept
+        self._cache = cache
         self._pair = pair if training else None
         self._manifest = manifest
         self._store = store
@@ -205,8 +205,8 @@ class ImageDataset(Dataset[Loaded]):
         if isinstance(stored, DataError):
             raise stored
         decode = partial(self._decoded, stored)
-        kept = None if isinstance(stored, np.ndarray) else self._kept  # pixels need no decoding
-        image, notes = decode() if kept is None else kept.decoded(use.row, decode)
+        cache = None if isinstance(stored, np.ndarray) else self._cache  # pixels need no decoding
+        image, notes = decode() if cache is None else cache.decoded(use.row, decode)
         return [_alone(view) for view in self._views(self._delivered(image, use.key), key=use.key)], notes
 
     def _delivered(self, image: Tensor, key: int) -> Tensor:

@@ -9,7 +9,7 @@ Noted = tuple[Tensor, tuple[str, ...]]  # A decoded image, and notes of damaged 
 MOST = 2**28  # Bytes of pixels that are kept: over a thousand images of 256x256
 
 
-class Kept:
+class DecodedCache:
     """The first images that were decoded, as many as fit.
 
     Rows come in the same order every time, so keeping the latest instead would find none of a large set.

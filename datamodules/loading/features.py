@@ -11,9 +11,9 @@ from torch import Tensor
 
 from contracts.batch import Batch
 from contracts.stage import Rows
+from contracts.versioned_folder import grown
 from datamodules.loading.dataset import BatchLoader, ImageLoader
 from datamodules.loading.samplers import EvaluationBatches, ItemBatches, TrainingBatches
-from datamodules.loading.versioned_folder import grown
 
 Extract = Callable[[Tensor], Tensor]  # Images [B, 3, H, W] as a batch holds them → features [B, D] float32, on the CPU
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from contracts.errors import ConfigError, DataError
 from contracts.files import write_atomically
 from contracts.names import given_path
+from contracts.versioned_folder import versioned_folder
 from contracts.view import Encoded
 from datamodules.auditing.jpeg_tables import jpeg_tables
-from datamodules.loading.versioned_folder import versioned_folder
 from datamodules.pairing.mixing import KERNELS, Pixels, frequency_mix, jpeg, pixel_mix, rebuilt, resized
 
 LIBRARIES = ("numpy", "pillow", "torch")  # Packages on which reconstructions depend

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from contracts.errors import ConfigError
+from contracts.versioned_folder import versioned_folder
 from contracts.view import Chain
 from datamodules.loading.features import Features
-from datamodules.loading.versioned_folder import versioned_folder
 from detectors.base import Detector, FrozenPart
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from benchmarks.predictions import read_predictions
 from contracts.view import Encoded
 from datamodules.loading import dataset
 from datamodules.loading.decode import decode_noted
-from datamodules.loading.kept import Noted
+from datamodules.loading.decoded_cache import Noted
 from lightning_main import main
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.versioned_folder import grown, versioned_folder
 from contracts.view import Encoded
-from datamodules.loading.versioned_folder import grown, versioned_folder
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "torch", "torchvision")
 """Libraries on whose versions the pixels depend."""

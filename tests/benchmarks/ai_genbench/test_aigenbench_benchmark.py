@@ -18,10 +18,10 @@ from benchmarks.ai_genbench.protocol.generators import load_generators, names_by
 from benchmarks.ai_genbench.protocol.seeds import fixed_seeds, v1_seeds
 from benchmarks.ai_genbench.protocol.validation import pair_reals, validation_order
 from benchmarks.ai_genbench.protocol.windows import TrainingWindows
+from contracts import versioned_folder
 from contracts.errors import ConfigError, DataError
 from contracts.view import View
 from datamodules.ai_genbench import AiGenBenchDataModule
-from datamodules.loading import versioned_folder
 from datamodules.tables.manifest import Manifest
 
 SIDE = 32

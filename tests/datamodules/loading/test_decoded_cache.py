@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from datamodules.loading.kept import Kept
+from datamodules.loading.decoded_cache import DecodedCache
 
 
 def test_an_image_that_fits_is_decoded_once_and_may_be_changed() -> None:
-    kept, decoded = Kept(most=30), []
+    kept, decoded = DecodedCache(most=30), []
 
     def seen(row: int, pixels: int) -> Tensor:
         def decode() -> tuple[Tensor, tuple[str, ...]]:
