@@ -84,7 +84,7 @@ def review(
     Args:
         inputs: one or more dumps, experiments' names or folders; several are joined on ids and compared.
         out: folder; by default ``review`` beside the first dump.
-        resamples: bootstrap samples for the intervals; by default 1000, or none for more than 250,000 images.
+        resamples: bootstrap samples for the intervals; by default 1000, or none for more than 500,000 images.
         people: files of people's answers (``task=guess``) to be compared with the dumps.
 
     Returns:

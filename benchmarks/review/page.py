@@ -46,7 +46,7 @@ COLUMNS = (
     ("accuracy", "validation"), ("balanced_accuracy", "validation"), ("ece", ""), ("brier", ""),
     ("aurc", "validation"),
 )  # fmt: skip
-LARGE = 250_000
+LARGE = 500_000
 """Images above which intervals are left out unless asked for."""
 FACTS = (
     ("experiment", "experiment"), ("stage", "stage"), ("checkpoint", "checkpoint"),
@@ -339,7 +339,7 @@ def _caption(joined: Joined, bootstrap: Bootstrap | None) -> str:
     )
     if not bootstrap:
         return (
-            f"{against}Intervals are left out above {LARGE:,} images, where they take many minutes; "
+            f"{against}Intervals are left out above {LARGE:,} images, where they take a minute or more; "
             "review.resamples=1000 adds them."
         )
     about = [bootstrap.as_json(dump) for dump in joined.dumps]

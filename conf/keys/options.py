@@ -165,7 +165,7 @@ class ReviewOptions:
     people: list[str] = option_list("answers of people, written by task=guess, shown beside the dumps: [me.jsonl]")
     out: str | None = option(None, "folder for the page; review/ beside the first dump by default")
     resamples: int | None = option(
-        None, "number of bootstrap resamples for intervals; by default 1000, or no intervals above 250,000 images"
+        None, "number of bootstrap resamples for intervals; by default 1000, or no intervals above 500,000 images"
     )
     serve: bool = option(False, "whether to serve the page on this machine, with whole images, until Ctrl-C")
     port: int = option(0, "port to listen on with review.serve=true; 0 takes a free one")
