@@ -31,8 +31,7 @@ def run(words: Sequence[str] | str) -> int:
         words: see `compose`; ``-m`` and other flags are not allowed.
 
     Returns:
-        0; or 1 if the command completed but the command line would exit with 1: ``task=predict`` could not read an
-        image, or ``task=doctor`` found a problem.
+        0; or 1 if ``task=doctor`` found a problem.
 
     Raises:
         ConfigError: the command cannot work; nothing was started.

@@ -153,7 +153,7 @@ def delivery(name: str) -> Delivery:
             known = (*PRESETS, *ALIASES, *(f"{key}-{entry.most:g}" for key, entry in KINDS.items()))
             raise ConfigError(
                 f"{name!r} is not a delivery",
-                f"{nearest(name, known)} Steps are {', '.join(KINDS)}, with a strength: side-768+jpeg-60.",
+                f"{nearest(name, known)}; steps are {', '.join(KINDS)}, with a strength: side-768+jpeg-60.",
             )
         low = float(found["low"])
         high = float(found["high"] or low)

@@ -12,6 +12,9 @@ from datetime import datetime
 from contracts.process.stop import Stopped, slurm_started
 from tasks.experiment.run import HANDED, given_id
 
+RESUMED = ("fit", "sweep", "prepare", "test", "trace", "generate", "guess", "export_tree")
+"""Tasks that keep what they have done, so that the same command continues."""
+
 
 def ended(stopped: Stopped, env: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> int:
     """Requeues the SLURM job if it should restart, and returns the exit code.
@@ -31,12 +34,21 @@ def ended(stopped: Stopped, env: Mapping[str, str] = os.environ, words: Sequence
     name = signal.Signals(stopped.signum).name
     if _rank(env) != "0":
         return 0
-    named = HANDED not in env or given_id(env) or any(word.startswith("experiment_id=") for word in words)
-    again = "the same command" if named else f"the same command with experiment_id={env[HANDED]}"
-    print(f"pixelproof: stopped by {name}; {again} continues from here", file=sys.stderr, flush=True)
+    print(f"pixelproof: stopped by {name}{_next(env, words)}", file=sys.stderr, flush=True)
     if slurm_started(env) and shutil.which("scontrol"):
         print(f"pixelproof: {_requeue(env['SLURM_JOB_ID'], stopped.signum)}", file=sys.stderr, flush=True)
     return 128 + stopped.signum
+
+
+def _next(env: Mapping[str, str], words: Sequence[str]) -> str:
+    """What the same command would do, as the end of the message."""
+    verb = next((word.partition("=")[2] for word in words if word.startswith("task=")), "fit")
+    if verb == "serve":
+        return ""
+    if verb not in RESUMED or words[:1] in (["look"], ["models"]):
+        return "; the same command starts from the beginning"
+    named = HANDED not in env or given_id(env) or any(word.startswith("experiment_id=") for word in words)
+    return f"; the same command{'' if named else f' with experiment_id={env[HANDED]}'} continues from here"
 
 
 def should_requeue(shown: str, signum: int) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from conf.cli.hints import WEIGHTS
 from contracts.errors import ConfigError
 from contracts.files import write_atomically
 from contracts.view import SampleFunction
@@ -35,7 +36,9 @@ Options
 
 The exit code is 0, 1 if an image or a checkpoint could not be read, or 2 if an argument is wrong."""
 MODELS_HELP = """pixelproof models                                            lists the registered checkpoints
-pixelproof models add FILE [name=NAME] [licence=TEXT]        copies a checkpoint to models/ and registers it"""
+pixelproof models add FILE [name=NAME] [licence=TEXT]        copies a checkpoint to models/ and registers it
+
+To remove one, delete models/NAME.json and models/NAME.ckpt."""
 OPTIONS = ("ckpt", "deliveries", "maps")
 DELIVERIES = ("messenger-1", "sieve-web", "jpeg-50", "resize-0.5")
 
@@ -218,6 +221,8 @@ def parsed(words: Sequence[str]) -> tuple[set[str], list[str], dict[str, str]]:
     keys = [word.partition("=")[0] for word in options]
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ConfigError(f"{twice[0]}= is given twice", f"Give it once; for several values write {twice[0]}=[a,b].")
+    if empty := [word for word in options if word.endswith("=")]:
+        raise ConfigError(f"{empty[0]} has no value", f"Leave it out, or see {empty[0]} in pixelproof look --help.")
     return flags, paths, dict(word.partition("=")[::2] for word in options)
 
 
@@ -242,7 +247,7 @@ def loaded(names: Sequence[str]) -> dict[str, Model]:
     Raises:
         ConfigError: one does not exist.
     """
-    stems = [Path(name).stem for name in names]
+    stems = [Path(name).stem if Path(name).suffix in WEIGHTS else Path(name).name for name in names]
     short = stems if len(set(stems)) == len(names) else names
     return {title: load(name) for title, name in zip(short, names, strict=True)}
 
@@ -256,7 +261,7 @@ def _batches(paths: Sequence[str], stdin: bool) -> Iterator[list[str]]:
             sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes
         for line in sys.stdin:
             if line.strip():
-                yield [line.rstrip("\n")]
+                yield [line.rstrip("\r\n")]  # lists from Windows end lines with both
 
 
 def models(words: Sequence[str]) -> int:
@@ -281,6 +286,11 @@ def models(words: Sequence[str]) -> int:
             if unknown := sorted(given.keys() - {"name", "licence"}):
                 raise ConfigError(f"models add has no option {unknown[0]}", "Its options are name= and licence=.")
             path = Path(file).expanduser()
+            if path.is_dir():
+                raise ConfigError(
+                    f"{file} is a folder",
+                    "Give a checkpoint; a folder that task=export wrote is used where it is, as ckpt=FOLDER.",
+                )
             if not path.is_file():
                 raise ConfigError(f"{file}: no such file", "Give a checkpoint.")
             entry = add(path, given.get("name", path.stem), given.get("licence", ""))

@@ -129,6 +129,8 @@ class Model:
             DataError: the image cannot be read.
         """
         detector = self.loaded.detector
+        if not self.has_maps:
+            raise ConfigError(f"{type(detector).__name__} has no maps", "Ask has_maps before calling map.")
         stored = Held([held(image)]).read(0)
         pixels = torch.from_numpy(stored).permute(2, 0, 1) if isinstance(stored, np.ndarray) else decode(stored)
         (seen,) = evaluation_views(pixels, replace(detector.eval_view, crops="one"), 0)
@@ -149,8 +151,14 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     Raises:
         CheckpointError: it cannot be read, or is not a checkpoint.
         ConfigError: there is no such file, model or experiment; neither it nor ``words`` say which detector it is; or
-            the detector needs a trainer.
+            the detector needs a trainer; or there is no such device.
     """
+    gpu = torch.cuda.is_available()
+    if device not in (None, "cpu", "cuda") or (device == "cuda" and not gpu):
+        raise ConfigError(
+            f"device={device!r}" + (", but torch finds no GPU" if device == "cuda" else ""),
+            "Give 'cpu' or 'cuda', or None for a GPU if there is one.",
+        )
     file = path.expanduser() if isinstance(path, Path) else checkpoint(path)
     content = read_checkpoint(file)
     entry = passport(content, file)
@@ -170,5 +178,5 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     load_weights(detector, file)
     if needs_trainer(detector, "predict"):
         raise ConfigError(f"{type(detector).__name__} can only be run by a trainer", "Use task=predict.")
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = device or ("cuda" if gpu else "cpu")
     return Model(Loaded(detector, file, file_hash(weights_file(file)), entry or {}, node), chosen)

@@ -10,7 +10,7 @@ from typing import Any
 
 from contracts.errors import CheckpointError, ConfigError, nearest
 from contracts.files import atomic_file, write_atomically
-from contracts.names import is_exported
+from contracts.names import EXPORTED, is_exported
 from tasks.experiment.run import DATA
 
 MODELS = Path("models")
@@ -88,6 +88,11 @@ def checkpoint(name: str) -> Path:
     windows = sorted((DATA / name).glob("window_*/checkpoints/best.ckpt"))
     if windows:
         return windows[-1]
+    if path.is_dir():
+        raise ConfigError(
+            f"ckpt={name} is a folder without {EXPORTED}, not one that task=export wrote",
+            "Give a checkpoint in it, such as window_0/checkpoints/best.ckpt in the folder of an experiment.",
+        )
     experiments = [folder.name for folder in DATA.glob("*") if (folder / "window_0").is_dir()]
     raise ConfigError(
         f"ckpt={name}: no such file, model or experiment",

@@ -98,6 +98,21 @@ def test_the_exit_code_is_that_of_the_signal(capsys: pytest.CaptureFixture[str])
     assert "with experiment_id" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["task=serve", "ckpt=a.ckpt"], "stopped by SIGINT\n"),
+        (["task=review"], "stopped by SIGINT; the same command starts from the beginning\n"),
+        (["look", "a.png"], "stopped by SIGINT; the same command starts from the beginning\n"),
+        (["task=test"], "stopped by SIGINT; the same command continues from here\n"),
+        (["-m", "seed=1,2"], "stopped by SIGINT; the same command continues from here\n"),
+    ],
+)
+def test_only_what_a_task_keeps_is_continued(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(Stopped(signal.SIGINT), {}, words) == 130
+    assert capsys.readouterr().err == f"pixelproof: {says}"
+
+
 def test_a_second_one_ends_at_once_but_not_the_same_one_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with STOP.handled(deferred=True):
         signal.raise_signal(signal.SIGINT)

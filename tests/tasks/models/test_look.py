@@ -144,6 +144,10 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
     assert main(["look", str(images[0]), "deliveries=none", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["votes"].keys() == {"mine"}
     assert main(["look", str(images[0]), "ckpt=e", "deliveries=none"]) == 0  # an experiment
+    assert main(["models", "add", BEST, "name=net-1.5"]) == 0
+    capsys.readouterr()
+    assert main(["look", str(images[0]), f"ckpt=[net-1.5,{BEST}]", "deliveries=none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["votes"].keys() == {"net-1.5", "best"}
     (trained / "other.ckpt").write_bytes(b"no checkpoint")
     assert main(["models", "add", "other.ckpt"]) == 1
     assert main(["models", "add", BEST, "name=../x"]) == 2
@@ -158,6 +162,11 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
         ("look", "a.png", "ckpt=e", "ckpt=mine"): "ckpt= is given twice",
         ("models", "remove", "mine"): "is not a command",
         ("look", "deliveries=jpg-5", str(images[0])): "not a delivery",
+        ("look", "ckpt=", str(images[0])): "ckpt= has no value",
+        ("look", "maps=", str(images[0])): "maps= has no value",
+        ("look", "ckpt=images", str(images[0])): "ckpt=images is a folder without config.json",
+        ("models", "add", "images"): "images is a folder",
+        ("models", "add", "nothing"): "no such file",
     }.items():
         capsys.readouterr()
         assert main(list(words)) == 2, words
@@ -169,7 +178,9 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
 def test_paths_from_standard_input(
     trained: Path, images: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.sys, "stdin", io.StringIO(f"{images[0]}\n\nmissing.png\nnothing\n{images[1]}\n"))
+    monkeypatch.setattr(
+        module.sys, "stdin", io.StringIO(f"{images[0]}\n\nmissing.png\nnothing\n{images[1]}\r\n", newline="")
+    )
     (trained / "nothing").mkdir()
     assert main(["look", "--stdin", "--json", f"ckpt={trained / BEST}", "deliveries=none"]) == 1
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
