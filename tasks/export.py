@@ -22,7 +22,7 @@ from contracts.view import View
 from detectors.parts.weights import load_weights
 from tasks.experiment.run import Run
 from tasks.exporting import graphs, preprocess
-from tasks.exporting.card import card, figures_beside
+from tasks.exporting.card import card, experiment_of, figures_beside
 from tasks.exporting.compared import TOLERANCE, Compared, chosen, compared, score_of, seen
 from tasks.scoring.evaluate import Loaded, load_detector, versions
 
@@ -134,7 +134,12 @@ def _write(folder: Path, run: Run, loaded: Loaded, datamodule: Any) -> Compared:
         )
     settings["export"]["compared"] = found.as_json()
     (folder / EXPORTED).write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    text = card(run.config.experiment_id or loaded.path.stem, settings, found, figures_beside(loaded.path))
+    text = card(
+        run.config.experiment_id or experiment_of(loaded.path) or loaded.path.stem,
+        settings,
+        found,
+        figures_beside(loaded.path),
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")
     return found
 
@@ -197,6 +202,7 @@ def _settings(run: Run, loaded: Loaded, node: dict[str, Any], digest: str) -> di
             "trains_on": loaded.detector.trains_on,
             "side": loaded.detector.eval_view.square,
             "licence": options.licence,
+            "datamodule": run.composed.choices.get("datamodule"),
         },
     }
 

@@ -104,9 +104,8 @@ def _threshold(threshold: Mapping[str, Any] | None) -> list[str]:
     if threshold.get("tpr") is not None and threshold.get("fpr") is not None:
         true, false = threshold["tpr"], threshold["fpr"]
         rates = f" There the true-positive rate was {true:.3f} and the false-positive rate {false:.3f}."
-    text = (
-        f"{threshold['value']:.6f} on P(generated), chosen on validation images by {threshold.get('rule', 'a rule')}."
-    )
+    chosen = counted(threshold["images"], "validation image") if threshold.get("images") else "validation images"
+    text = f"{threshold['value']:.6f} on P(generated), chosen on {chosen} by {threshold.get('rule', 'a rule')}."
     return ["## Threshold", "", text + rates, ""]
 
 
@@ -127,7 +126,8 @@ def _export(about: Mapping[str, Any], measured: Compared) -> list[str]:
         "## Export", "",
         f"Format {about['format']}, precision {about['precision']}, from the checkpoint with SHA-256 "
         f"`{about['checkpoint_sha256']}`. `{about['weights']}` has SHA-256 `{about['sha256']}`.", "",
-        f"Compared with the checkpoint on {counted(measured.images, 'image')} of {counted(measured.sizes, 'size')}:",
+        f"Compared with the checkpoint on {counted(measured.images, 'image')} of {counted(measured.sizes, 'size')}"
+        + (f" (`datamodule={about['datamodule']}`)" if about.get("datamodule") else "") + ":",
         "",
         f"* largest difference of a logit: {measured.logits:.2g}"
         + (f" (at most {TOLERANCE:g} is accepted)" if about["precision"] == "fp32" else "")
@@ -161,6 +161,12 @@ def _limits(settings: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
         f"Weights: {about['licence']}. Code: PixelProof, Apache-2.0. Licences of training images and of pretrained "
         "weights that this detector started from may restrict its use.", "",
     ]  # fmt: skip
+
+
+def experiment_of(checkpoint: Path) -> str:
+    """The name of the experiment whose folder holds a checkpoint; "" for a checkpoint elsewhere."""
+    stage = checkpoint.resolve().parent.parent
+    return stage.parent.name if checkpoint.parent.name == "checkpoints" and stage.name.startswith("window_") else ""
 
 
 def figures_beside(checkpoint: Path) -> tuple[str, list[dict[str, Any]]] | None:

@@ -65,7 +65,10 @@ def add(file: Path, name: str, licence: str = "") -> Entry:
     entry = Entry(name, type(loaded.detector).__name__, loaded.sha256, str(file), licence)
     taken = {one.name: one for one in entries()}.get(name)
     if taken is not None and taken.sha256 != entry.sha256:
-        raise ConfigError(f"models/{name}.ckpt is another checkpoint (from {taken.source})", "Choose another name.")
+        raise ConfigError(
+            f"models/{name}.ckpt is another checkpoint (from {taken.source})",
+            f"Choose another name; or delete models/{name}.json and models/{name}.ckpt first to replace it.",
+        )
     MODELS.mkdir(exist_ok=True)
     with atomic_file(entry.file) as target, file.open("rb") as source:
         shutil.copyfileobj(source, target)

@@ -64,6 +64,10 @@ def test_a_folder_scores_as_its_checkpoint(kind: str, request: pytest.FixtureReq
     card = Path("made/README.md").read_text()
     for part in ('license: "cc-by-4.0"', "| auroc |", "with 95 % intervals", original.loaded.sha256, "Intended use"):
         assert part in card
+    chosen = settings["threshold"]
+    assert f"{chosen['value']:.6f} on P(generated), chosen on {chosen['images']} validation images by" in card
+    assert "\n# e\n" in card  # the experiment of the checkpoint
+    assert "on 6 images of 6 sizes (`datamodule=sample`):" in card
     if kind == "torch_export":
         crop = torch.from_numpy(images()[0]).permute(2, 0, 1)[None]
         assert torch.export.load("made/model.pt2").module()(crop).item() == pytest.approx(theirs[0], abs=1e-5)

@@ -152,6 +152,11 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
     assert main(["models", "add", "other.ckpt"]) == 1
     assert main(["models", "add", BEST, "name=../x"]) == 2
     assert not (trained / "x.ckpt").exists()
+    record = Path("models/mine.json")
+    record.write_text(record.read_text().replace('"sha256": "', '"sha256": "0'))
+    capsys.readouterr()
+    assert main(["models", "add", BEST, "name=mine"]) == 2
+    assert "delete models/mine.json and models/mine.ckpt first to replace it" in capsys.readouterr().err
     for words, part in {
         ("look", "ckpt=nothing", "a.png"): "no such file, model or experiment",
         ("look", "--fast", "a.png"): "no flag --fast",
