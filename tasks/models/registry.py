@@ -88,9 +88,9 @@ def checkpoint(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file() or is_exported(path):
         return path
-    windows = sorted((DATA / name).glob("window_*/checkpoints/best.ckpt"))
+    windows = list((DATA / name).glob("window_*/checkpoints/best.ckpt"))
     if windows:
-        return windows[-1]
+        return max(windows, key=lambda file: int(file.parts[-3].removeprefix("window_")))
     if path.is_dir():
         raise ConfigError(
             f"ckpt={name} is a folder without {EXPORTED}, not one that task=export wrote",

@@ -17,6 +17,7 @@ from lightning_main import main
 from pixelproof import load
 from tasks.models import look as module
 from tasks.models.look import looks
+from tasks.models.registry import checkpoint
 
 BEST = "experiments_data/e/window_0/checkpoints/best.ckpt"
 
@@ -178,6 +179,15 @@ def test_named_checkpoints(trained: Path, images: list[Path], capsys: pytest.Cap
         assert part in capsys.readouterr().err
     with pytest.raises(CheckpointError):
         load("other.ckpt")
+
+
+def test_an_experiment_stands_for_its_last_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for stage in (0, 2, 10):
+        file = Path(f"experiments_data/many/window_{stage}/checkpoints/best.ckpt")
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert checkpoint("many") == file
 
 
 def test_paths_from_standard_input(
