@@ -112,6 +112,43 @@ def test_planted_copies_are_found_and_figures_shown_without_them(
     assert "audit.against can name that file" not in capsys.readouterr().out
 
 
+def test_the_splits_that_count_and_the_copy_that_is_named(folder: Path) -> None:
+    flat = [saved(Image.new("RGB", (40, 40), "gray"), kind) for kind in ("PNG", "BMP")]
+    tested = [(f"t{k}", k % 2, "gan-1" * (k % 2), saved(scene(k), "PNG")) for k in range(COUNT)]
+    table(folder / "mixed/a.parquet", [*tested, ("flat", 0, "", flat[0]), ("bad", 0, "", b"no image")], "test")
+    table(folder / "mixed/b.parquet", [("own", 0, "", saved(scene(50), "PNG"))], "train")
+    small = [saved(scene(k).resize((64, 64)), "JPEG", quality=70) for k in (1, 3)]
+    other = [
+        ("u", 0, "", saved(scene(50), "PNG")),
+        ("near", 1, "gan-1", saved(scene(1), "BMP")),
+        ("same", 1, "gan-1", tested[1][3]),
+    ]
+    table(folder / "other/a.parquet", [*other, ("flat-1", 0, "", flat[1]), ("flat-2", 0, "", flat[0])], "train")
+    table(folder / "other/b.parquet", [("kept", 1, "gan-1", small[1])], "valid")
+    labels = np.arange(COUNT) % 2
+    logits = np.where(labels, 3.0, -3.0) + np.linspace(-1, 1, COUNT)
+    logits[[1, 3]] = -9  # whose copies are in the other set
+    names = [f"t{k}" for k in range(COUNT)]
+    dump = from_crops(
+        logits.astype(np.float32), np.arange(COUNT), labels, labels, names, generator_id_to_name=["", "gan-1"]
+    )
+    write_predictions(folder / "d.npz", dump)
+    words = ["task=audit", "datamodule=parquet", "datamodule.path=mixed", f"datamodule.columns={COLUMNS}"]
+    assert main([*words, "audit.against=[parquet:other]", "audit.dump=d.npz", "audit.out=a"]) == 0
+    with (folder / "a/overlap.csv").open() as file:
+        found = {row["id"]: (row["copy"], row["exact"], int(row["bits"])) for row in csv.DictReader(file)}
+    assert {key: value[:2] for key, value in found.items()} == {
+        "t1": ("same", "True"), "t3": ("kept", "False"), "flat": ("flat-2", "True"),
+    }  # fmt: skip
+    assert found["t1"][2] == found["flat"][2] == 0
+    page = (folder / "a/overlap.md").read_text()
+    assert "3 test images of 25 have a copy" in page
+    assert "1 image could not be read and was not compared." in page
+    change = re.search(r"all images \| AUROC \| 24 \| 0.833 \| 22 \| 1.000 \| \+0.167 \[\+(\S+), \+(\S+)\]", page)
+    assert change
+    assert float(change[1]) <= 0.167 <= float(change[2])
+
+
 def test_without_copies_every_resample_differs_by_nothing(folder: Path) -> None:
     labelled_dump(folder)
     table(folder / "else.parquet", [("x", 0, "", saved(scene(300), "PNG")), ("y", 0, "", b"no image")], "train")

@@ -125,6 +125,12 @@ def test_the_greatest_bias_is_first_and_speaks_for_its_kind() -> None:
     assert len(tidy(found).splitlines()) == 1 + 2 * (len(CONDITIONS) + 4)
 
 
+def test_a_bias_towards_real_counts_as_much_as_one_towards_generated() -> None:
+    clean = draw(images=200)
+    found = delivery_biases(clean, {"webp-80": moved(clean, 0.5), "jpeg-95": moved(clean, -2.0)}, FEW)
+    assert [each.name for each in found] == ["jpeg-95", "webp-80"]
+
+
 def test_a_chain_of_several_kinds_is_named_as_it_is() -> None:
     assert trace("blur-2+sharpen-1") == "sharpness"
     assert trace("side-768+jpeg-60") == "traces of side-768+jpeg-60"
