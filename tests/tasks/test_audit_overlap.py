@@ -83,14 +83,19 @@ def labelled_dump(folder: Path) -> Predictions:
     return made
 
 
+def experiment(folder: Path, data: str) -> None:
+    """An experiment e with this data."""
+    (folder / "experiments_data/e").mkdir(parents=True)
+    columns = {name: name for name in ("id", "image", "label", "generator", "split")}
+    node = {"_target_": "datamodules.parquet.ParquetDataModule", "path": str(folder / data), "columns": columns}
+    (folder / "experiments_data/e/config.lock.yaml").write_text(yaml.safe_dump({"config": {"datamodule": node}}))
+
+
 def test_planted_copies_are_found_and_figures_shown_without_them(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dump = labelled_dump(folder)
-    (folder / "experiments_data/e").mkdir(parents=True)
-    columns = {name: name for name in ("id", "image", "label", "generator", "split")}
-    node = {"_target_": "datamodules.parquet.ParquetDataModule", "path": str(folder / "train"), "columns": columns}
-    (folder / "experiments_data/e/config.lock.yaml").write_text(yaml.safe_dump({"config": {"datamodule": node}}))
+    experiment(folder, "train")
     (folder / "other.png").write_bytes(saved(scene(200), "PNG"))
     Manifest.from_columns({"id": ["x"], "label": [0], "where": ["other.png"]}).save(folder / "manifest.arrow")
     assert main([*WORDS, "audit.against=[e,manifest.arrow]", "audit.dump=d.npz", "audit.out=a"]) == 0
@@ -134,7 +139,8 @@ def test_the_splits_that_count_and_the_copy_that_is_named(folder: Path) -> None:
     )
     write_predictions(folder / "d.npz", dump)
     words = ["task=audit", "datamodule=parquet", "datamodule.path=mixed", f"datamodule.columns={COLUMNS}"]
-    assert main([*words, "audit.against=[parquet:other]", "audit.dump=d.npz", "audit.out=a"]) == 0
+    experiment(folder, "other")
+    assert main([*words, "audit.against=[e]", "audit.dump=d.npz", "audit.out=a"]) == 0
     with (folder / "a/overlap.csv").open() as file:
         found = {row["id"]: (row["copy"], row["exact"], int(row["bits"])) for row in csv.DictReader(file)}
     assert {key: value[:2] for key, value in found.items()} == {
@@ -147,6 +153,14 @@ def test_the_splits_that_count_and_the_copy_that_is_named(folder: Path) -> None:
     change = re.search(r"all images \| AUROC \| 24 \| 0.833 \| 22 \| 1.000 \| \+0.167 \[\+(\S+), \+(\S+)\]", page)
     assert change
     assert float(change[1]) <= 0.167 <= float(change[2])
+
+
+def test_no_image_of_a_set_without_splits_of_its_own_is_passed_over(folder: Path) -> None:
+    rows = [{"id": f"u{k}", "label": k % 2, "image": {"bytes": saved(scene(k), "PNG")}} for k in range(COUNT)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "plain.parquet")
+    for name, out in (("parquet:plain.parquet", "a"), ("a/hashes_1.parquet", "b")):
+        assert main([*WORDS, f"audit.against=[{name}]", f"audit.out={out}"]) == 0
+        assert f"{COUNT} test images of {COUNT} have a copy" in (folder / out / "overlap.md").read_text()
 
 
 def test_without_copies_every_resample_differs_by_nothing(folder: Path) -> None:
