@@ -113,6 +113,12 @@ def test_disagreement_is_unsure(models: dict[str, Any], verdict: str, flips: lis
     assert found.score == pytest.approx(np.mean([values[0] for values in models.values()]))
 
 
+def test_a_delivery_after_which_an_image_cannot_be_scored_has_no_say() -> None:
+    model: Any = Fake(0.9, float("nan"))  # too small after it, say
+    (found,) = looks({"a": model}, ["x.png"], {"way": lambda image, rng: image})  # noqa: ARG005
+    assert (found.verdict, found.flips, found.deliveries) == ("generated", [], {})
+
+
 class Refusing(Fake):
     """A model that takes no image."""
 
