@@ -107,7 +107,8 @@ def _weights(whole: Predictions, path: Path) -> str:
         raise DataError(f"{path} has calibrated scores already", "Give a dump made without calibrated=true.")
     if not whole.about.get("weights_sha256") or not whole.about.get("detector_hash"):
         raise DataError(
-            f"{path} does not say which weights it is from", "Score the images again with this version: task=validate."
+            f"{path} does not say which weights it is from",
+            "Score the images again with this version: task=validate, or task=predict with the checkpoint (ckpt=FILE).",
         )
     return str(whole.about["weights_sha256"])
 

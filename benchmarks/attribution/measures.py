@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.clusters import clusters
 from benchmarks.metrics import Metric, UndefinedMetricError
 from benchmarks.predictions import Predictions
 from benchmarks.torch_metrics import TorchMetric
@@ -31,6 +32,7 @@ class Attribution:
     truth: Ints  # [N] index of the true class
     log_posterior: Floats  # [N, K]
     ids: NDArray[np.str_]  # [N]
+    clusters: Ints  # [N] number of the photograph that an image belongs to
 
     @staticmethod
     def of(predictions: Predictions) -> "Attribution":
@@ -54,6 +56,7 @@ class Attribution:
             np.array([place.get(str(name), place[OUTLIER]) for name in names], dtype=np.int64),
             predictions.fused_multi_logits[known].astype(np.float64),
             predictions.fused_ids[known],
+            clusters(predictions)[known],
         )
 
     def __len__(self) -> int:
@@ -68,6 +71,10 @@ class Attribution:
     def answer(self) -> Ints:
         """[N] the likeliest class."""
         return np.asarray(self.log_posterior.argmax(1), dtype=np.int64)
+
+    def measured(self, of: str) -> list[int]:
+        """True classes of the images that a `Figure` of this family or class is computed on; all for ""."""
+        return [k for k in np.unique(self.truth).tolist() if of in ("", self.classes[k], self.families[k])]
 
     def confusion(self) -> Ints:
         """[K, K] counts, rows the truth, columns the answer."""
@@ -98,7 +105,9 @@ Measure = Callable[[Floats], float]  # From weights [N] of the images to a numbe
 
 
 def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> list[Figure]:
-    """All figures, with percentile intervals from resampling the images of each true class.
+    """All figures, with percentile intervals from resampling photographs within strata of equal true classes.
+
+    A figure has no interval if a class of its images has fewer than `Bootstrap.least` photographs.
 
     ``accuracy`` over all classes; ``balanced_accuracy`` mean recall of the classes present; ``macro_f1`` mean F1 of
     the classes present or answered; per family ``family_accuracy`` (the family is right) and ``variant_accuracy``
@@ -112,20 +121,36 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
         return []
     draws: list[list[float]] = [[] for _ in measures]
     rng = np.random.default_rng(bootstrap.seed)
-    strata = [np.flatnonzero(answers.truth == k) for k in np.unique(answers.truth)]
+    _, cluster = np.unique(answers.clusters, return_inverse=True)
+    holds = np.zeros((int(cluster.max()) + 1, len(answers.classes)), dtype=bool)
+    holds[cluster, answers.truth] = True
+    strata = _strata(holds)
     for _ in range(bootstrap.resamples):
-        weights = np.zeros(len(answers))
-        for rows in strata:
-            weights[rows] = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
-        for values, (_, measure) in zip(draws, measures, strict=True):
-            values.append(measure(weights))
+        counts = np.zeros(len(holds))
+        for own in strata:
+            counts[own] = np.bincount(rng.integers(len(own), size=len(own)), minlength=len(own))
+        weights = counts[cluster]
+        with np.errstate(invalid="ignore"):  # a draw may lack a class, and the figure then has no interval
+            for values, (_, measure) in zip(draws, measures, strict=True):
+                values.append(measure(weights))
     tail = (1 - bootstrap.level) / 2
     figures = []
     for (figure, measure), values in zip(measures, draws, strict=True):
         value = measure(np.ones(len(answers)))
-        low, high = np.quantile(values, [tail, 1 - tail]) if np.isfinite(values).all() else (nan, nan)
+        scarce = any(holds[:, k].sum() < bootstrap.least for k in answers.measured(figure.of))
+        low, high = (nan, nan) if scarce or not np.isfinite(values).all() else np.quantile(values, [tail, 1 - tail])
         figures.append(Figure(figure.metric, figure.of, value, figure.images, figure.chance, float(low), float(high)))
     return figures
+
+
+def _strata(holds: NDArray[np.bool_]) -> list[Ints]:
+    """Photographs whose images have the same true classes, by their classes [K, classes]; none is left alone."""
+    found = [np.flatnonzero((holds == kind).all(1)) for kind in np.unique(holds, axis=0)[::-1]]
+    alone = [own for own in found if len(own) == 1]
+    larger = [own for own in found if len(own) > 1]
+    if len(alone) == 1 and larger:
+        alone.append(larger.pop(int(np.argmax([len(own) for own in larger]))))
+    return [*larger, *([np.concatenate(alone)] if alone else [])]
 
 
 def own_figures(answers: Attribution, metrics: Mapping[str, Metric]) -> list[Figure]:

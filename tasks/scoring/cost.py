@@ -45,19 +45,23 @@ class Meter:
 
         ``seconds`` are wall time; ``cpu_seconds`` those of this process and its ended children, None with several
         ranks; ``memory_mb`` is the peak of this process since its start, ``gpu_memory_mb`` that of PyTorch on its GPU
-        (MB: 10⁶ bytes); ``parameters`` and ``weights_mb`` are of the whole detector, frozen backbones included.
+        (MB: 10⁶ bytes); ``parameters`` and ``weights_mb`` are of the whole detector, frozen backbones included, and
+        are absent for one that loads its models while it scores, as a tracer does.
         """
         tensors = {id(one): one for one in [*self.detector.parameters(), *self.detector.buffers()]}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS
         on_gpu = self.device.type == "cuda"
+        size = {
+            "parameters": sum(one.numel() for one in self.detector.parameters()),
+            "weights_mb": sum(one.numel() * one.element_size() for one in tensors.values()) / 1e6,
+        }
         return {
             "images": images,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds if self.processes == 1 else None,
             "memory_mb": peak / 1e6,
             "gpu_memory_mb": torch.cuda.max_memory_allocated(self.device) / 1e6 if on_gpu else None,
-            "parameters": sum(one.numel() for one in self.detector.parameters()),
-            "weights_mb": sum(one.numel() * one.element_size() for one in tensors.values()) / 1e6,
+            **(size if tensors else {}),
             "machine": _machine(self.device, self.processes),
         }
 

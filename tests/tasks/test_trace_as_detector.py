@@ -90,6 +90,7 @@ def test_test_says_what_trace_said(here):
     metrics = json.loads((folder / "metrics.json").read_text())
     accuracy = next(f["value"] for f in metrics["attribution_test"] if f["metric"] == "accuracy")
     assert accuracy == (ours.answer == ours.truth).mean()
+    assert "parameters" not in json.loads((folder / "cost.json").read_text())  # not 0: its models are loaded in turn
     assert "| var_s |" in (folder / "attribution_test.md").read_text()
     assert {row["metric"] for row in metrics["test"]} >= {"auroc"}
     page = review([folder / "predictions_test_all.npz"], Path("page")).page.read_text()

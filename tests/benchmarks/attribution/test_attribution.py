@@ -1,5 +1,7 @@
 """Attribution figures against brute force, and submissions against their folder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
@@ -23,7 +25,7 @@ def answers(seed=0, n=90, levels=None):
         logits = np.round(logits * levels) / levels
     posterior = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     families = tuple(FAMILIES.get(name, "") for name in CLASSES)
-    return Attribution(CLASSES, families, truth, posterior, np.array([f"i{k}" for k in range(n)]))
+    return Attribution(CLASSES, families, truth, posterior, np.array([f"i{k}" for k in range(n)]), np.arange(n))
 
 
 def by_name(figures):
@@ -58,6 +60,37 @@ def test_intervals_hold_the_value_and_shrink():
     for figure in (few, many):
         assert figure.low < figure.value < figure.high
     assert many.high - many.low < 0.6 * (few.high - few.low)
+
+
+def test_intervals_are_of_photographs_and_need_six_of_each_class():
+    single = answers(n=90)
+    twice = replace(
+        single,
+        truth=np.tile(single.truth, 2), log_posterior=np.tile(single.log_posterior, (2, 1)),
+        ids=np.array([f"i{k}" for k in range(180)]), clusters=np.tile(single.clusters, 2),
+    )  # fmt: skip
+    for one, other in zip(attribution(single), attribution(twice), strict=True):
+        assert (other.value, other.low, other.high) == pytest.approx(
+            (one.value, one.low, one.high)
+        )  # copies tell nothing
+    few = replace(single, clusters=np.where(single.truth == 1, single.clusters % 5, 10 + single.clusters))
+    found = by_name(attribution(few, Bootstrap(resamples=20)))
+    without = {key for key, figure in found.items() if np.isnan(figure.low)}
+    assert without == {
+        ("accuracy", ""), ("balanced_accuracy", ""), ("macro_f1", ""), ("family_accuracy", "var"),
+        ("variant_accuracy", "var"), ("recall", "var20"), ("known_auroc", ""), ("oscr", ""),
+    }  # fmt: skip
+
+
+def test_a_photograph_of_several_classes_alone_is_resampled_with_others():
+    a = answers(n=40)
+    shared = replace(
+        a,
+        clusters=np.where(np.arange(40) < 2, 0, np.arange(40)),
+        truth=np.where(np.arange(40) < 2, [0, 1] * 20, a.truth),
+    )
+    figure = by_name(attribution(shared))["recall", "var16"]
+    assert figure.low < figure.value < figure.high
 
 
 def test_a_dump_round_trip(tmp_path):
