@@ -127,6 +127,7 @@ class ImageDataModule(LightningDataModule):
         self._sides = Sides()
         self._stage: Stage | None = None
         self._rows: Rows | None = None
+        self.folded = False  # whether the manifest's splits are folds, made as the data set names none
         self._loaders: list[ImageLoader] = []
         self._cache: DecodedCache | None = None
 

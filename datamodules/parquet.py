@@ -131,10 +131,12 @@ class ParquetDataModule(ImageDataModule):
     def _folds(self, labels: pa.ChunkedArray, groups: pa.ChunkedArray | None) -> list[str]:
         """Folds; or no splits for a data set too small for them, which can still be scored and audited."""
         try:
-            return fold_splits(labels.to_numpy(), None if groups is None else groups.to_pylist(), self.fold_seed)
+            folds = fold_splits(labels.to_numpy(), None if groups is None else groups.to_pylist(), self.fold_seed)
         except DataError as error:
             logger.warning("%s: no image has a split: %s", self.path, error)
             return [""] * len(labels)
+        self.folded = True
+        return folds
 
     def _named_splits(self, files: Sequence[TableFile], known: NDArray[np.bool_]) -> pa.ChunkedArray | None:
         """The splits named by files or folders, if they name more than one that has labels; ``known`` [N] has them."""

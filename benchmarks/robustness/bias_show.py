@@ -25,17 +25,16 @@ TRACES = {
 
 
 def verdict(found: Sequence[DeliveryBias]) -> list[str]:
-    """What the detector relies on, in sentences; of each kind of delivery the one with the greatest bias is named."""
-    lines, kinds = [], set()
+    """What the detector relies on, in sentences; of each kind and direction the delivery with the greatest bias."""
+    lines, named = [], set()
     for one in found:
-        kind = trace(one.name)
-        if not one.bias.significant or kind in kinds:
+        what = trace(one.name), one.bias.value > 0
+        if not one.bias.significant or what in named:
             continue
-        kinds.add(kind)
-        looks = "generated" if one.bias.value > 0 else "real"
+        named.add(what)
         both, clean = one.aurocs["both"], one.aurocs["neither"]
         lines.append(
-            f"The detector relies on {kind}: an image looks more {looks} after {one.name}. AUROC is "
+            f"{_cause(one)} AUROC is "
             f"{clean.value:.3f} as the images are, {one.aurocs['generated'].value:.3f} with only generated images "
             f"delivered, {one.aurocs['real'].value:.3f} with only real ones (bias {one.bias.value:+.3f} "
             f"{interval(one.bias)}), and {both.value:.3f} with both alike."
@@ -53,6 +52,39 @@ def verdict(found: Sequence[DeliveryBias]) -> list[str]:
             f"{worst.robustness.value:+.3f} {interval(worst.robustness)}. That is a lack of robustness, not bias."
         )
     return lines
+
+
+def _cause(one: DeliveryBias) -> str:
+    """What a significant bias can come from, which depends on the classes whose mean logit moves.
+
+    A trace that the detector takes for a sign of a class moves both. One class moves alone if the other has that trace
+    already, but also if a delivery removes the signs of one class: no AUROC tells these two apart.
+    """
+    kind, name, looks = trace(one.name), one.name, _looks(one.bias)
+    shifts = {"real": one.shift_real, "generated": one.shift_generated}
+    moved = {label: _looks(shift) for label, shift in shifts.items() if shift.significant}
+    if list(moved.values()) == [looks, looks]:
+        return f"The detector relies on {kind}: images of both classes look more {looks} after {name}."
+    if len(set(moved.values())) == 2:
+        return (
+            f"After {name} real images look more {moved['real']} and generated images more {moved['generated']}: the "
+            "bias says only which class changes more."
+        )
+    if list(moved.values()) == [looks]:
+        (label,) = moved
+        other = "generated" if label == "real" else "real"
+        return (
+            f"After {name} {label} images look more {looks}, and no change of {other} images was found: the detector "
+            f"relies on {kind}, which {other} images may have already, or {name} removes its signs of {label} images."
+        )
+    return (
+        f"The detector may rely on {kind}: by AUROC, images look more {looks} after {name}, but no class has a mean "
+        "logit that moves this way for certain."
+    )
+
+
+def _looks(figure: Figure) -> str:
+    return "generated" if figure.value > 0 else "real"
 
 
 def trace(name: str) -> str:

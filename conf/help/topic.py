@@ -98,7 +98,8 @@ def _described(key: str, field: "Field[Any]") -> Lines:
 
 def with_default(key: str, field: "Field[Any]") -> str:
     """A key with its default, as it would be typed."""
-    return f"{key}={shown([] if field.default is MISSING else field.default)}"
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return f"{key}={shown(default)}"
 
 
 def help_of(field: "Field[Any]") -> str:

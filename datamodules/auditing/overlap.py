@@ -40,6 +40,11 @@ class Hashed:
         chosen = np.isin(self.column("split").astype(str), splits)
         return Hashed(self.name, self.table.filter(pa.array(chosen)), self.unreadable) if chosen.any() else self
 
+    def whole(self) -> "Hashed":
+        """The images without their splits."""
+        place = self.table.column_names.index("split")
+        return Hashed(self.name, self.table.set_column(place, "split", pa.array([""] * len(self))), self.unreadable)
+
     def save(self, path: Path) -> None:
         """Writes the table, which `read_hashes` reads."""
         part = path.with_name(f".{path.name}.part")

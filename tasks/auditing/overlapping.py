@@ -71,11 +71,11 @@ def _against(run: Run, name: str) -> tuple[Hashed, bool]:
     if option in known:
         words = [f"datamodule={option}", *([f"datamodule.path={given_path(place)}"] if place else [])]
         composed = compose([*search_words(run.composed.overrides), "task=audit", *words], run.composed.folder)
-        return _hashed_data(name, composed.config.datamodule), True
+        return _hashed_data(name, composed.config.datamodule, trained=False), True
     lock = DATA / name / LOCK
     if lock.is_file():
         node = yaml.safe_load(lock.read_text(encoding="utf-8"))["config"]["datamodule"]
-        return _hashed_data(name, typed_node(node)), True
+        return _hashed_data(name, typed_node(node), trained=True), True
     path = given_path(name)
     if not path.is_file():
         raise ConfigError(
@@ -93,9 +93,11 @@ def _against(run: Run, name: str) -> tuple[Hashed, bool]:
     return hashed(path.name, manifest, FileStore(manifest)), True
 
 
-def _hashed_data(name: str, node: dict[str, Any]) -> Hashed:
+def _hashed_data(name: str, node: dict[str, Any], trained: bool) -> Hashed:
+    """Hashes of a data module; folds count as splits only of data that an experiment was trained on."""
     module: Any = build(node, f"audit.against={name}: datamodule")
-    return hashed(name, module.manifest(), module.store(), module.max_pixels)
+    found = hashed(name, module.manifest(), module.store(), module.max_pixels)
+    return found.whole() if module.folded and not trained else found
 
 
 def copied(found: Sequence[Overlap]) -> NDArray[np.bool_]:

@@ -31,6 +31,8 @@ from contracts.errors import ConfigError
         (["seed=3"], ["seed=100"]),
         (["predict.out"], ["predict.out=null"]),
         (["prepare.storage"], ["encoded|pixels"]),
+        (["audit.deliveries"], ["audit.deliveries=[jpeg-95,jpeg-75,"]),
+        (["trace.fit_on"], ["trace.fit_on=[train]"]),
         (["logger=[csv,wandb]"], ["logger.csv.save_dir", "logger.wandb.tags=[]"]),
         (["experiment=demo"], ["trainer.max_epochs=30", "datamodule=hdf5"]),
         (["launcher=slurm"], ["launcher.after=[]", "complete successfully first"]),

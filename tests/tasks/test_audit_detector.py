@@ -3,6 +3,9 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.predictions import read_predictions
@@ -42,6 +45,15 @@ def test_a_wrong_option_is_refused(word: str, code: int, told: str, capsys: pyte
     assert told in capsys.readouterr().err
 
 
+def test_images_that_it_was_trained_on_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = trained / "experiments_data/e/splits.parquet"
+    table = pq.read_table(record)
+    role = pa.array(["train" if name == "test" else name for name in table["role"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("role"), "role", role), record)
+    assert main([*WORDS, "audit.deliveries=[jpeg-30]"]) == 1
+    assert "18 of 18 images to audit are images that" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("trained")
 def test_test_images_are_sampled_by_id() -> None:
     manifest = Hdf5DataModule("drawn.h5").manifest()
@@ -49,4 +61,8 @@ def test_test_images_are_sampled_by_id() -> None:
     assert sorted(manifest.labels[few].tolist()) == [0, 0, 0, 1, 1, 1]
     assert set(manifest.column("split")[few]) == {"test"}
     assert audited_rows(manifest, 3, seed=0).tolist() == few.tolist()
+    assert few.tolist() != audited_rows(manifest, 3, seed=1).tolist()
+    turned = manifest.take(np.arange(len(manifest))[::-1])
+    again = turned.column("id")[audited_rows(turned, 3, seed=0)]
+    assert set(again) == set(manifest.column("id")[few])
     assert len(audited_rows(manifest, None, seed=0)) == 18

@@ -83,14 +83,19 @@ def labelled_dump(folder: Path) -> Predictions:
     return made
 
 
+def experiment(folder: Path, data: str) -> None:
+    """An experiment e with this data."""
+    (folder / "experiments_data/e").mkdir(parents=True)
+    columns = {name: name for name in ("id", "image", "label", "generator", "split")}
+    node = {"_target_": "datamodules.parquet.ParquetDataModule", "path": str(folder / data), "columns": columns}
+    (folder / "experiments_data/e/config.lock.yaml").write_text(yaml.safe_dump({"config": {"datamodule": node}}))
+
+
 def test_planted_copies_are_found_and_figures_shown_without_them(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dump = labelled_dump(folder)
-    (folder / "experiments_data/e").mkdir(parents=True)
-    columns = {name: name for name in ("id", "image", "label", "generator", "split")}
-    node = {"_target_": "datamodules.parquet.ParquetDataModule", "path": str(folder / "train"), "columns": columns}
-    (folder / "experiments_data/e/config.lock.yaml").write_text(yaml.safe_dump({"config": {"datamodule": node}}))
+    experiment(folder, "train")
     (folder / "other.png").write_bytes(saved(scene(200), "PNG"))
     Manifest.from_columns({"id": ["x"], "label": [0], "where": ["other.png"]}).save(folder / "manifest.arrow")
     assert main([*WORDS, "audit.against=[e,manifest.arrow]", "audit.dump=d.npz", "audit.out=a"]) == 0
@@ -110,6 +115,52 @@ def test_planted_copies_are_found_and_figures_shown_without_them(
     assert main([*WORDS, "audit.against=[a/hashes_1.parquet]", "audit.out=b"]) == 0
     assert copies(folder / "b/overlap.csv") == FOUND
     assert "audit.against can name that file" not in capsys.readouterr().out
+
+
+def test_the_splits_that_count_and_the_copy_that_is_named(folder: Path) -> None:
+    flat = [saved(Image.new("RGB", (40, 40), "gray"), kind) for kind in ("PNG", "BMP")]
+    tested = [(f"t{k}", k % 2, "gan-1" * (k % 2), saved(scene(k), "PNG")) for k in range(COUNT)]
+    table(folder / "mixed/a.parquet", [*tested, ("flat", 0, "", flat[0]), ("bad", 0, "", b"no image")], "test")
+    table(folder / "mixed/b.parquet", [("own", 0, "", saved(scene(50), "PNG"))], "train")
+    small = [saved(scene(k).resize((64, 64)), "JPEG", quality=70) for k in (1, 3)]
+    other = [
+        ("u", 0, "", saved(scene(50), "PNG")),
+        ("near", 1, "gan-1", saved(scene(1), "BMP")),
+        ("same", 1, "gan-1", tested[1][3]),
+    ]
+    table(folder / "other/a.parquet", [*other, ("flat-1", 0, "", flat[1]), ("flat-2", 0, "", flat[0])], "train")
+    table(folder / "other/b.parquet", [("kept", 1, "gan-1", small[1])], "valid")
+    labels = np.arange(COUNT) % 2
+    logits = np.where(labels, 3.0, -3.0) + np.linspace(-1, 1, COUNT)
+    logits[[1, 3]] = -9  # whose copies are in the other set
+    names = [f"t{k}" for k in range(COUNT)]
+    dump = from_crops(
+        logits.astype(np.float32), np.arange(COUNT), labels, labels, names, generator_id_to_name=["", "gan-1"]
+    )
+    write_predictions(folder / "d.npz", dump)
+    words = ["task=audit", "datamodule=parquet", "datamodule.path=mixed", f"datamodule.columns={COLUMNS}"]
+    experiment(folder, "other")
+    assert main([*words, "audit.against=[e]", "audit.dump=d.npz", "audit.out=a"]) == 0
+    with (folder / "a/overlap.csv").open() as file:
+        found = {row["id"]: (row["copy"], row["exact"], int(row["bits"])) for row in csv.DictReader(file)}
+    assert {key: value[:2] for key, value in found.items()} == {
+        "t1": ("same", "True"), "t3": ("kept", "False"), "flat": ("flat-2", "True"),
+    }  # fmt: skip
+    assert found["t1"][2] == found["flat"][2] == 0
+    page = (folder / "a/overlap.md").read_text()
+    assert "3 test images of 25 have a copy" in page
+    assert "1 image could not be read and was not compared." in page
+    change = re.search(r"all images \| AUROC \| 24 \| 0.833 \| 22 \| 1.000 \| \+0.167 \[\+(\S+), \+(\S+)\]", page)
+    assert change
+    assert float(change[1]) <= 0.167 <= float(change[2])
+
+
+def test_no_image_of_a_set_without_splits_of_its_own_is_passed_over(folder: Path) -> None:
+    rows = [{"id": f"u{k}", "label": k % 2, "image": {"bytes": saved(scene(k), "PNG")}} for k in range(COUNT)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "plain.parquet")
+    for name, out in (("parquet:plain.parquet", "a"), ("a/hashes_1.parquet", "b")):
+        assert main([*WORDS, f"audit.against=[{name}]", f"audit.out={out}"]) == 0
+        assert f"{COUNT} test images of {COUNT} have a copy" in (folder / out / "overlap.md").read_text()
 
 
 def test_without_copies_every_resample_differs_by_nothing(folder: Path) -> None:

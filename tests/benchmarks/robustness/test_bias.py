@@ -9,7 +9,7 @@ from synthetic_predictions import draw
 from benchmarks.evaluation import evaluate
 from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.predictions import Predictions, sigmoid
-from benchmarks.robustness.bias import CONDITIONS, DeliveryBias, delivery_biases
+from benchmarks.robustness.bias import CONDITIONS, DeliveryBias, Figure, delivery_biases
 from benchmarks.robustness.bias_show import markdown, tidy, trace, verdict
 from contracts.errors import DataError
 
@@ -43,7 +43,41 @@ def test_an_equal_shift_of_both_classes_is_bias_alone(by: float) -> None:
         assert (shift.value, shift.low, shift.high) == pytest.approx((by, by, by), abs=1e-6)
     (line,) = verdict([found])
     looks = "generated" if by > 0 else "real"
-    assert f"relies on traces of JPEG compression: an image looks more {looks} after jpeg-50" in line
+    assert (
+        f"relies on traces of JPEG compression: images of both classes look more {looks} after jpeg-50. AUROC" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "told"),
+    [
+        (0.0, -3.0, "After jpeg-50 generated images look more real, and no change of real images was found: the "
+         "detector relies on traces of JPEG compression, which real images may have already, or jpeg-50 removes its "
+         "signs of generated images. AUROC is"),
+        (3.0, 0.0, "After jpeg-50 real images look more generated, and no change of generated images was found: the "),
+        (3.0, -1.0, "After jpeg-50 real images look more generated and generated images more real: the bias says "),
+    ],
+)  # fmt: skip
+def test_a_detector_that_loses_the_signs_of_a_class_is_not_said_to_rely_on_others(
+    real: float, generated: float, told: str
+) -> None:
+    clean = draw(images=400)
+    found = one(clean, with_logits(clean, clean.fused_logits + np.where(clean.fused_labels == 1, generated, real)))
+    assert found.bias.significant
+    assert verdict([found])[0].startswith(told)
+
+
+def test_a_bias_that_no_mean_logit_shows_is_told_with_doubt() -> None:
+    clean = draw(images=200)
+    unmoved = Figure(0.1, -1.0, 1.0)
+    found = replace(one(clean, moved(clean, 1.0)), shift_real=unmoved, shift_generated=unmoved)
+    assert "may rely on traces of JPEG compression: by AUROC, images look more generated" in verdict([found])[0]
+
+
+def test_both_directions_of_a_kind_are_told() -> None:
+    clean = draw(images=200)
+    found = delivery_biases(clean, {"resize-2": moved(clean, 2.0), "resize-0.5": moved(clean, -1.0)}, FEW)
+    assert [line.partition(" after ")[2].split(".")[0] for line in verdict(found)] == ["resize-2", "resize-0"]
 
 
 def test_identical_real_and_generated_images_have_half_and_mirrored_halves() -> None:
@@ -89,6 +123,12 @@ def test_the_greatest_bias_is_first_and_speaks_for_its_kind() -> None:
     page = markdown(found, "best.ckpt")
     assert page.startswith("# What best.ckpt relies on")
     assert len(tidy(found).splitlines()) == 1 + 2 * (len(CONDITIONS) + 4)
+
+
+def test_a_bias_towards_real_counts_as_much_as_one_towards_generated() -> None:
+    clean = draw(images=200)
+    found = delivery_biases(clean, {"webp-80": moved(clean, 0.5), "jpeg-95": moved(clean, -2.0)}, FEW)
+    assert [each.name for each in found] == ["jpeg-95", "webp-80"]
 
 
 def test_a_chain_of_several_kinds_is_named_as_it_is() -> None:

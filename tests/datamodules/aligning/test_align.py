@@ -171,12 +171,47 @@ def test_equal_images_with_other_donors_are_kept_apart(tmp_path: Path) -> None:
     assert len(set(made)) == 3  # kinds of photographs
 
 
+@pytest.mark.parametrize("sampling", [0, 1, 2, "gray"])
+def test_each_chroma_sampling_is_that_of_the_donor(tmp_path: Path, sampling: Any) -> None:
+    def real(k: int) -> bytes:
+        pixels = picture(np.random.default_rng(k), 96, False)
+        if sampling == "gray":
+            return saved(pixels[:, :, 0], quality=80)
+        return saved(pixels, quality=80, subsampling=sampling)
+
+    donors, made = (described(module(set_of(tmp_path, real=real), "jpeg"), label) for label in (0, 1))
+    assert {m.chroma for m in donors} == {{0: "4:4:4", 1: "4:2:2", 2: "4:2:0", "gray": "gray"}[sampling]}
+    assert {m.chroma for m in made} == {"4:4:4" if sampling == "gray" else donors[0].chroma}
+    if sampling != "gray":
+        assert {m.tables for m in made} == {"IJG q80"}  # of luminance and of chrominance
+
+
+def test_a_jpeg_that_a_tag_turns_is_stored_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+
+    def generated(k: int) -> bytes:
+        return saved(picture(np.random.default_rng(k), 96, True)[:64, :80], quality=95, subsampling=0, exif=exif)
+
+    def real(k: int) -> bytes:
+        return saved(picture(np.random.default_rng(k), 96, False), quality=95, subsampling=0)
+
+    path = set_of(tmp_path, real, generated)
+    for row in (1, 3):
+        data = module(path, "jpeg").store().read(row)
+        assert isinstance(data, bytes)
+        assert Image.open(io.BytesIO(data)).size == (64, 80)
+        assert Image.open(io.BytesIO(data)).getexif().get(274, 1) == 1
+
+
 def test_the_manifest_has_the_donors_sizes() -> None:
-    columns = {"id": ["a", "b", "c"], "label": [0, 1, 1], "width": [40, 90, 91], "height": [30, 80, 0]}
+    columns = {"id": ["a", "b", "c"], "label": [0, 1, 1], "width": [40, 90, 91], "height": [30, 80, 0],
+               "format": ["JPEG", "PNG", "PNG"]}  # fmt: skip
     manifest, donors = Manifest.from_columns(columns), np.array([-1, 0, 0])
     for mode, sizes in (("size", [(40, 30)] * 3), ("jpeg", [(40, 30), (90, 80), (91, 0)])):
         found = aligned_manifest(manifest, donors, mode)
         assert list(zip(found.column("width"), found.column("height"), strict=True)) == sizes
+        assert found.column("format").tolist() == ["JPEG", "", ""]  # what they will be is known once they are made
 
 
 def test_batches_of_native_sizes_are_of_the_aligned_ones(tmp_path: Path) -> None:

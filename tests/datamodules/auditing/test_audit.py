@@ -10,9 +10,9 @@ from PIL import Image
 from contracts.errors import DataError
 from datamodules.auditing.audit import audit
 from datamodules.auditing.jpeg_tables import jpeg_tables
-from datamodules.auditing.metadata import read_metadata
+from datamodules.auditing.metadata import is_lossless_webp, read_metadata
 from datamodules.auditing.perceptual import difference_hash, near_pairs
-from datamodules.auditing.trivial_rule import _words
+from datamodules.auditing.trivial_rule import Rule, _words
 from datamodules.loading.stores import FileStore
 from datamodules.sample import SampleDataModule
 from datamodules.tables.manifest import Manifest
@@ -186,6 +186,36 @@ def test_damaged_metadata_of_one_class_is_named(tmp_path):
     (note,) = found.tables["damaged metadata"]
     assert note == "PNG chunk tEXt is called exif, but does not contain it"
     assert f"damaged metadata {note}: all 30 are generated" in found.one_sided
+
+
+def test_a_group_stays_in_one_fold_and_needs_a_split_to_be_across_splits(tmp_path):
+    # the size names the photograph, and each photograph has one label: known in a fold only to who saw it in another
+    sizes, labels = [16 + 2 * (k // 6) for k in range(96)], [(0, 1, 1, 0)[k // 6 % 4] for k in range(96)]
+    files = [save(tmp_path / f"{k}", scene(k, sizes[k])) for k in range(96)]
+    group = [f"p{k // 6}" for k in range(96)]
+    alone, grouped = (made(files, label=labels, split=["train", *[""] * 95], **g) for g in ({}, {"group": group}))
+    by_size = [next(rule for rule in found.rules if rule.features == "size").auroc for found in (alone, grouped)]
+    assert by_size[0] > by_size[1] + 0.1
+    assert grouped.groups_across_splits == []
+
+
+def test_a_rule_is_significant_only_outside_the_interval_of_chance():
+    assert [Rule("size", auroc, 0.05, ("",)).significant for auroc in (0.55, 0.65)] == [False, True]
+
+
+def test_a_cell_is_brighter_than_its_neighbour_only_if_it_differs():
+    assert difference_hash(Image.new("RGB", (90, 80), "gray")) == 0
+    ramp = np.repeat(np.arange(8, -1, -1, dtype=np.uint8)[None, :, None] * 20, 8, axis=0).repeat(3, axis=2)
+    assert difference_hash(Image.fromarray(ramp)) == 2**64 - 1
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_chunks_before_the_image_and_frames_are_passed_over(lossless):
+    image = b"VP8L" if lossless else b"VP8 "
+    odd = b"ICCP" + (3).to_bytes(4, "little") + b"abc\0"
+    assert is_lossless_webp(b"RIFF....WEBP" + odd + image + bytes(12)) is lossless
+    frame = b"ANMF" + (40).to_bytes(4, "little") + bytes(range(1, 17))
+    assert is_lossless_webp(b"RIFF....WEBP" + odd + frame + image + bytes(12)) is lossless
 
 
 def test_webp_says_whether_it_is_lossless():

@@ -29,7 +29,7 @@ def brute(hashes: np.ndarray, others: np.ndarray, distance: int) -> tuple[list[i
 def test_the_same_as_brute_force(seed: int, distance: int, candidates: int) -> None:
     rng = np.random.default_rng(seed)
     # few originals, each with some bits flipped, so that every distance from 0 to 6 occurs; some are flat
-    originals = np.append(rng.integers(0, 2**64, 6, np.uint64), np.uint64(7))
+    originals = np.append(rng.integers(0, 2**64, 6, np.uint64), [np.uint64(7), ~np.uint64(7)])
 
     def flipped(count: int) -> np.ndarray:
         chosen = originals[rng.integers(len(originals), size=count)]
