@@ -128,9 +128,7 @@ class Heads(DensityModel):
         logits, mu, log_s = self.head(level)(y)
         shared = Mixture(logits / options.temperature, mu, log_s)
         phases = subimages(x)
-        if (
-            torch.compiler.is_exporting()
-        ):  # all phases at once: fewer operators, each of which makes an export longer
+        if torch.compiler.is_exporting():  # all phases at once: fewer operators, each of which makes an export longer
             mixtures = chain_weights(torch.stack(phases, dim=2), Mixture(*(p.transpose(1, 2) for p in shared)))
             for phase, (offset, value) in enumerate(zip(OFFSETS, phases, strict=True)):
                 yield CodedBlock(offset, value, Mixture(*(p[:, :, phase] for p in mixtures))), context
