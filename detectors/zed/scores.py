@@ -65,7 +65,7 @@ def scores_of_maps(maps: Mapping[int, LevelMaps], percentiles: Iterable[float] =
         found |= _percentiles(f"D{level}", m.d, m.coded, ranks)
     found |= _between_levels(found)
     if ranks and 0 in maps and 1 in maps:
-        found |= _percentiles("AbsDelta01", delta_map(maps).abs(), maps[0].coded, ranks)
+        found |= _percentiles("AbsDelta01", delta_map(maps).abs_(), maps[0].coded, ranks)
     return {name: found[name] for name in (*FIRST_COLUMNS, *found) if name in found}
 
 
@@ -122,7 +122,7 @@ def delta_map(maps: Mapping[int, LevelMaps], upsampling: Upsampling = "nearest")
     fine, coarse = (filled(maps[level].d, maps[level].coded) for level in (0, 1))
     corners = None if upsampling == "nearest" else False
     up = F.interpolate(coarse[:, None], scale_factor=2, mode=upsampling, align_corners=corners)[:, 0]
-    return fine - up[:, : fine.shape[1], : fine.shape[2]]
+    return fine.sub_(up[:, : fine.shape[1], : fine.shape[2]])  # 4 bytes a pixel less, and ``fine`` is ours
 
 
 def _mean(values: Tensor, coded: Tensor) -> Tensor:
@@ -134,5 +134,5 @@ def _percentiles(name: str, values: Tensor, coded: Tensor, ranks: list[float]) -
     if not ranks:
         return {}
     # torch.quantile rejects more than 16 million values
-    rows = np.stack([np.percentile(row[coded].cpu().numpy(), ranks) for row in values])
+    rows = np.stack([np.percentile(row[coded].cpu().numpy(), ranks, overwrite_input=True) for row in values])
     return {f"{name}_p{q:g}": torch.from_numpy(rows[:, i]).to(values.device) for i, q in enumerate(ranks)}

@@ -79,8 +79,9 @@ def chain_weights(value: Tensor, shared: Mixture) -> Mixture:
     Returns:
         The same means and scales with logits ``[B, C, ..., K]``.
     """
-    parts = log_prob(value.unsqueeze(-1), shared.mu, shared.log_s)
-    before = torch.cat([torch.zeros_like(parts[:, :1]), parts[:, :-1].cumsum(dim=1)], dim=1)
+    # nothing is known from the last channel
+    seen = log_prob(value[:, :-1].unsqueeze(-1), shared.mu[:, :-1], shared.log_s[:, :-1])
+    before = torch.cat([torch.zeros_like(shared.mu[:, :1]), seen.cumsum(dim=1)], dim=1)
     return Mixture(F.log_softmax(shared.logits, dim=-1) + before, shared.mu, shared.log_s)
 
 
