@@ -53,7 +53,7 @@ class StopSignals:
 
     @contextmanager
     def handled(self, deferred: bool) -> Iterator[None]:
-        """Installs the handlers in the context; does nothing outside the main thread.
+        """Installs the handlers in the context; does nothing outside the main thread. Afterwards no signal is recorded.
 
         INT stays ignored if it was, as in a background job of a script.
         """
@@ -69,6 +69,7 @@ class StopSignals:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+            self.signum, self.deferred = None, False
 
     def release(self) -> None:
         """Unblocks signals that a launcher blocked until the handlers were installed.

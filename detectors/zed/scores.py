@@ -122,7 +122,7 @@ def delta_map(maps: Mapping[int, LevelMaps], upsampling: Upsampling = "nearest")
     fine, coarse = (filled(maps[level].d, maps[level].coded) for level in (0, 1))
     corners = None if upsampling == "nearest" else False
     up = F.interpolate(coarse[:, None], scale_factor=2, mode=upsampling, align_corners=corners)[:, 0]
-    return fine.sub_(up[:, : fine.shape[1], : fine.shape[2]])  # 4 bytes a pixel less, and ``fine`` is ours
+    return fine - up[:, : fine.shape[1], : fine.shape[2]]
 
 
 def _mean(values: Tensor, coded: Tensor) -> Tensor:

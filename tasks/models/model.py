@@ -146,19 +146,17 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
             name of a model that ``pixelproof models`` lists, or of an experiment in the current folder (its last
             stage).
         words: command-line arguments that choose the detector of published weights: ``"detector=npr"``.
-        device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
+        device: ``cpu``, ``cuda`` or one of several GPUs, as ``cuda:1``; None takes a GPU if there is one.
 
     Raises:
         CheckpointError: it cannot be read, or is not a checkpoint.
         ConfigError: there is no such file, model or experiment; neither it nor ``words`` say which detector it is; or
             the detector needs a trainer; or there is no such device.
     """
-    gpu = torch.cuda.is_available()
-    if device not in (None, "cpu", "cuda") or (device == "cuda" and not gpu):
-        raise ConfigError(
-            f"device={device!r}" + (", but torch finds no GPU" if device == "cuda" else ""),
-            "Give 'cpu' or 'cuda', or None for a GPU if there is one.",
-        )
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    known = ["cpu", *(["cuda"] if gpus else []), *gpus]
+    if device not in (None, *known):
+        raise ConfigError(f"device={device!r} is none of {', '.join(known)}", "Give one, or None for the fastest.")
     file = path.expanduser() if isinstance(path, Path) else checkpoint(path)
     content = read_checkpoint(file)
     entry = passport(content, file)
@@ -178,5 +176,5 @@ def load(path: str | Path, *words: str, device: str | None = None) -> Model:
     load_weights(detector, file)
     if needs_trainer(detector, "predict"):
         raise ConfigError(f"{type(detector).__name__} can only be run by a trainer", "Use task=predict.")
-    chosen = device or ("cuda" if gpu else "cpu")
+    chosen = device or ("cuda" if gpus else "cpu")
     return Model(Loaded(detector, file, file_hash(weights_file(file)), entry or {}, node), chosen)

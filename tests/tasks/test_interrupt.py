@@ -46,6 +46,7 @@ def test_a_fit_saves_and_continues(
     synthetic.hdf5(tmp_path / "drawn.h5", {"train": 8, "valid": 6, "test": 5})
     begun = interrupt_at(step, times, monkeypatch)
     assert main([*words, "trainer.max_epochs=2"]) == 130
+    assert STOP.signum is None  # what this process runs next is not stopped
     assert "stopped by SIGINT; the same command continues from here" in capsys.readouterr().err
     checkpoints = tmp_path / "experiments_data/e/window_0/checkpoints"
     assert (checkpoints / "last.ckpt").readlink().name == f"step-{saved:08d}.ckpt"

@@ -126,15 +126,9 @@ class Heads(DensityModel):
         if not options.coded:
             return
         logits, mu, log_s = self.head(level)(y)
-        shared = Mixture(logits / options.temperature, mu, log_s)
-        phases = subimages(x)
-        if torch.compiler.is_exporting():  # all phases at once: fewer operators, each of which makes an export longer
-            mixtures = chain_weights(torch.stack(phases, dim=2), Mixture(*(p.transpose(1, 2) for p in shared)))
-            for phase, (offset, value) in enumerate(zip(OFFSETS, phases, strict=True)):
-                yield CodedBlock(offset, value, Mixture(*(p[:, :, phase] for p in mixtures))), context
-            return
-        for phase, (offset, value) in enumerate(zip(OFFSETS, phases, strict=True)):
-            predict = partial(chain_weights, shared=Mixture(*(p[:, phase] for p in shared)))
+        for phase, (offset, value) in enumerate(zip(OFFSETS, subimages(x), strict=True)):
+            shared = Mixture(logits[:, phase] / options.temperature, mu[:, phase], log_s[:, phase])
+            predict = partial(chain_weights, shared=shared)
             pixels = value if options.draw is None else draw_pixels(predict, value, options.draw)
             yield CodedBlock(offset, pixels, predict(pixels)), context
 

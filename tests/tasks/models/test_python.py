@@ -109,11 +109,13 @@ def test_images_that_all_fail_have_the_columns_of_others(trained: Path) -> None:
 def test_what_a_model_lacks_is_refused_when_asked_for(trained: Path, monkeypatch: Any) -> None:
     with pytest.raises(ConfigError, match=r"Classifier has no maps\n.*has_maps"):
         load(trained / BEST, device="cpu").map(np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(ConfigError, match="device='tpu'\n"):
-        load(trained / BEST, device="tpu")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ConfigError, match="torch finds no GPU"):
-        load(trained / BEST, device="cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    for device in ("tpu", "cuda"):
+        with pytest.raises(ConfigError, match=f"device='{device}' is none of cpu\n"):
+            load(trained / BEST, device=device)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="device='cuda:1' is none of cpu, cuda, cuda:0\n"):
+        load(trained / BEST, device="cuda:1")
 
 
 def test_threads_take_turns(trained: Path) -> None:
