@@ -310,6 +310,7 @@ def test_bytes_that_are_texts_stay_texts(tmp_path):
     ("ours", "values", "message"),
     [
         ("id", pa.array([[1], [2]]), r"column 'x' is list<item: int64>, not text|'id' is list"),
+        ("id", pa.array(["a", "b\x00"]), r"id 'b\\x00' contains a NUL"),
         ("group", pa.array([{"a": 1}, None]), "not text"),
         ("generator", pa.array(["a\x00", "b"]), r"generator 'a\\x00' contains a NUL"),
         ("label", pa.array([[1], [0]]), "column 'x' is list"),
