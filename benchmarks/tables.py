@@ -192,7 +192,9 @@ def _caption(results: Sequence[Result], shown: Sequence[tuple[str, str]], views:
     if chosen is not None:
         parts.append(f"threshold chosen on validation: {chosen:.4g}")
     if any(not isnan(r.low) for r in results if (r.metric, r.at) in shown):
-        parts.append("95 % bootstrap intervals, none of fewer than six photographs of a class")
+        parts.append(
+            "95 % bootstrap intervals, Wilson's for rates of 0 or 1, none of fewer than six photographs of a class"
+        )
     return "; ".join(parts)
 
 

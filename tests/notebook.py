@@ -1,6 +1,6 @@
 """Runs the code of a notebook cell by cell, as Jupyter does, without Jupyter.
 
-``python tests/notebook.py docs/first_steps.ipynb`` runs it in the current folder and stores its outputs.
+``python -P tests/notebook.py docs/first_steps.ipynb`` runs it in the current folder and stores its outputs.
 """
 
 import ast

@@ -11,6 +11,8 @@ from benchmarks.evaluation import Result, Subset, thresholds_of
 from benchmarks.evaluation import measured as subset_results
 from benchmarks.forensynths_tables.assign import Assigned
 from benchmarks.intervals.bootstrap import Bootstrap, bounded
+from benchmarks.intervals.clusters import clusters
+from benchmarks.intervals.ends import widened
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions
 
@@ -45,6 +47,8 @@ def measured(predictions: Predictions, assigned: Assigned, bootstrap: Bootstrap)
     """
     results, draws, sparse = set_results(predictions, assigned.sets, bootstrap)
     found = [bounded(r, draws.get((r.generator, r.metric, r.at)), bootstrap.level) for r in results]
+    photographs, labels = clusters(predictions), predictions.fused_labels
+    found = widened(found, _subsets(assigned.sets), photographs, labels, bootstrap.level)
     for metric, at in dict.fromkeys((r.metric, r.at) for r in results):
         members = [r for r in results if (r.metric, r.at) == (metric, at) and not isnan(r.value)]
         absent = [r.generator for r in results if (r.metric, r.at) == (metric, at) and isnan(r.value)]
@@ -64,8 +68,12 @@ def set_results(
 
     The draws come without those of sets that have too few photographs for an interval, and with them, for means.
     """
-    found = [Subset("pooled" if name == POOLED else "set", name, images) for name, images in sets.items()]
+    found = _subsets(sets)
     results = subset_results(predictions, found, thresholds_of(predictions), SPECS)
     sparse = bootstrap.draw(predictions, results, sets=found, specs=SPECS, sparse=True)
     draws = bootstrap.masked(sparse, predictions, found, SPECS)
     return results, {key[1:]: draws[key] for key in draws}, {key[1:]: sparse[key] for key in sparse}
+
+
+def _subsets(sets: Mapping[str, NDArray[np.int64]]) -> list[Subset]:
+    return [Subset("pooled" if name == POOLED else "set", name, images) for name, images in sets.items()]

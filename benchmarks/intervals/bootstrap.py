@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
 from benchmarks.intervals import weighted
 from benchmarks.intervals.clusters import clusters, few, strata
+from benchmarks.intervals.ends import widened, without_width
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
 from benchmarks.views import by_view
@@ -113,8 +114,21 @@ class Bootstrap:
             results: results of `benchmarks.evaluation.evaluate`.
             metrics: the metrics given there.
         """
-        draws = self.draw(predictions, results, metrics)
-        return [bounded(result, draws.get(result.key), self.level) for result in results]
+        return self.bounded(predictions, results, self.draw(predictions, results, metrics))
+
+    def bounded(
+        self,
+        predictions: Predictions,
+        results: Sequence[Result],
+        draws: Mapping[Key, NDArray[np.float64]],
+        sets: Sequence[Subset] | None = None,
+    ) -> list[Result]:
+        """The results with their intervals: of the draws, and Wilson's for shares of 0 or 1 (see `ends`)."""
+        within = [bounded(result, draws.get(result.key), self.level) for result in results]
+        if not any(map(without_width, within)):
+            return within  # clusters of a million images take a second
+        found = subsets(predictions) if sets is None else sets
+        return widened(within, found, clusters(predictions), predictions.fused_labels, self.level)
 
     def draw(
         self,

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isnan, nan
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.evaluation import Result, Subset, measured
 from benchmarks.intervals.bootstrap import Bootstrap, bounded
 from benchmarks.intervals.clusters import clusters
+from benchmarks.intervals.ends import at_an_end
 from benchmarks.metrics import choose
 from benchmarks.review.join import Joined
 
@@ -94,8 +94,8 @@ def lines(joined: Joined, parts: Sequence[Column], bootstrap: Bootstrap | None) 
             counted = images[name]
             auroc, accuracy, specificity = (cells[name, metric] for metric in METRICS)
             if bootstrap:
-                accuracy = _at_an_end(accuracy, cluster[counted], level)
-                specificity = _at_an_end(specificity, cluster[counted[labels[counted] == 0]], level)
+                accuracy = at_an_end(accuracy, cluster[counted], level)
+                specificity = at_an_end(specificity, cluster[counted[labels[counted] == 0]], level)
             line = Line(v, d, rows.size, int((truth == 0).sum()), int((truth == 1).sum()), auroc, accuracy,
                         _complement(specificity))  # fmt: skip
             tables[c].append(line)
@@ -156,16 +156,6 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return "not measured" if isnan(value) else f"{value:.6g}"
     return str(value) or "(none)"
-
-
-def _at_an_end(result: Result, cluster: NDArray[np.int64], level: float) -> Result:
-    """Wilson's interval of a share of 0 or 1, of which every resample is the same; clusters count, not images."""
-    if result.value not in (0.0, 1.0):
-        return result
-    number, square = np.unique(cluster).size, NormalDist().inv_cdf((1 + level) / 2) ** 2
-    reach = square / (number + square)
-    low, high = (1 - reach, 1.0) if result.value == 1 else (0.0, reach)
-    return replace(result, low=low, high=high)
 
 
 def _complement(result: Result) -> Result:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals.bootstrap import Bootstrap, bounded, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap, interval_of
 from benchmarks.predictions import Predictions
 from datamodules.deliveries.deliveries import delivery_family
 
@@ -60,7 +60,7 @@ def measured(dumps: Mapping[str, Predictions], bootstrap: Bootstrap | None = Non
     for name, predictions in dumps.items():
         results = [r for r in evaluate(predictions, metrics=MEASURED) if r.kind in ("pooled", "generator", "macro")]
         drawn = bootstrap.draw(predictions, results, MEASURED)
-        results = [bounded(result, drawn.get(result.key), bootstrap.level) for result in results]
+        results = bootstrap.bounded(predictions, results, drawn)
         false_alarms = [_false_positive_rate(r) for r in results if r.metric == "specificity"]
         points.append(Point(name, *delivery_family(name), (*results, *false_alarms, *_attributed(predictions))))
         draws[name] = drawn.get(("pooled", "", "auroc", ""), np.zeros(0))

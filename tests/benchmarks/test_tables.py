@@ -63,5 +63,7 @@ def test_the_caption_says_why_intervals_are_missing():
     given = {row.name: [not isnan(cell.low) for cell in row.cells if cell is not None] for row in table.rows}
     assert not any(given["v2"])
     assert all(given["v10"])
-    assert table.caption.endswith("95 % bootstrap intervals, none of fewer than six photographs of a class")
+    assert table.caption.endswith(
+        "95 % bootstrap intervals, Wilson's for rates of 0 or 1, none of fewer than six photographs of a class"
+    )
     assert "interval" not in Table.of(evaluate(few)).caption
