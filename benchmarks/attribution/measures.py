@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.intervals.bootstrap import Bootstrap
-from benchmarks.intervals.clusters import clusters
+from benchmarks.intervals.clusters import clusters, strata_of_classes
 from benchmarks.metrics import Metric, UndefinedMetricError
 from benchmarks.predictions import Predictions
 from benchmarks.torch_metrics import TorchMetric
@@ -124,7 +124,7 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
     _, cluster = np.unique(answers.clusters, return_inverse=True)
     holds = np.zeros((int(cluster.max()) + 1, len(answers.classes)), dtype=bool)
     holds[cluster, answers.truth] = True
-    strata = _strata(holds)
+    strata = strata_of_classes(holds)
     for _ in range(bootstrap.resamples):
         counts = np.zeros(len(holds))
         for own in strata:
@@ -141,16 +141,6 @@ def attribution(answers: Attribution, bootstrap: Bootstrap | None = None) -> lis
         low, high = (nan, nan) if scarce or not np.isfinite(values).all() else np.quantile(values, [tail, 1 - tail])
         figures.append(Figure(figure.metric, figure.of, value, figure.images, figure.chance, float(low), float(high)))
     return figures
-
-
-def _strata(holds: NDArray[np.bool_]) -> list[Ints]:
-    """Photographs whose images have the same true classes, by their classes [K, classes]; none is left alone."""
-    found = [np.flatnonzero((holds == kind).all(1)) for kind in np.unique(holds, axis=0)[::-1]]
-    alone = [own for own in found if len(own) == 1]
-    larger = [own for own in found if len(own) > 1]
-    if len(alone) == 1 and larger:
-        alone.append(larger.pop(int(np.argmax([len(own) for own in larger]))))
-    return [*larger, *([np.concatenate(alone)] if alone else [])]
 
 
 def own_figures(answers: Attribution, metrics: Mapping[str, Metric]) -> list[Figure]:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from benchmarks.calibration.forms import Floats
 from benchmarks.calibration.measures import measured, ordered
 from benchmarks.calibration.methods import fit
-from benchmarks.intervals.bootstrap import Bootstrap, centred, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.intervals.clusters import clusters
+from benchmarks.intervals.ends import centred, interval_of
 from benchmarks.metrics import reliability_bins
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError

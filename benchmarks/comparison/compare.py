@@ -12,7 +12,8 @@ from benchmarks.evaluation import subsets
 from benchmarks.forensynths_tables.assign import assign
 from benchmarks.forensynths_tables.published import load, names
 from benchmarks.forensynths_tables.results import POOLED, set_results
-from benchmarks.intervals.bootstrap import Bootstrap, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.ends import interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import ConfigError, DataError
 from contracts.words import counted

@@ -6,7 +6,8 @@ from math import isnan, nan
 import numpy as np
 
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals.bootstrap import Bootstrap, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.ends import interval_of
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from benchmarks.evaluation import Result, Subset, thresholds_of
 from benchmarks.evaluation import measured as subset_results
 from benchmarks.forensynths_tables.assign import Assigned
-from benchmarks.intervals.bootstrap import Bootstrap, bounded
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.intervals.clusters import clusters
-from benchmarks.intervals.ends import widened
+from benchmarks.intervals.ends import bounded, widened
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions
 

@@ -12,7 +12,7 @@ probability 2^(1 - n), so there is no interval with a nominal coverage of 95 % f
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from math import ceil, isnan, log2, nan
+from math import ceil, log2, nan
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.evaluation import Result, Subset, seen_alike, share, subsets
 from benchmarks.intervals import weighted
 from benchmarks.intervals.clusters import clusters, few, strata
-from benchmarks.intervals.ends import widened, without_width
+from benchmarks.intervals.ends import bounded, widened, without_width
 from benchmarks.metrics import Metric, Spec, UndefinedMetricError, choose
 from benchmarks.predictions import Predictions
 from benchmarks.views import by_view
@@ -259,32 +259,6 @@ class Bootstrap:
         """Settings of the bootstrap, for readers of the intervals."""
         count = np.unique(clusters(predictions)[predictions.fused_labels >= 0]).size
         return {**asdict(self), "clusters": int(count), "clustered": bool((predictions.group != "").any())}
-
-
-def interval_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """Ends of the percentile interval of resampled values; NaN if there is none, or more than half are undefined."""
-    if not values.size or np.isnan(values).mean() > 0.5:
-        return nan, nan
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return low, high
-
-
-def bounded(result: Result, values: NDArray[np.float64] | None, level: float) -> Result:
-    """The result with its interval, if it is defined and was resampled."""
-    if values is None or isnan(result.value):
-        return result
-    low, high = interval_of(centred(values, result.value) if result.metric == "ece" else values, level)
-    return replace(result, low=low, high=high)
-
-
-def centred(values: NDArray[np.float64], value: float) -> NDArray[np.float64]:
-    """Resampled values of a figure that resampling inflates, moved so that their mean is the figure, and never below 0.
-
-    Each bin of an expected calibration error adds the size of its sampling error, to which a resample adds its own.
-    Without this the interval may lie above the figure (bias of the bootstrap: Efron & Tibshirani 1993, chapter 10).
-    """
-    defined = values[~np.isnan(values)]
-    return np.maximum(values - (defined.mean() - value), 0) if defined.size else values
 
 
 def _way(work: int) -> Any:

@@ -33,3 +33,13 @@ def strata(real: NDArray[np.bool_], made: NDArray[np.bool_]) -> list[NDArray[np.
             if alone[k].sum() == 1 and both.any():
                 alone[k], both = alone[k] & ~alone[k], both | alone[k]
     return [np.flatnonzero(mask) for mask in (*alone, both)]
+
+
+def strata_of_classes(holds: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Clusters that hold images of the same classes, from ``holds`` [K, classes]; none is left alone."""
+    found = [np.flatnonzero((holds == kind).all(1)) for kind in np.unique(holds, axis=0)[::-1]]
+    alone = [own for own in found if len(own) == 1]
+    larger = [own for own in found if len(own) > 1]
+    if len(alone) == 1 and larger:
+        alone.append(larger.pop(int(np.argmax([len(own) for own in larger]))))
+    return [*larger, *([np.concatenate(alone)] if alone else [])]

@@ -11,7 +11,8 @@ import numpy as np
 from benchmarks.comparison.compare import common, sets_of
 from benchmarks.evaluation import Result, Subset, evaluate
 from benchmarks.evaluation import measured as subset_results
-from benchmarks.intervals.bootstrap import Bootstrap, bounded
+from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.ends import bounded
 from benchmarks.leaderboard.ranks import Ranking, pareto, ranking
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions, read_predictions

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Result, Subset, measured
-from benchmarks.intervals.bootstrap import Bootstrap, bounded
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.intervals.clusters import clusters
-from benchmarks.intervals.ends import at_an_end
+from benchmarks.intervals.ends import at_an_end, bounded
 from benchmarks.metrics import choose
 from benchmarks.review.join import Joined
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Subset, measured
-from benchmarks.intervals.bootstrap import Bootstrap, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.ends import interval_of
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions
 from contracts.errors import DataError

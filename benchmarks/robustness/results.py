@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.evaluation import Result, evaluate
-from benchmarks.intervals.bootstrap import Bootstrap, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.ends import interval_of
 from benchmarks.predictions import Predictions
 from datamodules.deliveries.deliveries import delivery_family
 

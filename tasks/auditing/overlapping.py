@@ -10,7 +10,8 @@ import yaml
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import Result, Subset, measured, subsets
-from benchmarks.intervals.bootstrap import Bootstrap, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.ends import interval_of
 from benchmarks.metrics import choose
 from benchmarks.predictions import Predictions, read_predictions
 from conf.build import build

@@ -45,7 +45,8 @@ def _next(env: Mapping[str, str], words: Sequence[str]) -> str:
     verb = next((word.partition("=")[2] for word in words if word.startswith("task=")), "fit")
     if verb == "serve":
         return ""
-    if verb not in RESUMED or words[:1] in (["look"], ["models"]):
+    kept = verb in RESUMED or any(word.startswith("predict.shards=") for word in words)  # finished shards are
+    if not kept or words[:1] in (["look"], ["models"]):
         return "; the same command starts from the beginning"
     named = HANDED not in env or given_id(env) or any(word.startswith("experiment_id=") for word in words)
     return f"; the same command{'' if named else f' with experiment_id={env[HANDED]}'} continues from here"

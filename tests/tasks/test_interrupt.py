@@ -104,6 +104,8 @@ def test_the_exit_code_is_that_of_the_signal(capsys: pytest.CaptureFixture[str])
     [
         (["task=serve", "ckpt=a.ckpt"], "stopped by SIGINT\n"),
         (["task=review"], "stopped by SIGINT; the same command starts from the beginning\n"),
+        (["task=predict"], "stopped by SIGINT; the same command starts from the beginning\n"),
+        (["task=predict", "predict.shards=4"], "stopped by SIGINT; the same command continues from here\n"),
         (["look", "a.png"], "stopped by SIGINT; the same command starts from the beginning\n"),
         (["task=test"], "stopped by SIGINT; the same command continues from here\n"),
         (["-m", "seed=1,2"], "stopped by SIGINT; the same command continues from here\n"),

@@ -6,8 +6,9 @@ import pytest
 from synthetic_predictions import draw
 
 from benchmarks.evaluation import Subset, evaluate, measure, subsets
-from benchmarks.intervals.bootstrap import Bootstrap, bounded, centred, interval_of
+from benchmarks.intervals.bootstrap import Bootstrap
 from benchmarks.intervals.clusters import clusters
+from benchmarks.intervals.ends import bounded, centred, interval_of
 from benchmarks.metrics import METRICS
 from contracts.errors import ConfigError
 

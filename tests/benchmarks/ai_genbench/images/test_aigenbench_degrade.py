@@ -309,13 +309,3 @@ def test_bad_input_is_refused():
         degrade(np.zeros((8, 8), np.uint8), v1_seeds(0), "v1")
     with pytest.raises(ConfigError, match=r"(?s)'v2' is unknown.*fixed, v1"):
         degrade(np.zeros((8, 8, 3), np.uint8), v1_seeds(0), "v2")
-
-
-def test_the_chain_gives_the_pixels_of_the_plain_one():
-    levels = photo(900, 800)
-    image = Image.fromarray(levels)
-    codecs_agree()
-    for position in range(16):
-        plain = plain_chain(image, position)
-        if isinstance(plain, torch.Tensor):
-            assert torch.equal(plain, degrade(levels, v1_seeds(position), "v1").values())
