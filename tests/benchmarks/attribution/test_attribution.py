@@ -10,6 +10,7 @@ from benchmarks.attribution.measures import Attribution, attribution
 from benchmarks.attribution.submission import write_submission
 from benchmarks.attribution.tables import markdown, rich_table, tidy_csv
 from benchmarks.intervals.bootstrap import Bootstrap
+from benchmarks.intervals.clusters import strata_of_classes
 from benchmarks.predictions import from_crops, read_predictions, write_predictions
 from contracts.errors import DataError
 
@@ -82,15 +83,12 @@ def test_intervals_are_of_photographs_and_need_six_of_each_class():
     }  # fmt: skip
 
 
-def test_a_photograph_of_several_classes_alone_is_resampled_with_others():
-    a = answers(n=40)
-    shared = replace(
-        a,
-        clusters=np.where(np.arange(40) < 2, 0, np.arange(40)),
-        truth=np.where(np.arange(40) < 2, [0, 1] * 20, a.truth),
-    )
-    figure = by_name(attribution(shared))["recall", "var16"]
-    assert figure.low < figure.value < figure.high
+@pytest.mark.parametrize("alone", [[[1, 1, 0]], [[1, 1, 0], [0, 1, 1]]])
+def test_a_photograph_of_several_classes_alone_is_resampled_with_others(alone):
+    holds = np.array([[1, 0, 0]] * 3 + alone + [[0, 1, 0]] * 4, dtype=bool)
+    found = strata_of_classes(holds)
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(holds)))
+    assert min(map(len, found)) > 1
 
 
 def test_a_dump_round_trip(tmp_path):

@@ -1,12 +1,14 @@
 """The published tables: their files, which images belong to which set, what is measured and written."""
 
 import csv
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from benchmarks.forensynths_tables.assign import Assigned, assign
 from benchmarks.forensynths_tables.protocol import ForenSynthsTables
@@ -191,6 +193,16 @@ def test_written_forms(tmp_path: Path) -> None:
     assert "(6       gaugan)" in lines[7]
     assert "ap: -" in lines[7]
     assert lines[9].startswith("(8         Mean) acc: ")
+
+
+def test_a_set_without_mistakes_has_wilsons_interval_of_its_photographs() -> None:
+    predictions = dump()
+    scores = np.where(predictions.fused_labels == 1, 0.9, 0.1).astype(np.float32)
+    results = measured(replace(predictions, fused_scores=scores), assigned(predictions), Bootstrap(20))
+    found = results.of("biggan", "accuracy", "0.5")
+    assert found is not None
+    known = binomtest(24, 24).proportion_ci(method="wilson")
+    assert (found.value, found.low, found.high) == pytest.approx((1, known.low, 1))
 
 
 def test_a_table_without_published_figures_or_validation_threshold() -> None:
