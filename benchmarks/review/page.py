@@ -346,5 +346,6 @@ def _caption(joined: Joined, bootstrap: Bootstrap | None) -> str:
     unit = "photographs (the dump's groups)" if any(a["clustered"] for a in about) else "images"
     return (
         f"{against}Small figures: {bootstrap.level:.0%} intervals from {bootstrap.resamples:,} bootstrap samples of "
-        f"{unit}, seed {bootstrap.seed}; none for fewer than {bootstrap.least} of a class."
+        f"{unit}, seed {bootstrap.seed}; Wilson's for rates of 0 or 1; none for fewer than {bootstrap.least} of "
+        "a class."
     )
